@@ -1,0 +1,96 @@
+"""Files and directories that appear whole or not at all.
+
+Everything is written beside its final name and renamed into place, so a reader, or a process that is killed,
+never leaves or sees half of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dashdeploy.errors import InputError
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path`, replacing what is there only once all of it is on disk.
+
+    Raises:
+        InputError: the folder is missing or not writable, or the disk is full.
+    """
+    with _named_os_errors(path):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
+
+
+@contextmanager
+def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield an empty directory beside `final`; rename it to `final` if the block ends well, else remove it.
+
+    Args:
+        final: where the directory is to appear. Missing parents are made.
+        replace: whether a directory that is already there may be replaced (the old one goes last).
+
+    Raises:
+        InputError: `final` exists and `replace` is false, or its parent cannot be written.
+    """
+    with _named_os_errors(final):
+        if final.exists() and not replace:
+            raise InputError(f"{final} already exists; choose another --out or remove it first")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+        try:
+            temporary.chmod(0o755)
+            yield temporary
+            rename_into_place(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def rename_into_place(temporary: Path, final: Path) -> None:
+    """Give the finished directory `temporary` its `final` name; an older directory there is removed after."""
+    if not final.exists():
+        temporary.rename(final)
+        return
+    retired = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.old."))
+    final.rename(retired / final.name)
+    try:
+        temporary.rename(final)
+    except BaseException:
+        (retired / final.name).rename(final)
+        raise
+    finally:
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextmanager
+def _named_os_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals (permission, full disk, no such folder) into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror or error}; choose a folder that is writable and has room"
+        ) from error

@@ -1,0 +1,31 @@
+"""The errors that end a command, each with its exit code (0 is done, 2 is typer's usage error).
+
+The command line prints the message alone, so a message is one line that says what is wrong, where, and how to
+mend it.
+"""
+
+from __future__ import annotations
+
+
+class DashdeployError(Exception):
+    """Base of every error that a user can mend."""
+
+    exit_code = 1
+
+
+class InputError(DashdeployError):
+    """The user's input was wrong: a file, a value, a shape."""
+
+    exit_code = 1
+
+
+class MissingCapabilityError(DashdeployError):
+    """This machine lacks what was asked for: a package, a driver, a device. Names the command that installs it."""
+
+    exit_code = 3
+
+
+class GateError(DashdeployError):
+    """The parity gate or the speed gate failed; nothing was written."""
+
+    exit_code = 4

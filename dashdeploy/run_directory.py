@@ -1,0 +1,122 @@
+"""The run directory: what search writes and export reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
+
+from dashdeploy.errors import InputError
+
+CONFIG_NAME = "config.json"
+ARCHITECTURE_NAME = "architecture.json"
+WEIGHTS_NAME = "model.safetensors"
+BACKBONE_WEIGHTS_NAME = "backbone.safetensors"
+METRICS_NAME = "metrics.json"
+HISTORY_NAME = "metrics.jsonl"
+
+
+class LayerArchitecture(BaseModel):
+    """What the search chose for one convolution.
+
+    Attributes:
+        name: the convolution's qualified name in the backbone, such as ``blocks.0.convs.1``.
+        kernel_size: taps per axis.
+        dilation: distance between taps, per axis.
+        alpha: architecture parameters after softmax, ``alpha[i][j]`` for kernel size i and dilation j.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    kernel_size: int
+    dilation: int
+    alpha: list[list[float]]
+
+
+class Architecture(BaseModel):
+    """The content of ``architecture.json``: everything that is needed to build the network again.
+
+    Attributes:
+        backbone: the backbone's registered name.
+        arguments: keyword arguments of the backbone's factory (channels, classes, width).
+        kernel_sizes: the search space K.
+        dilations: the search space D.
+        layers: one entry per searched convolution, in the order of ``named_modules``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    backbone: str
+    arguments: dict[str, Any]
+    kernel_sizes: list[int]
+    dilations: list[int]
+    layers: list[LayerArchitecture]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk."""
+
+    path: Path
+    config: dict[str, Any]
+    architecture: Architecture
+    metrics: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> Run:
+        """Read the run at `path`.
+
+        Raises:
+            InputError: the run is missing, unfinished or malformed.
+        """
+        if not path.is_dir():
+            raise InputError(f"{path}: no such run; write one with: dashdeploy search --task mnist1d --out {path}")
+        config, architecture, metrics = (
+            _read_json(path / name) for name in (CONFIG_NAME, ARCHITECTURE_NAME, METRICS_NAME)
+        )
+        if not (path / WEIGHTS_NAME).is_file():
+            raise InputError(f"{path} is not a finished run: it has no {WEIGHTS_NAME}")
+        try:
+            return cls(path, config, Architecture.model_validate(architecture), metrics)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{path / ARCHITECTURE_NAME}: {where}: {first['msg']}") from error
+
+    def searched_model(self) -> nn.Module:
+        """The retrained network with the searched kernels, in evaluation mode."""
+        from dashdeploy.backbones import build_searched
+
+        return _load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME)
+
+    def backbone_model(self) -> nn.Module:
+        """The original backbone, trained with the same budget, in evaluation mode."""
+        from dashdeploy.backbones import build_backbone
+
+        model = build_backbone(self.architecture.backbone, self.architecture.arguments)
+        return _load_weights(model, self.path / BACKBONE_WEIGHTS_NAME)
+
+
+def _load_weights(model: nn.Module, path: Path) -> nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold this architecture's weights: {str(error).splitlines()[0]}") from error
+    return model.eval()
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401 - the content is whatever the file holds
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent} is not a finished run: it has no {path.name}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error

@@ -1,0 +1,6 @@
+"""Inference engines, one small file each, behind the `Runtime` interface."""
+
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+
+__all__ = ["OnnxRuntime", "Runtime"]

@@ -1,0 +1,76 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.base import Array
+from dashdeploy.tensor_spec import TensorSpec
+
+_NUMPY_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}
+
+
+class OnnxRuntime:
+    """A model in ONNX Runtime's CPU execution provider.
+
+    Args:
+        model: the path of an ``.onnx`` file (external data beside it is found), or a serialized model.
+        threads: threads within one operator; None leaves the choice to ONNX Runtime.
+
+    Raises:
+        MissingCapabilityError: onnxruntime is not installed.
+        InputError: ONNX Runtime refuses the model.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingCapabilityError(
+                "onnxruntime is not installed; install it with: pip install 'dashdeploy[cpu]'"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
+            where = "the model" if isinstance(model, bytes) else str(model)
+            raise InputError(f"ONNX Runtime cannot load {where}: {str(error).splitlines()[0]}") from error
+        self._version: str = onnxruntime.__version__
+        self._threads = threads
+        self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self._output_names = [spec.name for spec in self.outputs]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model once; see `Runtime.run`."""
+        values = self._session.run(self._output_names, dict(feeds))
+        return {name: np.asarray(value) for name, value in zip(self._output_names, values, strict=True)}
+
+    def describe(self) -> str:
+        """The engine, its version and its device, in one line."""
+        threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
+        return f"ONNX Runtime {self._version}, CPU, {threads}"
+
+
+def _spec(value: object) -> TensorSpec:
+    name, shape, kind = value.name, value.shape, value.type  # type: ignore[attr-defined]
+    axes = [axis if isinstance(axis, int) else str(axis or f"dynamic_{i}") for i, axis in enumerate(shape)]
+    return TensorSpec(name=name, shape=tuple(axes), dtype=_NUMPY_DTYPES.get(kind, kind))

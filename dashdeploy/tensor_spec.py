@@ -1,0 +1,37 @@
+"""What a model's input or output is: its name, shape and element type."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+Dimension = Annotated[int, Field(ge=0)] | str
+"""A fixed length, or the name of a dynamic axis such as ``batch``."""
+
+
+class TensorSpec(BaseModel):
+    """One input or output of a model.
+
+    Attributes:
+        name: the tensor's name in the model.
+        shape: one entry per axis; a string names a dynamic axis (the batch).
+        dtype: NumPy's name of the element type, such as ``float32``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[Dimension, ...]
+    dtype: str
+
+    def zeros(self, batch: int) -> npt.NDArray[np.generic]:
+        """An array of zeros of this shape, with every dynamic axis of length `batch`."""
+        return np.zeros([batch if isinstance(axis, str) else axis for axis in self.shape], dtype=self.dtype)
+
+    def random(self, batch: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
+        """Standard normal numbers of this shape, with every dynamic axis of length `batch`."""
+        shape = [batch if isinstance(axis, str) else axis for axis in self.shape]
+        return generator.standard_normal(shape).astype(self.dtype)
