@@ -1,0 +1,1 @@
+"""Measurement: how fast a bundle is, told honestly."""
