@@ -1,7 +1,7 @@
 """Honest timing of alternatives: interleaved rounds, percentiles, ratios with a confidence interval.
 
 Two programs timed one after the other are compared across whatever the machine did in between: another
-process, a change of clock frequency, a cold cache. Here the alternatives take turns, A B C, B C A, C A B, ...,
+process, a change of clock rate, a cold cache. Here the alternatives take turns, A B C, B C A, C A B, ...,
 so that a disturbance meets all of them, and two alternatives are compared by the ratio *within* a round.
 """
 
@@ -48,8 +48,8 @@ def interleaved(
     """Time every callable once per round, round after round, in an order that rotates.
 
     The order starts one callable further in every round and is reversed after every full turn, so neither
-    the place in the round nor the predecessor favours anyone. The garbage collector is off meanwhile; the clock
-    is `time.perf_counter_ns`. Nothing is discarded after the warm-up: outliers belong to the percentiles.
+    the place in the round nor the predecessor favours anyone. The garbage collector is off meanwhile; the
+    clock is `time.perf_counter_ns`. Nothing is discarded after the warm-up: outliers belong to the percentiles.
 
     Args:
         callables: what to time, by name; each is called without arguments and its result is dropped.
