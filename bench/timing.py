@@ -49,7 +49,7 @@ def interleaved(
 
     The order starts one callable further in every round and is reversed after every full turn, so neither
     the place in the round nor the predecessor favours anyone. The garbage collector is off meanwhile; the
-    clock is `time.perf_counter_ns`. Nothing is discarded after the warm-up: outliers belong to the percentiles.
+    clock is `perf_counter_ns`. Nothing is discarded after the warm-up: outliers belong in the percentiles.
 
     Args:
         callables: what to time, by name; each is called without arguments and its result is dropped.
