@@ -1,0 +1,289 @@
+"""The command line: parses, calls the library, prints.
+
+Heavy packages are imported by the command that needs them, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dashdeploy.command_errors import ErrorReportingGroup, remember_verbose
+from dashdeploy.console import Console, table
+from dashdeploy.errors import InputError
+from dashdeploy.option_values import input_shapes, positive_integers
+
+app = typer.Typer(
+    name="dashdeploy",
+    cls=ErrorReportingGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure latency.")
+app.add_typer(bench_app, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", callback=remember_verbose, help="More on stderr; tracebacks of errors."),
+]
+Out = Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from dashdeploy import __version__
+
+        print(f"dashdeploy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    r"""Search the kernels that fit a task, compile them into a fast exact model, measure it, serve it.
+
+    \b
+    dashdeploy search --task mnist1d --out run
+    dashdeploy export run --out bundle
+    dashdeploy bench latency bundle
+    dashdeploy serve bundle
+    """
+
+
+@app.command()
+def search(
+    out: Out,
+    task: Annotated[
+        str | None, typer.Option("--task", help="A built-in task; dashdeploy tasks lists them.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Your own data: an .npz file with x_train, y_train, x_test, y_test."),
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option("--backbone", help="The network whose kernels are searched.")
+    ] = "resnet1d",
+    kernel_sizes: Annotated[
+        str | None, typer.Option("--kernel-sizes", help="The kernel sizes to choose from, such as 3,5,7,9.")
+    ] = None,
+    dilations: Annotated[
+        str | None, typer.Option("--dilations", help="The dilations to choose from, such as 1,3,7,15.")
+    ] = None,
+    preset: Annotated[
+        Literal["quick", "paper"],
+        typer.Option("--preset", help="quick: minutes on a CPU. paper: the settings of the DASH paper."),
+    ] = "quick",
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the split, the search and the training.")
+    ] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings in --out.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Find the kernels that fit a task, and train the result.
+
+    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). The backbone as it
+    was is trained with the same budget, for comparison.
+
+    \b
+    Example:
+      dashdeploy search --task mnist1d --preset quick --out runs/mnist1d
+      dashdeploy search --data signals.npz --kernel-sizes 3,7,11 --dilations 1,3,7 --out runs/signals
+    """
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if (task is None) == (data is None):
+        raise InputError(
+            "give exactly one of --task NAME and --data FILE.npz; dashdeploy tasks lists the names"
+        )
+    overrides: dict[str, object] = {"backbone": backbone, "seed": seed}
+    if kernel_sizes is not None:
+        overrides["kernel_sizes"] = positive_integers("--kernel-sizes", kernel_sizes, noun="kernel size")
+    if dilations is not None:
+        overrides["dilations"] = positive_integers("--dilations", dilations, noun="dilation")
+
+    from dashdeploy.inspection import inspect_run
+    from dashdeploy.search import pipeline
+    from dashdeploy.search.settings import SearchSettings
+    from dashdeploy.tasks import load_npz, load_task
+
+    settings = SearchSettings.preset(preset, **overrides)
+    loaded = load_npz(data, seed=seed) if data is not None else load_task(str(task), seed=seed)
+    run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet)
+    found = inspect_run(run)
+    console.result(found.text, found.data)
+    console.progress(f"next: dashdeploy export {out} --out BUNDLE")
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL.onnx", help="A run of search, or any ONNX model.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The bundle to write; it appears whole or not at all.")
+    ] = None,
+    target: Annotated[
+        str, typer.Option("--target", help="The engine and device to compile for.")
+    ] = "ort-cpu",
+    lowering: Annotated[
+        Literal["auto", "direct", "fft"],
+        typer.Option(
+            "--lowering", help="auto takes the cheaper one per layer; the others force one where possible."
+        ),
+    ] = "auto",
+    tune: Annotated[
+        Literal["measure", "estimate"],
+        typer.Option("--tune", help="How the costs are found: by running each candidate, or by counting."),
+    ] = "measure",
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads that the costs are measured with.")
+    ] = 1,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The model's name for clients; otherwise the folder's name.")
+    ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input-shape", metavar="NAME=1,1,1000", help="Fix an input's shape; may be given repeatedly."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Compile a run or an ONNX model into a bundle.
+
+    Every convolution becomes the cheaper one of a direct and an FFT convolution; the result is checked against
+    the original model.
+
+    \b
+    Example:
+      dashdeploy export runs/mnist1d --out bundles/mnist1d
+      dashdeploy export model.onnx --input-shape x=1,1,1000 --dry-run
+    """
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if out is None and not dry_run:
+        raise InputError("give --out BUNDLE, or --dry-run to see the plan alone")
+    shapes = input_shapes("--input-shape", input_shape or [])
+
+    from dashdeploy.export import pipeline
+    from dashdeploy.export.settings import ExportSettings
+    from dashdeploy.inspection import inspect_bundle, inspect_plan
+
+    settings = ExportSettings(
+        target=target, lowering=lowering, tune=tune, threads=threads, name=name, input_shapes=shapes
+    )
+    if out is None or dry_run:
+        found = inspect_plan(
+            pipeline.plan_export(source, settings, progress=console.progress).model_dump(mode="json")
+        )
+        console.result(found.text, found.data)
+        return
+    found = inspect_bundle(pipeline.export(source, out, settings, progress=console.progress))
+    console.result(found.text, found.data)
+    console.progress(f"next: dashdeploy bench latency {out}, dashdeploy serve {out}")
+
+
+@app.command()
+def serve(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles to serve.")],
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    http_port: Annotated[
+        int,
+        typer.Option("--http-port", min=0, max=65535, help="The port; 0 takes a free one and says which."),
+    ] = 8000,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Threads within one inference; otherwise the engine's choice."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Serve bundles over HTTP (Open Inference Protocol).
+
+    Clients of KServe v2 and Triton work unchanged. SIGINT or SIGTERM ends the server.
+
+    \b
+    Example:
+      dashdeploy serve bundles/mnist1d --http-port 8000
+      curl http://127.0.0.1:8000/v2/models/mnist1d
+    """
+    Console(quiet=quiet, verbose=verbose)
+    from dashdeploy.serve import serve as run_server
+
+    run_server(bundles, host=host, http_port=http_port, threads=threads)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="What search or export wrote.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    r"""Show what is in a run or a bundle, layer by layer.
+
+    \b
+    Example:
+      dashdeploy inspect runs/mnist1d
+      dashdeploy inspect bundles/mnist1d --json
+    """
+    from dashdeploy.inspection import inspect as look
+
+    found = look(path)
+    Console(as_json=as_json, quiet=quiet, verbose=verbose).result(found.text, found.data)
+
+
+@app.command()
+def doctor(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    r"""Show versions, devices and engines.
+
+    For each engine that is missing, the command that installs it.
+
+    \b
+    Example:
+      dashdeploy doctor
+    """
+    from dashdeploy.doctor import examine
+
+    report = examine()
+    Console(as_json=as_json, quiet=quiet, verbose=verbose).result(
+        report.text(), report.model_dump(mode="json")
+    )
+
+
+@app.command()
+def tasks(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    r"""List the built-in tasks.
+
+    \b
+    Example:
+      dashdeploy tasks
+    """
+    from dashdeploy.tasks import TASKS
+
+    text = table(["task", "what it is"], [[name, what] for name, what in TASKS.items()])
+    Console(as_json=as_json, quiet=quiet, verbose=verbose).result(text, dict(TASKS))
+
+
+def main() -> None:
+    """The entry point of the ``dashdeploy`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

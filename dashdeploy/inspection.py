@@ -1,0 +1,155 @@
+"""What is in a run or a bundle, layer by layer: read from its JSON files alone, no model is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dashdeploy.bundle import MANIFEST_NAME, PARITY_NAME, PLAN_NAME, Bundle
+from dashdeploy.console import table
+from dashdeploy.errors import InputError
+from dashdeploy.run_directory import ARCHITECTURE_NAME, LayerArchitecture, Run
+from dashdeploy.tensor_spec import TensorSpec
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found: `text` for a person, `data` for a machine."""
+
+    text: str
+    data: dict[str, Any]
+
+
+def inspect(path: Path) -> Inspection:
+    """Describe the run or the bundle at `path`.
+
+    Raises:
+        InputError: there is neither at `path`, or it is malformed, or was changed after it was written.
+    """
+    if (path / MANIFEST_NAME).exists():
+        return inspect_bundle(Bundle.load(path))
+    if (path / ARCHITECTURE_NAME).exists():
+        return inspect_run(Run.load(path))
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such folder; give a run (dashdeploy search) or a bundle (dashdeploy export)"
+        )
+    raise InputError(f"{path} is neither a run (no {ARCHITECTURE_NAME}) nor a bundle (no {MANIFEST_NAME})")
+
+
+def inspect_run(run: Run) -> Inspection:
+    """Per layer: the kernel, the dilation, their share of alpha, the receptive field; then the metrics."""
+    layers = [_layer(layer, run) for layer in run.architecture.layers]
+    data = {
+        "kind": "run",
+        "path": str(run.path),
+        "backbone": run.architecture.backbone,
+        "arguments": run.architecture.arguments,
+        "kernel_sizes": run.architecture.kernel_sizes,
+        "dilations": run.architecture.dilations,
+        "layers": layers,
+        "metrics": run.metrics,
+    }
+    parts = [
+        f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}",
+        layer_table(layers),
+        metrics_table(run.metrics),
+    ]
+    return Inspection("\n\n".join(parts), data)
+
+
+def layer_table(layers: list[dict[str, Any]]) -> str:
+    """The searched layers as a table."""
+    headers = ["layer", "kernel", "dilation", "receptive field", "share of alpha", "entropy"]
+    keys = ["name", "kernel_size", "dilation", "receptive_field", "alpha_share", "alpha_entropy"]
+    return table(headers, [[layer[key] for key in keys] for layer in layers])
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """The searched model beside the backbone that was trained with the same budget."""
+    rows = [
+        [label, metrics.get(key, {}).get("validation"), metrics.get(key, {}).get("test")]
+        for label, key in (("searched", "searched"), ("backbone", "backbone"))
+    ]
+    seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in metrics.get("seconds", {}).items())
+    return table([str(metrics.get("metric", "metric")), "validation", "test"], rows) + f"\ntime: {seconds}"
+
+
+def _layer(layer: LayerArchitecture, run: Run) -> dict[str, Any]:
+    shares = [share for row in layer.alpha for share in row]
+    try:
+        row = run.architecture.kernel_sizes.index(layer.kernel_size)
+        chosen = layer.alpha[row][run.architecture.dilations.index(layer.dilation)]
+    except (ValueError, IndexError) as error:
+        raise InputError(
+            f"{run.path / ARCHITECTURE_NAME}: layer {layer.name}: kernel {layer.kernel_size}, dilation "
+            f"{layer.dilation} has no entry in its alpha; the file was changed by hand, search again"
+        ) from error
+    entropy = -sum(share * math.log(share) for share in shares if share > 0)
+    return {
+        "name": layer.name,
+        "kernel_size": layer.kernel_size,
+        "dilation": layer.dilation,
+        "receptive_field": layer.dilation * (layer.kernel_size - 1) + 1,
+        "alpha_share": chosen,
+        # Relative to uniform shares: 1 is undecided, 0 is certain.
+        "alpha_entropy": entropy / math.log(len(shares)) if len(shares) > 1 else 0.0,
+    }
+
+
+def inspect_bundle(bundle: Bundle) -> Inspection:
+    """Inputs, outputs, artefacts with their sizes, the plan per layer, and parity."""
+    manifest = bundle.manifest
+    sizes = {name: (bundle.path / name).stat().st_size for name in manifest.files}
+    plan = bundle.read_json(PLAN_NAME)
+    parity = bundle.read_json(PARITY_NAME)
+    data = {
+        "kind": "bundle",
+        "path": str(bundle.path),
+        "manifest": manifest.model_dump(mode="json"),
+        "sizes": sizes,
+        "plan": plan,
+        "parity": parity,
+    }
+    parts = [
+        f"bundle {bundle.path}: {manifest.name} version {manifest.version}, {manifest.target}, "
+        f"{manifest.precision}, from {manifest.source}",
+        _tensor_table(manifest.inputs, manifest.outputs),
+        table(
+            ["file", "KiB", "sha256"],
+            [[n, f"{sizes[n] / 1024:.1f}", h[:12]] for n, h in manifest.files.items()],
+        ),
+        "written by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
+    ]
+    return Inspection("\n\n".join(parts), data)
+
+
+def _tensor_table(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> str:
+    rows = [
+        [kind, spec.name, " x ".join(str(axis) for axis in spec.shape), spec.dtype]
+        for kind, specs in (("input", inputs), ("output", outputs))
+        for spec in specs
+    ]
+    return table(["", "tensor", "shape", "type"], rows)
+
+
+def inspect_plan(plan: dict[str, Any]) -> Inspection:
+    """The plan as a table: per layer the chosen lowering, every candidate's cost, and the reason."""
+    rows = [
+        [
+            layer["name"],
+            layer["chosen"],
+            ", ".join(_candidate(each) for each in layer["candidates"]),
+            layer["reason"],
+        ]
+        for layer in plan["layers"]
+    ]
+    return Inspection(table(["layer", "lowering", "candidates (ms)", "reason"], rows), plan)
+
+
+def _candidate(candidate: dict[str, Any]) -> str:
+    if candidate.get("refused"):
+        return f"{candidate['lowering']} refused"
+    return f"{candidate['lowering']} {candidate['cost_ms']:.3f}"

@@ -1,0 +1,56 @@
+"""Values of options that are more than one word: lists of integers and shapes of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dashdeploy.errors import InputError
+
+
+def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
+    """Read a list such as ``3,5,7``.
+
+    Args:
+        option: the option's name, for the message.
+        text: what the user wrote.
+        noun: what one entry is, for the message (``dilation``).
+
+    Returns:
+        The integers in the order they were written.
+
+    Raises:
+        InputError: an entry is not an integer from 1 up, comes twice, or there is none.
+    """
+    where = f"{option} {text}"
+    entries = [entry.strip() for entry in text.split(",")]
+    if entries == [""]:
+        raise InputError(f"{option} is empty; give at least one {noun}, such as {option} 3")
+    values: list[int] = []
+    for entry in entries:
+        # int() alone would also take 1_000 and digits of other scripts.
+        if not (entry.isascii() and entry.isdigit() and int(entry) > 0):
+            raise InputError(f"{where}: {noun} {entry or '(empty)'} is not a {noun}; use integers from 1 up")
+        if int(entry) in values:
+            raise InputError(f"{where}: {noun} {entry} comes twice; name each once")
+        values.append(int(entry))
+    return values
+
+
+def input_shapes(option: str, texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Read shapes such as ``x=1,1,1000``.
+
+    Raises:
+        InputError: an entry is not of the form ``name=integers`` or names an input twice.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, separator, axes = text.partition("=")
+        lengths = axes.split(",")
+        if not (
+            name and separator and all(axis.isascii() and axis.isdigit() and int(axis) for axis in lengths)
+        ):
+            raise InputError(f"{option} {text}: not a shape; write {option} name=1,1,1000, lengths from 1 up")
+        if name in shapes:
+            raise InputError(f"{option} {text}: {name} comes twice; name each input once")
+        shapes[name] = tuple(int(axis) for axis in lengths)
+    return shapes
