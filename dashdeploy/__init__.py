@@ -1,7 +1,7 @@
 """dashdeploy: from a labelled data set to a deployed, fast, task-specific convolutional network.
 
-The public Python API. Every name is imported on first use, so that ``import dashdeploy`` costs nothing. The
-stages are the subpackages `dashdeploy.search`, `dashdeploy.export`, `dashdeploy.bench` and `dashdeploy.serve`.
+The public Python API. Every name is imported on first use, so that ``import dashdeploy`` costs nothing.
+The stages are the subpackages `dashdeploy.search`, `.export`, `.bench` and `.serve`.
 
 Example:
     The four stages, one call each::

@@ -50,7 +50,7 @@ def root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    r"""Search the kernels that fit a task, compile them into a fast exact model, measure it, serve it.
+    """Search the kernels that fit a task, compile them into a fast exact model, measure it, serve it.
 
     \b
     dashdeploy search --task mnist1d --out run
@@ -93,10 +93,10 @@ def search(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    r"""Find the kernels that fit a task, and train the result.
+    """Find the kernels that fit a task, and train the result.
 
-    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). The backbone as it
-    was is trained with the same budget, for comparison.
+    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). The backbone
+    as it was is trained with the same budget, for comparison.
 
     \b
     Example:
@@ -165,10 +165,10 @@ def export(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    r"""Compile a run or an ONNX model into a bundle.
+    """Compile a run or an ONNX model into a bundle.
 
-    Every convolution becomes the cheaper one of a direct and an FFT convolution; the result is checked against
-    the original model.
+    Every convolution becomes the cheaper one of a direct and an FFT convolution; the result is checked
+    against the original model.
 
     \b
     Example:
@@ -213,7 +213,7 @@ def serve(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    r"""Serve bundles over HTTP (Open Inference Protocol).
+    """Serve bundles over HTTP (Open Inference Protocol).
 
     Clients of KServe v2 and Triton work unchanged. SIGINT or SIGTERM ends the server.
 
@@ -235,7 +235,7 @@ def inspect(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    r"""Show what is in a run or a bundle, layer by layer.
+    """Show what is in a run or a bundle, layer by layer.
 
     \b
     Example:
@@ -250,7 +250,7 @@ def inspect(
 
 @app.command()
 def doctor(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    r"""Show versions, devices and engines.
+    """Show versions, devices and engines.
 
     For each engine that is missing, the command that installs it.
 
@@ -268,7 +268,7 @@ def doctor(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 
 @app.command()
 def tasks(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    r"""List the built-in tasks.
+    """List the built-in tasks.
 
     \b
     Example:

@@ -1,7 +1,7 @@
 """How a command ends when something goes wrong: one line on stderr and the exit code that belongs to it.
 
 The exit codes are a contract: 0 done, 1 the user's input, 2 usage (typer's own), 3 a missing capability, 4 a
-failed gate; besides these 70 for a fault of ours, 130 for an interrupt, 141 for a reader that closed the pipe.
+failed gate; besides these 70 for a fault of ours, 130 for an interrupt, 141 when the reader closed the pipe.
 """
 
 from __future__ import annotations
