@@ -1,0 +1,46 @@
+# The whole set-up: make demo, make test. Everything lands in .venv; PYTHON picks the interpreter it is made with.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+RUN := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format docs clean
+
+help:  ## List the targets.
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Make .venv and install everything that the demo and the tests need.
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --editable '.[cpu,serve,tasks,dev]' --constraint constraints.txt
+	touch $@
+
+demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; ends with one report.
+	$(RUN) examples/demo.py
+
+test: lint  ## Lint, types and the tests (minutes).
+	$(RUN) -m pytest
+
+test-slow: $(STAMP)  ## The tests that take long: packaging, kill and resume at full size.
+	$(RUN) -m pytest -m slow
+
+lint: $(STAMP)  ## Style, format and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy -p dashdeploy
+
+format: $(STAMP)  ## Let ruff mend style and format.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(STAMP)  ## Write docs/cli.md again from --help.
+	$(RUN) docs/generate_cli_reference.py
+
+clean:  ## Remove what was built or measured, the environment included.
+	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

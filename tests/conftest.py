@@ -1,0 +1,95 @@
+"""What many tests need: small data, and a run and a bundle that were written by hand rather than trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from dashdeploy.bundle import DIRECT_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, Manifest, write_manifest
+from dashdeploy.tensor_spec import TensorSpec
+
+
+def small_data(examples: int = 60, length: int = 32, classes: int = 3) -> dict[str, npt.NDArray[np.generic]]:
+    """Sine waves of as many frequencies as classes: a task that a network learns in seconds."""
+    generator = np.random.default_rng(0)
+    time = np.arange(length) / length
+
+    def split(count: int) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]:
+        labels = np.arange(count) % classes
+        phase = generator.uniform(0, 2 * np.pi, (count, 1))
+        waves = np.sin(2 * np.pi * 3 * (labels[:, None] + 1) * time + phase)
+        return (waves + 0.1 * generator.standard_normal(waves.shape)).astype(np.float32)[:, None, :], labels
+
+    x_train, y_train = split(examples)
+    x_test, y_test = split(examples // 2)
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    """A file of good data."""
+    path = tmp_path / "data.npz"
+    np.savez(path, **small_data())
+    return path
+
+
+@pytest.fixture
+def written_run(tmp_path: Path) -> Path:
+    """A run directory whose JSON files are as search writes them; its weights are not a network's."""
+    run = tmp_path / "run"
+    run.mkdir()
+    layers = [
+        {"name": "a", "kernel_size": 3, "dilation": 1, "alpha": [[0.4, 0.1], [0.2, 0.3]]},
+        {"name": "b", "kernel_size": 7, "dilation": 5, "alpha": [[0.0, 0.0], [0.0, 1.0]]},
+    ]
+    architecture = {
+        "backbone": "resnet1d",
+        "arguments": {"in_channels": 1},
+        "kernel_sizes": [3, 7],
+        "dilations": [1, 5],
+        "layers": layers,
+    }
+    metrics = {
+        "task": "waves",
+        "metric": "accuracy",
+        "searched": {"validation": 0.9, "test": 0.875},
+        "backbone": {"validation": 0.8, "test": 0.75},
+        "seconds": {"search": 10.0, "tune": 0.0, "retrain": 5.0, "backbone": 4.0},
+    }
+    for name, content in (("config", {}), ("architecture", architecture), ("metrics", metrics)):
+        (run / f"{name}.json").write_text(json.dumps(content))
+    (run / "model.safetensors").write_bytes(b"")
+    return run
+
+
+@pytest.fixture
+def written_bundle(tmp_path: Path) -> Path:
+    """A bundle whose model, y = relu(x), is real, small and made by hand."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    bundle = tmp_path / "rectifier"
+    (bundle / "baseline").mkdir(parents=True)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "rectifier", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, bundle / MODEL_NAME)
+    onnx.save(model, bundle / DIRECT_NAME)
+    (bundle / PLAN_NAME).write_text(json.dumps({"layers": []}))
+    (bundle / PARITY_NAME).write_text(json.dumps({}))
+    manifest = Manifest(
+        name="rectifier",
+        inputs=[TensorSpec(name="x", shape=("batch", 4), dtype="float32")],
+        outputs=[TensorSpec(name="y", shape=("batch", 4), dtype="float32")],
+        target="ort-cpu",
+        precision="fp32",
+        source="by hand",
+        tools={"dashdeploy": "0"},
+        files={},
+    )
+    write_manifest(bundle, manifest)
+    return bundle

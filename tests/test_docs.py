@@ -1,0 +1,66 @@
+"""The documentation: every command and option is described, the reference is up to date, every link leads somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from dashdeploy.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def every_command(command=None, path="dashdeploy"):
+    command = command or get_command(app)
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from every_command(child, f"{path} {name}")
+
+
+def test_the_reference_is_up_to_date():
+    script = ROOT / "docs" / "generate_cli_reference.py"
+    result = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*each, id=each[0]) for each in every_command()])
+def test_every_command_and_option_is_documented(path, command):
+    reference = (ROOT / "docs" / "cli.md").read_text()
+    section = reference.partition(f"## {path}\n")[2].partition("\n## ")[0]
+    assert section, f"docs/cli.md has no section {path}"
+    for parameter in command.params:
+        for option in parameter.opts:
+            if option.startswith("-"):
+                assert option in section, f"{path}: {option} is not in docs/cli.md"
+        assert getattr(parameter, "help", None), f"{path}: {parameter.name} has no help text"
+
+
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*each, id=each[0]) for each in every_command()])
+def test_every_command_has_an_example(path, command):
+    if getattr(command, "commands", None) and path != "dashdeploy":
+        pytest.skip("a group of commands")
+    assert path.split()[-1] in command.help.partition("Example")[2] or path == "dashdeploy"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue  # another site's
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name}: {target} leads nowhere"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name}: {target}: no such heading"
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+\s+(.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

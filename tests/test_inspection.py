@@ -1,0 +1,54 @@
+"""inspect: what is in a run or a bundle."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from dashdeploy.cli import app
+from dashdeploy.errors import InputError
+from dashdeploy.inspection import inspect
+
+
+def test_a_run_layer_by_layer(written_run):
+    found = inspect(written_run)
+    first, second = found.data["layers"]
+    assert (first["kernel_size"], first["dilation"], first["alpha_share"]) == (3, 1, 0.4)
+    assert second["receptive_field"] == 5 * 6 + 1
+    assert second["alpha_entropy"] == 0
+    assert 0 < first["alpha_entropy"] < 1
+    assert "0.875" in found.text and "0.75" in found.text
+
+
+def test_a_run_as_json(written_run):
+    result = CliRunner().invoke(app, ["inspect", str(written_run), "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["kind"] == "run"
+
+
+def test_a_layer_without_its_alpha(written_run):
+    path = written_run / "architecture.json"
+    path.write_text(path.read_text().replace('"kernel_size": 7', '"kernel_size": 9'))
+    with pytest.raises(InputError, match=r"layer b: kernel 9, dilation 5 has no entry in its alpha"):
+        inspect(written_run)
+
+
+def test_a_bundle(written_bundle):
+    found = inspect(written_bundle)
+    assert "rectifier version 1, ort-cpu, fp32" in found.text
+    assert "batch x 4" in found.text
+    assert found.data["sizes"]["model.onnx"] == (written_bundle / "model.onnx").stat().st_size
+
+
+def test_a_bundle_that_was_changed(written_bundle):
+    with (written_bundle / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(InputError, match=r"model\.onnx does not match the sha256"):
+        inspect(written_bundle)
+
+
+def test_neither_run_nor_bundle(tmp_path):
+    with pytest.raises(InputError, match="neither a run"):
+        inspect(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        inspect(tmp_path / "absent")
