@@ -1,0 +1,64 @@
+"""ResNet1D: the residual network for time series of Wang, Yan and Oates, and DASH's 1-D backbone.
+
+Z. Wang, W. Yan, T. Oates, "Time series classification from scratch with deep neural networks: a strong baseline",
+IJCNN 2017, section II-C; DASH (arXiv 2204.07554) searches the kernels of this topology for its 1-D tasks.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+KERNEL_SIZES = (8, 5, 3)
+
+
+class ResNetBlock(nn.Module):
+    """Three convolutions, each with batch norm, around a shortcut; ReLU after each and after the sum."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        sources = [in_channels, out_channels, out_channels]
+        # No bias: the batch norm that follows takes any constant away again.
+        self.convs = nn.ModuleList(
+            nn.Conv1d(source, out_channels, k, padding="same", bias=False)
+            for source, k in zip(sources, KERNEL_SIZES, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(out_channels) for _ in KERNEL_SIZES)
+        self.shortcut: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv1d(in_channels, out_channels, 1, bias=False), nn.BatchNorm1d(out_channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, in_channels, n] to [B, out_channels, n]."""
+        y = x
+        last = len(self.convs) - 1
+        for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
+            y = norm(conv(y))
+            if i < last:
+                y = y.relu()
+        return (y + self.shortcut(x)).relu()
+
+
+class ResNet1D(nn.Module):
+    """Three blocks of `width`, 2 `width` and 2 `width` channels and a linear head.
+
+    Args:
+        in_channels: channels of the input.
+        outputs: classes, or output channels.
+        width: channels of the first block.
+        dense: whether each position is predicted ([B, outputs, n]) or the series as a whole ([B, outputs]).
+    """
+
+    def __init__(self, in_channels: int, outputs: int, width: int = 64, dense: bool = False) -> None:
+        super().__init__()
+        self.dense = dense
+        channels = [in_channels, width, 2 * width, 2 * width]
+        self.blocks = nn.Sequential(*(ResNetBlock(channels[i], channels[i + 1]) for i in range(3)))
+        self.head: nn.Module = nn.Conv1d(2 * width, outputs, 1) if dense else nn.Linear(2 * width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, in_channels, n] to logits [B, outputs], or [B, outputs, n] for dense prediction."""
+        y = self.blocks(x)
+        logits: Tensor = self.head(y if self.dense else y.mean(-1))
+        return logits
