@@ -1,0 +1,69 @@
+"""Request bodies: read within a limit, decompressed within the same limit."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+
+from dashdeploy.serve.request_error import RequestError
+
+DEFAULT_LIMIT = 64 * 1024 * 1024
+"""The most bytes of a body, before and after decompression: Triton's ``--http-max-input-size``."""
+
+_AUTODETECT_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
+
+
+async def read_body(chunks: AsyncIterator[bytes], declared_length: str | None, *, limit: int) -> bytes:
+    """Collect a request body.
+
+    A body over the limit is read on and dropped, up to as much again, because a client that is still sending
+    when the connection closes sees a broken pipe and never the answer.
+
+    Args:
+        chunks: the body as it arrives.
+        declared_length: the Content-Length header, if there is one.
+        limit: the most bytes that are kept.
+
+    Raises:
+        RequestError: 413, the body is longer than `limit`.
+    """
+    kept: list[bytes] = []
+    size = 0
+    oversized = declared_length is not None and declared_length.isdecimal() and int(declared_length) > limit
+    async for chunk in chunks:
+        size += len(chunk)
+        oversized = oversized or size > limit
+        if size > 2 * limit:
+            break
+        if oversized:
+            kept.clear()
+        else:
+            kept.append(chunk)
+    if oversized:
+        raise RequestError(413, f"the request body exceeds the limit of {limit} bytes")
+    return kept[0] if len(kept) == 1 else b"".join(kept)
+
+
+def decompress(body: bytes, encoding: str | None, *, limit: int) -> bytes:
+    """Undo a request's Content-Encoding: gzip, deflate (zlib's format) or none.
+
+    Never more than `limit` bytes are inflated, so a small body that expands to gigabytes costs little.
+
+    Raises:
+        RequestError: 501 for another encoding, 400 for a damaged body, 413 if it inflates beyond `limit`.
+    """
+    name = (encoding or "identity").strip().lower()
+    if name == "identity":
+        return body
+    if name not in ("gzip", "deflate"):
+        raise RequestError(501, f"unsupported Content-Encoding {encoding!r}; use gzip, deflate or identity")
+    inflater = zlib.decompressobj(_AUTODETECT_ZLIB_OR_GZIP)
+    try:
+        plain = inflater.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise RequestError(400, f"the request body is not valid {name}: {error}") from error
+    if len(plain) > limit:
+        raise RequestError(413, f"the request body inflates to more than the limit of {limit} bytes")
+    if not inflater.eof or inflater.unused_data:
+        raise RequestError(400, f"the request body is not one whole {name} stream")
+    return plain
