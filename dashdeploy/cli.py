@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 import typer
 
 from dashdeploy.command_errors import ErrorReportingGroup, remember_verbose
-from dashdeploy.console import Console, table
+from dashdeploy.console import Console, as_text, table
 from dashdeploy.errors import InputError
+from dashdeploy.json_option import JsonFileCommand, report
 from dashdeploy.option_values import input_shapes, positive_integers
 
 app = typer.Typer(
@@ -27,6 +28,14 @@ bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measu
 app.add_typer(bench_app, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE]",
+        help="Write the result to FILE as JSON; without FILE, to stdout and nothing else.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Verbose = Annotated[
     bool,
@@ -136,7 +145,7 @@ def export(
         Path | None, typer.Option("--out", help="The bundle to write; it appears whole or not at all.")
     ] = None,
     target: Annotated[
-        str, typer.Option("--target", help="The engine and device to compile for.")
+        Literal["ort-cpu"], typer.Option("--target", help="The engine and device to compile for.")
     ] = "ort-cpu",
     lowering: Annotated[
         Literal["auto", "direct", "fft"],
@@ -196,6 +205,40 @@ def export(
     found = inspect_bundle(pipeline.export(source, out, settings, progress=console.progress))
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy bench latency {out}, dashdeploy serve {out}")
+
+
+@bench_app.command(cls=JsonFileCommand)
+def latency(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What export wrote.")],
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1,8,32",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads within one operator.")] = 1,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", min=0.01, help="How long to time each batch size, all variants together."),
+    ] = 2.0,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Time the compiled model, the direct one and the backbone.
+
+    The variants take turns in one process, so that whatever else the machine does hits all of them.
+
+    \b
+    Example:
+      dashdeploy bench latency bundles/mnist1d
+      dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    sizes = positive_integers("--batches", batches, noun="batch size")
+
+    from dashdeploy.bench.latency import measure_latency
+    from dashdeploy.bundle import Bundle
+
+    measured = measure_latency(
+        Bundle.load(bundle), batches=sizes, threads=threads, seconds=seconds, progress=console.progress
+    )
+    report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
 
 
 @app.command()

@@ -7,7 +7,10 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 
 class Console:
@@ -50,7 +53,6 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
         title: a line above the table.
     """
     from rich import box
-    from rich.console import Console as Rich
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
@@ -59,12 +61,21 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: st
         drawn.add_column(header, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         drawn.add_row(*(_cell(value) for value in row))
-    # As wide as it needs to be: a result that is piped or logged must not be cut at some terminal's edge.
+    return "\n".join([*([title] if title else []), as_text(drawn)])
+
+
+def as_text(drawn: RichTable) -> str:
+    """A rich table as plain text.
+
+    It is as wide as it needs to be: a result that is piped or logged must not be cut at some terminal's edge.
+    """
+    from rich.console import Console as Rich
+
     rich = Rich(width=10_000, color_system=None, markup=False, emoji=False, highlight=False)
     with rich.capture() as capture:
         rich.print(drawn)
     lines = [line.rstrip() for line in capture.get().splitlines()]
-    return "\n".join([*([title] if title else []), *(line for line in lines if line)])
+    return "\n".join(line for line in lines if line)
 
 
 def _cell(value: object) -> str:

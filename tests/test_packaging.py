@@ -67,7 +67,7 @@ def run(*command, **options):
 def fresh_environment(folder, *install):
     """A fresh environment in which `install` was installed, and which sees the dependencies of this one.
 
-    The dependencies are gigabytes, so they are lent through a .pth file. It sorts behind an editable install's
+    The dependencies are gigabytes, so they are lent by a .pth file. It sorts behind an editable install's
     own, and .pth files in a folder that is lent are not read: this environment's dashdeploy stays out.
     """
     venv.create(folder, with_pip=True)
