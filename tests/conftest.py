@@ -13,8 +13,10 @@ from dashdeploy.bundle import DIRECT_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, M
 from dashdeploy.tensor_spec import TensorSpec
 
 
-def small_data(examples: int = 60, length: int = 32, classes: int = 3) -> dict[str, npt.NDArray[np.generic]]:
+@pytest.fixture
+def waves() -> dict[str, npt.NDArray[np.generic]]:
     """Sine waves of as many frequencies as classes: a task that a network learns in seconds."""
+    examples, length, classes = 60, 32, 3
     generator = np.random.default_rng(0)
     time = np.arange(length) / length
 
@@ -30,10 +32,10 @@ def small_data(examples: int = 60, length: int = 32, classes: int = 3) -> dict[s
 
 
 @pytest.fixture
-def npz(tmp_path: Path) -> Path:
+def npz(tmp_path: Path, waves: dict[str, npt.NDArray[np.generic]]) -> Path:
     """A file of good data."""
     path = tmp_path / "data.npz"
-    np.savez(path, **small_data())
+    np.savez(path, **waves)
     return path
 
 
