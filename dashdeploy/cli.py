@@ -92,6 +92,19 @@ def search(
         Literal["quick", "paper"],
         typer.Option("--preset", help="quick: minutes on a CPU. paper: the settings of the DASH paper."),
     ] = "quick",
+    width: Annotated[
+        int | None, typer.Option("--width", min=1, help="Channels of the backbone's first block.")
+    ] = None,
+    search_epochs: Annotated[
+        int | None, typer.Option("--search-epochs", min=1, help="Passes over the data while searching.")
+    ] = None,
+    retrain_epochs: Annotated[
+        int | None,
+        typer.Option("--retrain-epochs", min=1, help="Passes over the data while training what was found."),
+    ] = None,
+    devices: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--devices", help="auto takes a GPU if there is one.")
+    ] = "auto",
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Seed of the split, the search and the training.")
     ] = 0,
@@ -117,7 +130,9 @@ def search(
         raise InputError(
             "give exactly one of --task NAME and --data FILE.npz; dashdeploy tasks lists the names"
         )
-    overrides: dict[str, object] = {"backbone": backbone, "seed": seed}
+    overrides: dict[str, object] = {"backbone": backbone, "devices": devices, "seed": seed}
+    sizes = {"width": width, "search_epochs": search_epochs, "retrain_epochs": retrain_epochs}
+    overrides |= {name: value for name, value in sizes.items() if value is not None}
     if kernel_sizes is not None:
         overrides["kernel_sizes"] = positive_integers("--kernel-sizes", kernel_sizes, noun="kernel size")
     if dilations is not None:
