@@ -32,6 +32,11 @@ class TensorSpec(BaseModel):
         return np.zeros([batch if isinstance(axis, str) else axis for axis in self.shape], dtype=self.dtype)
 
     def random(self, batch: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
-        """Standard normal numbers of this shape, with every dynamic axis of length `batch`."""
+        """Random numbers of this shape, with every dynamic axis of length `batch`.
+
+        Standard normal for a floating-point type; 0 or 1 otherwise, which any table of indices holds.
+        """
         shape = [batch if isinstance(axis, str) else axis for axis in self.shape]
+        if np.dtype(self.dtype).kind != "f":
+            return generator.integers(0, 2, shape).astype(self.dtype)
         return generator.standard_normal(shape).astype(self.dtype)

@@ -78,5 +78,7 @@ class OnnxRuntime:
 
 def _spec(value: object) -> TensorSpec:
     name, shape, kind = value.name, value.shape, value.type  # type: ignore[attr-defined]
-    axes = [axis if isinstance(axis, int) else str(axis or f"dynamic_{i}") for i, axis in enumerate(shape)]
+    axes = [
+        axis if isinstance(axis, int) else str(axis or f"{name}_axis_{i}") for i, axis in enumerate(shape)
+    ]
     return TensorSpec(name=name, shape=tuple(axes), dtype=_NUMPY_DTYPES.get(kind, kind))
