@@ -1,0 +1,189 @@
+"""A real server in a process of its own, holding small real models in real bundles."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from dashdeploy.bundle import Manifest, write_manifest
+from dashdeploy.tensor_spec import TensorSpec
+
+NUMPY_NAMES = {
+    TensorProto.BOOL: "bool",
+    TensorProto.UINT8: "uint8",
+    TensorProto.UINT16: "uint16",
+    TensorProto.UINT32: "uint32",
+    TensorProto.UINT64: "uint64",
+    TensorProto.INT8: "int8",
+    TensorProto.INT16: "int16",
+    TensorProto.INT32: "int32",
+    TensorProto.INT64: "int64",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+}
+
+
+def write_bundle(folder: Path, nodes, inputs, outputs, initializers=(), *, name: str | None = None) -> Path:
+    """A bundle whose model has the `nodes`; inputs and outputs are (name, element type, shape)."""
+    folder.mkdir(parents=True)
+    values = [[helper.make_tensor_value_info(*value) for value in side] for side in (inputs, outputs)]
+    graph = helper.make_graph(list(nodes), "graph", *values, initializer=list(initializers))
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
+    specs = [
+        [TensorSpec(name=n, shape=tuple(shape), dtype=NUMPY_NAMES[kind]) for n, kind, shape in side]
+        for side in (inputs, outputs)
+    ]
+    manifest = Manifest(
+        name=name or folder.name,
+        inputs=specs[0],
+        outputs=specs[1],
+        target="ort-cpu",
+        precision="fp32",
+        source="test",
+        tools={},
+        files={},
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def write_double(folder: Path, *, name: str | None = None) -> Path:
+    """y = 2 x, float32 [batch, 4]."""
+    return write_bundle(
+        folder,
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        [("x", TensorProto.FLOAT, ["batch", 4])],
+        [("y", TensorProto.FLOAT, ["batch", 4])],
+        name=name,
+    )
+
+
+def write_identity(folder: Path) -> Path:
+    """One input in_T and output out_T [batch, 3] per element type T."""
+    kinds = NUMPY_NAMES.items()
+    return write_bundle(
+        folder,
+        [helper.make_node("Identity", [f"in_{name}"], [f"out_{name}"]) for _, name in kinds],
+        [(f"in_{name}", kind, ["batch", 3]) for kind, name in kinds],
+        [(f"out_{name}", kind, ["batch", 3]) for kind, name in kinds],
+    )
+
+
+def write_divide(folder: Path) -> Path:
+    """quotient = a / b, float32 [n]: NaN and infinities on request; sum = a + b."""
+    return write_bundle(
+        folder,
+        [helper.make_node("Div", ["a", "b"], ["quotient"]), helper.make_node("Add", ["a", "b"], ["sum"])],
+        [("a", TensorProto.FLOAT, ["n"]), ("b", TensorProto.FLOAT, ["n"])],
+        [("quotient", TensorProto.FLOAT, ["n"]), ("sum", TensorProto.FLOAT, ["n"])],
+    )
+
+
+def write_gather(folder: Path) -> Path:
+    """value = table[index] of three entries: an index out of range makes the engine fail."""
+    return write_bundle(
+        folder,
+        [helper.make_node("Gather", ["table", "index"], ["value"])],
+        [("index", TensorProto.INT64, ["n"])],
+        [("value", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor("table", TensorProto.FLOAT, [3], [10.0, 20.0, 30.0])],
+    )
+
+
+def write_slow(folder: Path) -> Path:
+    """count = the steps asked for, each a product of 256 x 256 matrices: as slow as the client likes."""
+    size = 256
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["condition_in"], ["condition"]),
+            helper.make_node("MatMul", ["matrix_in", "weights"], ["matrix"]),
+            helper.make_node("Add", ["count_in", "one"], ["count_out"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            helper.make_tensor_value_info("condition_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("matrix_in", TensorProto.FLOAT, [size, size]),
+            helper.make_tensor_value_info("count_in", TensorProto.INT64, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("condition", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("matrix", TensorProto.FLOAT, [size, size]),
+            helper.make_tensor_value_info("count_out", TensorProto.INT64, [1]),
+        ],
+    )
+    zeros = [0.0] * (size * size)
+    return write_bundle(
+        folder,
+        [
+            helper.make_node("Squeeze", ["steps"], ["trips"]),
+            helper.make_node("Loop", ["trips", "", "weights", "zero"], ["final", "counted"], body=body),
+            helper.make_node("ReduceSum", ["final"], ["total"], keepdims=0),
+            helper.make_node("Cast", ["total"], ["total_int"], to=TensorProto.INT64),
+            helper.make_node("Add", ["counted", "total_int"], ["count"]),
+        ],
+        [("steps", TensorProto.INT64, [1])],
+        [("count", TensorProto.INT64, [1])],
+        [
+            helper.make_tensor("weights", TensorProto.FLOAT, [size, size], zeros),
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+        ],
+    )
+
+
+@contextmanager
+def running_server(bundles: list[Path]) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A server process that is ready, and its host:port."""
+    code = (
+        "import sys; from pathlib import Path; from dashdeploy.serve import serve; "
+        "serve([Path(p) for p in sys.argv[1:]], http_port=0, threads=1)"
+    )
+    command = [sys.executable, "-c", code, *map(str, bundles)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stderr.readline()
+            assert "http://127.0.0.1:" in line, line + process.stderr.read()
+            yield process, line.split("http://")[1].split()[0]
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[str]:
+    """host:port of a server that holds every model above but `slow`."""
+    root = tmp_path_factory.mktemp("bundles")
+    bundles = [
+        write_double(root / "double"),
+        write_identity(root / "identity"),
+        write_divide(root / "divide"),
+        write_gather(root / "gather"),
+    ]
+    with running_server(bundles) as (process, address):
+        yield address
+        assert process.poll() is None, "the server died"
+
+
+@pytest.fixture
+def double_bundle(tmp_path) -> Path:
+    return write_double(tmp_path / "double")
+
+
+@pytest.fixture
+def named_double_bundle(tmp_path) -> Callable[[str, str], Path]:
+    """Writes a bundle into the folder of the first name, holding a model of the second name."""
+    return lambda folder, name: write_double(tmp_path / folder, name=name)
+
+
+@pytest.fixture
+def slow_server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A server process, and its host:port, that holds the model `slow`."""
+    with running_server([write_slow(tmp_path / "slow")]) as running:
+        yield running
