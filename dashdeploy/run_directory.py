@@ -18,6 +18,7 @@ WEIGHTS_NAME = "model.safetensors"
 BACKBONE_WEIGHTS_NAME = "backbone.safetensors"
 METRICS_NAME = "metrics.json"
 HISTORY_NAME = "metrics.jsonl"
+SAMPLES_NAME = "samples.npz"
 
 
 class LayerArchitecture(BaseModel):
@@ -75,41 +76,59 @@ class Run:
             InputError: the run is missing, unfinished or malformed.
         """
         if not path.is_dir():
-            raise InputError(f"{path}: no such run; write one with: dashdeploy search --task mnist1d --out {path}")
-        config, architecture, metrics = (
-            _read_json(path / name) for name in (CONFIG_NAME, ARCHITECTURE_NAME, METRICS_NAME)
-        )
+            raise InputError(
+                f"{path}: no such run; write one with: dashdeploy search --task mnist1d --out {path}"
+            )
+        config, metrics = (_read_json(path / name) for name in (CONFIG_NAME, METRICS_NAME))
+        architecture = load_architecture(path)
         if not (path / WEIGHTS_NAME).is_file():
             raise InputError(f"{path} is not a finished run: it has no {WEIGHTS_NAME}")
-        try:
-            return cls(path, config, Architecture.model_validate(architecture), metrics)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{path / ARCHITECTURE_NAME}: {where}: {first['msg']}") from error
+        return cls(path, config, architecture, metrics)
 
     def searched_model(self) -> nn.Module:
         """The retrained network with the searched kernels, in evaluation mode."""
         from dashdeploy.backbones import build_searched
 
-        return _load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME)
+        return load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME)
 
     def backbone_model(self) -> nn.Module:
         """The original backbone, trained with the same budget, in evaluation mode."""
         from dashdeploy.backbones import build_backbone
 
         model = build_backbone(self.architecture.backbone, self.architecture.arguments)
-        return _load_weights(model, self.path / BACKBONE_WEIGHTS_NAME)
+        return load_weights(model, self.path / BACKBONE_WEIGHTS_NAME)
 
 
-def _load_weights(model: nn.Module, path: Path) -> nn.Module:
+def load_architecture(folder: Path) -> Architecture:
+    """Read the ``architecture.json`` of the run in `folder`.
+
+    Raises:
+        InputError: it is missing or malformed.
+    """
+    path = folder / ARCHITECTURE_NAME
+    try:
+        return Architecture.model_validate(_read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}") from error
+
+
+def load_weights(model: nn.Module, path: Path) -> nn.Module:
+    """Fill `model` with the weights at `path` and put it in evaluation mode.
+
+    Raises:
+        InputError: the file is missing or holds another network's weights.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(f"{path} does not hold this architecture's weights: {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"{path} does not hold this architecture's weights: {str(error).splitlines()[0]}"
+        ) from error
     return model.eval()
 
 

@@ -1,4 +1,4 @@
-"""The networks whose convolutions are searched, built from their name, and rebuilt with the kernels that were found."""
+"""The networks whose convolutions are searched, by name, and the same with the kernels that were found."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dashdeploy.run_directory import Architecture
 
 BACKBONES: Mapping[str, Callable[..., nn.Module]] = {"resnet1d": ResNet1D}
 
-# 'same' with an even kernel pads one more on the right; torch warns once that this may copy the input, which is
-# what is wanted here and nothing a user could act upon.
+# 'same' with an even kernel pads one more on the right; torch warns once that this may copy the input, which
+# is what is wanted here and nothing a user could act upon.
 warnings.filterwarnings(
     "ignore", message="Using padding='same' with even kernel lengths", category=UserWarning
 )
@@ -48,7 +48,7 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def build_searched(architecture: Architecture) -> nn.Module:
-    """Build the backbone of `architecture` with the kernel sizes and dilations that were found, and new weights.
+    """Build the backbone of `architecture` with the kernels that were found, and new weights.
 
     The result is plain torch: each searched convolution is an ``nn.Conv1d`` of stride 1 with 'same' padding.
 
@@ -61,8 +61,8 @@ def build_searched(architecture: Architecture) -> nn.Module:
         conv = modules.get(layer.name)
         if not isinstance(conv, nn.Conv1d):
             raise InputError(
-                f"the architecture names {layer.name!r}, which is not a convolution of {architecture.backbone}; "
-                "the run was written by another version: search again"
+                f"the architecture names {layer.name!r}, which is not a convolution of "
+                f"{architecture.backbone}; the run was written by another version: search again"
             )
         replacement = nn.Conv1d(
             conv.in_channels,

@@ -1,7 +1,7 @@
 """ResNet1D: the residual network for time series of Wang, Yan and Oates, and DASH's 1-D backbone.
 
-Z. Wang, W. Yan, T. Oates, "Time series classification from scratch with deep neural networks: a strong baseline",
-IJCNN 2017, section II-C; DASH (arXiv 2204.07554) searches the kernels of this topology for its 1-D tasks.
+Z. Wang, W. Yan, T. Oates, "Time series classification from scratch with deep neural networks: a strong
+baseline", IJCNN 2017, section II-C. DASH (arXiv 2204.07554) searches this topology for its 1-D tasks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """AggConv, the aggregated convolution of DASH, over one spatial axis.
 
-An AggConv mixes every candidate convolution of a search space, kernel sizes K times dilations D, by the softmax a
-of its architecture parameters (Shen, Khodak, Talwalkar, NeurIPS 2022, arXiv 2204.07554, equations 1 to 4):
+An AggConv mixes every candidate convolution of a search space, kernel sizes K times dilations D, by the
+softmax a of its architecture parameters (Shen, Khodak, Talwalkar, NeurIPS 2022, arXiv 2204.07554, equations
+1 to 4):
 
     AggConv(x) = sum over k in K, d in D of  a[k, d] * conv(x, w[k, d], dilation d, padding 'same')  +  bias
 
@@ -11,9 +12,10 @@ Every (k, d) owns its kernel w[k, d]. Three ways compute the same function:
     mixed-weights  (eq. 3)  one convolution with the aggregated kernel  sum a[k, d] w[k, d]
     fourier        (eq. 4)  the same, with the convolution as a product of spectra
 
-Tap t of a candidate reads the input at a distance of ``t d - floor(d (k - 1) / 2)``: torch's 'same' convention,
-which for an even total padding is centred and otherwise pads one more on the right. A tap whose distance is at
-least the input's length n only ever multiplies padding, so it is left out; what remains lies within 1 - n .. n - 1.
+Tap t of a candidate reads the input at a distance of ``t d - floor(d (k - 1) / 2)``: torch's 'same'
+convention, which for an even total padding is centred and otherwise pads one more on the right. A tap whose
+distance is at least the input's length n only ever multiplies padding, so it is left out; what remains lies
+within 1 - n .. n - 1.
 """
 
 from __future__ import annotations
@@ -94,8 +96,10 @@ def tap_plan(
                     distances.append(t * d - left)
                 row += 1
     with torch.inference_mode(False):  # cached tensors take part in later backward passes
-        indices = [torch.tensor(values, device=device) for values in (kept, candidates, distances)]
-    return TapPlan(*indices, len(kept) < row, max(0, -min(distances)), max(0, *distances))
+        indices = [
+            torch.tensor(values, dtype=torch.long, device=device) for values in (kept, candidates, distances)
+        ]
+    return TapPlan(*indices, len(kept) < row, max([0, *(-o for o in distances)]), max([0, *distances]))
 
 
 def aggregate_kernel(weight: Tensor, coefficients: Tensor, plan: TapPlan, at: Tensor, length: int) -> Tensor:
@@ -127,9 +131,9 @@ def mixed_weights(x: Tensor, weight: Tensor, coefficients: Tensor, plan: TapPlan
 def fourier(x: Tensor, weight: Tensor, coefficients: Tensor, plan: TapPlan, groups: int) -> Tensor:
     """Equation 4: the aggregated convolution of x [B, in, n] by its spectrum, giving [B, out, n].
 
-    The circular length N is at least n + max(left, right): whatever wraps around then lands beyond the n outputs
-    that are kept, so the borders are exact. Placing the tap of distance o at position -o mod N turns the
-    correlation into a circular convolution, Y = X W per frequency.
+    The circular length N is at least n + max(left, right): whatever wraps around then lands beyond the n
+    outputs that are kept, so the borders are exact. Placing the tap of distance o at position -o mod N turns
+    the correlation into a circular convolution, Y = X W per frequency.
     """
     n = x.shape[-1]
     length = smooth_length(n + max(plan.left, plan.right))
@@ -158,7 +162,7 @@ def mixed_results(
 
 
 def _through_dense_dft(x: Tensor, kernel: Tensor, groups: int) -> Tensor:
-    """Circular convolution of x [B, in, n] and kernel [N, out, in / groups] by DFT matrices; the first n outputs."""
+    """Circular convolution of x [B, in, n] with kernel [N, out, in / groups], by DFT matrices."""
     batch, _, n = x.shape
     length, out = kernel.shape[:2]
     forward, backward = _dft_matrices(length, x.dtype, x.device)
@@ -224,7 +228,7 @@ def _dft_matrices(length: int, dtype: torch.dtype, device: torch.device) -> tupl
 
 
 class AggConv1d(nn.Module):
-    """A convolution over one axis, stride 1, 'same' padding, whose kernel size and dilation are being searched.
+    """A convolution (one axis, stride 1, 'same' padding) whose kernel size and dilation are being searched.
 
     Attributes:
         weight: the taps of all candidates, in the order of ``itertools.product(kernel_sizes, dilations)``,
@@ -282,7 +286,7 @@ class AggConv1d(nn.Module):
         return agg_conv.to(conv.weight.device, conv.weight.dtype)
 
     def coefficients(self) -> Tensor:
-        """The mixing coefficients: the softmax of the architecture parameters over all candidates, [|K||D|]."""
+        """The mixing coefficients: softmax of the architecture parameters over all candidates, [|K||D|]."""
         return self.alpha.flatten().softmax(0)
 
     def best(self) -> tuple[int, int]:

@@ -61,7 +61,7 @@ def test_equals_the_weighted_sum_of_convolutions_forward_and_backward(method, pr
     expected = explicit_sum(module, x)
     y = module(x)
     assert y.shape == expected.shape == (problem["batch"], problem["channels"][1], problem["n"])
-    # 1e-9 of the largest value: float64 rounds at 1e-16 and a transform of some hundred points adds two digits.
+    # 1e-9 of the largest value: float64 rounds at 1e-16, a transform of some hundred points adds two digits.
     assert (y - expected).abs().max() <= 1e-9 * expected.abs().max().clamp(min=1)
     towards = torch.randn_like(y)
     wanted = [x, *module.parameters()]

@@ -1,0 +1,112 @@
+"""The unfinished run beside its final name: what it was started with, and which phases it has finished."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dashdeploy.atomic import write_text_atomically
+from dashdeploy.errors import InputError
+from dashdeploy.run_directory import CONFIG_NAME
+from dashdeploy.search.checkpoint import FOLDER_NAME
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.tasks import Task
+
+# What must not change between the interrupted and the resumed run; other versions of the tools may.
+BINDING = ("settings", "task", "input_shape", "outputs", "samples", "source")
+
+
+def partial_path(out: Path) -> Path:
+    """Where a run that will be called `out` is built."""
+    return out.with_name(out.name + ".partial")
+
+
+def run_config(task: Task, settings: SearchSettings) -> dict[str, Any]:
+    """The content of ``config.json``: all that the run was started with."""
+    return {
+        "task": task.name,
+        "source": dict(task.source),
+        "input_shape": list(task.input_shape),
+        "dense": task.dense,
+        "outputs": task.outputs,
+        "labels": list(task.labels),
+        "metric": {"name": task.metric.name, "higher_is_better": task.metric.higher_is_better},
+        "samples": {
+            "train": len(task.train.targets),
+            "validation": len(task.validation.targets),
+            "test": len(task.test.targets),
+        },
+        "seed": settings.seed,
+        "settings": settings.model_dump(mode="json"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("dashdeploy", "torch", "lightning", "numpy")},
+        },
+    }
+
+
+def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Path:
+    """Make the unfinished run's folder, or take up the one that is there.
+
+    Raises:
+        InputError: there is one and `resume` is false, or it was started with something else.
+    """
+    folder = partial_path(out)
+    if folder.exists():
+        if not resume:
+            raise InputError(
+                f"{folder} is an unfinished run; go on with it by adding --resume, or delete it: rm -r {folder}"
+            )
+        if (folder / CONFIG_NAME).exists():
+            _check_same(folder, config)
+    (folder / FOLDER_NAME).mkdir(parents=True, exist_ok=True)
+    if not (folder / CONFIG_NAME).exists():
+        write_json(folder / CONFIG_NAME, config)
+    return folder
+
+
+def _check_same(folder: Path, config: dict[str, Any]) -> None:
+    try:
+        before = json.loads((folder / CONFIG_NAME).read_bytes())
+        differences = [
+            (name, before[name], config[name]) for name in BINDING if not _same(before[name], config[name])
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / CONFIG_NAME} cannot be read ({error}); delete {folder}") from error
+    for name, old, new in differences:
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = [key for key in (*new, *old) if key != "path" and old.get(key) != new.get(key)]
+            name, old, new = keys[0], old.get(keys[0]), new.get(keys[0])  # noqa: PLW2901
+        raise InputError(
+            f"{folder} was started with {name} = {old}, now it is {new}; resume with the same, "
+            "or choose another --out"
+        )
+
+
+def _same(before: object, now: object) -> bool:
+    if isinstance(before, dict) and isinstance(now, dict):
+        # A data file may have moved; its sha256 tells whether it is the same.
+        return {k: v for k, v in before.items() if k != "path"} == {
+            k: v for k, v in now.items() if k != "path"
+        }
+    return before == now
+
+
+def phase_result(folder: Path, phase: str) -> dict[str, Any] | None:
+    """What a finished phase left (its seconds and best epoch), or None if it is not finished."""
+    path = folder / FOLDER_NAME / f"{phase}.json"
+    result: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+    return result
+
+
+def finish_phase(folder: Path, phase: str, result: dict[str, Any]) -> None:
+    """Mark a phase as finished; the last thing that is written of it."""
+    write_json(folder / FOLDER_NAME / f"{phase}.json", result)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON for people and machines, all of it or nothing."""
+    write_text_atomically(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,83 @@
+"""The progress of a phase on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dashdeploy.search.training import PhaseModule
+
+TITLES = {
+    "search": "searching kernels",
+    "retrain": "training the searched network",
+    "backbone": "training the backbone",
+}
+LINES_PER_PHASE = 4
+
+
+class PhaseProgress(Callback):
+    """Shows the epoch, the losses and the validation metric of one phase."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True)
+        self.progress: Progress | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the bar, at the epoch a resumed phase goes on from."""
+        assert isinstance(pl_module, PhaseModule)
+        if not self.console.is_terminal:
+            return
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs {task.fields[status]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+        self.progress.start()
+        self.progress.add_task(
+            TITLES[pl_module.phase.name],
+            total=pl_module.phase.epochs,
+            completed=trainer.current_epoch,
+            status="",
+        )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show what the epoch brought."""
+        assert isinstance(pl_module, PhaseModule)
+        done, total = trainer.current_epoch + 1, pl_module.phase.epochs
+        status = summary(pl_module.record, pl_module.task.metric.name)
+        if self.progress is not None:
+            self.progress.update(self.progress.task_ids[0], completed=done, status=status)
+        elif done == total or done % max(1, total // LINES_PER_PHASE) == 0:
+            title = TITLES[pl_module.phase.name]
+            self.console.print(f"{title}: epoch {done}/{total} {status}", soft_wrap=True, highlight=False)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Close the bar."""
+        self._close()
+
+    def on_exception(
+        self,
+        trainer: L.Trainer,  # noqa: ARG002
+        pl_module: L.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Close the bar, so that the error stands on a line of its own."""
+        self._close()
+
+    def _close(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+
+def summary(record: dict[str, Any], metric: str) -> str:
+    """One epoch in a few words."""
+    return f"loss {record['train_loss']:.4f}, validation {metric} {record[f'validation_{metric}']:.4f}"

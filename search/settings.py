@@ -1,0 +1,122 @@
+"""Every hyperparameter of a search, with its default and where that comes from.
+
+"DASH" is Shen, Khodak, Talwalkar, NeurIPS 2022 (arXiv 2204.07554) and the settings of its released code for 1-D
+tasks; "measured" was chosen on MNIST-1D's validation data to fit minutes on two CPU cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dashdeploy.errors import InputError
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SearchSettings(BaseModel):
+    """The settings of one run; immutable, and written whole into ``config.json``.
+
+    The defaults are the ``quick`` preset.
+
+    Attributes:
+        backbone: the network whose convolutions are searched (DASH: a ResNet1D for 1-D tasks).
+        width: channels of the backbone's first block (DASH: 4 to 64 by the number of classes).
+        kernel_sizes: the search space K (DASH: 3, 5, 7, 9).
+        dilations: the search space D (DASH: 1, 3, 7, 15).
+        method: how AggConv is computed; all give the same result (DASH: fourier, its equation 4).
+        seed: of the initial weights and the order of the data; the task's own seed splits off validation.
+        batch_size: samples per step, at most all of them (DASH: 64 to 1024 by task; measured).
+        search_epochs: passes of the search (DASH: 100).
+        search_share: part of the training data that each pass of the search sees, drawn anew (DASH: 0.2).
+        retrain_epochs: passes of retraining, and of the unsearched backbone (DASH: 200; measured).
+        learning_rate: peak rate of the weights when retraining (DASH: 0.1, the first of its grid).
+        search_learning_rate: peak rate of the weights in the search (DASH: 0.1).
+        alpha_learning_rate: peak rate of the architecture parameters (DASH: 0.05; measured).
+        momentum: of SGD with Nesterov's step, for weights and architecture parameters (DASH: 0.9).
+        weight_decay: on all weights (DASH: 5e-4).
+        alpha_weight_decay: on the architecture parameters (DASH: 5e-4).
+        schedule: of every rate. ``one-cycle`` warms up and anneals by cosine (Smith and Topin 2018), which suits
+            few passes; ``step`` multiplies by 0.2 after passes 30, 60, 90, 120 and 160 of 200, or those shares
+            of any other number (DASH, 1-D retraining).
+        search_clip: largest gradient norm in the search; 0 does not clip (DASH: 1).
+        retrain_clip: the same when retraining (DASH: none).
+        devices: where to compute. ``auto`` takes a GPU if there is one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = "resnet1d"
+    width: PositiveInt = 16
+    kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
+    dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
+    method: Literal["fourier", "mixed-weights", "mixed-results"] = "fourier"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    search_epochs: PositiveInt = 15
+    search_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    retrain_epochs: PositiveInt = 40
+    learning_rate: PositiveFloat = 0.1
+    search_learning_rate: PositiveFloat = 0.1
+    alpha_learning_rate: PositiveFloat = 0.5
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    weight_decay: Share = 5e-4
+    alpha_weight_decay: Share = 0.0
+    schedule: Literal["one-cycle", "step"] = "one-cycle"
+    search_clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    retrain_clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    devices: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("kernel_sizes", "dilations")
+    @classmethod
+    def _distinct(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"{list(values)} names a value twice; name each once")
+        return values
+
+    @classmethod
+    def preset(cls, name: str, **overrides: object) -> Self:
+        """The settings of a preset, some of them overridden.
+
+        Args:
+            name: one of `PRESETS`. ``quick`` takes minutes on a CPU; ``paper`` is DASH's protocol.
+            overrides: fields of this class.
+
+        Raises:
+            InputError: there is no such preset or field, or a value is not allowed.
+        """
+        if name not in PRESETS:
+            raise InputError(f"--preset {name}: no such preset; choose from {', '.join(PRESETS)}")
+        for field in overrides:
+            if field not in cls.model_fields:
+                close = get_close_matches(field, cls.model_fields, 1)
+                hint = f"did you mean {close[0]}?" if close else f"fields are {', '.join(cls.model_fields)}"
+                raise InputError(f"{field}: no such setting; {hint}")
+        try:
+            return cls.model_validate({**PRESETS[name], **overrides})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"{where} = {first['input']!r}: {message}") from error
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "quick": {},
+    "paper": {
+        "width": 64,
+        "batch_size": 64,
+        "search_epochs": 100,
+        "search_share": 0.2,
+        "retrain_epochs": 200,
+        "alpha_learning_rate": 0.05,
+        "alpha_weight_decay": 5e-4,
+        "schedule": "step",
+    },
+}
+"""What each preset changes from the defaults."""

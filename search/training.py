@@ -1,0 +1,214 @@
+"""One training phase as a LightningModule: a network, its optimizer, and what each epoch brought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from dashdeploy.errors import InputError
+from dashdeploy.search.batches import TensorBatches, shuffled
+from dashdeploy.search.schedule import SCHEDULES
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.search.supernet import agg_convs
+from dashdeploy.tasks import Task
+
+PhaseName = Literal["search", "retrain", "backbone"]
+STATE_KEY = "dashdeploy"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What sets one phase apart from the others.
+
+    Attributes:
+        name: ``search`` trains the supernet, ``retrain`` the found network, ``backbone`` the unsearched one.
+        epochs: passes.
+        learning_rate: peak rate of the weights.
+        share: part of the training data that each pass sees.
+        clip: largest gradient norm; 0 does not clip.
+    """
+
+    name: PhaseName
+    epochs: int
+    learning_rate: float
+    share: float
+    clip: float
+
+
+def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
+    """The phases in their order. Retraining and the baseline have the same budget, to the last setting."""
+    search = Phase(
+        "search",
+        settings.search_epochs,
+        settings.search_learning_rate,
+        settings.search_share,
+        settings.search_clip,
+    )
+
+    def training(name: PhaseName) -> Phase:
+        return Phase(name, settings.retrain_epochs, settings.learning_rate, 1.0, settings.retrain_clip)
+
+    return {"search": search, "retrain": training("retrain"), "backbone": training("backbone")}
+
+
+class PhaseModule(L.LightningModule):
+    """Trains `network` for one phase and remembers the weights of its best epoch on validation data.
+
+    The weights and, in the search, the architecture parameters are learned together on the training data, by one
+    SGD with a group for each (DASH, section 3.2: no bilevel optimization).
+
+    Attributes:
+        record: what the last epoch brought, for the history and the progress display.
+        best_state: the network's weights after the best epoch; of equals, the later one, whose rate was lower.
+    """
+
+    def __init__(self, network: nn.Module, task: Task, phase: Phase, settings: SearchSettings) -> None:
+        super().__init__()
+        self.network, self.task, self.phase, self.settings = network, task, phase, settings
+        self.metric = task.metric.create()
+        self.batch_size = min(settings.batch_size, len(task.train.targets))
+        self.record: dict[str, Any] = {}
+        self.best_state: dict[str, Tensor] = {}
+        self.best_value: float | None = None
+        self.best_epoch = -1
+        self.elapsed_before = 0.0
+        self.started = time.perf_counter()
+        self._loss_sum = torch.zeros(())
+        self._validation_loss_sum = torch.zeros(())
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this phase, the part before an interruption included."""
+        return self.elapsed_before + time.perf_counter() - self.started
+
+    def train_dataloader(self) -> TensorBatches:
+        """Batches in an order that depends on the seed and the epoch alone."""
+        split = self.task.train
+
+        def order() -> Tensor:
+            return shuffled(len(split.targets), self.settings.seed, self.current_epoch)
+
+        return TensorBatches(split, self.batch_size, order=order, share=self.phase.share, drop_last=True)
+
+    def val_dataloader(self) -> TensorBatches:
+        """The validation data in its own order."""
+        return TensorBatches(self.task.validation, max(self.batch_size, 512))
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
+        """SGD with Nesterov momentum; weights and architecture parameters are groups of their own."""
+        settings = self.settings
+        alphas = [module.alpha for module in agg_convs(self.network).values()]
+        known = {id(alpha) for alpha in alphas}
+        weights = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
+        groups: list[dict[str, Any]] = [
+            {
+                "params": weights,
+                "lr": self.phase.learning_rate,
+                "weight_decay": settings.weight_decay,
+            }
+        ]
+        if alphas:
+            groups.append(
+                {
+                    "params": alphas,
+                    "lr": settings.alpha_learning_rate,
+                    "weight_decay": settings.alpha_weight_decay,
+                }
+            )
+        optimizer = torch.optim.SGD(
+            groups, lr=self.phase.learning_rate, momentum=settings.momentum, nesterov=True
+        )
+        total = self.phase.epochs * len(self.train_dataloader())
+        factor = SCHEDULES[settings.schedule]
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: factor(min(1.0, done / total)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's sums anew."""
+        self._loss_sum = torch.zeros((), device=self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """The loss of one batch."""
+        inputs, targets = batch
+        loss = self.task.loss(self.network(inputs), targets)
+        self._loss_sum += loss.detach()
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the validation's sums anew."""
+        self.metric.reset()
+        self._validation_loss_sum = torch.zeros((), device=self.device)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Add one batch to the validation's loss and metric."""
+        inputs, targets = batch
+        logits = self.network(inputs)
+        self._validation_loss_sum += self.task.loss(logits, targets) * len(targets)
+        self.metric.update(logits, targets)
+
+    def on_validation_epoch_end(self) -> None:
+        """Write down what the epoch brought; it ends with its validation.
+
+        Raises:
+            InputError: the training has diverged.
+        """
+        name = self.task.metric.name
+        train_loss = float(self._loss_sum) / len(self.train_dataloader())
+        validation_loss = float(self._validation_loss_sum) / len(self.task.validation.targets)
+        if not (torch.tensor([train_loss, validation_loss]).isfinite().all()):
+            raise InputError(
+                f"{self.phase.name} diverged: in epoch {self.current_epoch + 1} the loss became {train_loss:g} "
+                f"in training, {validation_loss:g} in validation; lower the learning rate (now "
+                f"{self.phase.learning_rate:g}) and start again, or scale the inputs to unit variance"
+            )
+        value = float(self.metric.compute())
+        self.record = {
+            "phase": self.phase.name,
+            "epoch": self.current_epoch,
+            "train_loss": train_loss,
+            "validation_loss": validation_loss,
+            f"validation_{name}": value,
+        }
+        searched = agg_convs(self.network)
+        if searched:
+            self.record["kernels"] = [list(module.best()) for module in searched.values()]
+            self.record["entropy"] = [_entropy(module.coefficients()) for module in searched.values()]
+        better = self.best_value is None or (
+            value >= self.best_value if self.task.metric.higher_is_better else value <= self.best_value
+        )
+        if better:
+            self.best_value, self.best_epoch = value, self.current_epoch
+            if not searched:  # of the search, only the last architecture counts
+                state = self.network.state_dict()
+                self.best_state = {key: tensor.detach().cpu().clone() for key, tensor in state.items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what Lightning does not: the best weights, the random state, the time spent."""
+        checkpoint[STATE_KEY] = {
+            "best_state": self.best_state,
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "random_state": torch.get_rng_state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take up again what `on_save_checkpoint` kept."""
+        state = checkpoint[STATE_KEY]
+        self.best_state, self.best_value = state["best_state"], state["best_value"]
+        self.best_epoch, self.elapsed_before = state["best_epoch"], state["seconds"]
+        torch.set_rng_state(state["random_state"])
+
+
+def _entropy(coefficients: Tensor) -> float:
+    """Entropy relative to uniform coefficients: 1 is undecided, 0 is certain."""
+    if coefficients.numel() == 1:
+        return 0.0
+    p = coefficients.detach().double()
+    return float(-(p * p.clamp_min(1e-300).log()).sum() / torch.tensor(float(p.numel())).log())
