@@ -11,19 +11,6 @@ from dashdeploy import __version__
 from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 
 TYPES = list(DATATYPE_BY_NUMPY_NAME)
-    "bool",
-    "uint8",
-    "uint16",
-    "uint32",
-    "uint64",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-]
 
 
 @pytest.fixture
