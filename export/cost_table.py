@@ -1,0 +1,94 @@
+"""Costs that were measured, kept on disk so that each convolution is measured once per machine.
+
+The file is named after the target's description (engine, version, device, threads), so that costs from
+elsewhere never mix in. Several processes may use it at once: a lock guards every read and write, and a write
+replaces the file whole. What cannot be read is rebuilt, never trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from dashdeploy.atomic import write_text_atomically
+
+_FORMAT = 1
+
+
+def cache_folder() -> Path:
+    """``$DASHDEPLOY_CACHE``, or ``dashdeploy`` in the user's cache folder (XDG base directories)."""
+    chosen = os.environ.get("DASHDEPLOY_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dashdeploy"
+
+
+class CostTable:
+    """Measured seconds and errors by convolution and lowering, for one target.
+
+    Args:
+        device: the target's description.
+        folder: where the file lives; it is made if missing.
+    """
+
+    def __init__(self, device: str, folder: Path | None = None) -> None:
+        self._device = device
+        folder = folder or cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"costs-{sha256(device.encode()).hexdigest()[:16]}.json"
+        self._lock = FileLock(f"{self.path}.lock")
+
+    def get(self, signature: str) -> dict[str, tuple[float, float]]:
+        """(seconds, error) by the lowering's label, for a convolution's signature; empty if unknown."""
+        with self._lock:
+            return self._read().get(signature, {})
+
+    def add(self, signature: str, costs: dict[str, tuple[float, float]]) -> None:
+        """Keep (seconds, error) by label, beside what other processes have added meanwhile."""
+        with self._lock:
+            content = self._read()
+            content[signature] = {**content.get(signature, {}), **costs}
+            document = {"format": _FORMAT, "device": self._device, "costs": content}
+            write_text_atomically(self.path, json.dumps(document, indent=1))
+
+    def _read(self) -> dict[str, dict[str, tuple[float, float]]]:
+        try:
+            document = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError):
+            document = None
+        costs = _validated(document, self._device)
+        if costs is None:
+            warnings.warn(f"{self.path} is damaged; its costs are measured again", stacklevel=3)
+            self.path.unlink(missing_ok=True)
+            return {}
+        return costs
+
+
+def _validated(document: Any, device: str) -> dict[str, dict[str, tuple[float, float]]] | None:  # noqa: ANN401
+    """The costs of a well-formed document for this device, or None."""
+    if (
+        not isinstance(document, dict)
+        or document.get("format") != _FORMAT
+        or document.get("device") != device
+    ):
+        return None
+    costs: dict[str, dict[str, tuple[float, float]]] = {}
+    try:
+        for signature, entries in document["costs"].items():
+            costs[signature] = {}
+            for label, (seconds, error) in entries.items():
+                if not (math.isfinite(seconds) and seconds > 0 and error >= 0):
+                    return None
+                costs[signature][label] = (float(seconds), float(error))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return costs

@@ -1,0 +1,66 @@
+"""A lowering is one way to compute a convolution."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.graph_writer import GraphWriter
+
+Weights = npt.NDArray[np.floating]
+
+
+class Lowering(ABC):
+    """One way to compute a convolution; an instance holds its parameters (such as a tile length).
+
+    Attributes:
+        name: what `--lowering` and plans call it.
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def refuses(cls, spec: ConvSpec) -> str | None:
+        """Why this lowering cannot compute `spec` exactly, or None if it can."""
+
+    @classmethod
+    @abstractmethod
+    def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
+        """The instances worth considering for `spec`, cheapest by multiply-adds first."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The name with its parameters, as plans show it: ``fft(tile=48)``."""
+
+    @abstractmethod
+    def multiply_adds(self, spec: ConvSpec) -> int:
+        """Multiply-adds for one sample."""
+
+    @abstractmethod
+    def bytes_moved(self, spec: ConvSpec) -> int:
+        """Bytes read and written for one sample, weights included."""
+
+    @abstractmethod
+    def write(
+        self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
+    ) -> ir.Value:
+        """Write the convolution as ONNX nodes.
+
+        Args:
+            writer: where the nodes go.
+            spec: the convolution.
+            x: the input, [batch, in_channels, *spatial].
+            weight: [out_channels, in_channels / groups, *kernel].
+            bias: [out_channels], or None.
+
+        Returns:
+            The output, [batch, out_channels, *out_spatial].
+        """

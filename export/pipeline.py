@@ -1,0 +1,175 @@
+"""Export, from a run or an ONNX file to a bundle: read, plan, compile, verify, write."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import onnx_ir as ir
+
+from dashdeploy.atomic import atomic_directory
+from dashdeploy.bundle import (
+    BACKBONE_NAME,
+    DIRECT_NAME,
+    MODEL_NAME,
+    PARITY_NAME,
+    PLAN_NAME,
+    Bundle,
+    Manifest,
+    write_manifest,
+)
+from dashdeploy.errors import InputError
+from dashdeploy.export.compiler import compile_model
+from dashdeploy.export.convolutions import find_convolutions
+from dashdeploy.export.cost_table import CostTable
+from dashdeploy.export.parity import Parity, check_parity
+from dashdeploy.export.plan import LayerPlan, Plan
+from dashdeploy.export.planner import Decisions, choose_lowerings
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.source import Source, load_source
+from dashdeploy.export.speed_gate import race
+from dashdeploy.export.targets import OrtCpuTarget
+from dashdeploy.runtimes import OnnxRuntime
+
+Progress = Callable[[str], None]
+
+_TOOLS = ("dashdeploy", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
+
+
+def plan_export(source: Path, settings: ExportSettings, *, progress: Progress | None = None) -> Plan:
+    """Plan an export and write nothing.
+
+    Args:
+        source: a run directory or an ONNX file.
+        settings: the user's wishes.
+        progress: told what is being done, a line at a time.
+
+    Raises:
+        InputError: `source` is neither a run nor a valid ONNX model.
+        MissingCapabilityError: the target's engine is not installed.
+    """
+    say = progress or _silent
+    return _plan(load_source(source, settings.input_shapes, say), settings, say).plan
+
+
+def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progress | None = None) -> Bundle:
+    """Compile a run or an ONNX file and write the bundle `out`, or nothing at all.
+
+    Args:
+        source: a run directory or an ONNX file.
+        out: the bundle's folder; it must not exist.
+        settings: the user's wishes.
+        progress: told what is being done, a line at a time.
+
+    Raises:
+        InputError: `source` is neither a run nor a valid ONNX model, or `out` cannot be written.
+        MissingCapabilityError: the target's engine is not installed.
+        GateError: the compiled model does not agree with the reference.
+    """
+    say = progress or _silent
+    if out.exists():
+        raise InputError(f"{out} already exists; choose another --out or remove it first")
+    loaded = load_source(source, settings.input_shapes, say)
+    decisions = _plan(loaded, settings, say)
+    compiled = _compile(loaded, decisions, settings, say)
+    with atomic_directory(out) as folder:
+        _write(folder, out.name, loaded, compiled, settings)
+    return Bundle.load(out)
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A verified model with its papers."""
+
+    model: ir.Model
+    plan: Plan
+    parity: Parity
+
+
+def _plan(source: Source, settings: ExportSettings, say: Progress) -> Decisions:
+    target = OrtCpuTarget(settings.threads)
+    table = CostTable(target.describe())
+    return choose_lowerings(find_convolutions(source.model), settings, target, table, say)
+
+
+def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say: Progress) -> _Compiled:
+    """Compile, check parity, and race against all-direct; what loses the race ships direct."""
+    plan, model = decisions.plan, source.model
+    direct = OnnxRuntime(_serialized(source.model), threads=settings.threads)
+    runtime = direct
+    if decisions.lowerings:
+        model = compile_model(source.model, decisions.lowerings)
+        runtime = OnnxRuntime(_serialized(model), threads=settings.threads)
+    say("checking that the compiled model agrees with the reference")
+    parity = check_parity(runtime, source.reference, source.reference_name, source.samples)
+    if decisions.lowerings and settings.lowering == "auto":
+        say("timing the compiled model against the all-direct one")
+        gate = race(direct, runtime)
+        plan = plan.model_copy(update={"speed": gate})
+        if gate.shipped == "direct":
+            say(f"the compiled model is only {gate.speedup:.2f} times as fast: shipping all-direct")
+            model, plan = source.model, _all_direct(plan, gate.speedup)
+            parity = check_parity(direct, source.reference, source.reference_name, source.samples)
+    return _Compiled(model, plan, parity)
+
+
+def _all_direct(plan: Plan, speedup: float) -> Plan:
+    """The plan after a lost race: every layer direct, with the reason and what was planned."""
+
+    def direct(layer: LayerPlan) -> LayerPlan:
+        if layer.chosen == "direct":
+            return layer
+        reason = f"the whole model with {layer.chosen} was only {speedup:.2f} times as fast as all-direct"
+        return layer.model_copy(update={"chosen": "direct", "reason": reason})
+
+    return plan.model_copy(update={"layers": [direct(layer) for layer in plan.layers]})
+
+
+def _write(
+    folder: Path, bundle_name: str, source: Source, compiled: _Compiled, settings: ExportSettings
+) -> None:
+    ir.save(compiled.model, folder / MODEL_NAME)
+    (folder / DIRECT_NAME).parent.mkdir()
+    if source.original is None:
+        ir.save(source.model, folder / DIRECT_NAME)
+    else:
+        shutil.copyfile(source.path, folder / DIRECT_NAME)
+    if source.backbone is not None:
+        ir.save(source.backbone, folder / BACKBONE_NAME)
+    (folder / PLAN_NAME).write_text(compiled.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / PARITY_NAME).write_text(compiled.parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    runtime = OnnxRuntime(folder / MODEL_NAME)
+    manifest = Manifest(
+        name=settings.name or bundle_name,
+        inputs=list(runtime.inputs),
+        outputs=list(runtime.outputs),
+        labels=source.labels,
+        target=settings.target,
+        precision="fp32",
+        source=source.path.name,
+        tools=_tool_versions(),
+        files={},
+    )
+    write_manifest(folder, manifest)
+
+
+def _serialized(model: ir.Model) -> bytes:
+    return bytes(ir.to_proto(model).SerializeToString())
+
+
+def _tool_versions() -> dict[str, str]:
+    versions = {}
+    for package in _TOOLS:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _silent(message: str) -> None:
+    """Report to nobody."""
+    del message

@@ -1,0 +1,30 @@
+"""What a user may choose about an export."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ExportSettings(BaseModel):
+    """Settings of one export.
+
+    Attributes:
+        target: engine and device that the costs are measured on.
+        lowering: ``auto`` takes the cheaper lowering per layer; ``direct`` and ``fft`` force one wherever it
+            is possible, and skip the speed gate.
+        tune: ``measure`` runs every candidate on the target; ``estimate`` counts multiply-adds and bytes.
+        threads: threads within one operator, for measuring and for the speed gate.
+        name: the model's name for clients; None takes the bundle folder's name.
+        input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: Literal["ort-cpu"] = "ort-cpu"
+    lowering: Literal["auto", "direct", "fft"] = "auto"
+    tune: Literal["measure", "estimate"] = "measure"
+    threads: int = Field(default=1, ge=1)
+    name: str | None = None
+    input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)

@@ -1,0 +1,107 @@
+"""What is exported: a run or an ONNX file, as a model with a reference that it must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from dashdeploy.errors import InputError
+from dashdeploy.export.onnx_files import from_torch, prepare, read_onnx
+from dashdeploy.run_directory import SAMPLES_NAME, Run
+from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.runtimes.base import Array
+
+Reference = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to compile.
+
+    Attributes:
+        path: the run or the file.
+        model: all-direct, ready for the compiler.
+        original: the bytes of the ONNX file, or None for a run.
+        reference: computes the outputs that the compiled model must agree with.
+        reference_name: what computes them, in words.
+        backbone: the unsearched backbone, for a run.
+        labels: class names, for a run of a classifier.
+        samples: real validation inputs by input name, for a run; otherwise empty.
+    """
+
+    path: Path
+    model: ir.Model
+    original: bytes | None
+    reference: Reference
+    reference_name: str
+    backbone: ir.Model | None = None
+    labels: list[str] = field(default_factory=list)
+    samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+
+
+def load_source(
+    path: Path, input_shapes: Mapping[str, tuple[int, ...]], progress: Callable[[str], None]
+) -> Source:
+    """Read a run directory or an ONNX file.
+
+    Raises:
+        InputError: there is nothing at `path`, or it is neither a run nor an ONNX model.
+    """
+    if path.is_dir():
+        if input_shapes:
+            raise InputError("--input-shape is for ONNX files: a run knows its input's shape")
+        return _from_run(Run.load(path), progress)
+    if not path.exists() and path.suffix != ".onnx":
+        raise InputError(
+            f"{path}: no such run or model; write a run with: dashdeploy search --task mnist1d --out {path}"
+        )
+    model = read_onnx(path)
+    original = path.read_bytes()
+    runtime = OnnxRuntime(path)
+    return Source(
+        path=path,
+        model=prepare(model, input_shapes),
+        original=original,
+        reference=runtime.run,
+        reference_name=f"{path.name} in {runtime.describe()}",
+    )
+
+
+def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
+    shape = run.config["input_shape"]
+    sample = torch.zeros(2, *shape)
+    searched = run.searched_model()
+    progress("exporting the searched model to ONNX")
+    model = from_torch(searched, sample, input_name="input", output_name="logits")
+    progress("exporting the original backbone to ONNX")
+    backbone = from_torch(run.backbone_model(), sample, input_name="input", output_name="logits")
+    samples_path = run.path / SAMPLES_NAME
+    samples = {}
+    if samples_path.is_file():
+        with np.load(samples_path, allow_pickle=False) as file:
+            samples = {"input": file["inputs"]}
+    return Source(
+        path=run.path,
+        model=model,
+        original=None,
+        reference=_torch_reference(searched),
+        reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
+        backbone=backbone,
+        labels=list(run.config.get("labels", [])),
+        samples=samples,
+    )
+
+
+def _torch_reference(module: nn.Module) -> Reference:
+    @torch.inference_mode()
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return {"logits": module(torch.from_numpy(np.asarray(feeds["input"]))).numpy()}
+
+    return run
