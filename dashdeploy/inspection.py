@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
             ["file", "KiB", "sha256"],
             [[n, f"{sizes[n] / 1024:.1f}", h[:12]] for n, h in manifest.files.items()],
         ),
+        inspect_plan(plan).text,
         "written by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
     ]
     return Inspection("\n\n".join(parts), data)
@@ -135,21 +137,49 @@ def _tensor_table(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> str:
     return table(["", "tensor", "shape", "type"], rows)
 
 
-def inspect_plan(plan: dict[str, Any]) -> Inspection:
-    """The plan as a table: per layer the chosen lowering, every candidate's cost, and the reason."""
+def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
+    """The plan, per layer: the convolution, the chosen lowering, what every candidate costs, and the reason.
+
+    Args:
+        plan: the content of ``plan.json``.
+    """
+    headers = ["layer", "convolution", "lowering", "reason"]
     rows = [
-        [
-            layer["name"],
-            layer["chosen"],
-            ", ".join(_candidate(each) for each in layer["candidates"]),
-            layer["reason"],
-        ]
+        [layer["name"], _convolution(layer["spec"]), layer["chosen"], layer["reason"]]
         for layer in plan["layers"]
     ]
-    return Inspection(table(["layer", "lowering", "candidates (ms)", "reason"], rows), plan)
+    candidates = [
+        [layer["name"], each["lowering"], each["multiply_adds"], each["cost_ms"], each["refused"] or ""]
+        for layer in plan["layers"]
+        for each in layer["candidates"]
+    ]
+    parts = [
+        f"plan for {plan['target']}: {plan['device']}, costs by --tune {plan['tune']}",
+        table(headers, rows),
+        table(["layer", "candidate", "multiply-adds", "ms per sample", "refused"], candidates),
+    ]
+    speed = plan.get("speed")
+    if speed:
+        parts.append(
+            f"all-direct {speed['direct_ms']:.3f} ms, compiled {speed['compiled_ms']:.3f} ms at batch 1: "
+            f"{speed['speedup']:.2f}x ({speed['speedup_low']:.2f} to {speed['speedup_high']:.2f}), "
+            f"shipped: {speed['shipped']}"
+        )
+    return Inspection("\n\n".join(parts), dict(plan))
 
 
-def _candidate(candidate: dict[str, Any]) -> str:
-    if candidate.get("refused"):
-        return f"{candidate['lowering']} refused"
-    return f"{candidate['lowering']} {candidate['cost_ms']:.3f}"
+def _convolution(spec: Mapping[str, Any] | None) -> str:
+    """Such as ``16 -> 32, k 7, d 3, n 40``."""
+    if spec is None:
+        return "of unknown size"
+
+    def axes(values: Iterable[int]) -> str:
+        return "x".join(str(value) for value in values)
+
+    parts = [f"{spec['in_channels']} -> {spec['out_channels']}", f"k {axes(spec['kernel'])}"]
+    parts += [f"d {axes(spec['dilations'])}", f"n {axes(spec['spatial'])}"]
+    if any(stride != 1 for stride in spec["strides"]):
+        parts.append(f"stride {axes(spec['strides'])}")
+    if spec["groups"] != 1:
+        parts.append(f"groups {spec['groups']}")
+    return ", ".join(parts)

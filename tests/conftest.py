@@ -68,6 +68,49 @@ def written_run(tmp_path: Path) -> Path:
     return run
 
 
+PLAN = {
+    "target": "ort-cpu",
+    "device": "ONNX Runtime, CPU",
+    "threads": 1,
+    "tune": "measure",
+    "lowering": "auto",
+    "layers": [
+        {
+            "name": "first",
+            "spec": {
+                "in_channels": 16,
+                "out_channels": 32,
+                "groups": 1,
+                "spatial": [40],
+                "kernel": [7],
+                "strides": [1],
+                "dilations": [3],
+                "pads_begin": [9],
+                "pads_end": [9],
+                "bias": True,
+                "dtype": "float32",
+            },
+            "chosen": "fft(tile=16)",
+            "reason": "1.5x as fast as direct",
+            "candidates": [
+                {"lowering": "direct", "multiply_adds": 143360, "cost_ms": 0.03, "refused": None},
+                {"lowering": "fft(tile=16)", "multiply_adds": 90000, "cost_ms": 0.02, "refused": None},
+            ],
+        },
+        {
+            "name": "second",
+            "spec": None,
+            "chosen": "direct",
+            "reason": "the spatial size is dynamic",
+            "candidates": [
+                {"lowering": "fft", "multiply_adds": None, "cost_ms": None, "refused": "dynamic"},
+            ],
+        },
+    ],
+    "speed": None,
+}
+
+
 @pytest.fixture
 def written_bundle(tmp_path: Path) -> Path:
     """A bundle whose model, y = relu(x), is real, small and made by hand."""
@@ -81,7 +124,7 @@ def written_bundle(tmp_path: Path) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, bundle / MODEL_NAME)
     onnx.save(model, bundle / DIRECT_NAME)
-    (bundle / PLAN_NAME).write_text(json.dumps({"layers": []}))
+    (bundle / PLAN_NAME).write_text(json.dumps(PLAN))
     (bundle / PARITY_NAME).write_text(json.dumps({}))
     manifest = Manifest(
         name="rectifier",

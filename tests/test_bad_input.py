@@ -67,7 +67,7 @@ def fewer_labels(data):
 
 BAD = {
     missing_array: ["y_test"],
-    wrong_rank: ["x_train", "4 axes"],
+    wrong_rank: ["x_train", "[60, 1, 32, 1]"],
     not_a_number: ["x_train", "NaN", "[3, 0, 5]"],
     label_out_of_range: ["y_test", "9", "index 2"],
     negative_label: ["y_train", "-1", "index 2"],

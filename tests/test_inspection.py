@@ -40,6 +40,14 @@ def test_a_bundle(written_bundle):
     assert found.data["sizes"]["model.onnx"] == (written_bundle / "model.onnx").stat().st_size
 
 
+def test_the_plan_of_a_bundle(written_bundle):
+    text = inspect(written_bundle).text
+    assert "16 -> 32, k 7, d 3, n 40" in text
+    assert "fft(tile=16)" in text and "1.5x as fast as direct" in text
+    assert "143360" in text and "0.03" in text
+    assert "of unknown size" in text and "the spatial size is dynamic" in text
+
+
 def test_a_bundle_that_was_changed(written_bundle):
     with (written_bundle / "model.onnx").open("ab") as file:
         file.write(b"\0")
