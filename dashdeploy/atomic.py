@@ -6,6 +6,7 @@ never leaves or sees half of it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -15,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dashdeploy.errors import InputError
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
 def sha256_of(path: Path) -> str:
@@ -53,20 +56,25 @@ def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: whether a directory that is already there may be replaced (the old one goes last).
 
     Raises:
-        InputError: `final` exists and `replace` is false, or its parent cannot be written.
+        InputError: `final` exists and `replace` is false, its parent cannot be written, or the disk is full.
+            Other errors of the block are passed on as they are.
     """
     with _named_os_errors(final):
-        if final.exists() and not replace:
-            raise InputError(f"{final} already exists; choose another --out or remove it first")
+        if not replace:
+            _refuse_existing(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
-        try:
+    try:
+        with _named_os_errors(final, only=_NO_ROOM):
             temporary.chmod(0o755)
             yield temporary
+        with _named_os_errors(final):
+            if not replace:  # somebody else may have been quicker
+                _refuse_existing(final)
             rename_into_place(temporary, final)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def rename_into_place(temporary: Path, final: Path) -> None:
@@ -75,22 +83,35 @@ def rename_into_place(temporary: Path, final: Path) -> None:
         temporary.rename(final)
         return
     retired = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.old."))
-    final.rename(retired / final.name)
     try:
-        temporary.rename(final)
-    except BaseException:
-        (retired / final.name).rename(final)
-        raise
+        final.rename(retired / final.name)
+        try:
+            temporary.rename(final)
+        except BaseException:
+            (retired / final.name).rename(final)
+            raise
     finally:
         shutil.rmtree(retired, ignore_errors=True)
 
 
+def _refuse_existing(final: Path) -> None:
+    if final.exists():
+        raise InputError(f"{final} already exists; choose another --out or remove it first")
+
+
 @contextmanager
-def _named_os_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals (permission, full disk, no such folder) into one clear line."""
+def _named_os_errors(path: Path, *, only: frozenset[int] | None = None) -> Iterator[None]:
+    """Turn the operating system's refusals (permission, full disk, no such folder) into one clear line.
+
+    Args:
+        path: what was to be written.
+        only: the error numbers to turn; None means all.
+    """
     try:
         yield
     except OSError as error:
+        if only is not None and error.errno not in only:
+            raise
         raise InputError(
             f"cannot write {path}: {error.strerror or error}; choose a folder that is writable and has room"
         ) from error

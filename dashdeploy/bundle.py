@@ -46,7 +46,7 @@ class Manifest(BaseModel):
 
     format_version: int = FORMAT_VERSION
     name: str
-    version: str = "1"
+    version: str = Field(default="1", pattern="^[1-9][0-9]{0,17}$")
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
     labels: list[str] = Field(default_factory=list)
@@ -79,10 +79,10 @@ class Bundle:
             content = json.loads(manifest_path.read_bytes())
         except FileNotFoundError as error:
             raise InputError(f"{path} is not a bundle: it has no {MANIFEST_NAME}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{manifest_path} cannot be read: {error}; export the bundle again") from error
         found = content.get("format_version") if isinstance(content, dict) else None
-        if found != FORMAT_VERSION:
+        if type(found) is not int or found != FORMAT_VERSION:
             raise InputError(
                 f"{manifest_path}: format version {found!r}, but this dashdeploy reads {FORMAT_VERSION}; "
                 "export the bundle again, or use the dashdeploy that wrote it"
@@ -106,12 +106,17 @@ class Bundle:
         """
         root = self.path.resolve()
         for name, expected in self.manifest.files.items():
-            file = (self.path / name).resolve()
-            if not file.is_relative_to(root):
+            try:
+                file = (self.path / name).resolve()
+                inside, found = file.is_relative_to(root), file.is_file()
+                actual = sha256_of(file) if inside and found else None
+            except (OSError, ValueError) as error:  # no permission, a name too long, a zero byte in the name
+                raise InputError(f"{self.path}: {name!r} cannot be read: {error}") from error
+            if not inside:
                 raise InputError(f"{self.path}: the manifest names a file outside the bundle: {name!r}")
-            if not file.is_file():
+            if not found:
                 raise InputError(f"{self.path}: {name} is missing; export the bundle again")
-            if sha256_of(file) != expected:
+            if actual != expected:
                 raise InputError(
                     f"{self.path}: {name} does not match the sha256 in {MANIFEST_NAME}: it was changed after "
                     "export; export the bundle again"
@@ -125,17 +130,20 @@ class Bundle:
         """The content of a JSON file of the bundle.
 
         Raises:
-            InputError: the bundle has no such file.
+            InputError: the bundle has no such file, or it is not JSON.
         """
         path = self.file(name)
         if path is None:
             raise InputError(f"{self.path}: the bundle has no {name}; export it again")
-        return json.loads(path.read_bytes())
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{path} cannot be read: {error}; export the bundle again") from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Hash every file in `folder` into `manifest` and write it as ``bundle.json``; the last step of an export."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
+    """Hash every file in `folder` into `manifest` and write it as ``bundle.json``; an export's last step."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_NAME)
     hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
     complete = manifest.model_copy(update={"files": hashes})
     (folder / MANIFEST_NAME).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -58,7 +58,8 @@ class OnnxRuntime:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
-            raise InputError(f"ONNX Runtime cannot load {where}: {str(error).splitlines()[0]}") from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"ONNX Runtime cannot load {where}: {reason}") from error
         self._version: str = onnxruntime.__version__
         self._threads = threads
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())

@@ -1,0 +1,134 @@
+"""The ONNX Runtime engine: numbers, threads, and models that it refuses."""
+
+import threading
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from dashdeploy.errors import InputError
+from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.tensor_spec import TensorSpec
+
+
+def serialized(nodes, inputs, outputs):
+    values = [[helper.make_tensor_value_info(*value) for value in side] for side in (inputs, outputs)]
+    graph = helper.make_graph(nodes, "graph", *values)
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+@pytest.fixture
+def sum_and_difference():
+    return serialized(
+        [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])],
+        [("a", TensorProto.FLOAT, ["batch", 3]), ("b", TensorProto.FLOAT, [None, 3])],
+        [("sum", TensorProto.FLOAT, ["batch", 3]), ("difference", TensorProto.FLOAT, ["batch", 3])],
+    )
+
+
+def test_inputs_and_outputs_in_order_with_named_dynamic_axes(sum_and_difference):
+    runtime = OnnxRuntime(sum_and_difference, threads=1)
+    assert runtime.inputs == (
+        TensorSpec(name="a", shape=("batch", 3), dtype="float32"),
+        TensorSpec(name="b", shape=("b_axis_0", 3), dtype="float32"),
+    )
+    assert [spec.name for spec in runtime.outputs] == ["sum", "difference"]
+    assert "ONNX Runtime" in runtime.describe()
+    assert "1 thread" in runtime.describe()
+    assert "default threads" in OnnxRuntime(sum_and_difference).describe()
+
+
+def test_runs_from_bytes_and_from_a_file(sum_and_difference, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(sum_and_difference)
+    a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((2, 3), np.float32)
+    for model in (sum_and_difference, path):
+        results = OnnxRuntime(model, threads=1).run({"b": b, "a": a})
+        np.testing.assert_array_equal(results["sum"], a + b)
+        np.testing.assert_array_equal(results["difference"], a - b)
+
+
+def test_external_weights_beside_the_model_are_found(tmp_path):
+    weights = np.arange(3000, dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3000])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3000])],
+        [onnx.numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin")
+    assert (tmp_path / "weights.bin").exists()
+    results = OnnxRuntime(tmp_path / "model.onnx", threads=1).run({"x": np.full(3000, 2, np.float32)})
+    np.testing.assert_array_equal(results["y"], 2 * weights)
+
+
+def test_many_threads_may_run_one_model(sum_and_difference):
+    runtime = OnnxRuntime(sum_and_difference, threads=1)
+    wrong = []
+
+    def work(value):
+        a, b = np.full((4, 3), value, np.float32), np.ones((4, 3), np.float32)
+        for _ in range(200):
+            if not (runtime.run({"a": a, "b": b})["sum"] == value + 1).all():
+                wrong.append(value)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"], ids=["empty", "text", "cut"])
+def test_a_file_that_is_no_model_is_one_clear_line(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"ONNX Runtime cannot load .*model\.onnx: ") as error:
+        OnnxRuntime(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_and_an_unknown_operator_are_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot load"):
+        OnnxRuntime(tmp_path / "missing.onnx")
+    unknown = serialized(
+        [helper.make_node("NoSuchOperator", ["x"], ["y"])],
+        [("x", TensorProto.FLOAT, [1])],
+        [("y", TensorProto.FLOAT, [1])],
+    )
+    with pytest.raises(InputError, match=r"the model: .*NoSuchOperator"):
+        OnnxRuntime(unknown)
+
+
+def test_every_element_type_has_numpys_name():
+    kinds = {
+        "float32": TensorProto.FLOAT,
+        "float16": TensorProto.FLOAT16,
+        "float64": TensorProto.DOUBLE,
+        "int64": TensorProto.INT64,
+        "int32": TensorProto.INT32,
+        "int16": TensorProto.INT16,
+        "int8": TensorProto.INT8,
+        "uint64": TensorProto.UINT64,
+        "uint32": TensorProto.UINT32,
+        "uint16": TensorProto.UINT16,
+        "uint8": TensorProto.UINT8,
+        "bool": TensorProto.BOOL,
+    }
+    model = serialized(
+        [helper.make_node("Identity", [name], [f"{name}_out"]) for name in kinds],
+        [(name, kind, [2]) for name, kind in kinds.items()],
+        [(f"{name}_out", kind, [2]) for name, kind in kinds.items()],
+    )
+    runtime = OnnxRuntime(model, threads=1)
+    assert [spec.dtype for spec in runtime.inputs] == list(kinds)
+    generator = np.random.default_rng(0)
+    feeds = {spec.name: spec.random(1, generator) for spec in runtime.inputs}
+    for name, result in runtime.run(feeds).items():
+        np.testing.assert_array_equal(result, feeds[name.removesuffix("_out")])
+        assert result.dtype == feeds[name.removesuffix("_out")].dtype
