@@ -104,8 +104,17 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
     """Inputs, outputs, artefacts with their sizes, the plan per layer, and parity."""
     manifest = bundle.manifest
     sizes = {name: (bundle.path / name).stat().st_size for name in manifest.files}
-    plan = bundle.read_json(PLAN_NAME)
-    parity = bundle.read_json(PARITY_NAME)
+    plan, parity = bundle.read_json(PLAN_NAME), bundle.read_json(PARITY_NAME)
+    files = [[name, f"{sizes[name] / 1024:.1f}", sha256[:12]] for name, sha256 in manifest.files.items()]
+    parts = [
+        f"bundle {bundle.path}: {manifest.name} version {manifest.version}, {manifest.target}, "
+        f"{manifest.precision}, from {manifest.source}",
+        _tensor_table(manifest.inputs, manifest.outputs),
+        table(["file", "KiB", "sha256"], files),
+        inspect_plan(plan).text,
+        parity_table(parity),
+        "written by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
+    ]
     data = {
         "kind": "bundle",
         "path": str(bundle.path),
@@ -114,18 +123,24 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
         "plan": plan,
         "parity": parity,
     }
-    parts = [
-        f"bundle {bundle.path}: {manifest.name} version {manifest.version}, {manifest.target}, "
-        f"{manifest.precision}, from {manifest.source}",
-        _tensor_table(manifest.inputs, manifest.outputs),
-        table(
-            ["file", "KiB", "sha256"],
-            [[n, f"{sizes[n] / 1024:.1f}", h[:12]] for n, h in manifest.files.items()],
-        ),
-        inspect_plan(plan).text,
-        "written by " + ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
-    ]
     return Inspection("\n\n".join(parts), data)
+
+
+def parity_table(parity: Mapping[str, Any]) -> str:
+    """How far the compiled model is from its reference, per output and set of inputs."""
+    headers = ["output", "inputs", "relative error", "cosine", "same top class"]
+    rows = [
+        [
+            each["output"],
+            each["inputs"],
+            f"{each['max_relative_error']:.1e}",
+            f"{each['cosine']:.9f}",
+            None if each["top1_agreement"] is None else f"{each['top1_agreement']:.1%}",
+        ]
+        for each in parity["outputs"]
+    ]
+    title = f"parity with {parity['reference']}: a relative error of {parity['tolerance']:.0e} is allowed"
+    return f"{title}\n\n{table(headers, rows)}"
 
 
 def _tensor_table(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> str:
@@ -138,34 +153,50 @@ def _tensor_table(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> str:
 
 
 def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
-    """The plan, per layer: the convolution, the chosen lowering, what every candidate costs, and the reason.
+    """The plan, per layer: the convolution, the chosen lowering, the reason, and what every candidate costs.
 
     Args:
         plan: the content of ``plan.json``.
     """
-    headers = ["layer", "convolution", "lowering", "reason"]
-    rows = [
+    layers = [
         [layer["name"], _convolution(layer["spec"]), layer["chosen"], layer["reason"]]
         for layer in plan["layers"]
     ]
-    candidates = [
-        [layer["name"], each["lowering"], each["multiply_adds"], each["cost_ms"], each["refused"] or ""]
-        for layer in plan["layers"]
-        for each in layer["candidates"]
-    ]
     parts = [
         f"plan for {plan['target']}: {plan['device']}, costs by --tune {plan['tune']}",
-        table(headers, rows),
-        table(["layer", "candidate", "multiply-adds", "ms per sample", "refused"], candidates),
+        table(["layer", "convolution", "lowering", "reason"], layers),
+        candidate_table(plan),
+        speed_line(plan),
     ]
+    return Inspection("\n\n".join(part for part in parts if part), dict(plan))
+
+
+def candidate_table(plan: Mapping[str, Any]) -> str:
+    """Every candidate of every layer; a layer is named at its first one."""
+    rows = [
+        [
+            "" if number else layer["name"],
+            each["lowering"],
+            each["multiply_adds"],
+            None if each["cost_ms"] is None else f"{each['cost_ms']:.4f}",
+            each["refused"] or "",
+        ]
+        for layer in plan["layers"]
+        for number, each in enumerate(layer["candidates"])
+    ]
+    return table(["layer", "candidate", "multiply-adds", "ms per sample", "out because it"], rows)
+
+
+def speed_line(plan: Mapping[str, Any]) -> str:
+    """The race of the compiled model against the all-direct one; empty if there was none."""
     speed = plan.get("speed")
-    if speed:
-        parts.append(
-            f"all-direct {speed['direct_ms']:.3f} ms, compiled {speed['compiled_ms']:.3f} ms at batch 1: "
-            f"{speed['speedup']:.2f}x ({speed['speedup_low']:.2f} to {speed['speedup_high']:.2f}), "
-            f"shipped: {speed['shipped']}"
-        )
-    return Inspection("\n\n".join(parts), dict(plan))
+    if not speed:
+        return ""
+    return (
+        f"batch 1: all-direct {speed['direct_ms']:.3f} ms, compiled {speed['compiled_ms']:.3f} ms, "
+        f"{speed['speedup']:.2f} times as fast ({speed['speedup_low']:.2f} to {speed['speedup_high']:.2f}); "
+        f"shipped: {speed['shipped']}"
+    )
 
 
 def _convolution(spec: Mapping[str, Any] | None) -> str:

@@ -110,6 +110,22 @@ PLAN = {
     "speed": None,
 }
 
+PARITY = {
+    "precision": "fp32",
+    "reference": "PyTorch",
+    "tolerance": 1e-5,
+    "outputs": [
+        {
+            "output": "y",
+            "inputs": "random, batch 3",
+            "max_abs_error": 3e-7,
+            "max_relative_error": 2e-7,
+            "cosine": 1.0,
+            "top1_agreement": None,
+        }
+    ],
+}
+
 
 @pytest.fixture
 def written_bundle(tmp_path: Path) -> Path:
@@ -125,7 +141,7 @@ def written_bundle(tmp_path: Path) -> Path:
     onnx.save(model, bundle / MODEL_NAME)
     onnx.save(model, bundle / DIRECT_NAME)
     (bundle / PLAN_NAME).write_text(json.dumps(PLAN))
-    (bundle / PARITY_NAME).write_text(json.dumps({}))
+    (bundle / PARITY_NAME).write_text(json.dumps(PARITY))
     manifest = Manifest(
         name="rectifier",
         inputs=[TensorSpec(name="x", shape=("batch", 4), dtype="float32")],

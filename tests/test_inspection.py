@@ -44,8 +44,14 @@ def test_the_plan_of_a_bundle(written_bundle):
     text = inspect(written_bundle).text
     assert "16 -> 32, k 7, d 3, n 40" in text
     assert "fft(tile=16)" in text and "1.5x as fast as direct" in text
-    assert "143360" in text and "0.03" in text
+    assert "143360" in text and "0.0300" in text
     assert "of unknown size" in text and "the spatial size is dynamic" in text
+
+
+def test_the_parity_of_a_bundle(written_bundle):
+    text = inspect(written_bundle).text
+    assert "parity with PyTorch: a relative error of 1e-05 is allowed" in text
+    assert "random, batch 3" in text and "2.0e-07" in text
 
 
 def test_a_bundle_that_was_changed(written_bundle):

@@ -1,0 +1,149 @@
+"""The whole road on MNIST-1D: search, export, bench, serve; ends with one report.
+
+``make demo`` runs it. Everything lands in ./demo, which is made anew each time; a search that was interrupted
+goes on where it was. Ends with 0 only if the server's answer equals the PyTorch model's.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dashdeploy import Bundle, Run, load_task
+from dashdeploy.console import table
+from dashdeploy.inspection import parity_table
+
+FOLDER = Path("demo")
+RUN, BUNDLE, LATENCY = FOLDER / "run", FOLDER / "bundle", FOLDER / "latency.json"
+SAMPLES = 100
+TOLERANCE = 1e-5
+"""Of the served outputs, as a share of the largest one; float32 keeps 6e-8, and errors add up over the layers."""
+
+Array = npt.NDArray[np.float32]
+
+
+def main() -> int:
+    """Walk the road, print the report."""
+    started = time.monotonic()
+    for finished in (RUN, BUNDLE):
+        shutil.rmtree(finished, ignore_errors=True)
+    interrupted = RUN.with_name(RUN.name + ".partial").exists()
+    dashdeploy("search", "--task", "mnist1d", "--preset", "quick", "--out", RUN, *["--resume"] * interrupted)
+    dashdeploy("export", RUN, "--out", BUNDLE)
+    dashdeploy("bench", "latency", BUNDLE, "--json", LATENCY)
+    run, bundle = Run.load(RUN), Bundle.load(BUNDLE)
+    samples = load_task("mnist1d").test.inputs[:SAMPLES]
+    with torch.no_grad():
+        expected = run.searched_model()(samples).numpy()
+    with server(BUNDLE) as url:
+        served = ask(url, bundle, samples.numpy())
+    difference = float(np.abs(served - expected).max() / np.abs(expected).max())
+    print(report(run, bundle, served, difference))
+    print(
+        f"\nthe whole road took {time.monotonic() - started:.0f} s; the run and the bundle are in {FOLDER}/"
+    )
+    if difference > TOLERANCE:
+        print(f"the served outputs differ from PyTorch's by {difference:.1e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def dashdeploy(*words: object) -> None:
+    """Run a command as a user would; its result goes unprinted, since the report says it all."""
+    print("$ dashdeploy", *words, flush=True)
+    command = [sys.executable, "-m", "dashdeploy.cli", *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
+
+
+@contextmanager
+def server(bundle: Path) -> Iterator[str]:
+    """A server process on a free port of this machine; yields its address and ends it."""
+    print("$ dashdeploy serve", bundle, "--http-port 0", flush=True)
+    command = [sys.executable, "-m", "dashdeploy.cli", "serve", str(bundle), "--http-port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        print(line, end="", file=sys.stderr)
+        address = next((word for word in line.split() if word.startswith("http://")), None)
+        if address is None:
+            sys.exit(process.wait())
+        try:
+            yield address
+        finally:
+            process.terminate()
+
+
+def ask(url: str, bundle: Bundle, samples: Array) -> Array:
+    """The model's answer to `samples`, asked for over HTTP in the protocol's JSON."""
+    (model_input,) = bundle.manifest.inputs
+    tensor = {
+        "name": model_input.name,
+        "shape": list(samples.shape),
+        "datatype": "FP32",
+        "data": samples.ravel().tolist(),
+    }
+    body = json.dumps({"inputs": [tensor]}).encode()
+    with urllib.request.urlopen(
+        f"{url}/v2/models/{bundle.manifest.name}/infer", body, timeout=60
+    ) as response:
+        (output,) = json.load(response)["outputs"]
+    return np.array(output["data"], dtype=np.float32).reshape(output["shape"])
+
+
+def report(run: Run, bundle: Bundle, served: Array, difference: float) -> str:
+    """All that was found, in one piece."""
+    metrics = run.metrics
+    plan = {layer["name"]: layer for layer in bundle.read_json("plan.json")["layers"]}
+    layers = [
+        [
+            layer.name,
+            layer.kernel_size,
+            layer.dilation,
+            plan[layer.name]["chosen"],
+            plan[layer.name]["reason"],
+        ]
+        for layer in run.architecture.layers
+    ]
+    accuracies = [
+        [name, f"{metrics[key]['validation']:.2%}", f"{metrics[key]['test']:.2%}"]
+        for name, key in (("searched", "searched"), ("baseline backbone", "backbone"))
+    ]
+    prediction = bundle.manifest.labels[int(served[0].argmax())]
+    parts = [
+        "=" * 30 + " MNIST-1D, the whole road " + "=" * 30,
+        table(["layer", "kernel", "dilation", "lowering", "reason"], layers),
+        table([metrics["metric"], "validation", "test"], accuracies),
+        parity_table(bundle.read_json("parity.json")),
+        latencies(json.loads(LATENCY.read_text())),
+        f"served: the first test sample is a {prediction}; {len(served)} served outputs equal PyTorch's to "
+        f"{difference:.1e} of the largest one (at most {TOLERANCE:.0e} allowed)",
+    ]
+    return "\n\n".join(parts)
+
+
+def latencies(measured: dict[str, Any]) -> str:
+    """Milliseconds per variant and batch, and how many times as fast the compiled model is."""
+    speedups = {(each["batch"], each["over"]): each["median"] for each in measured["speedups"]}
+    rows = []
+    for row in measured["rows"]:
+        ratio = speedups.get((row["batch"], row["variant"]))
+        rows.append([row["variant"], row["batch"], row["p50_ms"], row["p90_ms"], row["p99_ms"], ratio])
+    return table(["variant", "batch", "p50 ms", "p90 ms", "p99 ms", "its time / compiled"], rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

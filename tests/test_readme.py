@@ -1,0 +1,64 @@
+"""Every command block of the README runs, in order, in an empty folder.
+
+A block whose fence says ``skip=long`` is left out. So that the rest takes seconds, every search gets the smallest
+settings, and the port that the README shows becomes a free one.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+SMALLEST = "--width 4 --search-epochs 1 --retrain-epochs 1"
+
+
+def blocks():
+    return [(language, info.strip(), text) for language, info, text in FENCE.findall(README.read_text())]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_only_the_long_blocks_are_left_out():
+    assert {info for _, info, _ in blocks()} == {"", "skip=long"}
+    assert [text for _, info, text in blocks() if info] == ["make demo\nmake test\n"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("readme")
+
+
+RUN = [
+    pytest.param(language, text, id=text.split("\n")[0][:50]) for language, info, text in blocks() if not info
+]
+
+
+@pytest.mark.parametrize(("language", "text"), RUN)
+def test_block(folder, language, text):
+    if language == "python":
+        command = [sys.executable, "-c", text]
+    else:
+        assert language == "bash"
+        script = re.sub(r"(dashdeploy search .*)", rf"\1 {SMALLEST}", text).replace("8000", str(free_port()))
+        command = ["bash", "-euo", "pipefail", "-c", script]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
