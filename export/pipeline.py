@@ -72,11 +72,18 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
     say = progress or _silent
     if out.exists():
         raise InputError(f"{out} already exists; choose another --out or remove it first")
-    loaded = load_source(source, settings.input_shapes, say)
-    decisions = _plan(loaded, settings, say)
-    compiled = _compile(loaded, decisions, settings, say)
+    return export_source(load_source(source, settings.input_shapes, say), out, settings, progress=say)
+
+
+def export_source(
+    source: Source, out: Path, settings: ExportSettings, *, progress: Progress | None = None
+) -> Bundle:
+    """Compile a model that is in memory; otherwise as `export`."""
+    say = progress or _silent
+    decisions = _plan(source, settings, say)
+    compiled = _compile(source, decisions, settings, say)
     with atomic_directory(out) as folder:
-        _write(folder, out.name, loaded, compiled, settings)
+        _write(folder, out.name, source, compiled, settings)
     return Bundle.load(out)
 
 

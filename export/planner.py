@@ -22,6 +22,9 @@ WORTHWHILE = 1.03
 LAYER_TOLERANCE = 1e-5
 """Largest difference from direct, as a share of the largest output, with which a candidate may win (fp32)."""
 
+VARIANTS = 4
+"""How many variants of a lowering are costed: the best one is nearly always among these least estimates."""
+
 Progress = Callable[[str], None]
 
 
@@ -105,7 +108,7 @@ def _plan_layer(
     spec, direct = convolution.spec, Direct()
     if spec is None:
         return _stays_direct(convolution, str(convolution.obstacle), []), direct
-    candidates, contenders = _filter(spec, forced=settings.lowering == "fft")
+    candidates, contenders = _filter(spec, costing.target, forced=settings.lowering == "fft")
     if settings.lowering == "direct":
         return _stays_direct(convolution, "--lowering direct", candidates), direct
     if len(contenders) == 1:
@@ -140,7 +143,7 @@ def _plan_layer(
     return chosen, best
 
 
-def _filter(spec: ConvSpec, *, forced: bool) -> tuple[list[Candidate], list[Lowering]]:
+def _filter(spec: ConvSpec, target: OrtCpuTarget, *, forced: bool) -> tuple[list[Candidate], list[Lowering]]:
     """Every candidate with the reason against it, and those worth costing (direct first).
 
     A lowering that needs more arithmetic than direct is not costed, unless it is `forced`: none has the
@@ -153,7 +156,8 @@ def _filter(spec: ConvSpec, *, forced: bool) -> tuple[list[Candidate], list[Lowe
         if refusal is not None:
             candidates.append(Candidate(lowering=kind.name, refused=refusal))
             continue
-        for lowering in kind.variants(spec):
+        variants = sorted(kind.variants(spec), key=lambda lowering: target.estimate(lowering, spec))
+        for lowering in variants[:VARIANTS]:
             needed = lowering.multiply_adds(spec)
             candidate = Candidate(lowering=lowering.label, multiply_adds=needed)
             candidates.append(candidate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,10 @@ from dashdeploy.export.onnx_files import from_torch, prepare, read_onnx
 from dashdeploy.run_directory import SAMPLES_NAME, Run
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.runtimes.base import Array
+
+INPUT_NAME = "input"
+OUTPUT_NAME = "logits"
+"""What a run's model calls its tensors."""
 
 Reference = Callable[[Mapping[str, Array]], dict[str, Array]]
 
@@ -75,33 +79,50 @@ def load_source(
 
 
 def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
-    shape = run.config["input_shape"]
-    sample = torch.zeros(2, *shape)
-    searched = run.searched_model()
-    progress("exporting the searched model to ONNX")
-    model = from_torch(searched, sample, input_name="input", output_name="logits")
-    progress("exporting the original backbone to ONNX")
-    backbone = from_torch(run.backbone_model(), sample, input_name="input", output_name="logits")
     samples_path = run.path / SAMPLES_NAME
     samples = {}
     if samples_path.is_file():
         with np.load(samples_path, allow_pickle=False) as file:
-            samples = {"input": file["inputs"]}
+            samples = {INPUT_NAME: file["inputs"]}
+    source = from_modules(
+        run.path, run.searched_model(), run.backbone_model(), tuple(run.config["input_shape"]), progress
+    )
+    return replace(source, labels=list(run.config.get("labels", [])), samples=samples)
+
+
+def from_modules(
+    path: Path,
+    searched: nn.Module,
+    backbone: nn.Module,
+    input_shape: tuple[int, ...],
+    progress: Callable[[str], None],
+) -> Source:
+    """A source of two torch modules of one input and one output.
+
+    Args:
+        path: where they come from, for the manifest.
+        searched: what is compiled, in evaluation mode.
+        backbone: the unsearched one, in evaluation mode.
+        input_shape: [channels, *spatial], without the batch.
+        progress: told what is being done.
+    """
+    sample = torch.zeros(2, *input_shape)
+    progress("exporting the searched model to ONNX")
+    model = from_torch(searched, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
+    progress("exporting the original backbone to ONNX")
     return Source(
-        path=run.path,
+        path=path,
         model=model,
         original=None,
         reference=_torch_reference(searched),
         reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
-        backbone=backbone,
-        labels=list(run.config.get("labels", [])),
-        samples=samples,
+        backbone=from_torch(backbone, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME),
     )
 
 
 def _torch_reference(module: nn.Module) -> Reference:
     @torch.inference_mode()
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return {"logits": module(torch.from_numpy(np.asarray(feeds["input"]))).numpy()}
+        return {OUTPUT_NAME: module(torch.from_numpy(np.asarray(feeds[INPUT_NAME]))).numpy()}
 
     return run

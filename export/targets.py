@@ -17,8 +17,8 @@ _SECONDS_PER_CANDIDATE = 0.15
 _FLOPS_PER_THREAD = 60e9
 """fp32 operations per second of one AVX2 core in ONNX Runtime's Conv (docs/benchmarks.md: 55 to 80)."""
 
-_BYTES_PER_SECOND = 15e9
-"""What one core of a server moves between its caches and its neighbours' memory."""
+_BYTES_PER_SECOND = 10e9
+"""What one core moves through its caches, fitted to the measured FFT layers of docs/benchmarks.md."""
 
 
 class OrtCpuTarget:
@@ -70,9 +70,12 @@ class OrtCpuTarget:
         return {label: float(np.median(values)) for label, values in times.items()}, errors
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
-        """Seconds by counting: arithmetic at the core's rate, then every byte at the memory's."""
+        """Seconds by the roofline: arithmetic at the cores' rate or bytes at the memory's, the slower one.
+
+        Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009.
+        """
         arithmetic = 2 * lowering.multiply_adds(spec) / (_FLOPS_PER_THREAD * self.threads)
-        return arithmetic + lowering.bytes_moved(spec) / _BYTES_PER_SECOND
+        return max(arithmetic, lowering.bytes_moved(spec) / (_BYTES_PER_SECOND * self.threads))
 
 
 def _cpu_model() -> str:

@@ -33,7 +33,7 @@ class Lowering(ABC):
     @classmethod
     @abstractmethod
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
-        """The instances worth considering for `spec`, cheapest by multiply-adds first."""
+        """The instances worth considering for `spec`."""
 
     @property
     @abstractmethod

@@ -90,10 +90,16 @@ def test_refuses_with_a_reason(spec, reason):
     assert reason in FFT1d.refuses(spec)
 
 
-def test_variants_come_cheapest_first_and_fit():
+def test_variants_reach_from_the_taps_to_the_whole_phase():
+    tiles = [variant.tile for variant in FFT1d.variants(conv(128, 128, 1000, 15, 3, (21, 21)))]
+    # 334 positions per phase and 14 more for the field: 348 is one whole tile, longer than any that is tiled.
+    assert tiles == [16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256]
+    assert [variant.tile for variant in FFT1d.variants(conv(4, 4, 20, 5, 1, (2, 2)))] == [8, 16, 24]
+
+
+def test_arithmetic_is_a_fraction_of_direct():
     spec = conv(128, 128, 1000, 15, 3, (21, 21))
-    variants = FFT1d.variants(spec)
-    costs = [variant.multiply_adds(spec) for variant in variants]
-    assert costs == sorted(costs)
-    assert len(variants) == 4
-    assert costs[0] < spec.multiply_adds / 3
+    # T = 48 gives S = 34 outputs: ceil(334 / 34) = 10 tiles in each of 3 phases.
+    transforms = 2 * 24 * 24 * 128 + 2 * 17 * 24 * 128
+    assert FFT1d(48).multiply_adds(spec) == 30 * (transforms + 72 * 128 * 128)
+    assert FFT1d(48).multiply_adds(spec) < spec.multiply_adds / 5

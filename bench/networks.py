@@ -1,0 +1,135 @@
+"""Whole networks of random weights: original backbone, searched kernels direct, and compiled.
+
+The list is fixed, so that figures of different versions and machines can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import nn
+
+from dashdeploy.backbones import build_backbone, build_searched
+from dashdeploy.bench.latency import measure_latency
+from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.errors import InputError
+from dashdeploy.export.pipeline import export_source
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.source import from_modules
+from dashdeploy.run_directory import Architecture, LayerArchitecture
+
+
+@dataclass(frozen=True)
+class Network:
+    """One entry of the list.
+
+    Attributes:
+        description: what it is, in words.
+        input_shape: [channels, *spatial], without the batch.
+        original: builds the backbone with its own kernels.
+        searched: builds it with kernels as a search finds them.
+    """
+
+    description: str
+    input_shape: tuple[int, ...]
+    original: Callable[[], nn.Module]
+    searched: Callable[[], nn.Module]
+
+
+_RESNET1D_ARGUMENTS = {"in_channels": 1, "outputs": 10, "width": 64}
+_RESNET1D_KERNELS = (15, 11, 19, 7, 15, 19, 11, 15, 7)
+_RESNET1D_DILATIONS = (1, 3, 15, 7, 3, 1, 15, 3, 7)
+
+
+def _searched_resnet1d() -> nn.Module:
+    layers = [
+        LayerArchitecture(name=f"blocks.{i // 3}.convs.{i % 3}", kernel_size=k, dilation=d, alpha=[[1.0]])
+        for i, (k, d) in enumerate(zip(_RESNET1D_KERNELS, _RESNET1D_DILATIONS, strict=True))
+    ]
+    return build_searched(
+        Architecture(
+            backbone="resnet1d",
+            arguments=_RESNET1D_ARGUMENTS,
+            kernel_sizes=sorted(set(_RESNET1D_KERNELS)),
+            dilations=sorted(set(_RESNET1D_DILATIONS)),
+            layers=layers,
+        )
+    )
+
+
+NETWORKS: Mapping[str, Network] = {
+    "resnet1d": Network(
+        "ResNet1D, 64 and 128 channels, N = 1000, kernels 7 to 19, dilations 1 to 15",
+        (1, 1000),
+        lambda: build_backbone("resnet1d", _RESNET1D_ARGUMENTS),
+        _searched_resnet1d,
+    ),
+}
+
+
+def measure_networks(
+    names: Sequence[str] | None = None,
+    *,
+    batches: Sequence[int] = (1,),
+    threads: int = 1,
+    seconds: float = 5.0,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, LatencyReport]:
+    """Export each network of the list with random weights and time its three variants interleaved.
+
+    Args:
+        names: entries of `NETWORKS`; None measures all.
+        batches: the batch sizes.
+        threads: threads within one operator, for the plan and for the timing.
+        seconds: how long to time each network and batch size, all variants together.
+        progress: told in one line what is being done.
+
+    Returns:
+        One report per network, by name.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    chosen = list(NETWORKS) if names is None else list(names)
+    for name in chosen:
+        if name not in NETWORKS:
+            close = get_close_matches(name, NETWORKS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(NETWORKS)}"
+            raise InputError(f"{name}: no such network; {hint}")
+    say = progress or (lambda _message: None)
+    reports = {}
+    with TemporaryDirectory(prefix="dashdeploy-networks-") as folder:
+        for name in chosen:
+            network = NETWORKS[name]
+            say(f"{name}: {network.description}")
+            source = from_modules(
+                Path(name),
+                with_random_weights(network.searched()),
+                with_random_weights(network.original()),
+                network.input_shape,
+                say,
+            )
+            bundle = export_source(source, Path(folder) / name, ExportSettings(threads=threads), progress=say)
+            reports[name] = measure_latency(
+                bundle, batches=batches, threads=threads, seconds=seconds, progress=progress
+            )
+    return reports
+
+
+def with_random_weights(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Give every batch norm statistics that are not the identity's, so that nothing can be left out."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
+    return model.eval()
