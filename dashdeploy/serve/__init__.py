@@ -2,7 +2,7 @@
 
 The parts, from the wire inwards:
 
-- `server`: the socket, the signals, the drain.
+- `server`: the socket, the signals, the drain; `http_protocol`: the answer to what is not HTTP.
 - `app`: the routes and their status codes.
 - `body`: request bodies: size limits and decompression.
 - `codec`: inference requests and responses, as JSON and with the binary tensor extension.

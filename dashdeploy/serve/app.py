@@ -143,8 +143,8 @@ async def _answer_request_error(_request: Request, error: Exception) -> Response
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = f"{error.detail}: {request.method} {request.url.path}"
-    return _json_response({"error": message}, error.status_code, dict(error.headers or {}))
+    refusal = RequestError(error.status_code, f"{error.detail}: {request.method} {request.url.path}")
+    return _json_response({"error": refusal.message}, refusal.status, dict(error.headers or {}))
 
 
 async def _answer_nobody(_request: Request, _error: Exception) -> Response:

@@ -52,6 +52,7 @@ def serve(
             f"{error.name} is not installed; install it with: pip install 'dashdeploy[serve]'"
         ) from error
     from dashdeploy.serve.app import InferenceApp
+    from dashdeploy.serve.http_protocol import HttpProtocol
     from dashdeploy.serve.models import ModelRepository
 
     repository = ModelRepository.load(bundles, threads=threads)
@@ -60,6 +61,7 @@ def serve(
         app = InferenceApp(repository, executor)
         config = uvicorn.Config(
             app.asgi(),
+            http=HttpProtocol,
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -188,6 +188,32 @@ def test_routes_that_are_not_there(exchange, method, path, status):
     assert list(content) == ["error"]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n",
+        b"POST /v2/models/double/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["no request", "bad length", "bad chunk", "endless path"],
+)
+def test_what_is_not_http_is_answered_with_an_error_body(server, message):
+    host, port = server.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(message)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 400
+        assert list(json.loads(response.read())) == ["error"]
+
+
+def test_a_long_path_is_not_repeated_in_full(exchange):
+    status, content = exchange("GET", "/" + "a" * 5000)
+    assert status == 404
+    assert len(content["error"]) < 600
+
+
 def test_oversized_body_is_refused_and_heard(exchange):
     status, content = exchange("POST", INFER, b" " * (DEFAULT_LIMIT + 1))
     assert status == 413
