@@ -113,9 +113,11 @@ class FFT1d(Lowering):
         upper = self._gather(writer, spec, rows, right, form.half, "gather_upper")
         lower = self._gather(writer, spec, rows, left, form.half, "gather_lower")
         real, imaginary = self._products(writer, spec, form, upper, lower, weight)
+        even, odd = self._synthesize(writer, spec, form, real, imaginary)
+        even = self._add_bias(writer, spec, even, bias)
         order = self._output_rows(form, tiles, phases, spec)
-        y = self._synthesize(writer, spec, form, tiles * phases, real, imaginary, order)
-        return self._channels_first(writer, spec, y, bias)
+        count = 2 * len(form.synthesis_even) * tiles * phases
+        return self._channels_first(writer, spec, even, odd, order, count)
 
     @staticmethod
     def _input_rows(
@@ -199,47 +201,49 @@ class FFT1d(Lowering):
 
     @staticmethod
     def _synthesize(
-        writer: GraphWriter,
-        spec: ConvSpec,
-        form: FFTForm,
-        columns: int,
-        real: ir.Value,
-        imaginary: ir.Value,
-        order: npt.NDArray[np.int64],
-    ) -> ir.Value:
-        """Synthesis, and the outputs in their order: [N, B, Cout] behind the group axis."""
-        dtype = np.dtype(spec.dtype)
-        flat = (*_group_axis(spec), form.half, -1)
+        writer: GraphWriter, spec: ConvSpec, form: FFTForm, real: ir.Value, imaginary: ir.Value
+    ) -> tuple[ir.Value, ir.Value]:
+        """The parts of the outputs that are even and odd about a tile's centre, each [S / 2, M B, Cout]."""
         parts = []
         for name, matrix, value in (
             ("synthesis_even", form.synthesis_even, real),
             ("synthesis_odd", form.synthesis_odd, imaginary),
         ):
-            table = writer.constant(f"{name}.matrix", matrix.astype(dtype))
-            parts.append(writer.op("MatMul", name, table, writer.reshape(f"{name}.columns", value, flat)))
-        right, left = writer.op("Add", "right", *parts), writer.op("Sub", "left", *parts)
-        axis = 0 if spec.groups == 1 else 1
-        rows = writer.op("Concat", "mirrored", right, left, axis=axis)
-        count = 2 * len(form.synthesis_even) * columns
-        shaped = writer.reshape(
-            "rows", rows, (*_group_axis(spec), count, -1, spec.out_channels // spec.groups)
-        )
-        return writer.op("Gather", "outputs", shaped, writer.constant("outputs.rows", order), axis=axis)
+            table = writer.constant(f"{name}.matrix", matrix.astype(spec.dtype))
+            columns = writer.reshape(f"{name}.columns", value, (*_group_axis(spec), form.half, -1))
+            product = writer.op("MatMul", name, table, columns)
+            rows = (*_group_axis(spec), len(matrix), -1, spec.out_channels // spec.groups)
+            parts.append(writer.reshape(f"{name}.rows", product, rows))
+        return parts[0], parts[1]
 
     @staticmethod
-    def _channels_first(writer: GraphWriter, spec: ConvSpec, y: ir.Value, bias: Weights | None) -> ir.Value:
-        """[N, B, C] or [G, N, B, C / G] to [B, C, N], the bias added where it is contiguous."""
-        if bias is not None:
-            shape = (
-                (spec.out_channels,)
-                if spec.groups == 1
-                else (spec.groups, 1, 1, spec.out_channels // spec.groups)
-            )
-            y = writer.op("Add", "bias", y, writer.constant("bias.values", bias.reshape(shape)))
+    def _add_bias(writer: GraphWriter, spec: ConvSpec, even: ir.Value, bias: Weights | None) -> ir.Value:
+        """Add the bias to the even part: it then reaches both mirrored outputs for half the additions."""
+        if bias is None:
+            return even
+        shape = (*_group_axis(spec), 1, 1, spec.out_channels // spec.groups)
+        return writer.op("Add", "bias", even, writer.constant("bias.values", bias.reshape(shape)))
+
+    @staticmethod
+    def _channels_first(
+        writer: GraphWriter,
+        spec: ConvSpec,
+        even: ir.Value,
+        odd: ir.Value,
+        order: npt.NDArray[np.int64],
+        count: int,
+    ) -> ir.Value:
+        """Both mirrored halves of all tiles, in the order of the outputs, as [B, C, N]."""
+        axis = 0 if spec.groups == 1 else 1
+        right, left = writer.op("Add", "right", even, odd), writer.op("Sub", "left", even, odd)
+        mirrored = writer.op("Concat", "mirrored", right, left, axis=axis)
+        channels = spec.out_channels // spec.groups
+        rows = writer.reshape("rows", mirrored, (*_group_axis(spec), count, -1, channels))
+        y = writer.op("Gather", "outputs", rows, writer.constant("outputs.rows", order), axis=axis)
         if spec.groups == 1:
             return writer.op("Transpose", "to_channels", y, perm=(1, 2, 0))
-        channels = writer.op("Transpose", "to_channels", y, perm=(2, 0, 3, 1))
-        return writer.reshape("join_groups", channels, (-1, spec.out_channels, spec.out_spatial[0]))
+        joined = writer.op("Transpose", "to_channels", y, perm=(2, 0, 3, 1))
+        return writer.reshape("join_groups", joined, (-1, spec.out_channels, spec.out_spatial[0]))
 
 
 def _group_axis(spec: ConvSpec) -> tuple[int, ...]:
