@@ -227,9 +227,9 @@ def test_oversized_chunked_body_is_refused(exchange):
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_decompression_bomb_is_refused(exchange, encoding):
-    bomb = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    bomb = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
     body = bomb.compress(b" " * (DEFAULT_LIMIT + 1)) + bomb.flush()
-    assert len(body) < 100_000
+    assert len(body) < 1_000_000
     status, _ = exchange("POST", INFER, body, {"Content-Encoding": encoding})
     assert status == 413
 

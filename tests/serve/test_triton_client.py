@@ -1,6 +1,7 @@
 """tritonclient.http, unmodified, against a real server."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -138,6 +139,21 @@ def test_engine_error_is_500_and_the_server_lives(client):
     assert error.value.status() == "500"
     result = client.infer("gather", [as_input("index", np.array([2, 0]))])
     np.testing.assert_array_equal(result.as_numpy("value"), [30.0, 10.0])
+
+
+def test_concurrent_clients_get_their_own_answers(server):
+    def work(number):
+        right = 0
+        with triton.InferenceServerClient(server) as client:
+            for step in range(25):
+                x = np.full((number + 1, 4), 100 * number + step, np.float32)
+                result = client.infer("double", [as_input("x", x)], request_id=f"{number}.{step}")
+                right += np.array_equal(result.as_numpy("y"), 2 * x)
+                right += result.get_response()["id"] == f"{number}.{step}"
+        return right
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [50] * 8
 
 
 def test_large_tensor(client):
