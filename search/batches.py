@@ -21,8 +21,8 @@ class TensorBatches:
     Args:
         split: the data.
         batch_size: samples per batch.
-        order: the current epoch's order, a permutation of indices or None for the order of the data. Asked for
-            at the start of every epoch.
+        order: gives the current epoch's order, a permutation of indices; asked at the start of every epoch.
+            None keeps the order of the data.
         share: the part of the batches that one epoch gives (at least one batch).
         drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
     """
@@ -56,6 +56,6 @@ class TensorBatches:
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
-    """A permutation of `count` indices that depends on nothing but the seed and the epoch, so it can be resumed."""
+    """A permutation of `count` indices that depends on the seed and the epoch alone, so it can be resumed."""
     generator = torch.Generator().manual_seed(seed * EPOCHS_PER_SEED + epoch)
     return torch.randperm(count, generator=generator)

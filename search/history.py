@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one line per epoch of every phase, so that a resumed run's history has no gap and no repeat."""
+"""``metrics.jsonl``: one line per epoch of every phase; a resumed run's has no gap and no repeat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def append_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def forget_from(folder: Path, phase: str, epoch: int) -> None:
-    """Drop the epochs of `phase` from `epoch` on: they were written, but their checkpoint was not, and run again.
+    """Drop the epochs of `phase` from `epoch` on: their checkpoint was not written, so they run again.
 
     A last line that was cut short by the interruption goes too.
     """

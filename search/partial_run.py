@@ -58,7 +58,7 @@ def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Path:
     if folder.exists():
         if not resume:
             raise InputError(
-                f"{folder} is an unfinished run; go on with it by adding --resume, or delete it: rm -r {folder}"
+                f"{folder} is an unfinished run; go on with it by adding --resume, or delete that folder"
             )
         if (folder / CONFIG_NAME).exists():
             _check_same(folder, config)

@@ -1,8 +1,8 @@
-"""The search from beginning to end: supernet, architecture, retraining, baseline, and the one look at the test data.
+"""The search from beginning to end: supernet, architecture, retraining, baseline, one look at the test data.
 
-DASH (Shen, Khodak, Talwalkar, NeurIPS 2022), Algorithm 1, with three differences from its released code: what is
-searched is what is retrained (padding, groups and bias included), the epoch is chosen on validation data instead
-of test data, and a killed run goes on bit for bit.
+DASH (Shen, Khodak, Talwalkar, NeurIPS 2022) with three differences from its released code: what is searched
+is what is retrained (padding, groups and bias included), the epoch is chosen on validation data instead of
+test data, and a killed run goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -79,7 +80,7 @@ def search(
         if resume:
             return Run.load(out)
         raise InputError(f"{out} already exists; choose another --out or remove it first")
-    _check_task(task, settings)
+    _check(task, settings)
     try:
         folder = open_partial(out, run_config(task, settings), resume=resume)
         _run_phases(task, settings, folder, progress=progress)
@@ -92,7 +93,8 @@ def search(
     return Run.load(out)
 
 
-def _check_task(task: Task, settings: SearchSettings) -> None:
+def _check(task: Task, settings: SearchSettings) -> None:
+    """Refuse what cannot work before anything is written."""
     if task.rank != 1:
         raise InputError(
             f"task {task.name}: inputs of shape {list(task.input_shape)} are not series; the backbone "
@@ -100,24 +102,33 @@ def _check_task(task: Task, settings: SearchSettings) -> None:
         )
     if len(task.train.targets) < FEWEST_TRAINING_SAMPLES:
         raise InputError(f"task {task.name}: {len(task.train.targets)} training samples are too few to train")
+    _supernet(task, settings)
 
 
-def _run_phases(task: Task, settings: SearchSettings, folder: Path, *, progress: bool) -> None:
-    arguments = {
+def _backbone_arguments(task: Task, settings: SearchSettings) -> dict[str, Any]:
+    return {
         "in_channels": task.input_shape[0],
         "outputs": task.outputs,
         "width": settings.width,
         "dense": task.dense,
     }
+
+
+def _supernet(task: Task, settings: SearchSettings) -> nn.Module:
+    model = build_backbone(settings.backbone, _backbone_arguments(task, settings))
+    build_supernet(model, settings.kernel_sizes, settings.dilations, settings.method)
+    return model
+
+
+def _run_phases(task: Task, settings: SearchSettings, folder: Path, *, progress: bool) -> None:
+    arguments = _backbone_arguments(task, settings)
     plan = phases(settings)
 
     def backbone() -> nn.Module:
         return build_backbone(settings.backbone, arguments)
 
     def supernet() -> nn.Module:
-        model = backbone()
-        build_supernet(model, settings.kernel_sizes, settings.dilations, settings.method)
-        return model
+        return _supernet(task, settings)
 
     def keep_architecture(module: PhaseModule) -> None:
         architecture = Architecture(
@@ -156,7 +167,7 @@ def _train_phase(
     *,
     progress: bool,
 ) -> None:
-    """Train what `build` makes from where its checkpoint left off, `keep` the result, mark the phase finished."""
+    """Train what `build` makes, from its checkpoint on; `keep` the result and mark the phase finished."""
     with quiet_lightning():
         L.seed_everything(settings.seed, verbose=False)
         module = PhaseModule(build(), task, phase, settings)

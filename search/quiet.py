@@ -12,7 +12,7 @@ LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's messages and warnings within the block; errors and other packages' warnings stay."""
+    """Silence Lightning's messages and warnings within the block; errors and others' warnings stay."""
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -14,7 +14,7 @@ MILESTONES = (30 / 200, 60 / 200, 90 / 200, 120 / 200, 160 / 200)
 def one_cycle(progress: float) -> float:
     """Rise by cosine from 1/25 to 1 over the first 30 %, then fall by cosine to almost 0.
 
-    L. N. Smith, N. Topin, "Super-convergence", 2018, with the shape of ``torch.optim.lr_scheduler.OneCycleLR``.
+    L. N. Smith, N. Topin, "Super-convergence", 2018; the shape of ``torch.optim.lr_scheduler.OneCycleLR``.
 
     Args:
         progress: part of the phase that is done, 0 to 1.

@@ -1,7 +1,7 @@
 """Every hyperparameter of a search, with its default and where that comes from.
 
-"DASH" is Shen, Khodak, Talwalkar, NeurIPS 2022 (arXiv 2204.07554) and the settings of its released code for 1-D
-tasks; "measured" was chosen on MNIST-1D's validation data to fit minutes on two CPU cores.
+"DASH" is Shen, Khodak, Talwalkar, NeurIPS 2022 (arXiv 2204.07554) and the settings of its released code for
+1-D tasks; "measured" was chosen on MNIST-1D's validation data to fit minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class SearchSettings(BaseModel):
         momentum: of SGD with Nesterov's step, for weights and architecture parameters (DASH: 0.9).
         weight_decay: on all weights (DASH: 5e-4).
         alpha_weight_decay: on the architecture parameters (DASH: 5e-4).
-        schedule: of every rate. ``one-cycle`` warms up and anneals by cosine (Smith and Topin 2018), which suits
-            few passes; ``step`` multiplies by 0.2 after passes 30, 60, 90, 120 and 160 of 200, or those shares
-            of any other number (DASH, 1-D retraining).
+        schedule: of every rate. ``one-cycle`` warms up and anneals by cosine (Smith and Topin 2018), for few
+            passes; ``step`` multiplies by 0.2 after passes 30, 60, 90, 120 and 160 of 200, or those shares of
+            any other number (DASH, 1-D retraining).
         search_clip: largest gradient norm in the search; 0 does not clip (DASH: 1).
         retrain_clip: the same when retraining (DASH: none).
         devices: where to compute. ``auto`` takes a GPU if there is one.

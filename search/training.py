@@ -60,12 +60,12 @@ def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
 class PhaseModule(L.LightningModule):
     """Trains `network` for one phase and remembers the weights of its best epoch on validation data.
 
-    The weights and, in the search, the architecture parameters are learned together on the training data, by one
-    SGD with a group for each (DASH, section 3.2: no bilevel optimization).
+    The weights and, in the search, the architecture parameters are learned together on the training data, by
+    one SGD with a group for each, as in DASH: no bilevel optimization.
 
     Attributes:
         record: what the last epoch brought, for the history and the progress display.
-        best_state: the network's weights after the best epoch; of equals, the later one, whose rate was lower.
+        best_state: the network's weights after the best epoch; of equals, the later, whose rate was lower.
     """
 
     def __init__(self, network: nn.Module, task: Task, phase: Phase, settings: SearchSettings) -> None:
@@ -163,9 +163,9 @@ class PhaseModule(L.LightningModule):
         validation_loss = float(self._validation_loss_sum) / len(self.task.validation.targets)
         if not (torch.tensor([train_loss, validation_loss]).isfinite().all()):
             raise InputError(
-                f"{self.phase.name} diverged: in epoch {self.current_epoch + 1} the loss became {train_loss:g} "
-                f"in training, {validation_loss:g} in validation; lower the learning rate (now "
-                f"{self.phase.learning_rate:g}) and start again, or scale the inputs to unit variance"
+                f"{self.phase.name} diverged: in epoch {self.current_epoch + 1} the loss became "
+                f"{train_loss:g} in training, {validation_loss:g} in validation; lower the learning rate "
+                f"(now {self.phase.learning_rate:g}) and start again, or scale the inputs to unit variance"
             )
         value = float(self.metric.compute())
         self.record = {

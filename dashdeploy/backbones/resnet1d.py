@@ -6,6 +6,7 @@ baseline", IJCNN 2017, section II-C. DASH (arXiv 2204.07554) searches this topol
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 KERNEL_SIZES = (8, 5, 3)
@@ -31,13 +32,12 @@ class ResNetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to [B, out_channels, n]."""
-        y = x
-        last = len(self.convs) - 1
+        y, last = x, len(self.convs) - 1
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             y = norm(conv(y))
             if i < last:
                 y = y.relu()
-        return (y + self.shortcut(x)).relu()
+        return torch.relu(y + self.shortcut(x))
 
 
 class ResNet1D(nn.Module):

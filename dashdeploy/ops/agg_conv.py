@@ -96,10 +96,14 @@ def tap_plan(
                     distances.append(t * d - left)
                 row += 1
     with torch.inference_mode(False):  # cached tensors take part in later backward passes
-        indices = [
-            torch.tensor(values, dtype=torch.long, device=device) for values in (kept, candidates, distances)
-        ]
-    return TapPlan(*indices, len(kept) < row, max([0, *(-o for o in distances)]), max([0, *distances]))
+        return TapPlan(
+            kept=torch.tensor(kept, dtype=torch.long, device=device),
+            candidate=torch.tensor(candidates, dtype=torch.long, device=device),
+            distance=torch.tensor(distances, dtype=torch.long, device=device),
+            crops=len(kept) < row,
+            left=max([0, *(-o for o in distances)]),
+            right=max([0, *distances]),
+        )
 
 
 def aggregate_kernel(weight: Tensor, coefficients: Tensor, plan: TapPlan, at: Tensor, length: int) -> Tensor:
@@ -153,7 +157,7 @@ def mixed_results(
 ) -> Tensor:
     """Equation 2: the weighted sum of the |K||D| convolutions of x [B, in, n], giving [B, out, n]."""
     candidates = [(k, d) for k in kernel_sizes for d in dilations]
-    kernels = weight.split([k for k, _ in candidates])
+    kernels = torch.split(weight, [k for k, _ in candidates])
     results = [
         a * F.conv1d(F.pad(x, same_padding(k, d)), kernel.permute(1, 2, 0), dilation=d, groups=groups)
         for a, kernel, (k, d) in zip(coefficients, kernels, candidates, strict=True)
@@ -189,7 +193,8 @@ def _through_fft(x: Tensor, kernel: Tensor, groups: int) -> Tensor:
         parts.transpose(2, 3).flatten(1, 2), weights.transpose(3, 4).flatten(1, 2)
     )
     product = torch.complex(real, imaginary).view(bins, groups, batch, -1).permute(2, 1, 3, 0)
-    return torch.fft.irfft(product.reshape(batch, out, bins), n=length)[..., :n]
+    y: Tensor = torch.fft.irfft(product.reshape(batch, out, bins), n=length)
+    return y[..., :n]
 
 
 def _frequency_products(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:

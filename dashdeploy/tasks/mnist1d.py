@@ -1,7 +1,7 @@
 """MNIST-1D: 40-point series that stand for the ten digits.
 
-S. Greydanus, D. Kobak, "Scaling down deep learning with MNIST-1D", ICML 2024. The package ``mnist1d`` generates
-the 4000 training and 1000 test series with a fixed seed, so nothing is downloaded.
+S. Greydanus, D. Kobak, "Scaling down deep learning with MNIST-1D", ICML 2024. The package ``mnist1d``
+generates the 4000 training and 1000 test series with a fixed seed, so nothing is downloaded.
 """
 
 from __future__ import annotations

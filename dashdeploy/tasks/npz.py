@@ -1,7 +1,7 @@
 """A user's own data: one ``.npz`` file with x_train, y_train, x_test, y_test and, if wanted, x_val, y_val.
 
-Inputs are [n, channels, length], or [n, length] for one channel; targets are class indices [n]. The file is read
-without pickle, so loading it runs nobody's code.
+Inputs are [n, channels, length], or [n, length] for one channel; targets are class indices [n]. The file is
+read without pickle, so loading it runs nobody's code.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def load_npz(path: Path, *, seed: int = 0) -> Task:
 
     Args:
         path: the file.
-        seed: chooses what is held out of the training data for validation, if the file has no x_val and y_val.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
 
     Raises:
         InputError: the file or one of its arrays cannot be used; the message names the array and the mend.
@@ -94,7 +94,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
             path.open("rb").close()  # an unreadable file raises here, with its own reason
             _refuse(
                 path,
-                "not an .npz file (no zip archive, or cut short)",
+                "not an .npz file (no zip, or cut short)",
                 "write it with numpy.savez_compressed",
             )
         with np.load(path, allow_pickle=False) as archive:
@@ -122,13 +122,14 @@ def _check_names(path: Path, names: list[str], found: list[str]) -> None:
 
 def _read_array(path: Path, name: str, archive: Mapping[str, Array]) -> Array:
     try:
-        return archive[name]
+        array = archive[name]
     except ValueError as error:
         if "allow_pickle" in str(error) or "Object arrays" in str(error):
-            _refuse(
-                path, f"{name} is an object array, which would need pickle", "save plain numbers of one shape"
-            )
+            _refuse(path, f"{name} is an object array, which needs pickle", "save plain numbers of one shape")
         _refuse(path, f"{name} cannot be read ({error})", "write the file again")
+    if not isinstance(array, np.ndarray):  # NumPy hands out a foreign member's bytes as they are
+        _refuse(path, f"{name} is not an array", "write the file with numpy.savez_compressed")
+    return array
 
 
 def _inputs(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
@@ -138,7 +139,7 @@ def _inputs(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
     if array.ndim == 4:
         _refuse(
             path,
-            f"{name} has shape {_shape(array.shape)}: images [n, channels, height, width] cannot be searched yet",
+            f"{name} has 4 axes, shape {_shape(array.shape)}, and images cannot be searched yet",
             "use series [n, channels, length]",
         )
     if array.ndim not in (2, 3):
@@ -154,16 +155,14 @@ def _inputs(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
         first = _shape(tuple(int(i) for i in np.argwhere(~finite)[0]))
         _refuse(
             path,
-            f"{name} holds {int((~finite).sum())} values that are NaN or infinite, the first at index {first}",
+            f"{name} holds {int((~finite).sum())} NaN or infinite values, the first at index {first}",
             "fill or drop them",
         )
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(single).all():
         first = _shape(tuple(int(i) for i in np.argwhere(~np.isfinite(single))[0]))
-        _refuse(
-            path, f"{name} has values too large for float32, the first at index {first}", "scale the data"
-        )
+        _refuse(path, f"{name} has values beyond float32, the first at index {first}", "scale the data")
     return single[:, None, :] if single.ndim == 2 else single
 
 
@@ -177,7 +176,7 @@ def _targets(path: Path, name: str, array: Array) -> npt.NDArray[np.int64]:
         _refuse(
             path,
             f"{name} has shape {_shape(array.shape)}",
-            "use one class index per sample, [n] (not one-hot)",
+            "use one class index per sample, [n], not one-hot",
         )
     if array.size == 0:
         _refuse(path, f"{name} is empty", "every split needs at least one sample")

@@ -115,7 +115,7 @@ def hold_out(data: Split, share: float, seed: int) -> tuple[Split, Split]:
 
     Args:
         data: samples with class indices [samples].
-        share: the part of every class that goes to validation, rounded; a class of one sample stays in training.
+        share: the part of every class that is held out, rounded; a class of one sample stays in training.
         seed: seed of the choice.
 
     Returns:
@@ -123,7 +123,7 @@ def hold_out(data: Split, share: float, seed: int) -> tuple[Split, Split]:
     """
     generator = torch.Generator().manual_seed(seed)
     held = torch.zeros(len(data.targets), dtype=torch.bool)
-    for label in data.targets.unique().tolist():
+    for label in torch.unique(data.targets).tolist():
         members = (data.targets == label).nonzero().flatten()
         count = min(max(1, round(share * len(members))), len(members) - 1)
         held[members[torch.randperm(len(members), generator=generator)[:count]]] = True

@@ -1,0 +1,61 @@
+"""A task that trains in a second, and settings as small as they can be."""
+
+import numpy as np
+import pytest
+import torch
+
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.tasks import load_npz
+
+SMALL = {
+    "width": 4,
+    "kernel_sizes": (3, 4),
+    "dilations": (1, 3),
+    "batch_size": 16,
+    "search_epochs": 12,
+    "retrain_epochs": 12,
+    "seed": 7,
+    "devices": "cpu",
+}
+
+
+@pytest.fixture(scope="session")
+def waves_file(tmp_path_factory):
+    """Sine waves of three frequencies under noise."""
+    generator = np.random.default_rng(0)
+    time = np.arange(24) / 24
+
+    def split(count):
+        labels = np.arange(count) % 3
+        phase = generator.uniform(0, 2 * np.pi, (count, 1))
+        waves = np.sin(2 * np.pi * (2 * labels[:, None] + 1) * time + phase)
+        return (waves + 0.2 * generator.standard_normal(waves.shape))[:, None, :], labels
+
+    (x_train, y_train), (x_test, y_test) = split(90), split(60)
+    path = tmp_path_factory.mktemp("data") / "waves.npz"
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return path
+
+
+@pytest.fixture(scope="session")
+def waves_task(waves_file):
+    return load_npz(waves_file, seed=7)
+
+
+@pytest.fixture(scope="session")
+def small():
+    return SearchSettings.preset("quick", **SMALL)
+
+
+@pytest.fixture(scope="session")
+def finished(waves_task, small, tmp_path_factory):
+    """An uninterrupted run."""
+    from dashdeploy.search.pipeline import search
+
+    out = tmp_path_factory.mktemp("finished") / "run"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the same sums in the same order as the processes that are killed
+    try:
+        return search(waves_task, small, out, progress=False)
+    finally:
+        torch.set_num_threads(threads)

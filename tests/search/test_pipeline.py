@@ -1,0 +1,161 @@
+"""A whole search on small data: what it writes, and how it refuses."""
+
+import json
+import resource
+
+import numpy as np
+import pytest
+import torch
+
+from dashdeploy.errors import InputError
+from dashdeploy.run_directory import Run
+from dashdeploy.search.evaluate import evaluate
+from dashdeploy.search.partial_run import partial_path
+from dashdeploy.search.pipeline import search
+from dashdeploy.tasks import Split, Task
+from dashdeploy.tasks.task import classification
+
+
+def test_the_run_directory_has_what_the_contract_names(finished):
+    names = {path.name for path in finished.path.iterdir()}
+    assert names == {
+        "architecture.json",
+        "backbone.safetensors",
+        "checkpoints",
+        "config.json",
+        "metrics.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "samples.npz",
+    }
+    metrics = json.loads((finished.path / "metrics.json").read_text())
+    assert list(metrics) == ["task", "metric", "searched", "backbone", "seconds"]
+    assert (metrics["task"], metrics["metric"]) == ("waves", "accuracy")
+    assert list(metrics["searched"]) == list(metrics["backbone"]) == ["validation", "test"]
+    assert list(metrics["seconds"]) == ["search", "tune", "retrain", "backbone"]
+    assert all(metrics["seconds"][phase] > 0 for phase in ("search", "retrain", "backbone"))
+
+
+def test_config_records_everything_the_run_was_started_with(finished, waves_file, small):
+    config = json.loads((finished.path / "config.json").read_text())
+    assert config["task"] == "waves"
+    assert config["source"]["path"] == str(waves_file)
+    assert len(config["source"]["sha256"]) == 64
+    assert (config["input_shape"], config["labels"], config["seed"]) == ([1, 24], ["0", "1", "2"], 7)
+    assert config["settings"] == small.model_dump(mode="json")
+    assert config["versions"]["torch"] == torch.__version__
+    assert config["samples"] == {"train": 78, "validation": 12, "test": 60}
+
+
+def test_it_learns_the_task(finished):
+    assert finished.metrics["searched"]["test"] >= 0.95
+    assert finished.metrics["backbone"]["test"] >= 0.95
+
+
+def test_architecture_lists_every_searched_convolution_in_order(finished):
+    architecture = finished.architecture
+    assert [layer.name for layer in architecture.layers] == [
+        f"blocks.{block}.convs.{conv}" for block in range(3) for conv in range(3)
+    ]
+    for layer in architecture.layers:
+        alpha = np.array(layer.alpha)
+        assert alpha.shape == (2, 2)
+        assert alpha.sum() == pytest.approx(1, abs=1e-6)
+        k, d = np.unravel_index(alpha.argmax(), alpha.shape)
+        assert (layer.kernel_size, layer.dilation) == ((3, 4)[k], (1, 3)[d])
+
+
+def test_the_models_that_are_read_back_have_the_metrics_that_were_written(finished, waves_task):
+    run = Run.load(finished.path)
+    for model, scores in (
+        (run.searched_model(), run.metrics["searched"]),
+        (run.backbone_model(), run.metrics["backbone"]),
+    ):
+        assert not model.training
+        assert evaluate(model, waves_task.test, waves_task.metric) == scores["test"]
+        assert evaluate(model, waves_task.validation, waves_task.metric) == scores["validation"]
+
+
+def test_the_best_epoch_on_validation_is_kept(finished):
+    records = [json.loads(line) for line in (finished.path / "metrics.jsonl").read_text().splitlines()]
+    for phase, label in (("retrain", "searched"), ("backbone", "backbone")):
+        values = [record["validation_accuracy"] for record in records if record["phase"] == phase]
+        assert len(values) == 12
+        assert finished.metrics[label]["validation"] == max(values)
+        marked = json.loads((finished.path / "checkpoints" / f"{phase}.json").read_text())
+        assert marked["best_epoch"] == max(range(12), key=lambda epoch: (values[epoch], epoch))
+    searched = [record for record in records if record["phase"] == "search"]
+    assert len(searched[0]["kernels"]) == len(searched[0]["entropy"]) == 9
+    assert searched[-1]["kernels"] == [
+        [layer.kernel_size, layer.dilation] for layer in finished.architecture.layers
+    ]
+
+
+def test_samples_are_real_validation_inputs(finished, waves_task):
+    with np.load(finished.path / "samples.npz", allow_pickle=False) as samples:
+        np.testing.assert_array_equal(samples["inputs"], waves_task.validation.inputs.numpy())
+        np.testing.assert_array_equal(samples["targets"], waves_task.validation.targets.numpy())
+
+
+def test_it_is_quiet_but_for_its_own_progress(waves_task, small, tmp_path, capfd, recwarn):
+    quick = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 2})
+    search(waves_task, quick, tmp_path / "run", progress=False)
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn if "lightning" in str(warning.filename)] == []
+    search(waves_task, quick, tmp_path / "again", progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert [line.partition(":")[0] for line in err.splitlines()] == [
+        "searching kernels",
+        *["training the searched network"] * 2,
+        *["training the backbone"] * 2,
+    ]
+
+
+def test_divergence_is_named(waves_task, small, tmp_path):
+    wild = small.model_copy(update={"search_learning_rate": 1e30, "search_clip": 0.0})
+    with pytest.raises(
+        InputError, match=r"search diverged: in epoch \d+ the loss became .* lower the learning"
+    ):
+        search(waves_task, wild, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_without_room_is_one_line(waves_task, small, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # a checkpoint is larger than that
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*run\.partial: File too large; choose an --out"):
+            search(waves_task, small, tmp_path / "run", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(waves_task, small, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*file/run.partial: Not a directory"):
+        search(waves_task, small, tmp_path / "file" / "run", progress=False)
+
+
+def test_what_cannot_work_is_refused_before_anything_is_written(waves_task, small, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(InputError, match="--backbone resnet1e"):
+        search(waves_task, small.model_copy(update={"backbone": "resnet1e"}), out)
+    with pytest.raises(InputError, match="1 training samples are too few"):
+        search(with_training(waves_task, 1), small, out)
+    assert list(tmp_path.iterdir()) == []
+    assert not partial_path(out).exists()
+
+
+def test_a_batch_is_at_most_the_training_data(waves_task, small, tmp_path):
+    quick = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 1, "batch_size": 4096})
+    run = search(waves_task, quick, tmp_path / "run", progress=False)
+    assert run.metrics["searched"]["test"] > 0
+
+
+def with_training(task: Task, count: int) -> Task:
+    few = Split(task.train.inputs[:count], task.train.targets[:count])
+    return classification(
+        task.name, task.labels, train=few, validation=task.validation, test=task.test, source={}
+    )

@@ -1,0 +1,179 @@
+"""A killed search goes on as if nothing had happened, bit for bit."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from dashdeploy.errors import InputError
+from dashdeploy.run_directory import Run
+from dashdeploy.search.history import append_record, forget_from
+from dashdeploy.search.partial_run import partial_path
+from dashdeploy.search.pipeline import search
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from dashdeploy.search.pipeline import search
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.tasks import load_npz
+data, settings, out = sys.argv[1:]
+task = load_npz(Path(data), seed=7)
+search(task, SearchSettings(**json.loads(settings)), Path(out), resume=True, progress=False)
+"""
+SAME = [
+    "architecture.json",
+    "model.safetensors",
+    "backbone.safetensors",
+    "metrics.jsonl",
+    "samples.npz",
+    "config.json",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def assert_same_run(run: Run, expected: Run):
+    for name in SAME:
+        assert (run.path / name).read_bytes() == (expected.path / name).read_bytes(), name
+    mine, theirs = (
+        {key: value for key, value in each.metrics.items() if key != "seconds"} for each in (run, expected)
+    )
+    assert mine == theirs
+
+
+def kill_after(lines, file, settings, out):
+    """Run the search in a process of its own and kill it once the history has this many epochs."""
+    history = partial_path(out) / "metrics.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(file), settings.model_dump_json(), str(out)]
+    )
+    deadline = time.monotonic() + 120
+    try:
+        while not history.exists() or history.read_bytes().count(b"\n") < lines:
+            assert process.poll() is None, "the search ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not out.exists()
+    return history.read_bytes().count(b"\n")
+
+
+def test_killed_in_the_search_and_in_the_retraining(waves_file, waves_task, small, finished, tmp_path):
+    out = tmp_path / "run"
+    assert kill_after(4, waves_file, small, out) < 12
+    assert 12 < kill_after(12 + 5, waves_file, small, out) < 24
+    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+    assert not partial_path(out).exists()
+
+
+def interrupted(finished, tmp_path, *without):
+    """The finished run as it was at an earlier moment: under its partial name, without what came later."""
+    out = tmp_path / "run"
+    shutil.copytree(finished.path, partial_path(out))
+    for name in without:
+        (partial_path(out) / name).unlink()
+    return out
+
+
+BACKBONE_PHASE = ("metrics.json", "samples.npz", "backbone.safetensors", "checkpoints/backbone.json")
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        ["metrics.json"],
+        BACKBONE_PHASE,  # after the last epoch's checkpoint, before the weights were written
+        BACKBONE_PHASE[:2] + BACKBONE_PHASE[3:],  # after the weights, before the phase was marked as finished
+        [*BACKBONE_PHASE, "checkpoints/backbone.ckpt"],  # before the first checkpoint, the history ahead
+        [
+            *BACKBONE_PHASE,
+            "checkpoints/backbone.ckpt",
+            "model.safetensors",
+            "checkpoints/retrain.json",
+            "architecture.json",
+            "checkpoints/search.json",
+        ],
+    ],
+    ids=["metrics", "weights", "mark", "checkpoint", "architecture"],
+)
+def test_killed_between_two_steps(waves_task, small, finished, tmp_path, without):
+    out = interrupted(finished, tmp_path, *without)
+    if "checkpoints/backbone.ckpt" in without:
+        history = partial_path(out) / "metrics.jsonl"
+        lines = history.read_text().splitlines(keepends=True)
+        history.write_text("".join(lines[:25]) + lines[25][:20])  # one epoch of the backbone and half a line
+    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+
+
+def test_a_finished_run_is_returned_or_protected(waves_task, small, finished):
+    assert search(waves_task, small, finished.path, resume=True).metrics == finished.metrics
+    with pytest.raises(InputError, match="already exists; choose another --out"):
+        search(waves_task, small, finished.path)
+
+
+def test_an_unfinished_run_is_not_overwritten(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, "metrics.json")
+    with pytest.raises(InputError, match=r"run.partial is an unfinished run; .* --resume, or delete"):
+        search(waves_task, small, out)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 8}, "started with seed = 7, now it is 8"),
+        ({"dilations": (1, 5)}, r"started with dilations = \[1, 3\], now it is \[1, 5\]"),
+        ({"retrain_epochs": 13}, "started with retrain_epochs = 12, now it is 13"),
+    ],
+)
+def test_resuming_with_other_settings_names_the_difference(
+    waves_task, small, finished, tmp_path, change, named
+):
+    out = interrupted(finished, tmp_path, "metrics.json")
+    with pytest.raises(InputError, match=named):
+        search(waves_task, small.model_copy(update=change), out, resume=True)
+
+
+def test_resuming_with_other_data_names_the_difference(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, "metrics.json")
+    path = partial_path(out) / "config.json"
+    config = json.loads(path.read_text())
+    config["source"] |= {"path": "/moved/waves.npz"}  # another place is fine
+    path.write_text(json.dumps(config))
+    assert search(waves_task, small, out, resume=True, progress=False).metrics["task"] == "waves"
+
+    out = interrupted(finished, tmp_path / "other", "metrics.json")
+    config["source"] |= {"sha256": "0" * 64}
+    (partial_path(out) / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="started with sha256 = 0000"):
+        search(waves_task, small, out, resume=True)
+
+
+def test_history_is_cut_back_to_the_checkpoint(tmp_path):
+    for phase, epoch in (("search", 0), ("search", 1), ("retrain", 0), ("retrain", 1)):
+        append_record(tmp_path, {"phase": phase, "epoch": epoch})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"phase": "retr')
+    forget_from(tmp_path, "retrain", 1)
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(record["phase"], record["epoch"]) for record in records] == [
+        ("search", 0),
+        ("search", 1),
+        ("retrain", 0),
+    ]

@@ -1,0 +1,108 @@
+"""Backbone to supernet, and back to plain convolutions."""
+
+import pytest
+import torch
+from torch import nn
+
+from dashdeploy.backbones import build_backbone, build_searched
+from dashdeploy.errors import InputError
+from dashdeploy.ops.agg_conv import AggConv1d
+from dashdeploy.run_directory import Architecture
+from dashdeploy.search.supernet import agg_convs, build_supernet, discretize, why_not_searched
+
+ARGUMENTS = {"in_channels": 2, "outputs": 3, "width": 4, "dense": False}
+
+
+def supernet(kernel_sizes=(3, 4), dilations=(1, 5), **arguments):
+    model = build_backbone("resnet1d", ARGUMENTS | arguments)
+    kept = build_supernet(model, kernel_sizes, dilations, "fourier")
+    return model, kept
+
+
+def test_every_convolution_but_the_shortcuts_is_searched():
+    model, kept = supernet()
+    assert list(agg_convs(model)) == [f"blocks.{b}.convs.{i}" for b in range(3) for i in range(3)]
+    assert list(kept) == ["blocks.0.shortcut.0", "blocks.1.shortcut.0"]
+    assert "kernel size is 1" in kept["blocks.0.shortcut.0"]
+    assert model(torch.randn(2, 2, 21)).shape == (2, 3)
+
+
+def test_discretize_takes_the_largest_architecture_parameter():
+    model, _ = supernet()
+    modules = agg_convs(model)
+    with torch.no_grad():
+        modules["blocks.0.convs.0"].alpha[1, 0] = 2.0
+        modules["blocks.2.convs.2"].alpha[0, 1] = 1.0
+    layers = {layer.name: layer for layer in discretize(model)}
+    first = layers["blocks.0.convs.0"]
+    assert (first.kernel_size, first.dilation) == (4, 1)
+    # softmax of one 2 among four, the others within 1e-2 of zero
+    assert first.alpha[1][0] == pytest.approx(torch.e**2 / (torch.e**2 + 3), abs=5e-3)
+    assert sum(map(sum, first.alpha)) == pytest.approx(1, abs=1e-6)
+    assert (layers["blocks.2.convs.2"].kernel_size, layers["blocks.2.convs.2"].dilation) == (3, 5)
+
+
+def test_what_was_searched_is_what_is_built():
+    """A supernet whose choice is certain computes the same as the network built from its architecture."""
+    torch.manual_seed(0)
+    model, _ = supernet()
+    with torch.no_grad():
+        for i, module in enumerate(agg_convs(model).values()):
+            module.alpha.fill_(-1e4)
+            module.alpha.view(-1)[i % 4] = 1e4
+    layers = discretize(model)
+    built = build_searched(
+        Architecture(
+            backbone="resnet1d", arguments=ARGUMENTS, kernel_sizes=[3, 4], dilations=[1, 5], layers=layers
+        )
+    )
+    state = {}
+    for name, tensor in model.state_dict().items():
+        owner, _, leaf = name.rpartition(".")
+        module = agg_convs(model).get(owner)
+        if module is None:
+            state[name] = tensor
+        elif leaf == "weight":
+            k, d = module.best()
+            first = {(3, 1): 0, (3, 5): 3, (4, 1): 6, (4, 5): 10}[k, d]
+            state[name] = tensor[first : first + k].permute(1, 2, 0)
+    built.load_state_dict(state)
+    x = torch.randn(3, 2, 30)
+    torch.testing.assert_close(model.eval()(x), built.eval()(x), rtol=1e-4, atol=1e-5)
+
+
+def test_architecture_parameters_receive_gradients():
+    model, _ = supernet()
+    model(torch.randn(4, 2, 30)).square().sum().backward()
+    assert all(module.alpha.grad.abs().max() > 0 for module in agg_convs(model).values())
+
+
+@pytest.mark.parametrize(
+    ("conv", "reason"),
+    [
+        (nn.Conv1d(2, 2, 1), "kernel size is 1"),
+        (nn.Conv1d(2, 2, 3, stride=2, padding=1), "stride is 2"),
+        (nn.Conv1d(2, 2, 3), "padding is (0,)"),
+        (nn.Conv1d(2, 2, 4, padding=1), "even kernel size 4"),
+        (nn.Conv1d(2, 2, 3, padding="same", padding_mode="circular"), "circular"),
+        (nn.Conv1d(2, 2, 3, padding=1), None),
+        (nn.Conv1d(2, 2, 5, padding=6, dilation=3), None),
+        (nn.Conv1d(2, 2, 8, padding="same", groups=2), None),
+    ],
+)
+def test_what_is_not_searched_has_its_reason(conv, reason):
+    given = why_not_searched(conv)
+    assert given is None if reason is None else reason in given
+
+
+def test_a_model_without_a_searchable_convolution_is_refused():
+    model = nn.Sequential(nn.Conv1d(2, 2, 1), nn.Flatten())
+    with pytest.raises(InputError, match=r"no convolution to search \(0: its kernel size is 1"):
+        build_supernet(model, (3,), (1,), "fourier")
+
+
+def test_a_lone_convolution_in_a_sequence_is_replaced():
+    model = nn.Sequential(nn.Conv1d(2, 4, 3, padding="same"), nn.ReLU())
+    assert build_supernet(model, (3, 5), (1,), "mixed-weights") == {}
+    assert isinstance(model[0], AggConv1d)
+    assert model[0].method == "mixed-weights"
