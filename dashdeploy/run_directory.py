@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import nn
 
 from dashdeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CONFIG_NAME = "config.json"
 ARCHITECTURE_NAME = "architecture.json"

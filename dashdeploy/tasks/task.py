@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-import torchmetrics
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import torchmetrics
 
 
 class Split(NamedTuple):
@@ -79,6 +81,8 @@ def accuracy(classes: int) -> Metric:
     """The share of samples whose largest logit is the target's."""
 
     def create() -> torchmetrics.Metric:
+        import torchmetrics  # it takes two seconds, which listing the tasks should not
+
         # Micro averaging: each sample counts once, however its class is represented.
         return torchmetrics.classification.MulticlassAccuracy(classes, average="micro")
 
