@@ -1,6 +1,8 @@
 """The codec by itself: what is encoded decodes to the same, and any bytes are decoded or refused."""
 
 import json
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -146,3 +148,15 @@ def test_binary_input_is_a_view_of_the_body_where_it_is_aligned():
         np.testing.assert_array_equal(request.feeds["x"], [[1, 2]])
         views += np.shares_memory(request.feeds["x"], np.frombuffer(body, np.uint8))
     assert views == 2
+
+
+def test_a_bomb_is_never_inflated_beyond_the_limit():
+    bomb = zlib.compress(bytes(50_000_000), 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError) as error:
+            decompress(bomb, "deflate", limit=1_000_000)
+        assert error.value.status == 413
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
