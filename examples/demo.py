@@ -29,7 +29,7 @@ FOLDER = Path("demo")
 RUN, BUNDLE, LATENCY = FOLDER / "run", FOLDER / "bundle", FOLDER / "latency.json"
 SAMPLES = 100
 TOLERANCE = 1e-5
-"""Of the served outputs, as a share of the largest one; float32 keeps 6e-8, and errors add up over the layers."""
+"""Of the served outputs, as a share of the largest one; float32 keeps 6e-8, and errors add up."""
 
 Array = npt.NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """Every command block of the README runs, in order, in an empty folder.
 
-A block whose fence says ``skip=long`` is left out. So that the rest takes seconds, every search gets the smallest
-settings, and the port that the README shows becomes a free one.
+A block whose fence says ``skip=long`` is left out. So that the rest takes seconds, search and bench get the
+smallest settings; and the port that the README shows becomes a free one.
 """
 
 import os
@@ -15,7 +15,10 @@ import pytest
 
 README = Path(__file__).parent.parent / "README.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-SMALLEST = "--width 4 --search-epochs 1 --retrain-epochs 1"
+SMALLEST = {
+    "dashdeploy search": "--width 4 --search-epochs 1 --retrain-epochs 1",
+    "dashdeploy bench latency": "--seconds 0.2",
+}
 
 
 def blocks():
@@ -49,8 +52,9 @@ def test_block(folder, language, text):
         command = [sys.executable, "-c", text]
     else:
         assert language == "bash"
-        script = re.sub(r"(dashdeploy search .*)", rf"\1 {SMALLEST}", text).replace("8000", str(free_port()))
-        command = ["bash", "-euo", "pipefail", "-c", script]
+        for start, options in SMALLEST.items():
+            text = re.sub(f"^({start} .*)$", rf"\1 {options}", text, flags=re.MULTILINE)
+        command = ["bash", "-euo", "pipefail", "-c", text.replace("8000", str(free_port()))]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command,
