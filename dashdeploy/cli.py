@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from dashdeploy.command_errors import ErrorReportingGroup, remember_verbose
-from dashdeploy.console import Console, as_text, table
+from dashdeploy.cli_bench import bench_app
+from dashdeploy.command_errors import ErrorReportingGroup
+from dashdeploy.command_options import Json, Quiet, Verbose
+from dashdeploy.console import Console, table
 from dashdeploy.errors import InputError
-from dashdeploy.json_option import JsonFileCommand, report
 from dashdeploy.option_values import input_shapes, positive_integers
 
 app = typer.Typer(
@@ -24,23 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure latency.")
 app.add_typer(bench_app, name="bench")
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
-JsonFile = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="[FILE]",
-        help="Write the result to FILE as JSON; without FILE, to stdout and nothing else.",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", callback=remember_verbose, help="More on stderr; tracebacks of errors."),
-]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")]
 
 
@@ -220,79 +206,6 @@ def export(
     found = inspect_bundle(pipeline.export(source, out, settings, progress=console.progress))
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy bench latency {out}, dashdeploy serve {out}")
-
-
-Batches = Annotated[str, typer.Option("--batches", help="The batch sizes.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads within one operator.")]
-Seconds = Annotated[
-    float,
-    typer.Option("--seconds", min=0.01, help="How long to time each batch size, all variants together."),
-]
-
-
-@bench_app.command(cls=JsonFileCommand)
-def latency(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What export wrote.")],
-    batches: Batches = "1,8,32",
-    threads: Threads = 1,
-    seconds: Seconds = 2.0,
-    json_file: JsonFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Time the compiled model, the direct one and the backbone.
-
-    The variants take turns in one process, so that whatever else the machine does hits all of them.
-
-    \b
-    Example:
-      dashdeploy bench latency bundles/mnist1d
-      dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
-    """
-    console = Console(quiet=quiet, verbose=verbose)
-    sizes = positive_integers("--batches", batches, noun="batch size")
-
-    from dashdeploy.bench.latency import measure_latency
-    from dashdeploy.bundle import Bundle
-
-    measured = measure_latency(
-        Bundle.load(bundle), batches=sizes, threads=threads, seconds=seconds, progress=console.progress
-    )
-    report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
-
-
-@bench_app.command(cls=JsonFileCommand)
-def networks(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Networks of the list; otherwise all of them."),
-    ] = None,
-    batches: Batches = "1",
-    threads: Threads = 1,
-    seconds: Seconds = 5.0,
-    json_file: JsonFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Compile and time a fixed list of whole networks.
-
-    Their weights are random. Each is compared with all its convolutions direct, and with the original backbone.
-
-    \b
-    Example:
-      dashdeploy bench networks
-      dashdeploy bench networks resnet1d --batches 1,8 --json networks.json
-    """
-    console = Console(quiet=quiet, verbose=verbose)
-    sizes = positive_integers("--batches", batches, noun="batch size")
-
-    from dashdeploy.bench.networks import measure_networks
-
-    measured = measure_networks(
-        names or None, batches=sizes, threads=threads, seconds=seconds, progress=console.progress
-    )
-    text = "\n\n".join(as_text(each.table()) for each in measured.values())
-    report(console, text, {name: each.model_dump(mode="json") for name, each in measured.items()}, json_file)
 
 
 @app.command()

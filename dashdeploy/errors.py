@@ -20,7 +20,7 @@ class InputError(DashdeployError):
 
 
 class MissingCapabilityError(DashdeployError):
-    """This machine lacks what was asked for: a package, a driver, a device. Names the command that installs it."""
+    """This machine lacks what was asked for (package, driver, device); names the command that installs it."""
 
     exit_code = 3
 
