@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.bench.latency_report import BatchNoise, LatencyReport, LatencyRow, Speedup
-from dashdeploy.bench.machine import describe_machine
-from dashdeploy.bench.timing import Seconds, interleaved, percentiles, ratio_of
 from dashdeploy.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, Bundle
 from dashdeploy.errors import InputError
+from dashdeploy.machine import describe_machine
 from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.timing import Seconds, interleaved, percentiles, ratio_of
 
 _FILES = {"backbone": BACKBONE_NAME, "direct": DIRECT_NAME, "compiled": MODEL_NAME}
 _CONTROL = "control"

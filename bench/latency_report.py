@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from dashdeploy.bench.timing import RatioEstimate
+from dashdeploy.timing import RatioEstimate
 
 FORMAT_VERSION = 1
 

@@ -6,17 +6,16 @@ Nothing here may fail: a broken package or driver is a finding, not an error.
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from dashdeploy.console import table
+from dashdeploy.machine import cores, cpu_model
 
 PACKAGES = (
     "dashdeploy",
@@ -107,8 +106,8 @@ def examine() -> Report:
     return Report(
         python=f"{platform.python_version()} ({sys.executable})",
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpu=_cpu_model(),
-        cores=_cores(),
+        cpu=cpu_model(),
+        cores=cores(),
         gpus=gpus,
         driver=driver,
         packages={name: _version(name) for name in PACKAGES},
@@ -210,18 +209,3 @@ def _version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import Lowering
+from dashdeploy.machine import cpu_model
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.timing import interleaved
 
@@ -35,7 +34,7 @@ class OrtCpuTarget:
 
         self.threads = threads
         self._engine = f"ONNX Runtime {onnxruntime.__version__}"
-        self._cpu = _cpu_model()
+        self._cpu = cpu_model()
 
     def describe(self) -> str:
         """Engine, version, device and threads."""
@@ -62,7 +61,10 @@ class OrtCpuTarget:
         }
         reference = next(iter(outputs.values()))
         scale = float(np.abs(reference).max()) or 1.0
-        errors = {label: float(np.abs(y - reference).max()) / scale for label, y in outputs.items()}
+        errors = {
+            label: float(np.nan_to_num(np.abs(y - reference), nan=np.inf).max()) / scale
+            for label, y in outputs.items()
+        }
         calls = {
             label: (lambda runtime=runtime: runtime.run({"x": x})) for label, runtime in runtimes.items()
         }
@@ -76,13 +78,3 @@ class OrtCpuTarget:
         """
         arithmetic = 2 * lowering.multiply_adds(spec) / (_FLOPS_PER_THREAD * self.threads)
         return max(arithmetic, lowering.bytes_moved(spec) / (_BYTES_PER_SECOND * self.threads))
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -87,15 +87,12 @@ class FFTForm:
             Real and imaginary part, each [H, ...].
         """
         angle = np.outer(self._frequencies, np.arange(self.taps) - (self.taps - 1) / 2)
-        real, imaginary = (
-            np.tensordot(table, weight, axes=(1, -1)) for table in (np.cos(angle), np.sin(angle))
-        )
-        return real, imaginary
+        return np.tensordot(np.cos(angle), weight, (1, -1)), np.tensordot(np.sin(angle), weight, (1, -1))
 
     @cached_property
     def _mirrored(self) -> Matrix:
         """Centred positions of the outputs at and right of the centre: [ceil(S/2)]."""
-        centred = np.arange(self.outputs) - (self.outputs - 1) / 2
+        centred = np.arange(self.outputs, dtype=np.float64) - (self.outputs - 1) / 2
         return centred[self.outputs // 2 :]
 
     @cached_property

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from dashdeploy.bench.latency import measure_latency
 from dashdeploy.bench.latency_report import BatchNoise, LatencyReport, LatencyRow, Speedup
-from dashdeploy.bench.timing import RatioEstimate
 from dashdeploy.bundle import Bundle, Manifest, write_manifest
 from dashdeploy.errors import InputError
 from dashdeploy.tensor_spec import TensorSpec
+from dashdeploy.timing import RatioEstimate
 
 FILES = {"backbone": "baseline/backbone.onnx", "direct": "baseline/direct.onnx", "compiled": "model.onnx"}
 

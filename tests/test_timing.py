@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashdeploy.bench.timing import interleaved, percentiles, ratio_of
+from dashdeploy.timing import interleaved, percentiles, ratio_of
 
 
 def test_every_round_calls_each_callable_once_in_rotating_order():
