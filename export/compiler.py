@@ -10,6 +10,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from dashdeploy.export.convolutions import Convolution, find_convolutions
 from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.names import value_names
 
 
 def compile_model(model: ir.Model, lowerings: Mapping[str, Lowering]) -> ir.Model:
@@ -20,22 +21,28 @@ def compile_model(model: ir.Model, lowerings: Mapping[str, Lowering]) -> ir.Mode
         lowerings: by layer name; layers that are not named stay as they are.
     """
     compiled = model.clone()
-    convolutions = find_convolutions(compiled)
-    for convolution in convolutions:
+    taken = value_names(compiled.graph)
+    for convolution in find_convolutions(compiled):
         lowering = lowerings.get(convolution.name)
         if lowering is not None:
-            _replace(compiled.graph, convolution, lowering)
+            _replace(compiled.graph, convolution, lowering, taken)
     RemoveUnusedNodesPass()(compiled)
     return compiled
 
 
-def _replace(graph: ir.Graph, convolution: Convolution, lowering: Lowering) -> None:
+def _replace(graph: ir.Graph, convolution: Convolution, lowering: Lowering, taken: set[str]) -> None:
     node, spec = convolution.node, convolution.spec
     x, old = node.inputs[0], node.outputs[0]
     assert spec is not None
     assert x is not None
-    writer = GraphWriter(convolution.name)
-    new = lowering.write(writer, spec, x, convolution.weight, convolution.bias)
+    prefix = convolution.name
+    while True:
+        writer = GraphWriter(prefix)
+        new = lowering.write(writer, spec, x, convolution.weight, convolution.bias)
+        if taken.isdisjoint(writer.names):
+            break
+        prefix += "'"  # the model has values that are named as ours would be
+    taken |= writer.names
     new.shape, new.type = old.shape, old.type
     for value in writer.initializers:
         graph.register_initializer(value)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
+from dashdeploy.export.constants import constant
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.names import unused
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def find_convolutions(model: ir.Model) -> list[Convolution]:
     for node in model.graph:
         if node.op_type != "Conv" or node.domain not in ("", "ai.onnx"):
             continue
-        name = _name(node, taken)
+        name = unused(_name(node), taken)
         taken.add(name)
         try:
             found.append(Convolution(node, name, _read(node), None))
@@ -60,13 +63,17 @@ def find_convolutions(model: ir.Model) -> list[Convolution]:
 
 def _read(node: ir.Node) -> ConvSpec:
     x, weight = node.inputs[0], node.inputs[1]
-    if x is None or weight is None or ir.convenience.get_const_tensor(weight) is None:
+    if x is None or constant(weight) is None:
         raise _UnreadableError("the weight is not a constant of the model")
-    if _has_bias(node) and ir.convenience.get_const_tensor(_bias_value(node)) is None:
+    if _has_bias(node) and constant(node.inputs[2]) is None:
         raise _UnreadableError("the bias is not a constant of the model")
     table = _constant(weight)
+    if not np.isfinite(table).all():
+        raise _UnreadableError("the weight holds infinities or not-a-numbers")
     spatial = _static_spatial(x)
     rank = len(spatial)
+    if 0 in (*table.shape, *spatial):
+        raise _UnreadableError("an axis of the input or of the weight has the length 0")
     kernel = tuple(int(size) for size in table.shape[2:])
     groups = _integer(node, "group", 1)
     strides = _integers(node, "strides", [1] * rank)
@@ -123,29 +130,18 @@ def _padding(
     return pads[:rank], pads[rank:]
 
 
-def _name(node: ir.Node, taken: set[str]) -> str:
+def _name(node: ir.Node) -> str:
     """The weight's name without its ending, as training frameworks name layers; else the node's own."""
     weight = node.inputs[1].name if node.inputs[1] is not None else None
-    name = (weight or "").removesuffix(".weight") or node.name or "conv"
-    unique, count = name, 1
-    while unique in taken:
-        unique, count = f"{name}#{count}", count + 1
-    return unique
+    return (weight or "").removesuffix(".weight") or node.name or "conv"
 
 
 def _has_bias(node: ir.Node) -> bool:
     return len(node.inputs) > 2 and node.inputs[2] is not None
 
 
-def _bias_value(node: ir.Node) -> ir.Value:
-    value = node.inputs[2]
-    assert value is not None
-    return value
-
-
 def _constant(value: ir.Value | None) -> Weights:
-    assert value is not None
-    tensor = ir.convenience.get_const_tensor(value)
+    tensor = constant(value)
     assert tensor is not None
     return tensor.numpy()
 

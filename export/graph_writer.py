@@ -24,6 +24,13 @@ class GraphWriter:
         self.nodes: list[ir.Node] = []
         self.initializers: list[ir.Value] = []
 
+    @property
+    def names(self) -> set[str]:
+        """The names of all values that were written."""
+        return {str(value.name) for node in self.nodes for value in node.outputs} | {
+            str(value.name) for value in self.initializers
+        }
+
     def op(self, op_type: str, name: str, *inputs: ir.Value, **attributes: Attribute) -> ir.Value:
         """Append a node and return its one output."""
         unique = self._unique(name)

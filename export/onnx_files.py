@@ -17,11 +17,10 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
     ShapeInferencePass,
 )
-from onnxscript.rewriter import RewritePass
-from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule
 from torch import nn
 
 from dashdeploy.errors import InputError
+from dashdeploy.export.batch_norm import fold_batch_norms
 
 OLDEST_OPSET = 13
 
@@ -36,8 +35,12 @@ def read_onnx(path: Path) -> ir.Model:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a run of dashdeploy search or an ONNX model")
     try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty; export the model again")
         onnx.checker.check_model(str(path))
-        model = ir.load(path)
+        model = ir.from_proto(onnx.load(path))  # external data comes into memory
+    except InputError:
+        raise
     except Exception as error:  # protobuf, the checker and onnx_ir each have their own for a bad file
         first = str(error).strip().splitlines()
         detail = first[0] if first else type(error).__name__
@@ -64,7 +67,7 @@ def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None 
     prepared = model.clone()
     _fix_inputs(prepared, input_shapes or {})
     LiftConstantsToInitializersPass(lift_all_constants=False)(prepared)
-    RewritePass([fuse_batchnorm_into_conv_rule])(prepared)
+    fold_batch_norms(prepared.graph)
     RemoveUnusedNodesPass()(prepared)
     ClearMetadataAndDocStringPass()(prepared)
     ShapeInferencePass(strict_mode=False)(prepared)
