@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -25,6 +24,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
+from dashdeploy.export.external_data import copy_with_external_data
 from dashdeploy.export.parity import Parity, check_parity
 from dashdeploy.export.plan import LayerPlan, Plan
 from dashdeploy.export.planner import Decisions, choose_lowerings
@@ -143,7 +143,7 @@ def _write(
     if source.original is None:
         ir.save(source.model, folder / DIRECT_NAME)
     else:
-        shutil.copyfile(source.path, folder / DIRECT_NAME)
+        copy_with_external_data(source.path, source.original, folder / DIRECT_NAME)
     if source.backbone is not None:
         ir.save(source.backbone, folder / BACKBONE_NAME)
     (folder / PLAN_NAME).write_text(compiled.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
