@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dashdeploy.errors import GateError
+from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.source import Reference
 from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.base import Array
@@ -78,14 +78,14 @@ def check_parity(
     """
     generator = np.random.default_rng(0)
     sets: list[tuple[str, Mapping[str, Array]]] = [
-        (f"random, batch {batch}", {spec.name: spec.random(batch, generator) for spec in runtime.inputs})
+        (f"random, batch {batch}", {spec.name: _random(spec, batch, generator) for spec in runtime.inputs})
         for batch in _batches(runtime.inputs)
     ]
     if samples:
         sets.append((f"validation, batch {len(next(iter(samples.values())))}", samples))
     outputs = []
     for label, feeds in sets:
-        got, expected = runtime.run(feeds), reference(feeds)
+        expected, got = reference(feeds), runtime.run(feeds)
         outputs += [_compare(name, label, got[name], expected[name]) for name in expected]
     parity = Parity(
         precision=precision, reference=reference_name, tolerance=TOLERANCE[precision], outputs=outputs
@@ -106,6 +106,16 @@ def _batches(inputs: tuple[TensorSpec, ...]) -> tuple[int, ...]:
     """A fixed batch admits one size only."""
     dynamic = any(isinstance(spec.shape[0], str) for spec in inputs if spec.shape)
     return _RANDOM_BATCHES if dynamic else _RANDOM_BATCHES[:1]
+
+
+def _random(spec: TensorSpec, batch: int, generator: np.random.Generator) -> Array:
+    try:
+        return spec.random(batch, generator)
+    except TypeError as error:  # a type that NumPy does not have, such as strings or sequences
+        raise InputError(
+            f"input {spec.name} has the type {spec.dtype}, which parity cannot be checked on; "
+            "export the part of the model behind it"
+        ) from error
 
 
 def _compare(name: str, label: str, got: Array, expected: Array) -> OutputParity:

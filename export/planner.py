@@ -120,7 +120,7 @@ def _plan_layer(
             continue
         seconds, error = costs[candidate.lowering]
         candidate.cost_ms = round(seconds * 1e3, 6)
-        if error > LAYER_TOLERANCE:
+        if not error <= LAYER_TOLERANCE:  # a NaN is not within it either
             candidate.refused = f"differs from direct by {error:.1e} of the largest output"
     allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}
     rivals = [

@@ -15,7 +15,7 @@ from torch import nn
 from dashdeploy.errors import InputError
 from dashdeploy.export.onnx_files import from_torch, prepare, read_onnx
 from dashdeploy.run_directory import SAMPLES_NAME, Run
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.runtimes import OnnxRuntime, Runtime
 from dashdeploy.runtimes.base import Array
 
 INPUT_NAME = "input"
@@ -73,7 +73,7 @@ def load_source(
         path=path,
         model=prepare(model, input_shapes),
         original=original,
-        reference=runtime.run,
+        reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",
     )
 
@@ -118,6 +118,21 @@ def from_modules(
         reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
         backbone=from_torch(backbone, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME),
     )
+
+
+def _onnx_reference(path: Path, runtime: Runtime) -> Reference:
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            return runtime.run(feeds)
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{path} itself does not run on random inputs ({shapes}): {reason}; if its "
+                "inputs are too short, fix their shape with --input-shape NAME=1,C,N"
+            ) from error
+
+    return run
 
 
 def _torch_reference(module: nn.Module) -> Reference:

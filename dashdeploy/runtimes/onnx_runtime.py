@@ -79,6 +79,10 @@ class OnnxRuntime:
 
 def _spec(value: object) -> TensorSpec:
     name, shape, kind = value.name, value.shape, value.type  # type: ignore[attr-defined]
+    if any(isinstance(axis, int) and axis < 0 for axis in shape):
+        raise InputError(
+            f"{name} has the impossible shape {shape}: the model's input is shorter than its kernels"
+        )
     axes = [
         axis if isinstance(axis, int) else str(axis or f"{name}_axis_{i}") for i, axis in enumerate(shape)
     ]
