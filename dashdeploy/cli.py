@@ -293,7 +293,3 @@ def tasks(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False)
 def main() -> None:
     """The entry point of the ``dashdeploy`` command."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,7 @@ class Console:
         self.quiet = quiet
         logging.basicConfig(
             stream=sys.stderr,
-            level=logging.DEBUG if verbose else logging.WARNING,
+            level=logging.INFO if verbose else logging.WARNING,
             format="%(levelname)s %(name)s: %(message)s",
         )
         if not verbose:

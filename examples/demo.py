@@ -63,7 +63,7 @@ def main() -> int:
 def dashdeploy(*words: object) -> None:
     """Run a command as a user would; its result goes unprinted, since the report says it all."""
     print("$ dashdeploy", *words, flush=True)
-    command = [sys.executable, "-m", "dashdeploy.cli", *map(str, words)]
+    command = [sys.executable, "-m", "dashdeploy", *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)
@@ -73,7 +73,7 @@ def dashdeploy(*words: object) -> None:
 def server(bundle: Path) -> Iterator[str]:
     """A server process on a free port of this machine; yields its address and ends it."""
     print("$ dashdeploy serve", bundle, "--http-port 0", flush=True)
-    command = [sys.executable, "-m", "dashdeploy.cli", "serve", str(bundle), "--http-port", "0"]
+    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle), "--http-port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()

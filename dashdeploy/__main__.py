@@ -1,0 +1,5 @@
+"""``python -m dashdeploy``: the command line."""
+
+from dashdeploy.cli import main
+
+main()
