@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
+from dashdeploy.errors import InputError
 from dashdeploy.search.history import append_record
 from dashdeploy.search.training import PhaseModule
 
@@ -21,12 +23,19 @@ def checkpoint_path(folder: Path, phase: str) -> Path:
 
 
 def epochs_done(path: Path) -> int:
-    """Epochs that the checkpoint at `path` holds; 0 if there is none."""
+    """Epochs that the checkpoint at `path` holds; 0 if there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     if not path.exists():
         return 0
     # mmap reads the entry alone, not the weights.
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return int(content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} is damaged; delete it to train this phase anew, and resume") from error
 
 
 class EpochCheckpoint(Checkpoint):

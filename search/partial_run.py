@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.atomic import write_text_atomically
+from filelock import FileLock, Timeout
+
+from dashdeploy.atomic import rename_into_place, write_text_atomically
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import CONFIG_NAME
 from dashdeploy.search.checkpoint import FOLDER_NAME
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.tasks import Task
+
+LOCK_NAME = ".lock"
 
 # What must not change between the interrupted and the resumed run; other versions of the tools may.
 BINDING = ("settings", "task", "input_shape", "outputs", "samples", "source")
@@ -48,11 +54,13 @@ def run_config(task: Task, settings: SearchSettings) -> dict[str, Any]:
     }
 
 
-def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Path:
-    """Make the unfinished run's folder, or take up the one that is there.
+@contextmanager
+def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Iterator[Path]:
+    """Make the unfinished run's folder, or take up the one that is there, and keep other processes out of it.
 
     Raises:
-        InputError: there is one and `resume` is false, or it was started with something else.
+        InputError: there is one and `resume` is false, it was started with something else, or another process
+            is at work on it.
     """
     folder = partial_path(out)
     if folder.exists():
@@ -63,9 +71,28 @@ def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Path:
         if (folder / CONFIG_NAME).exists():
             _check_same(folder, config)
     (folder / FOLDER_NAME).mkdir(parents=True, exist_ok=True)
-    if not (folder / CONFIG_NAME).exists():
-        write_json(folder / CONFIG_NAME, config)
-    return folder
+    lock = FileLock(folder / LOCK_NAME, blocking=False)
+    try:
+        with lock:
+            _remove_leftovers(folder)
+            if not (folder / CONFIG_NAME).exists():
+                write_json(folder / CONFIG_NAME, config)
+            yield folder
+    except Timeout as error:
+        raise InputError(f"another process is at work on {folder}; wait, or choose another --out") from error
+
+
+def finish(folder: Path, out: Path) -> None:
+    """Give the finished run its name."""
+    _remove_leftovers(folder)
+    (folder / LOCK_NAME).unlink(missing_ok=True)
+    rename_into_place(folder, out)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete files that were being written when the process was killed."""
+    for path in [*folder.rglob("*.part"), *folder.rglob(".*.json.*"), *folder.rglob(".*.jsonl.*")]:
+        path.unlink()
 
 
 def _check_same(folder: Path, config: dict[str, Any]) -> None:

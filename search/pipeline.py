@@ -8,6 +8,7 @@ test data, and a killed run goes on bit for bit.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dashdeploy.atomic import rename_into_place
 from dashdeploy.backbones import build_backbone, build_searched
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.run_directory import (
     ARCHITECTURE_NAME,
     BACKBONE_WEIGHTS_NAME,
@@ -36,6 +36,7 @@ from dashdeploy.search.checkpoint import EpochCheckpoint, checkpoint_path, epoch
 from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.history import forget_from
 from dashdeploy.search.partial_run import (
+    finish,
     finish_phase,
     open_partial,
     partial_path,
@@ -75,6 +76,8 @@ def search(
     Raises:
         InputError: `out` is taken or cannot be written, an unfinished run is in the way or was started with
             other settings, the task and the backbone do not fit, or the training diverged.
+        MissingCapabilityError: the settings ask for a device that this machine lacks.
+        KeyboardInterrupt: the user interrupted it; the unfinished run can be resumed.
     """
     if out.exists():
         if resume:
@@ -82,9 +85,9 @@ def search(
         raise InputError(f"{out} already exists; choose another --out or remove it first")
     _check(task, settings)
     try:
-        folder = open_partial(out, run_config(task, settings), resume=resume)
-        _run_phases(task, settings, folder, progress=progress)
-        rename_into_place(folder, out)
+        with open_partial(out, run_config(task, settings), resume=resume) as folder:
+            _run_phases(task, settings, folder, progress=progress)
+            finish(folder, out)
     except OSError as error:
         raise InputError(
             f"cannot write {partial_path(out)}: {error.strerror or error}; choose an --out that is writable "
@@ -100,8 +103,14 @@ def _check(task: Task, settings: SearchSettings) -> None:
             f"task {task.name}: inputs of shape {list(task.input_shape)} are not series; the backbone "
             f"{settings.backbone} takes [channels, length]"
         )
-    if len(task.train.targets) < FEWEST_TRAINING_SAMPLES:
-        raise InputError(f"task {task.name}: {len(task.train.targets)} training samples are too few to train")
+    count = len(task.train.targets)
+    if count < FEWEST_TRAINING_SAMPLES:
+        raise InputError(f"task {task.name}: {count} training samples are too few to train")
+    if settings.devices == "cuda" and not torch.cuda.is_available():
+        raise MissingCapabilityError(
+            "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build of "
+            "torch with: pip install torch"
+        )
     _supernet(task, settings)
 
 
@@ -186,7 +195,12 @@ def _train_phase(
             num_sanity_val_steps=0,
             default_root_dir=folder,
         )
-        trainer.fit(module, ckpt_path=checkpoint if done else None, weights_only=True)
+        try:
+            trainer.fit(module, ckpt_path=checkpoint if done else None, weights_only=True)
+        except SystemExit as error:
+            # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored; undo both: the caller decides.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from error
     keep(module)
     finish_phase(
         folder,

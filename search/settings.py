@@ -58,12 +58,12 @@ class SearchSettings(BaseModel):
     method: Literal["fourier", "mixed-weights", "mixed-results"] = "fourier"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batch_size: Annotated[int, Field(ge=2)] = 128
-    search_epochs: PositiveInt = 15
+    search_epochs: PositiveInt = 12
     search_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    retrain_epochs: PositiveInt = 40
+    retrain_epochs: PositiveInt = 30
     learning_rate: PositiveFloat = 0.1
     search_learning_rate: PositiveFloat = 0.1
-    alpha_learning_rate: PositiveFloat = 0.5
+    alpha_learning_rate: PositiveFloat = 10.0
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     weight_decay: Share = 5e-4
     alpha_weight_decay: Share = 0.0

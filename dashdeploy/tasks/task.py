@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -79,14 +80,14 @@ class Task:
 
 def accuracy(classes: int) -> Metric:
     """The share of samples whose largest logit is the target's."""
+    return Metric("accuracy", partial(_micro_accuracy, classes), higher_is_better=True)
 
-    def create() -> torchmetrics.Metric:
-        import torchmetrics  # it takes two seconds, which listing the tasks should not
 
-        # Micro averaging: each sample counts once, however its class is represented.
-        return torchmetrics.classification.MulticlassAccuracy(classes, average="micro")
+def _micro_accuracy(classes: int) -> torchmetrics.Metric:
+    import torchmetrics  # it takes two seconds, which listing the tasks should not
 
-    return Metric("accuracy", create, higher_is_better=True)
+    # Micro averaging: each sample counts once, however its class is represented.
+    return torchmetrics.classification.MulticlassAccuracy(classes, average="micro")
 
 
 def classification(

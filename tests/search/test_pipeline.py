@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.run_directory import Run
 from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.partial_run import partial_path
@@ -142,6 +142,9 @@ def test_what_cannot_work_is_refused_before_anything_is_written(waves_task, smal
     out = tmp_path / "run"
     with pytest.raises(InputError, match="--backbone resnet1e"):
         search(waves_task, small.model_copy(update={"backbone": "resnet1e"}), out)
+    if not torch.cuda.is_available():
+        with pytest.raises(MissingCapabilityError, match="torch sees no NVIDIA GPU"):
+            search(waves_task, small.model_copy(update={"devices": "cuda"}), out)
     with pytest.raises(InputError, match="1 training samples are too few"):
         search(with_training(waves_task, 1), small, out)
     assert list(tmp_path.iterdir()) == []

@@ -1,15 +1,16 @@
 """A killed search goes on as if nothing had happened, bit for bit."""
 
+import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
+from filelock import FileLock
 
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import Run
@@ -17,18 +18,6 @@ from dashdeploy.search.history import append_record, forget_from
 from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
 
-PROGRAM = """
-import json, sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from dashdeploy.search.pipeline import search
-from dashdeploy.search.settings import SearchSettings
-from dashdeploy.tasks import load_npz
-data, settings, out = sys.argv[1:]
-task = load_npz(Path(data), seed=7)
-search(task, SearchSettings(**json.loads(settings)), Path(out), resume=True, progress=False)
-"""
 SAME = [
     "architecture.json",
     "model.safetensors",
@@ -37,6 +26,9 @@ SAME = [
     "samples.npz",
     "config.json",
 ]
+
+
+BACKBONE_PHASE = ("metrics.json", "samples.npz", "backbone.safetensors", "checkpoints/backbone.json")
 
 
 @pytest.fixture(autouse=True)
@@ -56,31 +48,84 @@ def assert_same_run(run: Run, expected: Run):
     assert mine == theirs
 
 
-def kill_after(lines, file, settings, out):
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes from one that has imported the search: an import takes longer than the search."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dashdeploy.search.pipeline", "dashdeploy.backbones"])
+    return context
+
+
+def kill_after(lines, processes, task, settings, out):
     """Run the search in a process of its own and kill it once the history has this many epochs."""
     history = partial_path(out) / "metrics.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(file), settings.model_dump_json(), str(out)]
-    )
-    deadline = time.monotonic() + 120
+    arguments = {"resume": True, "progress": False}
+    process = processes.Process(target=search, args=(task, settings, out), kwargs=arguments)
+    process.start()
+    deadline = time.monotonic() + 240
     try:
         while not history.exists() or history.read_bytes().count(b"\n") < lines:
-            assert process.poll() is None, "the search ended before it was killed"
+            assert process.is_alive(), "the search ended before it was killed"
             assert time.monotonic() < deadline
             time.sleep(0.002)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not out.exists()
     return history.read_bytes().count(b"\n")
 
 
-def test_killed_in_the_search_and_in_the_retraining(waves_file, waves_task, small, finished, tmp_path):
+def test_killed_in_every_phase(processes, waves_task, small, finished, tmp_path):
     out = tmp_path / "run"
-    assert kill_after(4, waves_file, small, out) < 12
-    assert 12 < kill_after(12 + 5, waves_file, small, out) < 24
+    assert kill_after(4, processes, waves_task, small, out) < 12
+    assert 12 < kill_after(12 + 5, processes, waves_task, small, out) < 24
+    assert 24 < kill_after(24 + 3, processes, waves_task, small, out) < 36
     assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
     assert not partial_path(out).exists()
+
+
+def test_interrupted_by_the_user(waves_task, small, finished, tmp_path):
+    steps = 0
+
+    def loss(logits, targets):
+        nonlocal steps
+        steps += 1
+        if steps == 40:
+            raise KeyboardInterrupt
+        return waves_task.loss(logits, targets)
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        search(dataclasses.replace(waves_task, loss=loss), small, out, progress=False)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+
+
+def test_two_processes_do_not_share_an_unfinished_run(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, "metrics.json")
+    with FileLock(partial_path(out) / ".lock"), pytest.raises(InputError, match="another process is at work"):
+        search(waves_task, small, out, resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, *BACKBONE_PHASE)
+    checkpoint = partial_path(out) / "checkpoints" / "backbone.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"backbone.ckpt is damaged; delete it .* and resume"):
+        search(waves_task, small, out, resume=True)
+    checkpoint.unlink()
+    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+
+
+def test_leftovers_of_a_killed_write_are_removed(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, "metrics.json")
+    for name in ("model.part", "checkpoints/backbone.part", ".metrics.json.x1y2"):
+        (partial_path(out) / name).write_text("half")
+    run = search(waves_task, small, out, resume=True, progress=False)
+    names = {path.name for path in run.path.rglob("*")}
+    assert names == {path.name for path in finished.path.rglob("*")}
 
 
 def interrupted(finished, tmp_path, *without):
@@ -90,9 +135,6 @@ def interrupted(finished, tmp_path, *without):
     for name in without:
         (partial_path(out) / name).unlink()
     return out
-
-
-BACKBONE_PHASE = ("metrics.json", "samples.npz", "backbone.safetensors", "checkpoints/backbone.json")
 
 
 @pytest.mark.parametrize(
