@@ -108,8 +108,8 @@ def _check(task: Task, settings: SearchSettings) -> None:
         raise InputError(f"task {task.name}: {count} training samples are too few to train")
     if settings.devices == "cuda" and not torch.cuda.is_available():
         raise MissingCapabilityError(
-            "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build of "
-            "torch with: pip install torch"
+            "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build "
+            "of torch with: pip install torch"
         )
     _supernet(task, settings)
 

@@ -1,5 +1,6 @@
 """A whole search on small data: what it writes, and how it refuses."""
 
+import dataclasses
 import json
 import resource
 
@@ -155,6 +156,26 @@ def test_a_batch_is_at_most_the_training_data(waves_task, small, tmp_path):
     quick = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 1, "batch_size": 4096})
     run = search(waves_task, quick, tmp_path / "run", progress=False)
     assert run.metrics["searched"]["test"] > 0
+
+
+def test_dense_prediction(small, tmp_path):
+    """Every position gets a class: the sign of the sum of its two neighbours."""
+    torch.manual_seed(0)
+
+    def split(count):
+        x = torch.randn(count, 1, 20)
+        near = torch.nn.functional.pad(x, (1, 1))
+        return Split(x, ((near[..., :-2] + near[..., 2:])[:, 0] > 0).long())
+
+    parts = {"train": split(160), "validation": split(20), "test": split(40)}
+    task = dataclasses.replace(
+        classification("signs", ("below", "above"), **parts, source={}), input_shape=(1, 20), dense=True
+    )
+    few = small.model_copy(update={"search_epochs": 2, "retrain_epochs": 8})
+    run = search(task, few, tmp_path / "run", progress=False)
+    assert run.architecture.arguments["dense"] is True
+    assert run.metrics["searched"]["test"] >= 0.85  # chance is 0.5
+    assert run.searched_model()(task.test.inputs).shape == (40, 2, 20)
 
 
 def with_training(task: Task, count: int) -> Task:
