@@ -155,7 +155,8 @@ def _inputs(path: Path, name: str, array: Array) -> npt.NDArray[np.float32]:
         first = _shape(tuple(int(i) for i in np.argwhere(~finite)[0]))
         _refuse(
             path,
-            f"{name} holds {int((~finite).sum())} NaN or infinite values, the first at index {first}",
+            f"{name} holds {int((~finite).sum())} values that are NaN or infinite, the first at "
+            f"index {first}",
             "fill or drop them",
         )
     with np.errstate(over="ignore"):

@@ -103,8 +103,11 @@ CASES = {
     "five axes": ({"x_test": np.zeros((12, 1, 4, 4, 4))}, "x_test has 5 axes"),
     "object array": ({"x_train": np.array([{}, []] * 30, dtype=object)}, "x_train is an object array"),
     "object labels": ({"y_test": np.array([None] * 12)}, "y_test is an object array"),
-    "NaN": (spoiled("x_train", (3, 0, 5), np.nan), "1 NaN or infinite values, the first at index [3, 0, 5]"),
-    "infinity": (spoiled("x_test", (0, 1), np.inf), "x_test holds 16 NaN or infinite values"),
+    "NaN": (
+        spoiled("x_train", (3, 0, 5), np.nan),
+        "1 values that are NaN or infinite, the first at index [3, 0, 5]",
+    ),
+    "infinity": (spoiled("x_test", (0, 1), np.inf), "x_test holds 16 values that are NaN or infinite"),
     "beyond float32": (spoiled("x_train", (7, 1, 2), 1e300), "beyond float32, the first at index [7, 1, 2]"),
     "text": ({"x_train": np.full((60, 2, 16), "a")}, "x_train has dtype <U1; use real numbers"),
     "complex": ({"x_train": np.zeros((60, 2, 16), dtype=complex)}, "x_train has dtype complex128"),
