@@ -121,7 +121,11 @@ def _padding(
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         begin, end = [], []
         for n, k, s, d in zip(spatial, kernel, strides, dilations, strict=True):
-            total = max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n)
+            total = (-(-n // s) - 1) * s + d * (k - 1) + 1 - n
+            if total < 0:  # ONNX Runtime crops the input then, other engines do not
+                raise _UnreadableError(
+                    f"auto_pad {mode} with a stride that leaves out inputs: engines disagree"
+                )
             small, large = total // 2, total - total // 2
             begin.append(small if mode == "SAME_UPPER" else large)
             end.append(large if mode == "SAME_UPPER" else small)

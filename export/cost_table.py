@@ -11,6 +11,8 @@ import json
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from dashdeploy.atomic import write_text_atomically
+from dashdeploy.errors import InputError
 
 _FORMAT = 1
 
@@ -41,22 +44,36 @@ class CostTable:
     def __init__(self, device: str, folder: Path | None = None) -> None:
         self._device = device
         folder = folder or cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        with _named_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"costs-{sha256(device.encode()).hexdigest()[:16]}.json"
         self._lock = FileLock(f"{self.path}.lock")
 
     def get(self, signature: str) -> dict[str, tuple[float, float]]:
-        """(seconds, error) by the lowering's label, for a convolution's signature; empty if unknown."""
-        with self._lock:
+        """(seconds, error) by the lowering's label, for a convolution's signature; empty if unknown.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        with self._locked():
             return self._read().get(signature, {})
 
     def add(self, signature: str, costs: dict[str, tuple[float, float]]) -> None:
         """Keep (seconds, error) by label, beside what other processes have added meanwhile."""
-        with self._lock:
+        with self._locked():
             content = self._read()
             content[signature] = {**content.get(signature, {}), **costs}
             document = {"format": _FORMAT, "device": self._device, "costs": content}
             write_text_atomically(self.path, json.dumps(document, indent=1))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _named_os_errors(self.path.parent):
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _read(self) -> dict[str, dict[str, tuple[float, float]]]:
         try:
@@ -71,6 +88,17 @@ class CostTable:
             self.path.unlink(missing_ok=True)
             return {}
         return costs
+
+
+@contextmanager
+def _named_os_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot keep measured costs in {folder}: {error.strerror or error}; "
+            "name a writable folder in the environment variable DASHDEPLOY_CACHE"
+        ) from error
 
 
 def _validated(document: Any, device: str) -> dict[str, dict[str, tuple[float, float]]] | None:  # noqa: ANN401

@@ -39,6 +39,8 @@ def read_onnx(path: Path) -> ir.Model:
             raise InputError(f"{path} is empty; export the model again")
         onnx.checker.check_model(str(path))
         model = ir.from_proto(onnx.load(path))  # external data comes into memory
+        if any(isinstance(node.name, bytes) for node in model.graph.all_nodes()):
+            raise ValueError("a node's name is not UTF-8")
     except InputError:
         raise
     except Exception as error:  # protobuf, the checker and onnx_ir each have their own for a bad file
