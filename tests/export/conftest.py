@@ -1,0 +1,88 @@
+"""Models in ONNX's text format, compiled with every convolution forced to FFT, against ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import numpy_helper, parser
+
+from dashdeploy.export.compiler import compile_model
+from dashdeploy.export.convolutions import find_convolutions
+from dashdeploy.export.cost_table import CostTable
+from dashdeploy.export.onnx_files import prepare
+from dashdeploy.export.planner import choose_lowerings
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets import OrtCpuTarget
+from dashdeploy.runtimes import OnnxRuntime
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory, monkeypatch):
+    """No test reads or writes the costs that the user of this machine has measured."""
+    monkeypatch.setenv("DASHDEPLOY_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def onnx_model() -> Callable[..., onnx.ModelProto]:
+    """Builds a model: the graph in ONNX's text format, and initializers by name, as arrays or shapes."""
+
+    def build(text, *, opset=17, ir_version=9, domains="", seed=0, **initializers):
+        generator = np.random.default_rng(seed)
+        head = f'<ir_version: {ir_version}, opset_import: ["" : {opset}{domains}]>\n'
+        model = parser.parse_model(head + text)
+        for name, given in initializers.items():
+            array = given
+            if isinstance(given, tuple):  # weights of the usual scale (He)
+                array = generator.standard_normal(given) / np.sqrt(np.prod(given[1:]))
+                array = array.astype(np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(array, name))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def fft() -> Callable[..., ir.Model]:
+    """Compiles a model with every convolution that can be computed by FFT forced to it."""
+
+    def compiled(model: onnx.ModelProto, *, expected: int) -> ir.Model:
+        prepared = prepare(ir.from_proto(model))
+        target = OrtCpuTarget(1)
+        decisions = choose_lowerings(
+            find_convolutions(prepared),
+            ExportSettings(lowering="fft", tune="estimate"),
+            target,
+            CostTable(target.describe()),
+            lambda _message: None,
+        )
+        assert len(decisions.lowerings) == expected
+        return compile_model(prepared, decisions.lowerings)
+
+    return compiled
+
+
+@pytest.fixture(scope="session")
+def largest_error() -> Callable[..., float]:
+    """The largest difference of two models' outputs, as a share of the first one's largest magnitude."""
+
+    def error(original: onnx.ModelProto, other: ir.Model, batch: int = 1) -> float:
+        first = OnnxRuntime(original.SerializeToString(), threads=1)
+        second = OnnxRuntime(ir.to_proto(other).SerializeToString(), threads=1)
+        assert [spec.name for spec in second.inputs] == [spec.name for spec in first.inputs]
+        assert [spec.name for spec in second.outputs] == [spec.name for spec in first.outputs]
+        generator = np.random.default_rng(batch)
+        feeds = {spec.name: spec.random(batch, generator) for spec in first.inputs}
+        expected, got = first.run(feeds), second.run(feeds)
+        worst = 0.0
+        for name, value in expected.items():
+            assert got[name].shape == value.shape
+            scale = np.abs(value).max()
+            assert scale > 0
+            worst = max(worst, float(np.abs(got[name] - value).max() / scale))
+        return worst
+
+    return error
