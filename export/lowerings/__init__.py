@@ -2,8 +2,8 @@
 
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.direct import Direct
-from dashdeploy.export.lowerings.fft1d import FFT1d
+from dashdeploy.export.lowerings.fft import FFT
 
-LOWERINGS: tuple[type[Lowering], ...] = (Direct, FFT1d)
+LOWERINGS: tuple[type[Lowering], ...] = (Direct, FFT)
 
-__all__ = ["LOWERINGS", "Direct", "FFT1d", "Lowering"]
+__all__ = ["FFT", "LOWERINGS", "Direct", "Lowering"]

@@ -1,0 +1,314 @@
+"""Writes the operators of one FFT convolution; `fft` has the mathematics and the layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import product
+from math import ceil, prod
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.graph_writer import GraphWriter
+from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
+
+Bits = tuple[int, ...]
+"""One bit per axis: a half of the tile (1: the mirrored left one), a parity (1: odd) or a sign (1: minus)."""
+
+_KRONECKER_UP_TO = 36
+"""Rows up to which one product with the Kronecker product of the axes' matrices beats one product per axis."""
+
+
+class FFTWriter:
+    """Writes one convolution.
+
+    Args:
+        writer: where the nodes go.
+        spec: the convolution.
+        tilings: how each axis is cut.
+    """
+
+    def __init__(self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[AxisTiling]) -> None:
+        self._writer = writer
+        self._spec = spec
+        self._tilings = tilings
+        self._forms = [tiling.form for tiling in tilings]
+        self._half = prod(form.half for form in self._forms)
+        self._splits = prod(spec.strides)
+        self._lead = () if spec.groups == 1 else (spec.groups,)
+        self._axis = len(self._lead)
+        self._group_in = spec.in_channels // spec.groups
+        self._group_out = spec.out_channels // spec.groups
+        self._bits: list[Bits] = list(product((0, 1), repeat=spec.rank))
+        self._signs = [bits for bits in self._bits if bits[-1] == 0]
+        self._dtype = np.dtype(spec.dtype)
+
+    def write(self, x: ir.Value, weight: Weights, bias: Weights | None) -> ir.Value:
+        """Write everything; see `Lowering.write`."""
+        rows = self._split_strides(self._positions_first(x))
+        corners = {bits: self._gather_corner(rows, bits) for bits in self._bits}
+        parts = self._butterfly(corners, "part")
+        spectra = {
+            bits: self._transform(
+                part,
+                [(f.sines if odd else f.cosines) for f, odd in zip(self._forms, bits, strict=True)],
+                _folded_sign(bits),
+                f"analysis_{_name(bits)}",
+            )
+            for bits, part in parts.items()
+        }
+        real, imaginary = self._multiply(spectra, weight)
+        outputs = self._synthesize(real, imaginary, bias)
+        return self._channels_first(self._butterfly(outputs, "corner"))
+
+    def _positions_first(self, x: ir.Value) -> ir.Value:
+        """[B, C, *spatial] to padded rows [N, B, C] behind the group axis, N counting all positions."""
+        spec, rank = self._spec, self._spec.rank
+        if self._lead:
+            x = self._writer.reshape("split_groups", x, (0, spec.groups, self._group_in, *spec.spatial))
+            perm = (1, *range(3, 3 + rank), 0, 2)
+        else:
+            perm = (*range(2, 2 + rank), 0, 1)
+        rows = self._writer.op("Transpose", "to_rows", x, perm=perm)
+        before = [tiling.before for tiling in self._tilings]
+        after = [tiling.after for tiling in self._tilings]
+        if any(before) or any(after):
+            none = [0] * self._axis
+            pads = [*none, *before, 0, 0, *none, *after, 0, 0]
+            rows = self._writer.op("Pad", "pad", rows, self._writer.integers("pad.pads", pads))
+        if rank == 1:
+            return rows
+        positions = prod(tiling.padded for tiling in self._tilings)
+        return self._writer.reshape("positions", rows, (*self._lead, positions, -1, self._group_in))
+
+    def _split_strides(self, rows: ir.Value) -> ir.Value:
+        """With strides, the rows of the splits beside the channels: [N, B, splits * C]; else the rows as they are."""
+        if self._splits == 1:
+            return rows
+        sources = [tiling.sources() for tiling in self._tilings]
+        flat = sources[0]
+        for tiling, source in zip(self._tilings[1:], sources[1:], strict=True):
+            flat = (flat[:, None, :, None] * tiling.padded + source[None, :, None, :]).reshape(
+                flat.shape[0] * source.shape[0], -1
+            )
+        count = flat.shape[0]
+        gathered = self._gather(rows, flat.reshape(-1), "splits")
+        shaped = self._writer.reshape(
+            "splits.apart", gathered, (*self._lead, count, self._splits, -1, self._group_in)
+        )
+        axis = self._axis
+        perm = (*range(axis), axis, axis + 2, axis + 1, axis + 3)
+        beside = self._writer.op("Transpose", "splits.beside", shaped, perm=perm)
+        return self._writer.reshape(
+            "splits.joined", beside, (*self._lead, count, -1, self._splits * self._group_in)
+        )
+
+    def _gather_corner(self, rows: ir.Value, bits: Bits) -> ir.Value:
+        """One corner of all tiles, mirrored towards the centre: the matrix [H.., M B C]."""
+        index: Rows | None = None
+        for tiling, lower in zip(self._tilings, bits, strict=True):
+            axis_rows = tiling.lower if lower else tiling.upper
+            width = tiling.padded if self._splits == 1 else tiling.rows
+            index = axis_rows if index is None else _outer_rows(index, axis_rows, width)
+        assert index is not None
+        gathered = self._gather(rows, index.reshape(-1), f"gather_{_name(bits)}")
+        return self._writer.reshape(f"gather_{_name(bits)}.columns", gathered, (*self._lead, self._half, -1))
+
+    def _gather(self, rows: ir.Value, index: Rows, name: str) -> ir.Value:
+        return self._writer.op(
+            "Gather", name, rows, self._writer.constant(f"{name}.rows", index), axis=self._axis
+        )
+
+    def _butterfly(self, corners: dict[Bits, ir.Value], name: str) -> dict[Bits, ir.Value]:
+        """Along every axis, replace the pair (bit 0, bit 1) by its sum and its difference."""
+        values = corners
+        for axis in reversed(range(self._spec.rank)):
+            following: dict[Bits, ir.Value] = {}
+            for bits in self._bits:
+                if bits[axis]:
+                    continue
+                other = (*bits[:axis], 1, *bits[axis + 1 :])
+                pair = values[bits], values[other]
+                following[bits] = self._writer.op("Add", f"{name}_{_name(bits)}", *pair)
+                following[other] = self._writer.op("Sub", f"{name}_{_name(other)}", *pair)
+            values = following
+        return values
+
+    def _transform(
+        self, value: ir.Value, matrices: Sequence[npt.NDArray[np.floating]], sign: float, name: str
+    ) -> ir.Value:
+        """Multiply every axis of [H.., columns] by its matrix; the result's rows are flat again."""
+        writer, lead = self._writer, self._lead
+        whole: npt.NDArray[np.floating] = reduce(lambda a, b: np.kron(a, b), matrices)
+        if len(matrices) == 1 or max(whole.shape) <= _KRONECKER_UP_TO:
+            table = writer.constant(f"{name}.matrix", (sign * whole).astype(self._dtype))
+            return writer.op("MatMul", name, table, value)
+        first, second = matrices
+        table = writer.constant(f"{name}.matrix_0", (sign * first).astype(self._dtype))
+        columns = writer.reshape(f"{name}.axis_0", value, (*lead, first.shape[1], -1))
+        rows = writer.op("MatMul", f"{name}_0", table, columns)
+        table = writer.constant(f"{name}.matrix_1", second.astype(self._dtype))
+        columns = writer.reshape(f"{name}.axis_1", rows, (*lead, first.shape[0], second.shape[1], -1))
+        both = writer.op("MatMul", f"{name}_1", table, columns)
+        return writer.reshape(f"{name}.flat", both, (*lead, first.shape[0] * second.shape[0], -1))
+
+    def _multiply(
+        self, spectra: dict[Bits, ir.Value], weight: Weights
+    ) -> tuple[dict[Bits, ir.Value], dict[Bits, ir.Value]]:
+        """The three products per sign pattern: (Yr, Yi) by signs, each [H.., M B, Cout]."""
+        real, imaginary = {}, {}
+        tables = self._tap_tables(weight)
+        for signs in self._signs:
+            name = _name(signs)
+            xr = self._signed_sum(spectra, signs, 0, f"real_{name}")
+            xi = self._signed_sum(spectra, signs, 1, f"imaginary_{name}")
+            both = self._writer.op("Add", f"sum_{name}", xr, xi)
+            wr, wi = _tap_spectrum(tables, signs)
+            p1 = self._product(both, wr, f"product_1_{name}")
+            p2 = self._product(xr, wi - wr, f"product_2_{name}")
+            p3 = self._product(xi, wr + wi, f"product_3_{name}")
+            real[signs] = self._writer.op("Sub", f"y_real_{name}", p1, p3)
+            imaginary[signs] = self._writer.op("Add", f"y_imaginary_{name}", p1, p2)
+        return real, imaginary
+
+    def _signed_sum(self, parts: dict[Bits, ir.Value], signs: Bits, parity: int, name: str) -> ir.Value:
+        """The sum of signs^m T[m] over the m of one parity of |m|; a positive term comes first."""
+        chosen = [bits for bits in parts if sum(bits) % 2 == parity]
+        total = None
+        for bits in sorted(chosen, key=lambda bits: _sign(signs, bits), reverse=True):
+            if total is None:
+                total = parts[bits]
+            else:
+                total = self._writer.op("Sub" if _sign(signs, bits) < 0 else "Add", name, total, parts[bits])
+        assert total is not None
+        return total
+
+    def _tap_tables(self, weight: Weights) -> dict[Bits, npt.NDArray[np.floating]]:
+        """By parity: the taps transformed by sines or cosines along each axis, [G, H.., splits Cin, Cout]."""
+        taps = weight.astype(np.float64).reshape(
+            self._spec.groups, self._group_out, self._group_in, *self._spec.kernel
+        )
+        for axis, tiling in reversed(list(enumerate(self._tilings))):
+            taps = tiling.split_taps(taps, 3 + axis)
+        # [G, Cout, Cin, taps, splits, (taps, splits)]
+        rank = self._spec.rank
+        tables = {}
+        for bits in self._bits:
+            table = taps
+            for axis, (form, odd) in enumerate(zip(self._forms, bits, strict=True)):
+                matrix = form.tap_sines if odd else form.tap_cosines
+                table = np.moveaxis(np.tensordot(matrix, table, (1, 3 + 2 * axis)), 0, 3 + 2 * axis)
+            frequencies = [3 + 2 * axis for axis in range(rank)]
+            splits = [4 + 2 * axis for axis in range(rank)]
+            table = table.transpose(0, *frequencies, *splits, 2, 1)
+            tables[bits] = table.reshape(self._spec.groups, self._half, -1, self._group_out)
+        return tables
+
+    def _product(self, spectrum: ir.Value, taps: npt.NDArray[np.floating], name: str) -> ir.Value:
+        """[H.., M B, Cin] x [H.., Cin, Cout], per group."""
+        table = taps.astype(self._dtype).reshape((*self._lead, *taps.shape[1:]))
+        rows = self._writer.reshape(
+            f"{name}.rows", spectrum, (*self._lead, self._half, -1, self._splits * self._group_in)
+        )
+        return self._writer.op("MatMul", name, rows, self._writer.constant(f"{name}.taps", table))
+
+    def _synthesize(
+        self, real: dict[Bits, ir.Value], imaginary: dict[Bits, ir.Value], bias: Weights | None
+    ) -> dict[Bits, ir.Value]:
+        """The outputs' parity parts, each [S.., M B, Cout]; the bias joins the part that is even everywhere."""
+        scale = 0.5 ** (self._spec.rank - 1)  # both signs of every axis but the last are summed
+        parts = {}
+        mirrored = prod(form.mirrored for form in self._forms)
+        for bits in self._bits:
+            name = _name(bits)
+            spectra = imaginary if sum(bits) % 2 else real
+            total = None
+            for signs in self._signs:
+                if total is None:
+                    total = spectra[signs]
+                else:
+                    operator = "Sub" if _sign(signs, bits) < 0 else "Add"
+                    total = self._writer.op(operator, f"y_{name}", total, spectra[signs])
+            assert total is not None
+            columns = self._writer.reshape(f"y_{name}.columns", total, (*self._lead, self._half, -1))
+            matrices = [
+                form.synthesis_sines if odd else form.synthesis_cosines
+                for form, odd in zip(self._forms, bits, strict=True)
+            ]
+            part = self._transform(columns, matrices, scale * _folded_sign(bits), f"synthesis_{name}")
+            parts[bits] = self._writer.reshape(
+                f"synthesis_{name}.rows", part, (*self._lead, mirrored, -1, self._group_out)
+            )
+        if bias is not None:
+            even = self._bits[0]
+            shape = (*self._lead, *([1, 1] if self._lead else []), self._group_out)
+            values = self._writer.constant("bias.values", bias.reshape(shape))
+            parts[even] = self._writer.op("Add", "bias", parts[even], values)
+        return parts
+
+    def _channels_first(self, corners: dict[Bits, ir.Value]) -> ir.Value:
+        """The outputs of all corners and tiles in their order, as [B, C, *out_spatial]."""
+        spec, writer, rank = self._spec, self._writer, self._spec.rank
+        together = writer.op("Concat", "corners", *(corners[bits] for bits in self._bits), axis=self._axis)
+        columns = prod(tiling.columns for tiling in self._tilings)
+        mirrored = prod(form.mirrored for form in self._forms)
+        rows = writer.reshape(
+            "corners.rows",
+            together,
+            (*self._lead, len(self._bits) * mirrored * columns, -1, self._group_out),
+        )
+        y = self._gather(rows, self._output_rows(), "outputs")
+        if rank > 1:
+            y = writer.reshape("outputs.shape", y, (*self._lead, *spec.out_spatial, -1, self._group_out))
+        if not self._lead:
+            return writer.op("Transpose", "to_channels", y, perm=(rank, rank + 1, *range(rank)))
+        joined = writer.op("Transpose", "to_channels", y, perm=(rank + 1, 0, rank + 2, *range(1, rank + 1)))
+        return writer.reshape("join_groups", joined, (-1, spec.out_channels, *spec.out_spatial))
+
+    def _output_rows(self) -> Rows:
+        """Where each output stands among the rows (corner, mirrored position per axis, tile per axis)."""
+        shape = [tiling.length for tiling in self._tilings]
+        corner = position = column = np.zeros(shape, dtype=np.int64)
+        for axis, tiling in enumerate(self._tilings):
+            row, tile = tiling.outputs()
+            left, mirrored = np.divmod(row, tiling.form.mirrored)
+            along = [1] * len(shape)
+            along[axis] = -1
+            corner = 2 * corner + left.reshape(along)
+            position = tiling.form.mirrored * position + mirrored.reshape(along)
+            column = tiling.columns * column + tile.reshape(along)
+        positions = prod(form.mirrored for form in self._forms)
+        columns = prod(tiling.columns for tiling in self._tilings)
+        return ((corner * positions + position) * columns + column).reshape(-1)
+
+
+def _outer_rows(outer: Rows, inner: Rows, width: int) -> Rows:
+    """Flat rows of two axes: [H1, M1] and [H2, M2] to [H1 H2, M1 M2]."""
+    both = outer[:, None, :, None] * width + inner[None, :, None, :]
+    return both.reshape(outer.shape[0] * inner.shape[0], -1)
+
+
+def _tap_spectrum(
+    tables: dict[Bits, npt.NDArray[np.floating]], signs: Bits
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """The conjugate spectrum at one sign pattern: sum over m of i^|m| signs^m tables[m]."""
+    total = sum(1j ** sum(bits) * _sign(signs, bits) * table for bits, table in tables.items())
+    return np.real(total), np.imag(total)
+
+
+def _sign(signs: Bits, bits: Bits) -> int:
+    """signs^m: the product of the signs of the axes in m."""
+    return -1 if sum(minus and odd for minus, odd in zip(signs, bits, strict=True)) % 2 else 1
+
+
+def _folded_sign(bits: Bits) -> float:
+    """(-1)^ceil(|m| / 2): the real sign that (-i)^|m|, or i^|m| backwards, leaves."""
+    return float((-1) ** ceil(sum(bits) / 2))
+
+
+def _name(bits: Bits) -> str:
+    return "".join(map(str, bits))

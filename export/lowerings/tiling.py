@@ -1,0 +1,170 @@
+"""How one spatial axis of a convolution is cut into phases and tiles.
+
+With stride s, dilation d and taps w[j], output n reads the padded inputs ``s n + d j``. Taps are split by
+j = s a + r, r = 0 .. s-1: then ``x_r[n] = x[s n + d r]`` are s inputs of a convolution of stride 1 with
+ceil(k / s) taps ``w[s a + r]`` and the same dilation (space-to-depth). Outputs of phase p = 0 .. d-1 (p, p + d,
+p + 2d, ...) depend on the inputs of that phase alone (polyphase), and each phase is cut into Q tiles of S outputs
+(overlap-save): tile (q, p) reads the rows ``(q S + t) d + p``, t = 0 .. T-1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.ops.fft_form import FFTForm
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class AxisTiling:
+    """One spatial axis.
+
+    Attributes:
+        tile: T, the tile's length.
+        taps: k, before the split by stride.
+        stride: s.
+        dilation: d.
+        length: outputs along this axis.
+        before: zeros in front of the input.
+        extent: the input's length.
+    """
+
+    tile: int
+    taps: int
+    stride: int
+    dilation: int
+    length: int
+    before: int
+    extent: int
+
+    @classmethod
+    def of(cls, spec: ConvSpec, axis: int, tile: int) -> AxisTiling:
+        """The tiling of `axis` of `spec` with tiles of length `tile`."""
+        return cls(
+            tile=tile,
+            taps=spec.kernel[axis],
+            stride=spec.strides[axis],
+            dilation=spec.dilations[axis],
+            length=spec.out_spatial[axis],
+            before=spec.pads_begin[axis],
+            extent=spec.spatial[axis],
+        )
+
+    @property
+    def each_taps(self) -> int:
+        """Taps of one split."""
+        return ceil(self.taps / self.stride)
+
+    @property
+    def phase(self) -> int:
+        """Outputs of the longest phase."""
+        return ceil(self.length / self.dilation)
+
+    @cached_property
+    def form(self) -> FFTForm:
+        """The bilinear form of a tile; one that holds a whole phase makes use of the padding's zeros."""
+        if self._zeros_allow(self._even_phase):
+            return FFTForm(self.tile, self.each_taps, self._even_phase)
+        return FFTForm.valid(self.tile, self.each_taps)
+
+    @property
+    def _even_phase(self) -> int:
+        """Outputs of the longest phase, or one more: with the taps they make an even tile."""
+        return self.phase + (self.phase + self.each_taps - 1) % 2
+
+    def _zeros_allow(self, outputs: int) -> bool:
+        """Whether one tile gives all `outputs` of a phase, the padding being zeros; see `FFTForm`.
+
+        Rows of the phase before ``before // d`` are padding, and so are those from ``(before + extent) / d`` on.
+        What lies beside the tile on the left wraps around to rows from T on, on the right to rows before 2c.
+        """
+        beside = outputs + self.each_taps - 1 - self.tile
+        if self.stride != 1 or not 0 <= beside <= self.tile or self.each_taps > self.tile:
+            return False
+        end = ceil((self.before + self.extent) / self.dilation)
+        return end <= self.tile and beside <= self.before // self.dilation
+
+    @classmethod
+    def whole(cls, spec: ConvSpec, axis: int) -> int:
+        """The shortest tile that holds a whole phase of `axis`."""
+        outputs = cls.of(spec, axis, tile=2)._even_phase
+        rows = outputs + cls.of(spec, axis, tile=2).each_taps - 1
+        return next(
+            tile
+            for tile in range(2, rows + 1, 2)
+            if tile == rows or cls.of(spec, axis, tile)._zeros_allow(outputs)
+        )
+
+    @property
+    def phases(self) -> int:
+        """Phases that have an output: d, or fewer where the output is shorter."""
+        return min(self.dilation, self.length)
+
+    @property
+    def tiles(self) -> int:
+        """Q: tiles per phase."""
+        return ceil(self.phase / self.form.outputs)
+
+    @property
+    def columns(self) -> int:
+        """Tiles of all phases."""
+        return self.tiles * self.phases
+
+    def _steps(self) -> Rows:
+        """Which row the tile position t of (q, p) reads: [T, Q * P]."""
+        q, p = np.arange(self.tiles)[None, :, None], np.arange(self.phases)[None, None, :]
+        t = np.arange(self.tile, dtype=np.int64)[:, None, None] + self.form.margin
+        return ((q * self.form.outputs + t) * self.dilation + p).reshape(self.tile, self.columns)
+
+    @property
+    def upper(self) -> Rows:
+        """Rows of the right half of every tile: [H, Q * P]."""
+        return self._steps()[self.form.half :]
+
+    @property
+    def lower(self) -> Rows:
+        """Rows of the left half, mirrored: [H, Q * P]."""
+        return self._steps()[: self.form.half][::-1]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the tiles read."""
+        last = (self.tiles - 1) * self.form.outputs + self.tile - 1 + self.form.margin
+        return last * self.dilation + self.phases
+
+    @property
+    def after(self) -> int:
+        """Zeros behind the input that the rows reach into."""
+        needed = self.stride * (self.rows - 1) + self.dilation * (self.stride - 1) + 1
+        return max(0, needed - self.before - self.extent)
+
+    @property
+    def padded(self) -> int:
+        """The padded input's length."""
+        return self.before + self.extent + self.after
+
+    def sources(self) -> Rows:
+        """Where the padded input holds row n of split r: [rows, s]."""
+        n, r = np.arange(self.rows, dtype=np.int64)[:, None], np.arange(self.stride)[None, :]
+        return self.stride * n + self.dilation * r
+
+    def outputs(self) -> tuple[Rows, Rows]:
+        """For every output: its mirrored row within a tile, and its tile among the columns; each [length]."""
+        step, phase = np.divmod(np.arange(self.length, dtype=np.int64), self.dilation)
+        q, s = np.divmod(step, self.form.outputs)
+        return self.form.mirrored_row(s), q * self.phases + phase
+
+    def split_taps(self, weight: npt.NDArray[np.floating], axis: int) -> npt.NDArray[np.floating]:
+        """Split the taps on `axis` of a weight by stride: that axis becomes (taps of a split, splits)."""
+        each = self.each_taps
+        padding = [(0, 0)] * weight.ndim
+        padding[axis] = (0, each * self.stride - self.taps)
+        shape = (*weight.shape[:axis], each, self.stride, *weight.shape[axis + 1 :])
+        return np.pad(weight, padding).reshape(shape)

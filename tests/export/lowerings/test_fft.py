@@ -1,0 +1,168 @@
+"""The FFT lowering run by ONNX Runtime, against PyTorch's convolution in float64."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.lowerings import FFT
+from dashdeploy.export.single_layer import random_weights, single_layer_model
+from dashdeploy.runtimes import OnnxRuntime
+
+TOLERANCE = 5e-6
+"""Of the largest output, in float32: the transforms add about one decimal digit to a direct sum's rounding."""
+
+
+def conv(cin, cout, spatial, kernel, dilations=1, pads=0, groups=1, strides=1):
+    """A spec; every axis takes the same value where one number is given. `pads`: (before, after) per axis."""
+    rank = 1 if isinstance(spatial, int) else len(spatial)
+
+    def each(value):
+        return (value,) * rank if isinstance(value, int) else tuple(value)
+
+    pads = [(pads, pads)] * rank if isinstance(pads, int) else pads
+    return ConvSpec(
+        in_channels=cin,
+        out_channels=cout,
+        groups=groups,
+        spatial=each(spatial),
+        kernel=each(kernel),
+        strides=each(strides),
+        dilations=each(dilations),
+        pads_begin=tuple(before for before, _ in pads),
+        pads_end=tuple(after for _, after in pads),
+    )
+
+
+@st.composite
+def axes(draw, longest, widest_kernel, widest_dilation, widest_stride):
+    """Extent, taps, dilation, stride and padding of one axis: any at all that leaves an output."""
+    k, d = draw(st.integers(1, widest_kernel)), draw(st.integers(1, widest_dilation))
+    extent = draw(st.integers(8, longest))
+    field = d * (k - 1)
+    missing = max(0, field + 1 - extent)  # the least padding that leaves one output
+    if draw(st.booleans()):  # 'same', where tiles make use of the padding's zeros
+        before, after = field // 2, field - field // 2
+    else:
+        before = draw(st.integers(0, field + 5))
+        after = draw(st.integers(max(0, missing - before), max(missing, field) + 5))
+    return extent, k, d, draw(st.integers(1, widest_stride)), (before, after)
+
+
+@st.composite
+def convolutions(draw, rank, most_channels, **limits):
+    groups = draw(st.integers(1, 4))
+    cin, cout = (groups * draw(st.integers(1, most_channels // groups)) for _ in range(2))
+    spatial, kernel, dilations, strides, pads = zip(*(draw(axes(**limits)) for _ in range(rank)), strict=True)
+    return conv(cin, cout, spatial, kernel, dilations, pads, groups, strides)
+
+
+def largest_relative_error(lowering, spec, batch, seed=0):
+    weight, bias = random_weights(spec, seed)
+    x = np.random.default_rng(seed + 1).standard_normal((batch, spec.in_channels, *spec.spatial)).astype("f4")
+    model = ir.to_proto(single_layer_model(lowering, spec, weight, bias)).SerializeToString()
+    y = OnnxRuntime(model, threads=1).run({"x": x})["y"]
+    pads = [pad for both in zip(spec.pads_begin, spec.pads_end, strict=True) for pad in both[::-1]][::-1]
+    convolve = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d}[spec.rank]
+    expected = convolve(
+        torch.nn.functional.pad(torch.from_numpy(x).double(), pads),
+        torch.from_numpy(weight).double(),
+        torch.from_numpy(bias).double(),
+        stride=spec.strides,
+        dilation=spec.dilations,
+        groups=spec.groups,
+    ).numpy()
+    assert y.shape == expected.shape
+    return np.abs(y - expected).max() / np.abs(expected).max()
+
+
+one_axis = convolutions(1, 48, longest=2000, widest_kernel=31, widest_dilation=127, widest_stride=1)
+strided = convolutions(1, 16, longest=300, widest_kernel=15, widest_dilation=9, widest_stride=4)
+two_axes = convolutions(2, 16, longest=36, widest_kernel=9, widest_dilation=9, widest_stride=3)
+
+
+@given(one_axis, st.integers(1, 5), st.data())
+@settings(max_examples=60, deadline=None)
+@example(conv(3, 5, 40, 31, 127, 1905), 2, None)  # the field is far wider than the signal
+@example(conv(6, 4, 50, 4, 3, [(0, 9)], groups=2), 3, None)  # even taps, causal the other way round
+@example(conv(1, 1, 8, 1), 1, None)
+@example(conv(48, 48, 2000, 31, 1, 15), 5, None)
+def test_one_axis_agrees_with_pytorch(spec, batch, data):
+    check(spec, batch, data)
+
+
+@given(strided, st.integers(1, 3), st.data())
+@settings(max_examples=40, deadline=None)
+@example(conv(4, 6, 101, 7, 2, 6, groups=2, strides=3), 2, None)
+@example(conv(4, 6, 50, 1, strides=2), 2, None)  # splits whose taps are all zero
+def test_strides_agree_with_pytorch(spec, batch, data):
+    check(spec, batch, data)
+
+
+@given(two_axes, st.integers(1, 3), st.data())
+@settings(max_examples=60, deadline=None)
+@example(conv(8, 8, (32, 32), 9, 7, 28), 2, None)  # one tile per phase, in need of the padding's zeros
+@example(conv(8, 6, (33, 20), (3, 4), (2, 3), [(1, 2), (4, 2)], groups=2, strides=(2, 3)), 3, None)
+@example(conv(4, 4, (28, 28), (1, 7), 1, [(0, 0), (3, 3)]), 1, None)
+def test_two_axes_agree_with_pytorch(spec, batch, data):
+    check(spec, batch, data)
+
+
+def check(spec, batch, data):
+    assert FFT.refuses(spec) is None
+    variants = FFT.variants(spec)
+    lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
+    assert largest_relative_error(lowering, spec, batch) <= TOLERANCE
+
+
+@pytest.mark.parametrize("tile", [12, 16, 30, 64, 512])
+def test_every_tile_length_gives_the_same(tile):
+    assert largest_relative_error(FFT((tile,)), conv(8, 12, 300, 9, 2, 8), batch=2) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (conv(4, 4, 8, 9, 2), "no output"),
+        (conv(4, 4, (8, 8, 8), 3), "3 spatial axes"),
+        (conv(4, 4, 100, 3).model_copy(update={"dtype": "float16"}), "float16"),
+        (conv(4, 4, 100, 3, pads=[(-1, 0)]), "negative padding"),
+    ],
+)
+def test_refuses_with_a_reason(spec, reason):
+    assert reason in FFT.refuses(spec)
+
+
+def test_variants_reach_from_the_taps_to_the_whole_phase():
+    tiles = [variant.tile for variant in FFT.variants(conv(128, 128, 1000, 15, 3, 21))]
+    # A phase of 334 positions is longer than any tile.
+    assert tiles == [(t,) for t in (16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256)]
+    # 20 positions and 4 more for the field are 24; the two zeros on either side save two of them.
+    assert [variant.tile for variant in FFT.variants(conv(4, 4, 20, 5, 1, 2))] == [(8,), (16,), (22,)]
+
+
+def test_zeros_of_the_padding_shorten_the_whole_tile():
+    # 32 / 7 is a phase of 5; 9 taps would need 14, but 4 zeros on either side allow 10.
+    tiles = {variant.tile[0] for variant in FFT.variants(conv(8, 8, (32, 32), 9, 7, 28))}
+    assert tiles == {10}
+    # Causal padding has its zeros on one side, which is of no use.
+    assert FFT.variants(conv(8, 8, 20, 9, 1, [(8, 0)]))[-1].tile == (28,)
+
+
+def test_multiply_adds_are_those_of_the_operators():
+    spec = conv(128, 96, 1000, 15, 3, 21)
+    # T = 48 gives S = 34 outputs: ceil(334 / 34) = 10 tiles in each of 3 phases.
+    transforms = 2 * 24 * 24 * 128 + 2 * 17 * 24 * 96
+    assert FFT((48,)).multiply_adds(spec) == 30 * (transforms + 72 * 128 * 96)
+    assert FFT((48,)).multiply_adds(spec) < spec.multiply_adds / 5
+
+
+def test_multiply_adds_in_two_dimensions():
+    spec = conv(64, 32, (32, 32), 7, 1, 3)
+    # T = 14 gives S = 8: 4 x 4 tiles, 2 * 7 * 7 complex frequencies of three products each.
+    analysis = 4 * (7 * 7 * 7 + 7 * 7 * 7) * 64
+    synthesis = 4 * (7 * 4 * 4 + 7 * 7 * 4) * 32
+    assert FFT((14, 14)).multiply_adds(spec) == 16 * (analysis + synthesis + 3 * 98 * 64 * 32)
