@@ -93,11 +93,11 @@ class FFT(Lowering):
         splits = prod(spec.strides)
         analysis = synthesis = 0
         for axis in range(spec.rank):
-            # Axes in front of this one are transformed already, those behind it are not.
+            # Axes up to this one have their new length after its product, those behind it their old one.
             analysis += prod(form.half for form in forms) * forms[axis].half
-            done = prod(form.half for form in forms[: axis + 1])
-            synthesis += done * prod(form.mirrored for form in forms[axis:])
-        parts = 2**spec.rank
+            rows = prod(form.mirrored for form in forms[: axis + 1])
+            synthesis += rows * prod(form.half for form in forms[axis:])
+        parts = 1 << spec.rank
         frequencies = prod(form.half for form in forms) * parts // 2
         pairs = splits * spec.in_channels * spec.out_channels // spec.groups
         per_tile = (

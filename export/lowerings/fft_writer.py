@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from itertools import product
 from math import ceil, prod
 
@@ -143,7 +142,9 @@ class FFTWriter:
     ) -> ir.Value:
         """Multiply every axis of [H.., columns] by its matrix; the result's rows are flat again."""
         writer, lead = self._writer, self._lead
-        whole: npt.NDArray[np.floating] = reduce(lambda a, b: np.kron(a, b), matrices)
+        whole = matrices[0]
+        for matrix in matrices[1:]:
+            whole = np.kron(whole, matrix)
         if len(matrices) == 1 or max(whole.shape) <= _KRONECKER_UP_TO:
             table = writer.constant(f"{name}.matrix", (sign * whole).astype(self._dtype))
             return writer.op("MatMul", name, table, value)
@@ -189,14 +190,14 @@ class FFTWriter:
 
     def _tap_tables(self, weight: Weights) -> dict[Bits, npt.NDArray[np.floating]]:
         """By parity: the taps transformed by sines or cosines along each axis, [G, H.., splits Cin, Cout]."""
-        taps = weight.astype(np.float64).reshape(
+        taps: npt.NDArray[np.floating] = weight.astype(np.float64).reshape(
             self._spec.groups, self._group_out, self._group_in, *self._spec.kernel
         )
         for axis, tiling in reversed(list(enumerate(self._tilings))):
             taps = tiling.split_taps(taps, 3 + axis)
         # [G, Cout, Cin, taps, splits, (taps, splits)]
         rank = self._spec.rank
-        tables = {}
+        tables: dict[Bits, npt.NDArray[np.floating]] = {}
         for bits in self._bits:
             table = taps
             for axis, (form, odd) in enumerate(zip(self._forms, bits, strict=True)):
