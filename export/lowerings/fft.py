@@ -33,6 +33,7 @@ import numpy as np
 import onnx_ir as ir
 
 from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.dead_taps import trim, trim_weight
 from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.fft_writer import FFTWriter
@@ -53,7 +54,7 @@ class FFT(Lowering):
     """FFT convolution.
 
     Args:
-        tile: T per spatial axis, even and at least the number of taps.
+        tile: T per spatial axis, even and at least the number of living taps.
     """
 
     name: ClassVar[str] = "fft"
@@ -75,7 +76,9 @@ class FFT(Lowering):
     @classmethod
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
         """Tile lengths from just above the taps to the whole phase, in every combination of the axes."""
-        return [cls(tile) for tile in product(*(_tile_lengths(spec, axis) for axis in range(spec.rank)))]
+        living = trim(spec)
+        lengths = [_tile_lengths(living, axis) for axis in range(spec.rank)]
+        return [cls(tile) for tile in product(*lengths)]
 
     @property
     def label(self) -> str:
@@ -83,8 +86,9 @@ class FFT(Lowering):
         return f"{self.name}(tile={'x'.join(map(str, self.tile))})"
 
     def tilings(self, spec: ConvSpec) -> tuple[AxisTiling, ...]:
-        """How each spatial axis is cut."""
-        return tuple(AxisTiling.of(spec, axis, tile) for axis, tile in enumerate(self.tile))
+        """How each spatial axis is cut, dead taps left out."""
+        living = trim(spec)
+        return tuple(AxisTiling.of(living, axis, tile) for axis, tile in enumerate(self.tile))
 
     def multiply_adds(self, spec: ConvSpec) -> int:
         """Transforms, axis by axis, and products of all tiles."""
@@ -124,7 +128,7 @@ class FFT(Lowering):
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
-        return FFTWriter(writer, spec, self.tilings(spec)).write(x, weight, bias)
+        return FFTWriter(writer, trim(spec), self.tilings(spec)).write(x, trim_weight(spec, weight), bias)
 
 
 def _tile_lengths(spec: ConvSpec, axis: int) -> list[int]:
