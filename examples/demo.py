@@ -30,6 +30,7 @@ RUN, BUNDLE, LATENCY = FOLDER / "run", FOLDER / "bundle", FOLDER / "latency.json
 SAMPLES = 100
 TOLERANCE = 1e-5
 """Of the served outputs, as a share of the largest one; float32 keeps 6e-8, and errors add up."""
+PUBLISHED = "Published for MNIST-1D, test accuracy: linear 32 %, MLP 68 %, GRU 91 %, CNN 94 %, human 96 %."
 
 Array = npt.NDArray[np.float32]
 
@@ -50,11 +51,12 @@ def main() -> int:
     with server(BUNDLE) as url:
         served = ask(url, bundle, samples.numpy())
     difference = float(np.abs(served - expected).max() / np.abs(expected).max())
+    agree = bool((served.argmax(1) == expected.argmax(1)).all())
     print(report(run, bundle, served, difference))
     print(
         f"\nthe whole road took {time.monotonic() - started:.0f} s; the run and the bundle are in {FOLDER}/"
     )
-    if difference > TOLERANCE:
+    if not (difference <= TOLERANCE and agree):
         print(f"the served outputs differ from PyTorch's by {difference:.1e}", file=sys.stderr)
         return 1
     return 0
@@ -122,11 +124,17 @@ def report(run: Run, bundle: Bundle, served: Array, difference: float) -> str:
         [name, f"{metrics[key]['validation']:.2%}", f"{metrics[key]['test']:.2%}"]
         for name, key in (("searched", "searched"), ("baseline backbone", "backbone"))
     ]
+    if all(layer["chosen"] == "direct" for layer in plan.values()):
+        lowered = "At these lengths no FFT pays. dashdeploy bench networks shows networks where it does."
+    else:
+        lowered = "The lowering was chosen by measuring on this machine."
     prediction = bundle.manifest.labels[int(served[0].argmax())]
     parts = [
         "=" * 30 + " MNIST-1D, the whole road " + "=" * 30,
         table(["layer", "kernel", "dilation", "lowering", "reason"], layers),
+        lowered,
         table([metrics["metric"], "validation", "test"], accuracies),
+        PUBLISHED,
         parity_table(bundle.read_json("parity.json")),
         latencies(json.loads(LATENCY.read_text())),
         f"served: the first test sample is a {prediction}; {len(served)} served outputs equal PyTorch's to "
@@ -142,7 +150,9 @@ def latencies(measured: dict[str, Any]) -> str:
     for row in measured["rows"]:
         ratio = speedups.get((row["batch"], row["variant"]))
         rows.append([row["variant"], row["batch"], row["p50_ms"], row["p90_ms"], row["p99_ms"], ratio])
-    return table(["variant", "batch", "p50 ms", "p90 ms", "p99 ms", "its time / compiled"], rows)
+    return table(
+        ["variant", "batch", "p50 ms", "p90 ms", "p99 ms", "compiled is so many times as fast"], rows
+    )
 
 
 if __name__ == "__main__":
