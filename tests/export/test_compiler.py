@@ -1,4 +1,4 @@
-"""Whole graphs with every 1-D convolution forced to FFT, against ONNX Runtime on the original."""
+"""Whole graphs with every convolution that allows it forced to FFT, against ONNX Runtime on the original."""
 
 from itertools import pairwise
 
@@ -79,11 +79,18 @@ GRAPHS = {
         {"w": (4, 4, 9), "v": (4, 4, 9)},
         1,
     ),
-    "what is not 1-D stays": (
+    "one and two dimensions": (
         """g (float[b,4,8,8] x) => (float[b,6,56] y) {
-        h = Conv<pads = [1,1,1,1]>(x, v)  s = Constant<value_ints = [0,4,64]>()  r = Reshape(h, s)
+        h = Conv<pads = [1,2,1,0]>(x, v)  s = Constant<value_ints = [0,4,64]>()  r = Reshape(h, s)
         y = Conv(r, w) }""",
         {"v": (4, 4, 3, 3), "w": (6, 4, 9)},
+        2,
+    ),
+    "three dimensions stay": (
+        """g (float[b,4,4,4,4] x) => (float[b,6,56] y) {
+        h = Conv<pads = [1,1,1,1,1,1]>(x, v)  s = Constant<value_ints = [0,4,64]>()  r = Reshape(h, s)
+        y = Conv(r, w) }""",
+        {"v": (4, 4, 3, 3, 3), "w": (6, 4, 9)},
         1,
     ),
     "names taken": (

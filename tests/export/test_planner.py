@@ -1,0 +1,172 @@
+"""Plans: what is refused and why, what may win, and what is measured again."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from dashdeploy.export import planner
+from dashdeploy.export.convolutions import find_convolutions
+from dashdeploy.export.cost_table import CostTable
+from dashdeploy.export.lowerings import FFT, LOWERINGS, Direct
+from dashdeploy.export.onnx_files import prepare
+from dashdeploy.export.plan import Plan
+from dashdeploy.export.planner import WORTHWHILE, choose_lowerings
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets import OrtCpuTarget
+
+MODEL = """g (float[b,16,300] x, float[b,4,5,5,5] z, float[b,2,n] u) =>
+    (float[b,16,300] y, float[b,4,5,5,5] q, float[b,2,m] v) {
+    h = Conv<pads = [18,18], dilations = [2]>(x, "long.weight")
+    y = Conv<pads = [18,18], dilations = [2]>(h, "again.weight")
+    q = Conv<pads = [1,1,1,1,1,1]>(z, "cube.weight")
+    v = Conv(u, "dynamic.weight") }"""
+WEIGHTS = {
+    "long.weight": (16, 16, 19),
+    "again.weight": (16, 16, 19),
+    "cube.weight": (4, 4, 3, 3, 3),
+    "dynamic.weight": (2, 2, 3),
+}
+
+
+@pytest.fixture
+def decide(onnx_model, tmp_path):
+    """Plans a model (the one above if no other is given) and returns the decisions and what was said."""
+
+    def planned(model=None, **settings):
+        prepared = prepare(ir.from_proto(model or onnx_model(MODEL, **WEIGHTS)))
+        target = OrtCpuTarget(1)
+        said = []
+        decisions = choose_lowerings(
+            find_convolutions(prepared),
+            ExportSettings(**settings),
+            target,
+            CostTable(target.describe(), tmp_path),
+            said.append,
+        )
+        return decisions, said
+
+    return planned
+
+
+def test_what_cannot_be_is_recorded_with_its_reason(decide):
+    decisions, _ = decide(lowering="fft", tune="estimate")
+    long, again, cube, dynamic = decisions.plan.layers
+    assert [layer.name for layer in decisions.plan.layers] == ["long", "again", "cube", "dynamic"]
+    assert dynamic.spec is None
+    assert dynamic.chosen == "direct"
+    assert "--input-shape" in dynamic.reason
+    (refused,) = [candidate for candidate in cube.candidates if candidate.lowering == "fft"]
+    assert "3 spatial axes" in refused.refused
+    assert refused.multiply_adds is refused.cost_ms is None
+    assert cube.chosen == "direct"
+    assert long.spec == again.spec
+    assert set(decisions.lowerings) == {"long", "again"} == set(decisions.plan.compiled_layers)
+    assert decisions.lowerings["long"].label == long.chosen
+    assert long.reason.startswith("--lowering fft; ")
+    for layer in (long, again):
+        assert all(
+            candidate.cost_ms > 0 and candidate.multiply_adds > 0
+            for candidate in layer.candidates
+            if candidate.refused is None
+        )
+    assert Plan.model_validate_json(decisions.plan.model_dump_json()) == decisions.plan
+
+
+def test_direct_can_be_forced(decide):
+    decisions, said = decide(lowering="direct")
+    assert decisions.lowerings == {}
+    assert {layer.chosen for layer in decisions.plan.layers} == {"direct"}
+    assert decisions.plan.layers[0].reason == "--lowering direct"
+    assert said == []
+
+
+def test_an_estimate_runs_nothing_and_keeps_nothing(decide, tmp_path):
+    decisions, said = decide(lowering="auto", tune="estimate")
+    assert said == []
+    assert list(tmp_path.iterdir()) == []
+    target = OrtCpuTarget(1)
+    layer = decisions.plan.layers[0]
+    (direct,) = [candidate for candidate in layer.candidates if candidate.lowering == "direct"]
+    assert direct.cost_ms == pytest.approx(1e3 * target.estimate(Direct(), layer.spec), rel=1e-3, abs=1e-6)
+
+
+def test_equal_layers_are_measured_once_and_a_second_plan_measures_nothing(decide):
+    first, said = decide(lowering="fft")
+    assert len(said) == 1
+    assert said[0].startswith("measuring long (1 of 4): 16 -> 16, k 19, d 2, n 300")
+    second, said = decide(lowering="fft")
+    assert said == []
+    assert second.plan == first.plan
+    costed = [c for c in second.plan.layers[1].candidates if c.refused is None]
+    assert len(costed) >= 2
+
+
+def test_a_damaged_table_is_measured_again(decide, tmp_path):
+    decide(lowering="fft")
+    (table,) = tmp_path.glob("*.json")
+    table.write_bytes(table.read_bytes()[:-40])
+    with pytest.warns(UserWarning, match="damaged"):
+        _, said = decide(lowering="fft")
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(("seconds", "wins"), [(1e-3 / (WORTHWHILE + 0.01), True), (1e-3 / 1.02, False)])
+def test_a_candidate_must_be_worth_it(decide, tmp_path, onnx_model, seconds, wins):
+    """Known costs decide: 1.04 times as fast wins, 1.02 is noise."""
+    model = onnx_model(MODEL, **WEIGHTS)
+    decisions, _ = decide(model)
+    layer = decisions.plan.layers[0]
+    labels = [c.lowering for c in layer.candidates if c.lowering != "direct" and c.cost_ms is not None]
+    table = CostTable(OrtCpuTarget(1).describe(), tmp_path)
+    costs = dict.fromkeys(labels, (2e-3, 0.0)) | {"direct": (1e-3, 0.0), labels[-1]: (seconds, 1e-7)}
+    table.add(layer.spec.signature, costs)
+    decisions, said = decide(model)
+    assert said == []
+    assert decisions.plan.layers[0].chosen == (labels[-1] if wins else "direct")
+    assert ("long" in decisions.lowerings) is wins
+
+
+@dataclasses.dataclass(frozen=True)
+class TooSmall(Direct):
+    """A direct convolution whose weights are wrong by `factor`, said to need no arithmetic."""
+
+    name: ClassVar[str] = "wrong"
+    factor: ClassVar[float] = 1 + 1e-4
+
+    @classmethod
+    def variants(cls, _spec):
+        return [cls()]
+
+    def multiply_adds(self, _spec):
+        return 1
+
+    def write(self, writer, spec, x, weight, bias):
+        return super().write(writer, spec, x, (weight * np.float32(self.factor)), bias)
+
+
+class NotANumber(TooSmall):
+    name: ClassVar[str] = "nan"
+    factor: ClassVar[float] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "difference"),
+    [(TooSmall, "differs from direct by 1.0e-04"), (NotANumber, "differs from direct by inf")],
+)
+def test_an_inaccurate_candidate_is_recorded_and_cannot_win(
+    decide, monkeypatch, onnx_model, wrong, difference
+):
+    monkeypatch.setattr(planner, "LOWERINGS", (*LOWERINGS, wrong))
+    model = onnx_model("g (float[b,16,300] x) => (float[b,16,m] y) { y = Conv(x, w) }", w=(16, 16, 19))
+    for _ in range(2):  # measured, and from the table
+        decisions, _ = decide(model, lowering="fft")
+        (layer,) = decisions.plan.layers
+        (candidate,) = [c for c in layer.candidates if c.lowering == wrong.name]
+        assert candidate.refused is not None
+        assert difference in candidate.refused
+        assert candidate.cost_ms > 0
+        assert layer.chosen.startswith("fft")
+        assert isinstance(decisions.lowerings["w"], FFT)
