@@ -233,9 +233,10 @@ def serve(
       curl http://127.0.0.1:8000/v2/models/mnist1d
     """
     Console(quiet=quiet, verbose=verbose)
+    from dashdeploy.serve import ServeSettings
     from dashdeploy.serve import serve as run_server
 
-    run_server(bundles, host=host, http_port=http_port, threads=threads)
+    run_server(bundles, ServeSettings(host=host, http_port=http_port, threads=threads))
 
 
 @app.command()

@@ -18,7 +18,7 @@ class TensorSpec(BaseModel):
     Attributes:
         name: the tensor's name in the model.
         shape: one entry per axis; a string names a dynamic axis (the batch).
-        dtype: NumPy's name of the element type, such as ``float32``.
+        dtype: NumPy's name of the element type, such as ``float32``; ``object`` for text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,15 +28,19 @@ class TensorSpec(BaseModel):
     dtype: str
 
     def zeros(self, batch: int) -> npt.NDArray[np.generic]:
-        """An array of zeros of this shape, with every dynamic axis of length `batch`."""
-        return np.zeros([batch if isinstance(axis, str) else axis for axis in self.shape], dtype=self.dtype)
+        """An array of zeros (of empty strings for text) of this shape, every dynamic axis of length `batch`."""
+        shape = [batch if isinstance(axis, str) else axis for axis in self.shape]
+        return np.full(shape, "", object) if self.dtype == "object" else np.zeros(shape, dtype=self.dtype)
 
     def random(self, batch: int, generator: np.random.Generator) -> npt.NDArray[np.generic]:
         """Random numbers of this shape, with every dynamic axis of length `batch`.
 
-        Standard normal for a floating-point type; 0 or 1 otherwise, which any table of indices holds.
+        Standard normal for a floating-point type; 0 or 1 otherwise, which any table of indices holds, as text
+        where the type is text.
         """
         shape = [batch if isinstance(axis, str) else axis for axis in self.shape]
+        if self.dtype == "object":
+            return generator.integers(0, 2, shape).astype(str).astype(object)
         if np.dtype(self.dtype).kind != "f":
             return generator.integers(0, 2, shape).astype(self.dtype)
         return generator.standard_normal(shape).astype(self.dtype)

@@ -24,6 +24,7 @@ _NUMPY_DTYPES = {
     "tensor(uint16)": "uint16",
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
+    "tensor(string)": "object",
 }
 
 

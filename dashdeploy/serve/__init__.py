@@ -11,5 +11,6 @@ The parts, from the wire inwards:
 """
 
 from dashdeploy.serve.server import serve
+from dashdeploy.serve.settings import BatchPolicy, ServeSettings
 
-__all__ = ["serve"]
+__all__ = ["BatchPolicy", "ServeSettings", "serve"]

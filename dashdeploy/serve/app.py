@@ -1,12 +1,9 @@
-"""The HTTP routes of the Open Inference Protocol, version 2.
+"""The HTTP routes of the Open Inference Protocol, version 2, and of Triton's extensions.
 
 Every error, that of an unknown route included, has a body ``{"error": message}``.
 """
 
 from __future__ import annotations
-
-import asyncio
-from concurrent.futures import Executor
 
 import orjson
 from starlette.applications import Starlette
@@ -15,13 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dashdeploy import __version__
-from dashdeploy.serve.body import DEFAULT_LIMIT, decompress, read_body
-from dashdeploy.serve.codec import EncodedResponse, decode_request, encode_response
-from dashdeploy.serve.models import ModelRepository, ServedModel
+from dashdeploy.serve import descriptions
+from dashdeploy.serve.body import read_body
+from dashdeploy.serve.http_inference import HttpInference
+from dashdeploy.serve.models import ServedModel
+from dashdeploy.serve.repository import ModelRepository
 from dashdeploy.serve.request_error import RequestError
-
-_HEADER_LENGTH = "Inference-Header-Content-Length"
+from dashdeploy.serve.state import ServerState
 
 
 class InferenceApp:
@@ -29,34 +26,35 @@ class InferenceApp:
 
     Args:
         repository: the models.
-        executor: runs inference, decoding and encoding, so that the event loop stays free for everyone else.
-        body_limit: the most bytes of a request body, before and after decompression.
-
-    Attributes:
-        ready: what ``/v2/health/ready`` answers; turned off when the server begins to drain.
+        state: whether the server is ready.
+        inference: answers the inference requests.
     """
 
-    def __init__(
-        self, repository: ModelRepository, executor: Executor, *, body_limit: int = DEFAULT_LIMIT
-    ) -> None:
-        self.ready = True
+    def __init__(self, repository: ModelRepository, state: ServerState, inference: HttpInference) -> None:
         self._repository = repository
-        self._executor = executor
-        self._body_limit = body_limit
+        self._state = state
+        self._inference = inference
 
     def asgi(self) -> Starlette:
         """The ASGI application."""
         routes: list[Route] = []
         # Inference comes first because routes are tried in order and it is what is asked for.
         for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            routes.append(Route(f"{prefix}/infer", self._inference.answer, methods=["POST"]))
+        routes.append(Route("/v2/models/stats", self._statistics))
+        for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes += [
-                Route(f"{prefix}/infer", self._infer, methods=["POST"]),
                 Route(f"{prefix}/ready", self._model_ready),
+                Route(f"{prefix}/config", self._model_config),
+                Route(f"{prefix}/stats", self._statistics),
                 Route(prefix, self._model_metadata),
             ]
         routes += [
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._server_ready),
+            Route("/v2/repository/index", self._index, methods=["POST"]),
+            Route("/v2/repository/models/{model}/load", self._load, methods=["POST"]),
+            Route("/v2/repository/models/{model}/unload", self._unload, methods=["POST"]),
             Route("/v2", self._server_metadata),
         ]
         app = Starlette(
@@ -72,84 +70,93 @@ class InferenceApp:
         return app
 
     async def _live(self, _request: Request) -> Response:
-        return _json_response({"live": True})
+        return json_response({"live": True})
 
     async def _server_ready(self, _request: Request) -> Response:
-        self._check_ready()
-        return _json_response({"ready": True})
+        self._state.check_ready()
+        return json_response({"ready": True})
 
     async def _server_metadata(self, _request: Request) -> Response:
-        return _json_response(
-            {"name": "dashdeploy", "version": __version__, "extensions": ["binary_tensor_data"]}
-        )
+        return json_response(descriptions.server_metadata())
 
     async def _model_ready(self, request: Request) -> Response:
         model = self._model(request)
-        self._check_ready()
-        return _json_response({"name": model.name, "ready": True})
+        self._state.check_model_ready(model)
+        return json_response({"name": model.name, "ready": True})
 
     async def _model_metadata(self, request: Request) -> Response:
-        return _json_response(self._model(request).metadata())
-
-    async def _infer(self, request: Request) -> Response:
         model = self._model(request)
-        headers = request.headers
-        body = await read_body(request.stream(), headers.get("Content-Length"), limit=self._body_limit)
-        encoded = await asyncio.get_running_loop().run_in_executor(
-            self._executor,
-            self._answer,
-            model,
-            body,
-            headers.get("Content-Encoding"),
-            headers.get(_HEADER_LENGTH),
-        )
-        if encoded.header_length is None:
-            return Response(encoded.body, media_type="application/json")
-        return Response(
-            encoded.body,
-            headers={_HEADER_LENGTH: str(encoded.header_length)},
-            media_type="application/octet-stream",
-        )
+        return json_response(descriptions.model_metadata(model, self._repository.versions(model.name)))
 
-    def _answer(
-        self, model: ServedModel, body: bytes, encoding: str | None, header_length: str | None
-    ) -> EncodedResponse:
-        """Decode, run, encode: the part of an inference that runs in the executor."""
-        decoded = decode_request(
-            decompress(body, encoding, limit=self._body_limit),
-            header_length,
-            model=model.name,
-            inputs=model.inputs,
-            outputs=model.outputs,
-        )
-        return encode_response(decoded, model.run(decoded.feeds), model=model.name, version=model.version)
+    async def _model_config(self, request: Request) -> Response:
+        return json_response(descriptions.model_config(self._model(request)))
+
+    async def _statistics(self, request: Request) -> Response:
+        name, version = request.path_params.get("model"), request.path_params.get("version")
+        return json_response(descriptions.statistics(self._repository.select(name, version)))
+
+    async def _index(self, request: Request) -> Response:
+        body = await read_body(request.stream(), request.headers.get("Content-Length"), limit=_CONTROL_LIMIT)
+        ready_only = _object(body).get("ready", False)
+        if not isinstance(ready_only, bool):
+            raise RequestError(400, "'ready' is not true or false")
+        return json_response(descriptions.repository_index(self._repository.places, ready_only=ready_only))
+
+    async def _load(self, request: Request) -> Response:
+        await self._repository.load_model(request.path_params["model"])
+        return Response(status_code=200)
+
+    async def _unload(self, request: Request) -> Response:
+        await self._repository.unload_model(request.path_params["model"])
+        return Response(status_code=200)
 
     def _model(self, request: Request) -> ServedModel:
         return self._repository.find(request.path_params["model"], request.path_params.get("version"))
 
-    def _check_ready(self) -> None:
-        if not self.ready:
-            raise RequestError(503, "the server is shutting down")
+
+_CONTROL_LIMIT = 64 * 1024
+"""The most bytes of the body of a request that is no inference."""
 
 
-def _json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON body."""
     return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def _object(body: bytes) -> dict[str, object]:
+    if not body.strip():
+        return {}
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"failed to parse the request JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(400, "the request is not a JSON object")
+    return content
+
+
+def error_response(error: RequestError) -> Response:
+    """The answer to a request that is refused."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return json_response({"error": error.message}, error.status, headers)
 
 
 async def _answer_request_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return _json_response({"error": error.message}, error.status)
+    return error_response(error)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     refusal = RequestError(error.status_code, f"{error.detail}: {request.method} {request.url.path}")
-    return _json_response({"error": refusal.message}, refusal.status, dict(error.headers or {}))
+    return json_response({"error": refusal.message}, refusal.status, dict(error.headers or {}))
 
 
 async def _answer_nobody(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)
+    return Response(status_code=499)
 
 
 async def _answer_unexpected(_request: Request, error: Exception) -> Response:
-    return _json_response({"error": f"internal error: {type(error).__name__}"}, 500)
+    return json_response({"error": f"internal error: {type(error).__name__}"}, 500)

@@ -1,4 +1,4 @@
-"""Request bodies: read within a limit, decompressed within the same limit."""
+"""Bodies: a request's is read and decompressed within a limit; a response's is compressed if that is wanted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dashdeploy.serve.request_error import RequestError
 DEFAULT_LIMIT = 64 * 1024 * 1024
 """The most bytes of a body, before and after decompression: Triton's ``--http-max-input-size``."""
 
+_SMALLEST_COMPRESSED = 256
+_FASTEST = 1
 _AUTODETECT_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
 
@@ -67,3 +69,27 @@ def decompress(body: bytes, encoding: str | None, *, limit: int) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise RequestError(400, f"the request body is not one whole {name} stream")
     return plain
+
+
+def compress(body: bytes, accepted: str | None) -> tuple[bytes, str | None]:
+    """Compress a response's body as its client accepts.
+
+    Args:
+        body: the body.
+        accepted: the request's Accept-Encoding header.
+
+    Returns:
+        The body and its Content-Encoding: gzip, deflate, or None where it stays as it is because neither is
+        accepted or the body is too small to gain.
+    """
+    if accepted is None or len(body) < _SMALLEST_COMPRESSED:
+        return body, None
+    offered = {}
+    for entry in accepted.lower().split(","):
+        name, _, weight = entry.partition(";")
+        offered[name.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    for name, window in (("gzip", zlib.MAX_WBITS | 16), ("deflate", zlib.MAX_WBITS)):
+        if offered.get(name, offered.get("*", False) and name == "gzip"):
+            deflater = zlib.compressobj(_FASTEST, wbits=window)
+            return deflater.compress(body) + deflater.flush(), name
+    return body, None

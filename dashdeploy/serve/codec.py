@@ -8,7 +8,6 @@ ignored, and JSON output data is flat in row-major order.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,28 +16,25 @@ import numpy as np
 import orjson
 
 from dashdeploy.runtimes.base import Array
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.serve.input_tensors import BinaryTensors, input_tensor, parameters_of
+from dashdeploy.serve.body import DEFAULT_LIMIT
+from dashdeploy.serve.bytes_tensors import as_bytes
+from dashdeploy.serve.inference_request import (
+    InferRequest,
+    OutputRequest,
+    check_inputs,
+    class_count,
+    timeout_seconds,
+)
+from dashdeploy.serve.input_tensors import (
+    LONE_SURROGATE,
+    BinaryTensors,
+    input_tensor,
+    parameters_of,
+    raw_input,
+)
 from dashdeploy.serve.request_error import RequestError
+from dashdeploy.serve.tensor_data import datatype_of, to_raw
 from dashdeploy.tensor_spec import TensorSpec
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_UNSUPPORTED_OUTPUT_PARAMETERS = ("classification", "shared_memory_region")
-
-
-@dataclass(frozen=True)
-class InferRequest:
-    """A decoded inference request.
-
-    Attributes:
-        feeds: one array per input of the model; they may share memory with the request's body.
-        outputs: the outputs to send, in order, and for each whether as binary data.
-        id: the request's id, to be echoed; empty if there is none.
-    """
-
-    feeds: dict[str, Array]
-    outputs: dict[str, bool]
-    id: str
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,12 @@ def decode_request(
     model: str,
     inputs: Mapping[str, TensorSpec],
     outputs: Mapping[str, TensorSpec],
+    limit: int = DEFAULT_LIMIT,
 ) -> InferRequest:
     """Decode the body of an inference request and check it against the model.
+
+    A header length of 0 means a raw binary request: all of the body is the model's one input, whose one
+    dynamic axis follows from the number of bytes, and the outputs are sent as binary data.
 
     Args:
         body: the decompressed body.
@@ -70,15 +70,20 @@ def decode_request(
         model: the model's name, for the messages.
         inputs: the model's inputs by name.
         outputs: the model's outputs by name.
+        limit: the most bytes of a tensor.
 
     Raises:
-        RequestError: 400 for anything that is malformed or does not fit the model.
+        RequestError: 400 for anything that is malformed or does not fit the model, 413 for a tensor beyond
+            the limit.
     """
+    if header_length == "0":
+        feeds = raw_input(body, model, inputs, limit=limit)
+        return InferRequest(feeds, dict.fromkeys(outputs, OutputRequest(binary=True)), "")
     json_length = _json_length(header_length, len(body))
     view = memoryview(body)
     content = _parse_object(view[:json_length])
     binary = BinaryTensors(body, json_length) if header_length is not None else None
-    feeds: dict[str, Array] = {}
+    feeds = {}
     for tensor in _objects(content, "inputs"):
         name = _name(tensor, "input")
         spec = inputs.get(name)
@@ -86,49 +91,53 @@ def decode_request(
             raise RequestError(400, f"unexpected inference input '{name}' for model '{model}'")
         if name in feeds:
             raise RequestError(400, f"input '{name}' already exists in request")
-        feeds[name] = input_tensor(tensor, spec, binary)
-    missing = [name for name in inputs if name not in feeds]
-    if missing:
-        raise RequestError(
-            400,
-            f"expected {len(inputs)} inputs but got {len(feeds)} inputs for model '{model}'; "
-            f"missing: {', '.join(missing)}",
-        )
+        feeds[name] = input_tensor(tensor, spec, binary, limit=limit)
+    check_inputs(feeds, inputs, model)
     if binary is not None:
         binary.check_all_consumed(model)
-    return InferRequest(feeds, _requested_outputs(content, model, outputs), _request_id(content))
+    return InferRequest(
+        feeds,
+        _requested_outputs(content, model, outputs),
+        _request_id(content),
+        timeout_seconds(parameters_of(content).get("timeout")),
+    )
 
 
 def encode_response(
     request: InferRequest, results: Mapping[str, Array], *, model: str, version: str
 ) -> EncodedResponse:
-    """Encode a model's outputs as `request` asked for them.
+    """Encode the results that `request` asked for.
+
+    Args:
+        request: the request.
+        results: an array per requested output, in order.
+        model: the model's name.
+        version: the version that ran.
 
     JSON has no NaN and no infinity. Triton writes them as bare words, which strict parsers refuse; here they
     are the strings "NaN", "Infinity" and "-Infinity" (as in Protocol Buffers' JSON mapping), so that the
     response is valid JSON and `numpy.array(data, dtype)`, as in tritonclient, still reads them back exactly.
     """
     descriptions: list[dict[str, object]] = []
-    blobs: list[memoryview] = []
-    for name, as_binary in request.outputs.items():
-        array = np.ascontiguousarray(results[name])
+    blobs: list[bytes | memoryview] = []
+    for name, array in results.items():
         description: dict[str, object] = {
             "name": name,
-            "datatype": DATATYPE_BY_NUMPY_NAME[array.dtype.name],
-            "shape": list(results[name].shape),
+            "datatype": datatype_of(array),
+            "shape": list(array.shape),
         }
-        if as_binary:
-            description["parameters"] = {"binary_data_size": array.nbytes}
-            little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            blobs.append(little_endian.reshape(-1).data)
+        if request.outputs[name].binary:
+            blob = to_raw(array)
+            description["parameters"] = {"binary_data_size": len(blob)}
+            blobs.append(blob)
         else:
-            description["data"] = _json_data(array.reshape(-1))
+            description["data"] = _json_data(np.ascontiguousarray(array).reshape(-1))
         descriptions.append(description)
     content: dict[str, object] = {"model_name": model, "model_version": version, "outputs": descriptions}
     if request.id:
         content["id"] = request.id
     header = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not any(request.outputs.values()):
+    if not blobs:
         return EncodedResponse(header, None)
     return EncodedResponse(b"".join([header, *blobs]), len(header))
 
@@ -182,26 +191,30 @@ def _name(tensor: Mapping[str, Any], kind: str) -> str:
 
 def _request_id(content: Mapping[str, Any]) -> str:
     request_id = content.get("id", "")
-    if not isinstance(request_id, str) or _LONE_SURROGATE.search(request_id):
+    if not isinstance(request_id, str) or LONE_SURROGATE.search(request_id):
         raise RequestError(400, "the inference request's 'id' is not a string of Unicode characters")
     return request_id
 
 
 def _requested_outputs(
     content: Mapping[str, Any], model: str, outputs: Mapping[str, TensorSpec]
-) -> dict[str, bool]:
+) -> dict[str, OutputRequest]:
     all_binary = _flag(content, "binary_data_output", default=False)
     if not content.get("outputs"):
-        return dict.fromkeys(outputs, all_binary)
-    requested: dict[str, bool] = {}
+        return dict.fromkeys(outputs, OutputRequest(binary=all_binary))
+    requested: dict[str, OutputRequest] = {}
     for output in _objects(content, "outputs"):
         name = _name(output, "output")
         if name not in outputs:
             raise RequestError(400, f"unexpected inference output '{name}' for model '{model}'")
-        for unsupported in _UNSUPPORTED_OUTPUT_PARAMETERS:
-            if unsupported in parameters_of(output):
-                raise RequestError(400, f"output '{name}': the parameter '{unsupported}' is not supported")
-        requested[name] = _flag(output, "binary_data", default=all_binary)
+        parameters = parameters_of(output)
+        if "shared_memory_region" in parameters:
+            raise RequestError(400, f"output '{name}': the parameter 'shared_memory_region' is not supported")
+        classes = parameters.get("classification")
+        requested[name] = OutputRequest(
+            binary=_flag(output, "binary_data", default=all_binary),
+            classes=0 if classes is None else class_count(classes, name),
+        )
     return requested
 
 
@@ -213,6 +226,8 @@ def _flag(item: Mapping[str, Any], key: str, *, default: bool) -> bool:
 
 
 def _json_data(flat: Array) -> Array | list[object]:
+    if flat.dtype.kind == "O":
+        return [element.decode("utf-8", "replace") for element in as_bytes(flat)]
     if flat.dtype.kind != "f" or np.isfinite(flat).all():
         return flat
     names = {np.inf: "Infinity", -np.inf: "-Infinity"}

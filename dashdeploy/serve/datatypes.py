@@ -1,7 +1,7 @@
 """The Open Inference Protocol's tensor data types and the NumPy types they stand for.
 
-Source: Open Inference Protocol, "Tensor Data Types". BYTES and BF16 have no fixed-size NumPy type and are not
-served.
+Source: Open Inference Protocol, "Tensor Data Types". BYTES are NumPy's objects: str for the engines, bytes for
+clients. BF16 has no NumPy type and is not served.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _NUMPY_NAMES = {
     "FP16": "float16",
     "FP32": "float32",
     "FP64": "float64",
+    "BYTES": "object",
 }
 
 NUMPY_BY_DATATYPE: dict[str, np.dtype[np.generic]] = {

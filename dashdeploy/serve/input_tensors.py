@@ -1,8 +1,9 @@
-"""One input of an inference request as an array: shape and type checks, JSON data, binary data."""
+"""One input of an HTTP inference request as an array: from JSON data, or from the binary part of the body."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -10,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from dashdeploy.runtimes.base import Array
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME, NUMPY_BY_DATATYPE
+from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.request_error import RequestError
+from dashdeploy.serve.tensor_data import BYTES, check_datatype, check_shape, from_raw
 from dashdeploy.tensor_spec import TensorSpec
 
-_JSON_TYPES: dict[str, set[type]] = {"f": {float, int}, "i": {int}, "u": {int}, "b": {bool}}
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character: JSON can hold it, UTF-8 cannot."""
+
+_JSON_TYPES: dict[str, set[type]] = {"f": {float, int}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}
 """The types of JSON value that an input takes, by the kind of its NumPy type."""
 
 
@@ -30,15 +35,20 @@ class BinaryTensors:
         self._body = body
         self._offset = start
 
-    def take(self, dtype: np.dtype[np.generic], count: int) -> Array | None:
-        """The next `count` elements as a view of the body, or None if fewer bytes are left."""
-        end = self._offset + count * dtype.itemsize
+    def take(self, size: int, name: str) -> memoryview:
+        """The next `size` bytes of the body, which are the input `name`.
+
+        Raises:
+            RequestError: 400, fewer bytes are left.
+        """
+        end = self._offset + size
         if end > len(self._body):
-            return None
-        array = np.frombuffer(self._body, dtype, count, self._offset)
+            raise RequestError(
+                400, f"unexpected size for input '{name}': the body ends before its {size} bytes"
+            )
+        part = memoryview(self._body)[self._offset : end]
         self._offset = end
-        # The JSON before it has any length; an engine may rely on the alignment of the element type.
-        return array if array.flags.aligned else array.copy()
+        return part
 
     def check_all_consumed(self, model: str) -> None:
         """Refuse bytes that belong to no input.
@@ -65,7 +75,9 @@ def parameters_of(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return parameters
 
 
-def input_tensor(tensor: Mapping[str, Any], spec: TensorSpec, binary: BinaryTensors | None) -> Array:
+def input_tensor(
+    tensor: Mapping[str, Any], spec: TensorSpec, binary: BinaryTensors | None, *, limit: int
+) -> Array:
     """The array that an element of the request's ``inputs`` describes.
 
     Args:
@@ -73,13 +85,16 @@ def input_tensor(tensor: Mapping[str, Any], spec: TensorSpec, binary: BinaryTens
             ``binary_data_size``.
         spec: what the model takes.
         binary: the binary tensors of the body; None if all of the body is JSON.
+        limit: the most bytes of the array.
 
     Raises:
-        RequestError: 400, it is malformed or does not fit `spec`.
+        RequestError: 400, it is malformed or does not fit `spec`; 413, it is larger than `limit`.
     """
-    _check_datatype(tensor, spec)
-    shape = _checked_shape(tensor, spec)
-    datatype = DATATYPE_BY_NUMPY_NAME[spec.dtype]
+    check_datatype(tensor.get("datatype"), spec)
+    shape = tensor.get("shape")
+    if not isinstance(shape, list) or not all(type(axis) is int for axis in shape):
+        raise RequestError(400, f"input '{spec.name}': 'shape' is not an array of integers")
+    check_shape(shape, spec, limit=limit)
     size = parameters_of(tensor).get("binary_data_size")
     if size is None:
         if "data" not in tensor:
@@ -92,53 +107,39 @@ def input_tensor(tensor: Mapping[str, Any], spec: TensorSpec, binary: BinaryTens
             400,
             f"input '{spec.name}' has 'binary_data_size', but there is no Inference-Header-Content-Length",
         )
-    dtype = NUMPY_BY_DATATYPE[datatype]
-    count = math.prod(shape)
-    if isinstance(size, bool) or size != count * dtype.itemsize:
-        raise RequestError(
-            400,
-            f"unexpected size for input '{spec.name}': binary_data_size is {size}, but {datatype} of shape "
-            f"{shape} takes {count * dtype.itemsize} bytes",
-        )
-    array = binary.take(np.dtype(np.uint8) if datatype == "BOOL" else dtype, count)
-    if array is None:
-        raise RequestError(
-            400, f"unexpected size for input '{spec.name}': the body ends before its {size} bytes"
-        )
-    if datatype == "BOOL":
-        if array.size and array.max() > 1:
-            raise RequestError(400, f"input '{spec.name}': a BOOL is a byte of 0 or 1")
-        array = array.view(np.bool_)
-    return array.reshape(shape)
+    if type(size) is not int or size < 0:
+        raise RequestError(400, f"input '{spec.name}': 'binary_data_size' is not a number of bytes")
+    return from_raw(binary.take(size, spec.name), spec, shape)
 
 
-def _check_datatype(tensor: Mapping[str, Any], spec: TensorSpec) -> None:
-    expected = DATATYPE_BY_NUMPY_NAME[spec.dtype]
-    datatype = tensor.get("datatype")
-    if datatype != expected:
-        raise RequestError(
-            400, f"input '{spec.name}' has datatype {datatype!r}, but the model expects {expected}"
-        )
+def raw_input(body: bytes, model: str, inputs: Mapping[str, TensorSpec], *, limit: int) -> dict[str, Array]:
+    """The feeds of a raw binary request, whose whole body is the model's one input.
 
+    Source: Triton, "Raw Binary Request".
 
-def _checked_shape(tensor: Mapping[str, Any], spec: TensorSpec) -> list[int]:
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(type(axis) is int for axis in shape):
-        raise RequestError(400, f"input '{spec.name}': 'shape' is not an array of integers")
-    if any(axis < 0 for axis in shape):
-        raise RequestError(400, f"invalid shape for input '{spec.name}': {shape} has a negative dimension")
-    fits = len(shape) == len(spec.shape) and all(
-        length >= 1 if isinstance(axis, str) else length == axis
-        for length, axis in zip(shape, spec.shape, strict=True)
-    )
-    if not fits:
-        expected = [-1 if isinstance(axis, str) else axis for axis in spec.shape]
+    Raises:
+        RequestError: 400, the model has more inputs or more dynamic axes, or the bytes are no whole number of
+            rows; 413, the tensor is larger than `limit`.
+    """
+    if len(inputs) != 1:
         raise RequestError(
-            400,
-            f"unexpected shape for input '{spec.name}': expected {expected} "
-            f"(-1 is any length from 1 up), got {shape}",
+            400, f"a raw binary request needs a model of one input; '{model}' has {len(inputs)}"
         )
-    return shape
+    (spec,) = inputs.values()
+    dynamic = [index for index, axis in enumerate(spec.shape) if isinstance(axis, str)]
+    shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
+    if len(dynamic) > 1:
+        raise RequestError(
+            400, f"a raw binary request needs at most one dynamic axis; '{spec.name}' has more"
+        )
+    row = math.prod(shape) * np.dtype(spec.dtype).itemsize
+    if spec.dtype != "object" and dynamic and row:
+        if not body or len(body) % row:
+            raise RequestError(
+                400, f"unexpected size for input '{spec.name}': {len(body)} bytes are no multiple of {row}"
+            )
+        shape[dynamic[0]] = len(body) // row
+    return {spec.name: from_raw(body, spec, check_shape(shape, spec, limit=limit))}
 
 
 def _from_json(data: object, spec: TensorSpec, shape: list[int]) -> Array:
@@ -153,6 +154,8 @@ def _from_json(data: object, spec: TensorSpec, shape: list[int]) -> Array:
     # Checked first because NumPy would read strings as numbers, cut off fractions, and take all for true.
     if not set(map(type, values)) <= _JSON_TYPES[dtype.kind]:
         raise RequestError(400, f"input '{spec.name}': 'data' does not hold {datatype} values alone")
+    if datatype == BYTES:
+        return _from_text(values, spec.name).reshape(shape)
     try:
         with np.errstate(over="ignore"):  # a number beyond a float's range becomes infinite, as in Triton
             return np.array(values, dtype).reshape(shape)
@@ -160,6 +163,14 @@ def _from_json(data: object, spec: TensorSpec, shape: list[int]) -> Array:
         raise RequestError(
             400, f"input '{spec.name}': 'data' has a value outside {datatype}'s range"
         ) from error
+
+
+def _from_text(values: list[Any], name: str) -> Array:
+    array = np.empty(len(values), object)
+    array[:] = values
+    if any(LONE_SURROGATE.search(value) for value in values):
+        raise RequestError(400, f"input '{name}': 'data' holds text that is not Unicode")
+    return array
 
 
 def _flattened(data: object) -> list[object]:

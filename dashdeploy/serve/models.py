@@ -1,24 +1,41 @@
-"""The models a server holds: bundles that were verified and loaded, by name."""
+"""One version of a model as it is served: a verified bundle, its loaded engine, its counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from dashdeploy.bundle import MODEL_NAME, Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes import OnnxRuntime, Runtime
 from dashdeploy.runtimes.base import Array
+from dashdeploy.serve.batch_axis import has_batch_axis, warm_up
 from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.serve.engine import Engine, Gone
 from dashdeploy.serve.request_error import RequestError
+from dashdeploy.serve.settings import ServeSettings
+from dashdeploy.serve.statistics import ModelStatistics
 from dashdeploy.tensor_spec import TensorSpec
+
+RuntimeLoader = Callable[[Bundle, int | None], Runtime]
+"""Loads a bundle's model on its engine; the second argument is the threads within one operator."""
+
+
+def load_runtime(bundle: Bundle, threads: int | None) -> Runtime:
+    """The engine that runs a bundle on this machine.
+
+    Raises:
+        InputError: the bundle has no model, or the engine refuses it.
+        MissingCapabilityError: the engine is not installed.
+    """
+    file = bundle.file(MODEL_NAME)
+    if file is None:
+        raise InputError(f"{bundle.path}: the bundle has no {MODEL_NAME}; export it again")
+    return OnnxRuntime(file, threads=threads)
 
 
 class ServedModel:
-    """One loaded model.
+    """One loaded version of a model.
 
     Attributes:
         name: the name that clients ask for.
@@ -26,112 +43,129 @@ class ServedModel:
         platform: Triton's name of the engine.
         inputs: the model's inputs by name, in order.
         outputs: the model's outputs by name, in order.
+        labels: class names by index; empty if the model is no classifier.
+        batched: whether requests may share a run.
+        statistics: what was counted.
+        broken: whether the engine fails on what it ran on before; it is being loaded again then.
     """
 
     platform = "onnxruntime_onnx"
+    backend = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    def __init__(
+        self, bundle: Bundle, runtime: Runtime, settings: ServeSettings, *, statistics: ModelStatistics | None
+    ) -> None:
         self.name = bundle.manifest.name
         self.version = bundle.manifest.version
+        self.path = bundle.path
         self.inputs = {spec.name: spec for spec in bundle.manifest.inputs}
         self.outputs = {spec.name: spec for spec in bundle.manifest.outputs}
-        self._runtime = runtime
+        self.labels = bundle.manifest.labels
+        self.settings = settings
+        self.statistics = statistics or ModelStatistics()
+        self.broken = False
+        self.on_broken: Callable[[], None] | None = None
+        self._leases = 0
+        self._retired = False
+        probe = warm_up(runtime)
+        may_batch = settings.batching.max_rows > 1 and probe is not None
+        self.batched = may_batch and has_batch_axis(runtime, probe or {})
+        self._engine = Engine(
+            runtime,
+            name=self.name,
+            policy=settings.batching,
+            batched=self.batched,
+            instances=settings.instances,
+            statistics=self.statistics,
+            probe=probe,
+            on_broken=self._break,
+        )
 
     @classmethod
-    def load(cls, path: Path, *, threads: int | None) -> ServedModel:
-        """Verify the bundle at `path`, load its model and run it once.
+    def load(
+        cls,
+        path: Path,
+        settings: ServeSettings,
+        *,
+        loader: RuntimeLoader = load_runtime,
+        statistics: ModelStatistics | None = None,
+    ) -> ServedModel:
+        """Verify the bundle at `path`, load its model and warm it up.
+
+        Args:
+            path: the bundle.
+            settings: the server's.
+            loader: makes the engine.
+            statistics: the counts to go on with, if this version was served before.
 
         Raises:
             InputError: the bundle is damaged, its model does not load, or does not match the manifest.
             MissingCapabilityError: the engine is not installed.
         """
         bundle = Bundle.load(path)
-        file = bundle.file(MODEL_NAME)
-        if file is None:
-            raise InputError(f"{path}: the bundle has no {MODEL_NAME}; export it again")
         if not bundle.manifest.name or "/" in bundle.manifest.name:
             raise InputError(
                 f"{path}: the model name {bundle.manifest.name!r} cannot be part of a URL; "
                 "export the bundle again with --name"
             )
-        runtime = OnnxRuntime(file, threads=threads)
+        runtime = loader(bundle, settings.threads)
         _check_tensors(path, "input", bundle.manifest.inputs, runtime.inputs)
         _check_tensors(path, "output", bundle.manifest.outputs, runtime.outputs)
-        model = cls(bundle, runtime)
-        # The first run allocates; a model that cannot run on zeros can still run on what clients send.
-        with suppress(RequestError):
-            model.run({spec.name: spec.zeros(batch=1) for spec in bundle.manifest.inputs})
-        return model
+        return cls(bundle, runtime, settings, statistics=statistics)
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model once; may be called from several threads at once.
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for the engine."""
+        return self._engine.waiting
 
-        Raises:
-            RequestError: 500, the engine failed.
-        """
-        try:
-            return self._runtime.run(feeds)
-        except Exception as error:  # every engine raises classes of its own
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RequestError(500, f"model '{self.name}' failed: {reason}") from error
-
-    def metadata(self) -> dict[str, object]:
-        """The model metadata response of the protocol."""
-        return {
-            "name": self.name,
-            "versions": [self.version],
-            "platform": self.platform,
-            "inputs": [_tensor_metadata(spec) for spec in self.inputs.values()],
-            "outputs": [_tensor_metadata(spec) for spec in self.outputs.values()],
-        }
-
-
-class ModelRepository:
-    """The loaded models, by name."""
-
-    def __init__(self, models: Iterable[ServedModel]) -> None:
-        self._models = {model.name: model for model in models}
-
-    @classmethod
-    def load(cls, bundles: Sequence[Path], *, threads: int | None) -> ModelRepository:
-        """Load every bundle.
+    def check_admission(self) -> None:
+        """Refuse a request before its body is read, if it would be refused after.
 
         Raises:
-            InputError: no bundle was given, one is damaged, or two have one name.
-            MissingCapabilityError: the engine is not installed.
+            RequestError: 503, the queue is full or the engine is broken.
         """
-        if not bundles:
-            raise InputError("no bundle to serve; name at least one")
-        models: dict[str, ServedModel] = {}
-        folders: dict[str, Path] = {}
-        for path in bundles:
-            model = ServedModel.load(path, threads=threads)
-            if model.name in models:
-                raise InputError(
-                    f"{path} and {folders[model.name]} both hold a model named {model.name!r}; "
-                    "export one of them again with another --name"
-                )
-            models[model.name] = model
-            folders[model.name] = path
-        return cls(models.values())
-
-    def find(self, name: str, version: str | None = None) -> ServedModel:
-        """The model `name`, in any version or in the one asked for.
-
-        Raises:
-            RequestError: 404 for an unknown model or version, 400 for a version that is no number.
-        """
-        model = self._models.get(name)
-        if model is None:
-            raise RequestError(404, f"Request for unknown model: '{name}' is not found")
-        if version is not None and version != model.version:
-            if not (version.isascii() and version.isdigit()):
-                raise RequestError(400, f"model version '{version}' is not a positive integer")
+        if self.broken:
             raise RequestError(
-                404,
-                f"Request for unknown model: '{name}' version {version} is not found; it has {model.version}",
+                503, f"model '{self.name}' is not ready: its engine is restarted", retry_after=1
             )
-        return model
+        self._engine.check_room()
+
+    async def infer(
+        self, feeds: Mapping[str, Array], *, timeout: float | None = None, gone: Gone | None = None
+    ) -> dict[str, Array]:
+        """Run the model for one request, in a batch with others if they came together; see `Engine.infer`.
+
+        Args:
+            feeds: the checked inputs.
+            timeout: seconds that the client grants; never more than the server's own limit.
+            gone: as in `Engine.infer`.
+        """
+        limit = self.settings.request_timeout
+        granted = limit if timeout is None else min(timeout, limit)
+        return await self._engine.infer(feeds, timeout=granted, gone=gone)
+
+    def __enter__(self) -> ServedModel:
+        """Keep the engine until the request that uses it is answered."""
+        self._leases += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leases -= 1
+        self._close_if_unused()
+
+    def retire(self) -> None:
+        """Take no part in serving any more; the engine ends after the last request that uses it."""
+        self._retired = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._retired and self._leases == 0:
+            self._engine.close()
+
+    def _break(self) -> None:
+        if not self.broken and self.on_broken is not None:
+            self.broken = True
+            self.on_broken()
 
 
 def _check_tensors(
@@ -148,11 +182,3 @@ def _check_tensors(
                 f"{path}: {kind} {name!r} is of type {dtype}, which is not served; "
                 f"served are {', '.join(sorted(DATATYPE_BY_NUMPY_NAME))}"
             )
-
-
-def _tensor_metadata(spec: TensorSpec) -> dict[str, object]:
-    return {
-        "name": spec.name,
-        "datatype": DATATYPE_BY_NUMPY_NAME[np.dtype(spec.dtype).name],
-        "shape": [-1 if isinstance(axis, str) else axis for axis in spec.shape],
-    }

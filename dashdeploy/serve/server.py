@@ -3,92 +3,165 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.serve.settings import ServeSettings
 
 if TYPE_CHECKING:
     import uvicorn
 
-_DRAIN_SECONDS = 30
+    from dashdeploy.serve.access import AccessLog
+    from dashdeploy.serve.models import RuntimeLoader
+    from dashdeploy.serve.repository import ModelRepository
+    from dashdeploy.serve.state import ServerState
+
 _KEEP_ALIVE_SECONDS = 75
-_BACKLOG = 2048
+
+_SWITCH_SECONDS = 0.0005
+"""How long a thread keeps the interpreter when another wants it. An engine's thread that has its batch done
+waits for that, and Python's 5 ms are longer than most inferences."""
 
 
 def serve(
-    bundles: Sequence[Path], *, host: str = "127.0.0.1", http_port: int = 8000, threads: int | None = None
+    bundles: Sequence[Path],
+    settings: ServeSettings | None = None,
+    *,
+    loader: RuntimeLoader | None = None,
 ) -> None:
-    """Serve bundles over HTTP until SIGINT or SIGTERM, then answer what was accepted and return.
+    """Serve bundles until SIGINT or SIGTERM, then answer what was accepted and return.
 
-    Call it from the main thread: it handles the two signals. Every bundle is verified and loaded before the
-    port is bound. One line on stderr tells when the server is ready, and at which URL. A second signal cuts
+    Call it from the main thread: it handles the two signals. Every bundle is verified, loaded and warmed up
+    before a port is bound. One line on stderr tells when the server is ready, and where. A second signal cuts
     the drain short.
 
     Args:
-        bundles: the bundles' folders; their models' names must differ.
-        host: the address to listen on.
-        http_port: the port to listen on; 0 takes any free one.
-        threads: threads within one operator of a model; None leaves the choice to the engine.
+        bundles: the bundles' folders, or folders of bundles.
+        settings: addresses, batching, limits and access; None takes the defaults.
+        loader: makes a bundle's engine; None takes the one that the bundle was made for.
 
     Raises:
-        InputError: a bundle is missing, damaged or a duplicate; the address cannot be bound.
+        InputError: a bundle is missing, damaged or a duplicate; an address cannot be bound; a file of TLS or
+            of API keys is wrong.
         MissingCapabilityError: a package of the ``serve`` extra, or the engine, is not installed.
     """
+    # grpcio would write to stderr on its own; what matters reaches us as exceptions.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
+        import grpc  # noqa: F401
         import orjson  # noqa: F401
+        import prometheus_client  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
         raise MissingCapabilityError(
             f"{error.name} is not installed; install it with: pip install 'dashdeploy[serve]'"
         ) from error
-    from dashdeploy.serve.app import InferenceApp
-    from dashdeploy.serve.http_protocol import HttpProtocol
-    from dashdeploy.serve.models import ModelRepository
+    settings = settings or ServeSettings()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    from dashdeploy.serve.event_log import log_events
 
-    repository = ModelRepository.load(bundles, threads=threads)
-    listener = _bind(host, http_port)
-    with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="infer") as executor:
-        app = InferenceApp(repository, executor)
+    log_events()
+    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_Server(bundles, settings, loader).run())
+
+
+class _Server:
+    """What one call of `serve` needs from start to end."""
+
+    def __init__(
+        self, bundles: Sequence[Path], settings: ServeSettings, loader: RuntimeLoader | None
+    ) -> None:
+        self._bundles = bundles
+        self._settings = settings
+        self._loader = loader
+
+    async def run(self) -> None:
+        """Load, bind, serve, drain."""
+        from dashdeploy.serve.access import AccessLog
+        from dashdeploy.serve.listening import bind, check_host, check_tls
+        from dashdeploy.serve.models import load_runtime
+        from dashdeploy.serve.repository import ModelRepository
+        from dashdeploy.serve.state import ServerState
+
+        settings = self._settings
+        check_host(settings.host, allow_remote=settings.allow_remote)
+        tls = check_tls(settings.tls_certificate, settings.tls_key)
+        log = AccessLog(settings.access_log)
+        repository = ModelRepository(self._bundles, settings, loader=self._loader or load_runtime)
+        await repository.load()
+        state = ServerState(repository)
+        listener = bind(settings.host, settings.http_port, option="--http-port")
+        with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="codec") as executor:
+            http = self._http_server(repository, state, executor, log)
+            self._handle_signals(state, http)
+            watch = asyncio.create_task(repository.watch()) if settings.reload_seconds else None
+            self._announce(listener, tls=tls)
+            try:
+                await http.serve(sockets=[listener])
+            finally:
+                if watch is not None:
+                    watch.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await watch
+
+    def _http_server(
+        self, repository: ModelRepository, state: ServerState, executor: ThreadPoolExecutor, log: AccessLog
+    ) -> uvicorn.Server:
+        import uvicorn
+
+        from dashdeploy.serve.access import ApiKeys, Gate
+        from dashdeploy.serve.app import InferenceApp
+        from dashdeploy.serve.http_inference import HttpInference
+        from dashdeploy.serve.http_protocol import HttpProtocol
+        from dashdeploy.serve.listening import BACKLOG
+
+        settings = self._settings
+        inference = HttpInference(repository, executor, body_limit=settings.body_limit)
+        app = Gate(InferenceApp(repository, state, inference).asgi(), ApiKeys(settings.api_keys), log)
         config = uvicorn.Config(
-            app.asgi(),
+            app,
             http=HttpProtocol,
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
             server_header=False,
+            ssl_certfile=settings.tls_certificate,
+            ssl_keyfile=settings.tls_key,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-            backlog=_BACKLOG,
+            timeout_graceful_shutdown=round(settings.drain_seconds),
+            backlog=BACKLOG,
         )
-        server = _server_without_signal_handlers(config)
+        return _server_without_signal_handlers(config)
 
+    def _handle_signals(self, state: ServerState, http: uvicorn.Server) -> None:
         def stop() -> None:
-            app.ready = False
-            server.force_exit = server.should_exit
-            server.should_exit = True
+            state.draining = True
+            http.force_exit = http.should_exit
+            http.should_exit = True
 
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_run(server, listener, stop, _url(host, listener)))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
 
+    def _announce(self, listener: socket.socket, *, tls: bool) -> None:
+        from dashdeploy.serve.listening import address_of
 
-async def _run(server: uvicorn.Server, listener: socket.socket, stop: Callable[[], None], url: str) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    # The socket listens already, so whoever reads this line and connects is answered.
-    print(f"dashdeploy is ready at {url} (stop with Ctrl-C or SIGTERM)", file=sys.stderr, flush=True)
-    await server.serve(sockets=[listener])
+        scheme = "https" if tls else "http"
+        address = address_of(self._settings.host, listener.getsockname()[1])
+        # The socket listens already, so whoever reads this line and connects is answered.
+        line = f"dashdeploy is ready at {scheme}://{address} (stop with Ctrl-C or SIGTERM)"
+        print(line, file=sys.stderr, flush=True)
 
 
 def _server_without_signal_handlers(config: uvicorn.Config) -> uvicorn.Server:
@@ -103,50 +176,6 @@ def _server_without_signal_handlers(config: uvicorn.Config) -> uvicorn.Server:
     return Server(config)
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    """A socket that listens at the address.
-
-    Raises:
-        InputError: the port is out of range, in use or forbidden, or the host is not this machine's.
-    """
-    if not 0 <= port <= 65535:
-        raise InputError(f"--http-port {port}: not a port; use 1 to 65535, or 0 for any free one")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise InputError(
-            f"--host {host}: not an address of this machine: {error.strerror or error}"
-        ) from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise InputError(_bind_refusal(host, port, error)) from error
-    return listener
-
-
-def _bind_refusal(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"--http-port {port}: already in use on {host}; choose another port, or 0 for any free one"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"--http-port {port}: not permitted; choose a port from 1024 up"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"--host {host}: not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all its addresses"
-        )
-    return f"--host {host} --http-port {port}: cannot listen: {error.strerror or error}"
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}"
-
-
 def _workers() -> int:
-    # One inference per core keeps the cores busy; one more decodes and encodes meanwhile.
+    # Decoding and encoding hold the interpreter for most of their time, so more threads would gain nothing.
     return (os.cpu_count() or 1) + 1

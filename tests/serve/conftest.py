@@ -1,10 +1,14 @@
 """A real server in a process of its own, holding small real models in real bundles."""
 
+import importlib.util
+import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import onnx
 import pytest
@@ -139,26 +143,66 @@ def write_slow(folder: Path) -> Path:
     )
 
 
+class RunningServer:
+    """A server process that is ready.
+
+    Attributes:
+        process: the process; its stderr holds what came after the line of readiness.
+        http: its host:port for HTTP.
+        grpc: its host:port for gRPC.
+    """
+
+    def __init__(self, process: subprocess.Popen, line: str) -> None:
+        self.process = process
+        addresses = re.findall(r"(?:https?|grpcs?)://([^\s]+)", line)
+        self.http, self.grpc = addresses[0], addresses[-1]
+
+
 @contextmanager
-def running_server(bundles: list[Path]) -> Iterator[tuple[subprocess.Popen, str]]:
-    """A server process that is ready, and its host:port."""
-    code = (
-        "import sys; from pathlib import Path; from dashdeploy.serve import serve; "
-        "serve([Path(p) for p in sys.argv[1:]], http_port=0, threads=1)"
-    )
-    command = [sys.executable, "-c", code, *map(str, bundles)]
+def running_server(bundles: Iterable[Path], **options) -> Iterator[RunningServer]:
+    """A server process that is ready; for the options see server_process.py."""
+    script = Path(__file__).with_name("server_process.py")
+    command = [sys.executable, str(script), json.dumps(options), *map(str, bundles)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             line = process.stderr.readline()
-            assert "http://127.0.0.1:" in line, line + process.stderr.read()
-            yield process, line.split("http://")[1].split()[0]
+            assert "://127.0.0.1:" in line, line + process.stderr.read()
+            yield RunningServer(process, line)
         finally:
             process.kill()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory) -> Iterator[str]:
-    """host:port of a server that holds every model above but `slow`."""
+def start_server() -> Callable[..., AbstractContextManager[RunningServer]]:
+    return running_server
+
+
+@pytest.fixture(scope="session")
+def engines() -> ModuleType:
+    """The engines of server_process.py, for tests that need no server."""
+    path = Path(__file__).with_name("server_process.py")
+    spec = importlib.util.spec_from_file_location("server_process", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def write() -> SimpleNamespace:
+    """The functions above that write a bundle."""
+    return SimpleNamespace(
+        bundle=write_bundle,
+        double=write_double,
+        identity=write_identity,
+        divide=write_divide,
+        gather=write_gather,
+        slow=write_slow,
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory) -> Iterator[RunningServer]:
+    """A server that holds every model above but `slow`."""
     root = tmp_path_factory.mktemp("bundles")
     bundles = [
         write_double(root / "double"),
@@ -166,9 +210,21 @@ def server(tmp_path_factory) -> Iterator[str]:
         write_divide(root / "divide"),
         write_gather(root / "gather"),
     ]
-    with running_server(bundles) as (process, address):
-        yield address
-        assert process.poll() is None, "the server died"
+    with running_server(bundles) as running:
+        yield running
+        assert running.process.poll() is None, "the server died"
+
+
+@pytest.fixture(scope="session")
+def server(shared_server) -> str:
+    """Its host:port for HTTP."""
+    return shared_server.http
+
+
+@pytest.fixture(scope="session")
+def grpc_server(shared_server) -> str:
+    """Its host:port for gRPC."""
+    return shared_server.grpc
 
 
 @pytest.fixture
@@ -186,4 +242,4 @@ def named_double_bundle(tmp_path) -> Callable[[str, str], Path]:
 def slow_server(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     """A server process, and its host:port, that holds the model `slow`."""
     with running_server([write_slow(tmp_path / "slow")]) as running:
-        yield running
+        yield running.process, running.http

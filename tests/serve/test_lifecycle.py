@@ -12,7 +12,7 @@ import time
 import pytest
 
 from dashdeploy.errors import InputError
-from dashdeploy.serve import serve
+from dashdeploy.serve import ServeSettings, serve
 
 
 def infer_slowly(address, steps):
@@ -78,7 +78,7 @@ def test_port_in_use_is_one_clear_line(double_bundle):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"--http-port {port}: already in use"):
-            serve([double_bundle], http_port=port)
+            serve([double_bundle], ServeSettings(http_port=port))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_port_in_use_is_one_clear_line(double_bundle):
 )
 def test_address_that_cannot_be_bound(double_bundle, host, port, message):
     with pytest.raises(InputError, match=message):
-        serve([double_bundle], host=host, http_port=port)
+        serve([double_bundle], ServeSettings(host=host, http_port=port, allow_remote=True))
 
 
 def test_damaged_bundle_is_refused_before_the_port_is_looked_at(double_bundle):
@@ -100,23 +100,23 @@ def test_damaged_bundle_is_refused_before_the_port_is_looked_at(double_bundle):
     content[len(content) // 2] ^= 1
     model.write_bytes(content)
     with pytest.raises(InputError, match=r"model\.onnx does not match the sha256"):
-        serve([double_bundle], http_port=70000)
+        serve([double_bundle], ServeSettings(http_port=70000, grpc_port=0))
 
 
 def test_duplicate_names_are_refused(named_double_bundle):
     bundles = [named_double_bundle("one", "same"), named_double_bundle("two", "same")]
     with pytest.raises(InputError, match="both hold a model named 'same'"):
-        serve(bundles, http_port=0)
+        serve(bundles, ServeSettings(http_port=0, grpc_port=0))
 
 
 def test_name_with_a_slash_is_refused(named_double_bundle):
     with pytest.raises(InputError, match="cannot be part of a URL"):
-        serve([named_double_bundle("one", "a/b")], http_port=0)
+        serve([named_double_bundle("one", "a/b")], ServeSettings(http_port=0, grpc_port=0))
 
 
 def test_nothing_to_serve_is_refused():
     with pytest.raises(InputError, match="no bundle to serve"):
-        serve([], http_port=0)
+        serve([], ServeSettings(http_port=0, grpc_port=0))
 
 
 def test_manifest_that_contradicts_its_model_is_refused(double_bundle):
@@ -125,7 +125,7 @@ def test_manifest_that_contradicts_its_model_is_refused(double_bundle):
     manifest["inputs"][0]["dtype"] = "float64"
     path.write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="the manifest's inputs are"):
-        serve([double_bundle], http_port=0)
+        serve([double_bundle], ServeSettings(http_port=0, grpc_port=0))
 
 
 def test_a_missing_extra_is_named(double_bundle):

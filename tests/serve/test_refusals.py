@@ -62,7 +62,6 @@ REFUSED_JSON = {
     "fractional dimension": {"inputs": [INPUT | {"shape": [1.0, 4]}]},
     "boolean dimension": {"inputs": [INPUT | {"shape": [True, 4]}]},
     "shape missing": {"inputs": [{k: v for k, v in INPUT.items() if k != "shape"}]},
-    "shape beyond memory": {"inputs": [INPUT | {"shape": [2**62, 4]}]},
     "too few values": {"inputs": [INPUT | {"data": [1, 2, 3]}]},
     "no data": {"inputs": [{k: v for k, v in INPUT.items() if k != "data"}]},
     "data a number": {"inputs": [INPUT | {"data": 1}]},
@@ -80,7 +79,11 @@ REFUSED_JSON = {
         "inputs": [INPUT],
         "outputs": [{"name": "y", "parameters": {"binary_data": 1}}],
     },
-    "classification": {"inputs": [INPUT], "outputs": [{"name": "y", "parameters": {"classification": 1}}]},
+    "classification into no classes": {
+        "inputs": [INPUT],
+        "outputs": [{"name": "y", "parameters": {"classification": 0}}],
+    },
+    "timeout not a number": {"inputs": [INPUT], "parameters": {"timeout": "soon"}},
     "deep nesting": b'{"inputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "deep nesting with NaN": b'{"inputs":' + b"[" * 100_000 + b"NaN" + b"]" * 100_000 + b"}",
     "lone surrogate": b'{"inputs": [NaN], "id": "\\ud800"}',
@@ -96,6 +99,12 @@ def test_json_that_is_refused(exchange, body):
     assert list(content) == ["error"]
     assert 0 < len(content["error"]) < 600
     assert "\n" not in content["error"]
+
+
+def test_a_shape_beyond_the_limit_is_refused(exchange):
+    status, content = exchange("POST", INFER, json.dumps({"inputs": [INPUT | {"shape": [2**62, 4]}]}))
+    assert status == 413
+    assert "limit" in content["error"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""Whether the server, and a model of it, is ready; HTTP and gRPC ask the same object."""
+
+from __future__ import annotations
+
+from dashdeploy.serve.models import ServedModel
+from dashdeploy.serve.repository import ModelRepository
+from dashdeploy.serve.request_error import RequestError
+
+
+class ServerState:
+    """The server's readiness.
+
+    Args:
+        repository: the models.
+
+    Attributes:
+        draining: turned on when the server was told to stop.
+    """
+
+    def __init__(self, repository: ModelRepository) -> None:
+        self.draining = False
+        self._repository = repository
+
+    def check_ready(self) -> None:
+        """Raise unless the server takes requests and every model is ready, as Triton has it.
+
+        Raises:
+            RequestError: 503.
+        """
+        if self.draining:
+            raise RequestError(503, "the server is shutting down")
+        for model in self._repository:
+            self.check_model_ready(model)
+
+    def check_model_ready(self, model: ServedModel) -> None:
+        """Raise unless `model` takes requests.
+
+        Raises:
+            RequestError: 503.
+        """
+        if self.draining:
+            raise RequestError(503, "the server is shutting down")
+        if model.broken:
+            raise RequestError(
+                503, f"model '{model.name}' is not ready: its engine is restarted", retry_after=1
+            )

@@ -1,0 +1,79 @@
+"""A server in a process of its own: python server_process.py SETTINGS_JSON BUNDLE...
+
+The settings are those of `ServeSettings` and `BatchPolicy`; two more choose an engine of the tests: `cost`,
+seconds that every call takes besides, and `breaks`, a file during whose existence the engine fails.
+"""
+
+import json
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+from dashdeploy.command_errors import INTERNAL_ERROR
+from dashdeploy.errors import DashdeployError
+from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.serve import BatchPolicy, ServeSettings, serve
+
+
+class SlowRuntime:
+    """ONNX Runtime with a fixed cost per call, as a GPU's launches or a remote engine have it."""
+
+    def __init__(self, model, seconds):
+        self._runtime = OnnxRuntime(model, threads=1)
+        self._seconds = seconds
+        self.inputs, self.outputs = self._runtime.inputs, self._runtime.outputs
+        self.rows = []
+
+    def run(self, feeds):
+        time.sleep(self._seconds)
+        self.rows.append(len(next(iter(feeds.values()))))
+        return self._runtime.run(feeds)
+
+    def describe(self):
+        return self._runtime.describe()
+
+
+class BreakableRuntime(SlowRuntime):
+    """Fails while a file exists."""
+
+    def __init__(self, model, seconds, switch):
+        super().__init__(model, seconds)
+        self._switch = Path(switch)
+
+    def run(self, feeds):
+        if self._switch.exists():
+            raise OSError("the device fell off the bus")
+        return super().run(feeds)
+
+
+def main():
+    options = json.loads(sys.argv[1])
+    cost, breaks = options.pop("cost", 0.0), options.pop("breaks", None)
+    known = {field.name for field in fields(BatchPolicy)}
+    batching = BatchPolicy(**{name: options.pop(name) for name in known & set(options)})
+    for name in ("tls_certificate", "tls_key", "access_log"):
+        if name in options:
+            options[name] = Path(options[name])
+    if "api_keys" in options:
+        options["api_keys"] = frozenset(options["api_keys"])
+
+    def loader(bundle, threads):
+        model = bundle.file("model.onnx")
+        if breaks:
+            return BreakableRuntime(model, cost, breaks)
+        return SlowRuntime(model, cost) if cost else OnnxRuntime(model, threads=threads)
+
+    settings = ServeSettings(**{"http_port": 0, "grpc_port": 0, "threads": 1} | options, batching=batching)
+    try:
+        serve([Path(path) for path in sys.argv[2:]], settings, loader=loader)
+    except DashdeployError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        print(f"error: internal: {error!r}", file=sys.stderr)
+        sys.exit(INTERNAL_ERROR)
+
+
+if __name__ == "__main__":
+    main()
