@@ -27,6 +27,7 @@ class ConvSpec(BaseModel):
         pads_end: zeros after the input.
         bias: whether a bias is added.
         dtype: NumPy's name of the element type.
+        batch: samples per call, for which the costs are asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class ConvSpec(BaseModel):
     pads_end: tuple[int, ...]
     bias: bool = True
     dtype: str = "float32"
+    batch: int = 1
 
     @property
     def rank(self) -> int:
@@ -64,9 +66,9 @@ class ConvSpec(BaseModel):
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of the direct convolution of one sample, padding taps counted."""
+        """Multiply-adds of one call of the direct convolution, padding taps counted."""
         taps = int(np.prod(self.kernel)) * self.in_channels // self.groups
-        return int(np.prod(self.out_spatial)) * self.out_channels * taps
+        return self.batch * int(np.prod(self.out_spatial)) * self.out_channels * taps
 
     @property
     def signature(self) -> str:
@@ -84,6 +86,8 @@ class ConvSpec(BaseModel):
         if self.groups != 1:
             parts.append(f"groups {self.groups}")
         parts.append(f"n {_axes(self.spatial)}")
+        if self.batch != 1:
+            parts.append(f"batch {self.batch}")
         return ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.errors import GateError, InputError
@@ -118,13 +119,17 @@ def _random(spec: TensorSpec, batch: int, generator: np.random.Generator) -> Arr
         ) from error
 
 
+def _numbers(got: Array, expected: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Both as numbers; text is equal to the other, or as far off as what is not a number."""
+    if expected.dtype.kind in "OSU" and got.shape == expected.shape:
+        return np.where(got == expected, 0.0, np.nan), np.zeros(expected.shape)
+    return got.astype(np.float64), expected.astype(np.float64)
+
+
 def _compare(name: str, label: str, got: Array, expected: Array) -> OutputParity:
-    a, b = np.asarray(got), np.asarray(expected)
+    a, b = _numbers(np.asarray(got), np.asarray(expected))
     if a.shape != b.shape:
         raise GateError(f"output {name} has shape {a.shape}, the reference {b.shape}; nothing was written")
-    if b.dtype.kind in "OSU":  # text is equal, or as far off as not-a-number
-        a, b = np.where(a == b, 0.0, np.nan), np.zeros(b.shape)
-    a, b = a.astype(np.float64), b.astype(np.float64)
     finite = np.isfinite(b)
     # Where the reference itself is not a number the compiled model must say the same.
     if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(

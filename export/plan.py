@@ -12,8 +12,8 @@ class Candidate(BaseModel):
 
     Attributes:
         lowering: the lowering with its parameters, such as ``fft(tile=48)``.
-        multiply_adds: for one sample; None if the lowering cannot compute the layer.
-        cost_ms: milliseconds for one sample on the target; None if it was not costed.
+        multiply_adds: of one call; None if the lowering cannot compute the layer.
+        cost_ms: milliseconds of one call on the target; None if it was not costed.
         refused: why it cannot win; None if it can.
     """
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.convolutions import Convolution
 from dashdeploy.export.cost_table import CostTable
-from dashdeploy.export.lowerings import LOWERINGS, Direct, Lowering
+from dashdeploy.export.lowerings import FFT, LOWERINGS, Direct, Lowering
 from dashdeploy.export.plan import Candidate, LayerPlan, Plan
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.single_layer import random_weights, single_layer_model
@@ -52,11 +52,15 @@ def choose_lowerings(
         table: costs known from earlier; new ones are added.
         progress: told of each measurement before it starts.
     """
+    planner = Planner(settings, target, table, progress)
     layers: list[LayerPlan] = []
     lowerings: dict[str, Lowering] = {}
-    costing = _Costing(settings, target, table, progress, total=len(convolutions))
     for number, convolution in enumerate(convolutions, start=1):
-        layer, lowering = _plan_layer(convolution, settings, costing, number)
+        if convolution.spec is None:
+            layers.append(_stays_direct(convolution.name, None, str(convolution.obstacle), []))
+            continue
+        place = f"{convolution.name} ({number} of {len(convolutions)})"
+        layer, lowering = planner.plan_layer(convolution.name, convolution.spec, place)
         layers.append(layer)
         if not isinstance(lowering, Direct):
             lowerings[convolution.name] = lowering
@@ -72,25 +76,101 @@ def choose_lowerings(
 
 
 @dataclass(frozen=True)
-class _Costing:
-    """Finds what candidates cost, from the table where it knows them."""
+class Planner:
+    """Plans one layer at a time.
+
+    Args:
+        settings: the user's wishes.
+        target: where costs are measured.
+        table: costs known from earlier; new ones are added.
+        progress: told of each measurement before it starts.
+    """
 
     settings: ExportSettings
     target: OrtCpuTarget
     table: CostTable
     progress: Progress
-    total: int
 
-    def costs(
-        self, spec: ConvSpec, lowerings: Sequence[Lowering], name: str, number: int
-    ) -> dict[str, tuple[float, float]]:
-        """(seconds, error) by label."""
+    def plan_layer(self, name: str, spec: ConvSpec, place: str) -> tuple[LayerPlan, Lowering]:
+        """Choose the lowering of one convolution.
+
+        Args:
+            name: the layer's name.
+            spec: the convolution.
+            place: what progress calls it.
+        """
+        direct, forced = Direct(), self.settings.lowering == FFT.name
+        candidates, contenders = self._filter(spec)
+        if self.settings.lowering == "direct":
+            return _stays_direct(name, spec, "--lowering direct", candidates), direct
+        if len(contenders) == 1:
+            return _stays_direct(name, spec, "no other lowering is worth measuring", candidates), direct
+
+        costs = self._costs(spec, contenders, place)
+        for candidate in candidates:
+            if candidate.lowering not in costs or candidate.refused is not None:
+                continue
+            seconds, error = costs[candidate.lowering]
+            candidate.cost_ms = round(seconds * 1e3, 6)
+            if not error <= LAYER_TOLERANCE:  # a NaN is not within it either
+                candidate.refused = f"differs from direct by {error:.1e} of the largest output"
+        allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}
+        rivals = [
+            lowering
+            for lowering in contenders
+            if lowering.label in allowed
+            and (isinstance(lowering, FFT) if forced else not isinstance(lowering, Direct))
+        ]
+        if not rivals:
+            return _stays_direct(name, spec, "no other candidate is accurate enough", candidates), direct
+        best = min(rivals, key=lambda lowering: costs[lowering.label][0])
+        speedup = costs[direct.label][0] / costs[best.label][0]
+        if forced:
+            reason = f"--lowering fft; {speedup:.2f} times as fast as direct"
+        elif speedup >= WORTHWHILE:
+            reason = f"{speedup:.2f} times as fast as direct"
+        else:
+            reason = f"{best.label} is {speedup:.2f} times as fast as direct; it must reach {WORTHWHILE}"
+            return _stays_direct(name, spec, reason, candidates), direct
+        return LayerPlan(name=name, spec=spec, chosen=best.label, reason=reason, candidates=candidates), best
+
+    def _filter(self, spec: ConvSpec) -> tuple[list[Candidate], list[Lowering]]:
+        """Every candidate with the reason against it, and those worth costing (direct first).
+
+        A lowering that needs more arithmetic than direct is not costed, since none has the better memory
+        traffic, unless the user insists on one.
+        """
+        forced = self.settings.lowering == FFT.name
+        candidates: list[Candidate] = []
+        contenders: list[Lowering] = []
+        for kind in LOWERINGS:
+            refusal = kind.refuses(spec)
+            if refusal is not None:
+                candidates.append(Candidate(lowering=kind.name, refused=refusal))
+                continue
+            variants = sorted(kind.variants(spec), key=lambda lowering: self.target.estimate(lowering, spec))
+            for lowering in variants[:VARIANTS]:
+                needed = lowering.multiply_adds(spec)
+                candidate = Candidate(lowering=lowering.label, multiply_adds=needed)
+                candidates.append(candidate)
+                if needed > spec.multiply_adds and not forced:
+                    candidate.refused = (
+                        f"needs {needed / spec.multiply_adds:.1f} times direct's multiply-adds"
+                    )
+                else:
+                    contenders.append(lowering)
+        return candidates, contenders
+
+    def _costs(
+        self, spec: ConvSpec, lowerings: Sequence[Lowering], place: str
+    ) -> Mapping[str, tuple[float, float]]:
+        """(seconds, error) by label, from the table where it knows them all."""
         if self.settings.tune == "estimate":
             return {lowering.label: (self.target.estimate(lowering, spec), 0.0) for lowering in lowerings}
         known = self.table.get(spec.signature)
         if all(lowering.label in known for lowering in lowerings):
             return known
-        self.progress(f"measuring {name} ({number} of {self.total}): {spec}, {len(lowerings)} candidates")
+        self.progress(f"measuring {place}: {spec}, {len(lowerings)} candidates")
         weight, bias = random_weights(spec)
         models = {
             lowering.label: ir.to_proto(single_layer_model(lowering, spec, weight, bias)).SerializeToString()
@@ -102,77 +182,5 @@ class _Costing:
         return measured
 
 
-def _plan_layer(
-    convolution: Convolution, settings: ExportSettings, costing: _Costing, number: int
-) -> tuple[LayerPlan, Lowering]:
-    spec, direct = convolution.spec, Direct()
-    if spec is None:
-        return _stays_direct(convolution, str(convolution.obstacle), []), direct
-    candidates, contenders = _filter(spec, costing.target, forced=settings.lowering == "fft")
-    if settings.lowering == "direct":
-        return _stays_direct(convolution, "--lowering direct", candidates), direct
-    if len(contenders) == 1:
-        return _stays_direct(convolution, "no other lowering is worth measuring", candidates), direct
-
-    costs = costing.costs(spec, contenders, convolution.name, number)
-    for candidate in candidates:
-        if candidate.lowering not in costs or candidate.refused is not None:
-            continue
-        seconds, error = costs[candidate.lowering]
-        candidate.cost_ms = round(seconds * 1e3, 6)
-        if not error <= LAYER_TOLERANCE:  # a NaN is not within it either
-            candidate.refused = f"differs from direct by {error:.1e} of the largest output"
-    allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}
-    rivals = [
-        lowering for lowering in contenders if lowering.label in allowed and not isinstance(lowering, Direct)
-    ]
-    if not rivals:
-        return _stays_direct(convolution, "no other candidate is accurate enough", candidates), direct
-    best = min(rivals, key=lambda lowering: costs[lowering.label][0])
-    speedup = costs[direct.label][0] / costs[best.label][0]
-    if settings.lowering == "fft":
-        reason = f"--lowering fft; {speedup:.2f} times as fast as direct"
-    elif speedup >= WORTHWHILE:
-        reason = f"{speedup:.2f} times as fast as direct"
-    else:
-        reason = f"{best.label} is {speedup:.2f} times as fast as direct; it must reach {WORTHWHILE}"
-        return _stays_direct(convolution, reason, candidates), direct
-    chosen = LayerPlan(
-        name=convolution.name, spec=spec, chosen=best.label, reason=reason, candidates=candidates
-    )
-    return chosen, best
-
-
-def _filter(spec: ConvSpec, target: OrtCpuTarget, *, forced: bool) -> tuple[list[Candidate], list[Lowering]]:
-    """Every candidate with the reason against it, and those worth costing (direct first).
-
-    A lowering that needs more arithmetic than direct is not costed, unless it is `forced`: none has the
-    better memory traffic.
-    """
-    candidates: list[Candidate] = []
-    contenders: list[Lowering] = []
-    for kind in LOWERINGS:
-        refusal = kind.refuses(spec)
-        if refusal is not None:
-            candidates.append(Candidate(lowering=kind.name, refused=refusal))
-            continue
-        variants = sorted(kind.variants(spec), key=lambda lowering: target.estimate(lowering, spec))
-        for lowering in variants[:VARIANTS]:
-            needed = lowering.multiply_adds(spec)
-            candidate = Candidate(lowering=lowering.label, multiply_adds=needed)
-            candidates.append(candidate)
-            if needed > spec.multiply_adds and not forced:
-                candidate.refused = f"needs {needed / spec.multiply_adds:.1f} times direct's multiply-adds"
-            else:
-                contenders.append(lowering)
-    return candidates, contenders
-
-
-def _stays_direct(convolution: Convolution, reason: str, candidates: list[Candidate]) -> LayerPlan:
-    return LayerPlan(
-        name=convolution.name,
-        spec=convolution.spec,
-        chosen=Direct().label,
-        reason=reason,
-        candidates=candidates,
-    )
+def _stays_direct(name: str, spec: ConvSpec | None, reason: str, candidates: list[Candidate]) -> LayerPlan:
+    return LayerPlan(name=name, spec=spec, chosen=Direct().label, reason=reason, candidates=candidates)

@@ -43,7 +43,7 @@ class OrtCpuTarget:
     def measure(
         self, models: Mapping[str, bytes], spec: ConvSpec
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """Time single-layer models interleaved, batch 1, and compare their outputs with the first one's.
+        """Time single-layer models interleaved and compare their outputs with the first one's.
 
         Args:
             models: serialized models with one input ``x`` and one output ``y``, by label.
@@ -53,7 +53,8 @@ class OrtCpuTarget:
             Median seconds, and the largest difference from the first model's output as a share of that
             output's largest magnitude; both by label.
         """
-        x = np.random.default_rng(0).standard_normal((1, spec.in_channels, *spec.spatial)).astype(spec.dtype)
+        x = np.random.default_rng(0).standard_normal((spec.batch, spec.in_channels, *spec.spatial))
+        x = x.astype(spec.dtype)
         runtimes = {label: OnnxRuntime(model, threads=self.threads) for label, model in models.items()}
         outputs = {
             label: np.asarray(runtime.run({"x": x})["y"], dtype=np.float64)

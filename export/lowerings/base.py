@@ -42,11 +42,11 @@ class Lowering(ABC):
 
     @abstractmethod
     def multiply_adds(self, spec: ConvSpec) -> int:
-        """Multiply-adds for one sample."""
+        """Multiply-adds of one call, of `spec.batch` samples."""
 
     @abstractmethod
     def bytes_moved(self, spec: ConvSpec) -> int:
-        """Bytes read and written for one sample, weights included."""
+        """Bytes read and written in one call, weights included."""
 
     @abstractmethod
     def write(

@@ -43,7 +43,7 @@ class Direct(Lowering):
             np.prod(spec.out_spatial)
         )
         weights = spec.out_channels * (spec.in_channels // spec.groups) * int(np.prod(spec.kernel))
-        return (numbers + weights) * np.dtype(spec.dtype).itemsize
+        return (spec.batch * numbers + weights) * np.dtype(spec.dtype).itemsize
 
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None

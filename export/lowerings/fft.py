@@ -108,7 +108,7 @@ class FFT(Lowering):
             parts * (analysis * splits * spec.in_channels + synthesis * spec.out_channels)
             + 3 * frequencies * pairs
         )
-        return prod(tiling.columns for tiling in tilings) * per_tile
+        return spec.batch * prod(tiling.columns for tiling in tilings) * per_tile
 
     def bytes_moved(self, spec: ConvSpec) -> int:
         """Every array that one operator writes and another reads, and the spectra of the taps.
@@ -122,7 +122,7 @@ class FFT(Lowering):
         tiles = columns * numbers * _PASSES[spec.rank] * (splits * spec.in_channels + spec.out_channels)
         ends = 4 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
         spectra = 3 * numbers // 2 * splits * spec.in_channels * spec.out_channels // spec.groups
-        return int(2 * (tiles + ends + spectra) * np.dtype(spec.dtype).itemsize)
+        return int(2 * (spec.batch * (tiles + ends) + spectra) * np.dtype(spec.dtype).itemsize)
 
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None

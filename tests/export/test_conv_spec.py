@@ -75,6 +75,7 @@ CHANGES = [
     {"pads_end": (8,)},
     {"bias": False},
     {"dtype": "float64"},
+    {"batch": 8},
 ]
 
 

@@ -39,6 +39,7 @@ def test_reads_every_property(onnx_model):
         "pads_end": (1,),
         "bias": True,
         "dtype": "float32",
+        "batch": 1,
     }
     assert found.spec.out_spatial == (21,)
     np.testing.assert_array_equal(
