@@ -1,0 +1,75 @@
+"""The fixed list of whole networks, and one small network walked through export and timing."""
+
+import pytest
+import torch
+from torch import nn
+
+from dashdeploy.bench import networks
+from dashdeploy.bench.networks import NETWORKS, Network, measure_networks, with_random_weights
+from dashdeploy.errors import InputError
+
+
+def kernels(model):
+    """(kernel size, dilation) of the convolutions that are searched, in order."""
+    return [
+        (module.kernel_size[0], module.dilation[0])
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv1d) and ".convs." in name
+    ]
+
+
+def test_the_first_network_is_the_one_that_figures_are_quoted_for():
+    name, network = next(iter(NETWORKS.items()))
+    assert name == "resnet1d"
+    assert network.input_shape == (1, 1000)
+    assert kernels(network.searched()) == list(
+        zip((15, 11, 19, 7, 15, 19, 11, 15, 7), (1, 3, 15, 7, 3, 1, 15, 3, 7), strict=True)
+    )
+    assert kernels(network.original()) == [(8, 1), (5, 1), (3, 1)] * 3
+    for model in (network.searched(), network.original()):
+        stem = next(module for module in model.modules() if isinstance(module, nn.Conv1d))
+        assert (stem.in_channels, stem.out_channels) == (1, 64)
+        assert model.eval()(torch.zeros(2, 1, 1000)).shape == (2, 10)
+
+
+def test_random_weights_leave_no_batch_norm_that_could_be_left_out():
+    def built():
+        return with_random_weights(nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.BatchNorm2d(4)))
+
+    first, again = built(), built()
+    for norm, other in zip(first[1:], again[1:], strict=True):
+        for value, neutral in (
+            (norm.running_mean, 0),
+            (norm.running_var, 1),
+            (norm.weight, 1),
+            (norm.bias, 0),
+        ):
+            assert (value != neutral).all()
+        assert torch.equal(norm.running_mean, other.running_mean)  # figures of two days are of one network
+        assert torch.equal(norm.running_var, other.running_var)
+    assert not first.training
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(InputError, match=r"resnet2d: no such network; did you mean resnet1d\?"):
+        measure_networks(["resnet2d"])
+    with pytest.raises(InputError, match="zebra: no such network; choose from resnet1d"):
+        measure_networks(["zebra"])
+
+
+def test_a_small_network_is_exported_and_timed(monkeypatch):
+    small = Network(
+        "two convolutions",
+        (2, 60),
+        lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 3)),
+        lambda: nn.Sequential(nn.Conv1d(2, 4, 9), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 7)),
+    )
+    monkeypatch.setattr(networks, "NETWORKS", {**NETWORKS, "small": small})
+    said = []
+    reports = measure_networks(["small"], batches=(1, 2), seconds=0.1, progress=said.append)
+    assert list(reports) == ["small"]
+    report = reports["small"]
+    measured = [(row.batch, row.variant) for row in report.rows]
+    assert measured == [(batch, name) for batch in (1, 2) for name in ("backbone", "direct", "compiled")]
+    assert all(row.calls > 0 and 0 < row.p50_ms <= row.p99_ms for row in report.rows)
+    assert "small: two convolutions" in said
