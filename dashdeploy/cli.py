@@ -125,12 +125,15 @@ def search(
         overrides["dilations"] = positive_integers("--dilations", dilations, noun="dilation")
 
     from dashdeploy.inspection import inspect_run
-    from dashdeploy.search import pipeline
     from dashdeploy.search.settings import SearchSettings
     from dashdeploy.tasks import load_npz, load_task
 
     settings = SearchSettings.preset(preset, **overrides)
     loaded = load_npz(data, seed=seed) if data is not None else load_task(str(task), seed=seed)
+
+    # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
+    from dashdeploy.search import pipeline
+
     run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet)
     found = inspect_run(run)
     console.result(found.text, found.data)
