@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
+import onnx_ir as ir
 
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.single_layer import random_weights, single_layer_model
 from dashdeploy.machine import cpu_model
 from dashdeploy.runtimes import OnnxRuntime
-from dashdeploy.timing import interleaved
+from dashdeploy.timing import Seconds, interleaved
 
-_SECONDS_PER_CANDIDATE = 0.15
 _FLOPS_PER_THREAD = 60e9
 """fp32 operations per second of one AVX2 core in ONNX Runtime's Conv (docs/benchmarks.md: 55 to 80)."""
 
@@ -41,36 +43,35 @@ class OrtCpuTarget:
         return f"{self._engine}, {self._cpu}, {self.threads} thread(s)"
 
     def measure(
-        self, models: Mapping[str, bytes], spec: ConvSpec
-    ) -> tuple[dict[str, float], dict[str, float]]:
+        self, lowerings: Sequence[Lowering], spec: ConvSpec, seconds: float
+    ) -> tuple[list[Seconds], list[float]]:
         """Time single-layer models interleaved and compare their outputs with the first one's.
 
         Args:
-            models: serialized models with one input ``x`` and one output ``y``, by label.
-            spec: the convolution they compute.
+            lowerings: ways to compute the convolution.
+            spec: the convolution.
+            seconds: how long to time, all together.
 
         Returns:
-            Median seconds, and the largest difference from the first model's output as a share of that
-            output's largest magnitude; both by label.
+            Seconds per round, and the largest difference from the first one's output as a share of that
+            output's largest magnitude; both in the order of `lowerings`.
         """
-        x = np.random.default_rng(0).standard_normal((spec.batch, spec.in_channels, *spec.spatial))
-        x = x.astype(spec.dtype)
-        runtimes = {label: OnnxRuntime(model, threads=self.threads) for label, model in models.items()}
-        outputs = {
-            label: np.asarray(runtime.run({"x": x})["y"], dtype=np.float64)
-            for label, runtime in runtimes.items()
-        }
-        reference = next(iter(outputs.values()))
-        scale = float(np.abs(reference).max()) or 1.0
-        errors = {
-            label: float(np.nan_to_num(np.abs(y - reference), nan=np.inf).max()) / scale
-            for label, y in outputs.items()
-        }
+        generator = np.random.default_rng(0)
+        shape = (spec.batch, spec.in_channels, *spec.spatial)
+        feeds = {"x": generator.standard_normal(shape).astype(spec.dtype)}
+        weight, bias = random_weights(spec)
+        runtimes = [
+            OnnxRuntime(_serialized(lowering, spec, weight, bias), threads=self.threads)
+            for lowering in lowerings
+        ]
+        outputs = [np.asarray(runtime.run(feeds)["y"], dtype=np.float64) for runtime in runtimes]
+        scale = float(np.abs(outputs[0]).max()) or 1.0
+        errors = [float(np.nan_to_num(np.abs(y - outputs[0]), nan=np.inf).max()) / scale for y in outputs]
         calls = {
-            label: (lambda runtime=runtime: runtime.run({"x": x})) for label, runtime in runtimes.items()
+            str(index): (lambda runtime=runtime: runtime.run(feeds)) for index, runtime in enumerate(runtimes)
         }
-        times = interleaved(calls, seconds=_SECONDS_PER_CANDIDATE * len(calls), min_rounds=7, warmup=0.1)
-        return {label: float(np.median(values)) for label, values in times.items()}, errors
+        times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
+        return [times[name] for name in calls], errors
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds by the roofline: arithmetic at the cores' rate or bytes at the memory's, the slower one.
@@ -79,3 +80,7 @@ class OrtCpuTarget:
         """
         arithmetic = 2 * lowering.multiply_adds(spec) / (_FLOPS_PER_THREAD * self.threads)
         return max(arithmetic, lowering.bytes_moved(spec) / (_BYTES_PER_SECOND * self.threads))
+
+
+def _serialized(lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None) -> bytes:
+    return bytes(ir.to_proto(single_layer_model(lowering, spec, weight, bias)).SerializeToString())
