@@ -1,5 +1,6 @@
 """The command line: exit codes, one line per error, nothing half-written; progress and results kept apart."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -176,3 +177,37 @@ def test_export_without_out_or_dry_run(written_run):
 
 def test_inspect_of_nothing(tmp_path):
     assert "no such folder" in fails("inspect", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("command", ["doctor", "tasks"])
+def test_json_and_nothing_else_on_stdout(command):
+    assert json.loads(invoke(command, "--json").stdout)
+
+
+def test_bench_latency_as_a_table_a_file_and_json(tmp_path, written_bundle):
+    arguments = ("bench", "latency", written_bundle, "--batches", "1,2", "--seconds", "0.02")
+    plain = invoke(*arguments)
+    assert plain.exit_code == 0, plain.output
+    assert "p50" in plain.stdout and "batch 2: timing" in plain.stderr
+
+    file = tmp_path / "latency.json"
+    assert invoke(*arguments, "--json", file, "--quiet").stderr == ""
+    assert {row["batch"] for row in json.loads(file.read_text())["rows"]} == {1, 2}
+
+    alone = invoke(*arguments, "--json")
+    assert {row["variant"] for row in json.loads(alone.stdout)["rows"]} == {"direct", "compiled"}
+
+
+def test_export_of_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, written_bundle):
+    before = sorted(tmp_path.rglob("*"))
+    result = invoke("export", written_bundle / "model.onnx", "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["layers"] == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "dashdeploy", "--version"], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == f"dashdeploy {dashdeploy.__version__}\n"
