@@ -90,6 +90,13 @@ def test_another_shape_is_refused(scaled):
         check_parity(taller, scaled(1).run, "the original", {})
 
 
+def test_a_model_that_disagrees_with_itself_is_named(onnx_model):
+    model = onnx_model("g (float[b,5] x) => (float[b,5] y) { r = RandomNormalLike(x) y = Add(x, r) }")
+    runtime = OnnxRuntime(model.SerializeToString(), threads=1)
+    with pytest.raises(InputError, match="output y differs between two runs of the same model"):
+        check_parity(runtime, runtime.run, "itself", {})
+
+
 def test_a_fixed_batch_is_run_as_it_is(onnx_model):
     model = onnx_model("g (float[4,5] x) => (float[4,5] y) { y = Relu(x) }")
     runtime = OnnxRuntime(model.SerializeToString(), threads=1)
