@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from dashdeploy.cli_bench import bench_app
+from dashdeploy.cli_serve import serve
 from dashdeploy.command_errors import ErrorReportingGroup
 from dashdeploy.command_options import Json, Quiet, Verbose
 from dashdeploy.console import Console, table
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(bench_app, name="bench")
+app.command()(serve)
 
 Out = Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")]
 
@@ -209,37 +211,6 @@ def export(
     found = inspect_bundle(pipeline.export(source, out, settings, progress=console.progress))
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy bench latency {out}, dashdeploy serve {out}")
-
-
-@app.command()
-def serve(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="The bundles to serve.")],
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    http_port: Annotated[
-        int,
-        typer.Option("--http-port", min=0, max=65535, help="The port; 0 takes a free one and says which."),
-    ] = 8000,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="Threads within one inference; otherwise the engine's choice."),
-    ] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Serve bundles over HTTP (Open Inference Protocol).
-
-    Clients of KServe v2 and Triton work unchanged. SIGINT or SIGTERM ends the server.
-
-    \b
-    Example:
-      dashdeploy serve bundles/mnist1d --http-port 8000
-      curl http://127.0.0.1:8000/v2/models/mnist1d
-    """
-    Console(quiet=quiet, verbose=verbose)
-    from dashdeploy.serve import ServeSettings
-    from dashdeploy.serve import serve as run_server
-
-    run_server(bundles, ServeSettings(host=host, http_port=http_port, threads=threads))
 
 
 @app.command()

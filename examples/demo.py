@@ -74,8 +74,8 @@ def dashdeploy(*words: object) -> None:
 @contextmanager
 def server(bundle: Path) -> Iterator[str]:
     """A server process on a free port of this machine; yields its address and ends it."""
-    print("$ dashdeploy serve", bundle, "--http-port 0", flush=True)
-    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle), "--http-port", "0"]
+    print("$ dashdeploy serve", bundle, "--http-port 0 --grpc-port 0", flush=True)
+    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle), "--http-port", "0", "--grpc-port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()

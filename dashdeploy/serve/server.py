@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,9 @@ from dashdeploy.serve.settings import ServeSettings
 if TYPE_CHECKING:
     import uvicorn
 
-    from dashdeploy.serve.access import AccessLog
+    from dashdeploy.serve.access_log import AccessLog
+    from dashdeploy.serve.api_keys import ApiKeys
+    from dashdeploy.serve.grpc_server import GrpcServer
     from dashdeploy.serve.models import RuntimeLoader
     from dashdeploy.serve.repository import ModelRepository
     from dashdeploy.serve.state import ServerState
@@ -87,7 +88,10 @@ class _Server:
 
     async def run(self) -> None:
         """Load, bind, serve, drain."""
-        from dashdeploy.serve.access import AccessLog
+        from dashdeploy.serve.access_log import AccessLog
+        from dashdeploy.serve.api_keys import ApiKeys
+        from dashdeploy.serve.grpc_server import GrpcServer
+        from dashdeploy.serve.grpc_service import InferenceService
         from dashdeploy.serve.listening import bind, check_host, check_tls
         from dashdeploy.serve.models import load_runtime
         from dashdeploy.serve.repository import ModelRepository
@@ -101,13 +105,20 @@ class _Server:
         await repository.load()
         state = ServerState(repository)
         listener = bind(settings.host, settings.http_port, option="--http-port")
+        keys = ApiKeys(settings.api_keys)
         with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="codec") as executor:
-            http = self._http_server(repository, state, executor, log)
+            service = InferenceService(repository, state, keys, log, body_limit=settings.body_limit)
+            grpc_server = GrpcServer(service, settings)
+            grpc_port = grpc_server.bind()
+            http = self._http_server(repository, state, executor, keys, log)
             self._handle_signals(state, http)
             watch = asyncio.create_task(repository.watch()) if settings.reload_seconds else None
-            self._announce(listener, tls=tls)
+            await grpc_server.start()
+            self._announce(listener.getsockname()[1], grpc_port, tls=tls)
+            drained = asyncio.create_task(self._stop_when_draining(state, grpc_server))
             try:
                 await http.serve(sockets=[listener])
+                await drained
             finally:
                 if watch is not None:
                     watch.cancel()
@@ -115,19 +126,24 @@ class _Server:
                         await watch
 
     def _http_server(
-        self, repository: ModelRepository, state: ServerState, executor: ThreadPoolExecutor, log: AccessLog
+        self,
+        repository: ModelRepository,
+        state: ServerState,
+        executor: ThreadPoolExecutor,
+        keys: ApiKeys,
+        log: AccessLog,
     ) -> uvicorn.Server:
         import uvicorn
 
-        from dashdeploy.serve.access import ApiKeys, Gate
         from dashdeploy.serve.app import InferenceApp
+        from dashdeploy.serve.gate import Gate
         from dashdeploy.serve.http_inference import HttpInference
         from dashdeploy.serve.http_protocol import HttpProtocol
         from dashdeploy.serve.listening import BACKLOG
 
         settings = self._settings
         inference = HttpInference(repository, executor, body_limit=settings.body_limit)
-        app = Gate(InferenceApp(repository, state, inference).asgi(), ApiKeys(settings.api_keys), log)
+        app = Gate(InferenceApp(repository, state, inference).asgi(), keys, log)
         config = uvicorn.Config(
             app,
             http=HttpProtocol,
@@ -144,9 +160,13 @@ class _Server:
         )
         return _server_without_signal_handlers(config)
 
+    async def _stop_when_draining(self, state: ServerState, grpc_server: GrpcServer) -> None:
+        await state.drain_begins.wait()
+        await grpc_server.stop(self._settings.drain_seconds)
+
     def _handle_signals(self, state: ServerState, http: uvicorn.Server) -> None:
         def stop() -> None:
-            state.draining = True
+            state.drain()
             http.force_exit = http.should_exit
             http.should_exit = True
 
@@ -154,13 +174,15 @@ class _Server:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
 
-    def _announce(self, listener: socket.socket, *, tls: bool) -> None:
+    def _announce(self, http_port: int, grpc_port: int, *, tls: bool) -> None:
         from dashdeploy.serve.listening import address_of
 
-        scheme = "https" if tls else "http"
-        address = address_of(self._settings.host, listener.getsockname()[1])
-        # The socket listens already, so whoever reads this line and connects is answered.
-        line = f"dashdeploy is ready at {scheme}://{address} (stop with Ctrl-C or SIGTERM)"
+        host, secure = self._settings.host, "s" if tls else ""
+        # Both sockets listen already, so whoever reads this line and connects is answered.
+        line = (
+            f"dashdeploy is ready at http{secure}://{address_of(host, http_port)} and "
+            f"grpc{secure}://{address_of(host, grpc_port)} (stop with Ctrl-C or SIGTERM)"
+        )
         print(line, file=sys.stderr, flush=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dashdeploy.serve.models import ServedModel
 from dashdeploy.serve.repository import ModelRepository
 from dashdeploy.serve.request_error import RequestError
@@ -14,12 +16,16 @@ class ServerState:
         repository: the models.
 
     Attributes:
-        draining: turned on when the server was told to stop.
+        drain_begins: set when the server was told to stop.
     """
 
     def __init__(self, repository: ModelRepository) -> None:
-        self.draining = False
+        self.drain_begins = asyncio.Event()
         self._repository = repository
+
+    def drain(self) -> None:
+        """Be ready no more."""
+        self.drain_begins.set()
 
     def check_ready(self) -> None:
         """Raise unless the server takes requests and every model is ready, as Triton has it.
@@ -27,7 +33,7 @@ class ServerState:
         Raises:
             RequestError: 503.
         """
-        if self.draining:
+        if self.drain_begins.is_set():
             raise RequestError(503, "the server is shutting down")
         for model in self._repository:
             self.check_model_ready(model)
@@ -38,7 +44,7 @@ class ServerState:
         Raises:
             RequestError: 503.
         """
-        if self.draining:
+        if self.drain_begins.is_set():
             raise RequestError(503, "the server is shutting down")
         if model.broken:
             raise RequestError(

@@ -30,10 +30,13 @@ NUMPY_NAMES = {
     TensorProto.FLOAT16: "float16",
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
+    TensorProto.STRING: "object",
 }
 
 
-def write_bundle(folder: Path, nodes, inputs, outputs, initializers=(), *, name: str | None = None) -> Path:
+def write_bundle(
+    folder: Path, nodes, inputs, outputs, initializers=(), *, name: str | None = None, version="1", labels=()
+) -> Path:
     """A bundle whose model has the `nodes`; inputs and outputs are (name, element type, shape)."""
     folder.mkdir(parents=True)
     values = [[helper.make_tensor_value_info(*value) for value in side] for side in (inputs, outputs)]
@@ -46,6 +49,8 @@ def write_bundle(folder: Path, nodes, inputs, outputs, initializers=(), *, name:
     ]
     manifest = Manifest(
         name=name or folder.name,
+        version=version,
+        labels=list(labels),
         inputs=specs[0],
         outputs=specs[1],
         target="ort-cpu",
@@ -58,20 +63,32 @@ def write_bundle(folder: Path, nodes, inputs, outputs, initializers=(), *, name:
     return folder
 
 
-def write_double(folder: Path, *, name: str | None = None) -> Path:
-    """y = 2 x, float32 [batch, 4]."""
+def write_double(folder: Path, *, name: str | None = None, version: str = "1") -> Path:
+    """y = 2 x, float32 [batch, 4], with four labels."""
     return write_bundle(
         folder,
         [helper.make_node("Add", ["x", "x"], ["y"])],
         [("x", TensorProto.FLOAT, ["batch", 4])],
         [("y", TensorProto.FLOAT, ["batch", 4])],
         name=name,
+        version=version,
+        labels=["zero", "one", "two", "three"],
+    )
+
+
+def write_text(folder: Path) -> Path:
+    """copy = words, text [batch, 3]."""
+    return write_bundle(
+        folder,
+        [helper.make_node("Identity", ["words"], ["copy"])],
+        [("words", TensorProto.STRING, ["batch", 3])],
+        [("copy", TensorProto.STRING, ["batch", 3])],
     )
 
 
 def write_identity(folder: Path) -> Path:
     """One input in_T and output out_T [batch, 3] per element type T."""
-    kinds = NUMPY_NAMES.items()
+    kinds = [(kind, name) for kind, name in NUMPY_NAMES.items() if name != "object"]
     return write_bundle(
         folder,
         [helper.make_node("Identity", [f"in_{name}"], [f"out_{name}"]) for _, name in kinds],
@@ -196,6 +213,7 @@ def write() -> SimpleNamespace:
         identity=write_identity,
         divide=write_divide,
         gather=write_gather,
+        text=write_text,
         slow=write_slow,
     )
 
@@ -209,6 +227,7 @@ def shared_server(tmp_path_factory) -> Iterator[RunningServer]:
         write_identity(root / "identity"),
         write_divide(root / "divide"),
         write_gather(root / "gather"),
+        write_text(root / "text"),
     ]
     with running_server(bundles) as running:
         yield running
