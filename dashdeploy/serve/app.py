@@ -14,7 +14,9 @@ from starlette.routing import Route
 
 from dashdeploy.serve import descriptions
 from dashdeploy.serve.body import read_body
+from dashdeploy.serve.console_page import CONSOLE_HEADERS, console_page
 from dashdeploy.serve.http_inference import HttpInference
+from dashdeploy.serve.metrics import CONTENT_TYPE, ServerMetrics
 from dashdeploy.serve.models import ServedModel
 from dashdeploy.serve.repository import ModelRepository
 from dashdeploy.serve.request_error import RequestError
@@ -34,6 +36,7 @@ class InferenceApp:
         self._repository = repository
         self._state = state
         self._inference = inference
+        self._metrics = ServerMetrics(repository)
 
     def asgi(self) -> Starlette:
         """The ASGI application."""
@@ -56,6 +59,8 @@ class InferenceApp:
             Route("/v2/repository/models/{model}/load", self._load, methods=["POST"]),
             Route("/v2/repository/models/{model}/unload", self._unload, methods=["POST"]),
             Route("/v2", self._server_metadata),
+            Route("/metrics", self._metrics_text),
+            Route("/", self._console),
         ]
         app = Starlette(
             routes=routes,
@@ -109,6 +114,12 @@ class InferenceApp:
     async def _unload(self, request: Request) -> Response:
         await self._repository.unload_model(request.path_params["model"])
         return Response(status_code=200)
+
+    async def _metrics_text(self, _request: Request) -> Response:
+        return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _console(self, _request: Request) -> Response:
+        return Response(console_page(), headers=CONSOLE_HEADERS, media_type="text/html")
 
     def _model(self, request: Request) -> ServedModel:
         return self._repository.find(request.path_params["model"], request.path_params.get("version"))
