@@ -130,6 +130,15 @@ def test_defaults_that_a_caller_may_replace_are_kept(onnx_model):
     assert fold_batch_norms(ir.from_proto(model).graph) == 0
 
 
+def test_training_mode_is_kept_whatever_its_outputs(onnx_model):
+    """ONNX Runtime refuses this form, other engines compute the batch's own statistics."""
+    text = (
+        HEAD + ") { h = Conv<pads = [4,4]>(x, w) y = BatchNormalization<training_mode = 1>(h, s, o, m, v) }"
+    )
+    for trained, folded in ((text, 0), (text.replace("= 1", "= 0"), 1)):
+        assert fold_batch_norms(ir.from_proto(onnx_model(trained, w=(6, 4, 9), **NORM)).graph) == folded
+
+
 def test_half_precision_is_kept(onnx_model):
     """The folded weights would be rounded to eleven bits once more."""
     half = {name: array.astype("f2") for name, array in NORM.items()}
