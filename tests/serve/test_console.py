@@ -1,0 +1,127 @@
+"""The console page in a real browser: Chromium, headless, driven by Playwright."""
+
+import json
+import shutil
+import threading
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SECONDS = 1000.0
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+    with playwright.sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def page_of(browser, address, **options):
+    """A page that must not log an error nor ask anybody but the server."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(30 * SECONDS)
+    errors, others = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: f"//{address}/" in request.url or others.append(request.url))
+    page.goto(f"http://{address}/")
+    yield page
+    context.close()
+    assert errors == []
+    assert [url for url in others if not url.startswith("data:")] == []
+
+
+def wait_for_text(page, selector, text):
+    page.wait_for_function(
+        "([selector, text]) => document.querySelector(selector).textContent.includes(text)",
+        arg=[selector, text],
+    )
+
+
+def test_shows_the_models_and_sends_a_request(browser, server):
+    with page_of(browser, server) as page:
+        wait_for_text(page, "#state", "ready")
+        wait_for_text(page, "#models", "double")
+        assert "identity" in page.inner_text("#models")
+        page.select_option("#asked", "double/1")
+        page.wait_for_function("() => document.querySelector('#request').value.includes('\"x\"')")
+        asked = json.loads(page.input_value("#request"))
+        page.click("#send")
+        wait_for_text(page, "#took", "200 in")
+        answer = json.loads(page.inner_text("#answer"))
+        expected = [2 * value for value in asked["inputs"][0]["data"]]
+        assert answer["outputs"][0]["data"] == pytest.approx(expected, rel=1e-6)
+        page.fill("#request", "{")
+        page.click("#send")
+        wait_for_text(page, "#took", "400 in")
+        assert "failed to parse" in page.inner_text("#answer")
+
+
+def test_the_charts_follow_the_traffic(browser, server):
+    stop = threading.Event()
+
+    def load():
+        tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+        with httpx.Client(base_url=f"http://{server}") as client:
+            while not stop.wait(0.01):
+                client.post("/v2/models/double/infer", json={"inputs": [tensor]}).raise_for_status()
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        with page_of(browser, server) as page:
+            wait_for_text(page, "#models", "double")
+            page.select_option("#charted", "double/1")
+            page.wait_for_function(
+                "() => Number(document.querySelector('#throughput-value').textContent) > 0"
+            )
+            wait_for_text(page, "#batch-value", "mean 1")
+            path = page.get_attribute("#throughput path:last-child", "d")
+            assert path.startswith("M")
+            assert page.locator("#batch rect").count() > 3
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_readable_on_a_phone_and_in_the_dark(browser, server):
+    def background(page):
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    phone = {"width": 360, "height": 740}
+    with page_of(browser, server, viewport=phone, color_scheme="light") as page:
+        wait_for_text(page, "#models", "double")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        light = background(page)
+    with page_of(browser, server, viewport=phone, color_scheme="dark") as page:
+        wait_for_text(page, "#models", "double")
+        assert background(page) != light
+
+
+def test_asks_for_the_api_key(browser, tmp_path, write, start_server):
+    bundles = [write.double(tmp_path / "double")]
+    with (
+        start_server(bundles, api_keys=["secret"]) as running,
+        page_of(browser, running.http) as page,
+    ):
+        wait_for_text(page, "#state", "an API key is needed")
+        page.fill("#key", "secret")
+        page.click("#key-form button")
+        wait_for_text(page, "#models", "double")
+        assert page.is_hidden("#key-section")
+
+
+def test_says_when_the_server_is_gone(browser, tmp_path, write, start_server):
+    bundles = [write.double(tmp_path / "double")]
+    with start_server(bundles) as running, page_of(browser, running.http) as page:
+        wait_for_text(page, "#models", "double")
+        running.process.kill()
+        wait_for_text(page, "#state", "no answer")
