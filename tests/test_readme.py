@@ -16,7 +16,7 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SMALLEST = {
-    "dashdeploy search": "--width 4 --search-epochs 1 --retrain-epochs 1",
+    "dashdeploy search": "--width 4 --search-epochs 1 --retrain-epochs 1 --kernel-sizes 3,5 --dilations 1,3",
     "dashdeploy bench latency": "--seconds 0.2",
 }
 
@@ -63,6 +63,6 @@ def test_block(folder, language, text):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
