@@ -26,7 +26,7 @@ class SearchSettings(BaseModel):
 
     Attributes:
         backbone: the network whose convolutions are searched (DASH: a ResNet1D for 1-D tasks).
-        width: channels of the backbone's first block (DASH: 4 to 64 by the number of classes).
+        width: channels of the backbone's first block (DASH: 4 to 64 by the number of classes; measured).
         kernel_sizes: the search space K (DASH: 3, 5, 7, 9).
         dilations: the search space D (DASH: 1, 3, 7, 15).
         method: how AggConv is computed; all give the same result (DASH: fourier, its equation 4).
@@ -52,7 +52,7 @@ class SearchSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = "resnet1d"
-    width: PositiveInt = 16
+    width: PositiveInt = 24
     kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
     dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
     method: Literal["fourier", "mixed-weights", "mixed-results"] = "fourier"
