@@ -167,7 +167,9 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         ),
         # Builds engines ahead of time without a GPU; only running them needs one.
         _engine("tensorrt-rtx", ["tensorrt-rtx-cu12", "tensorrt-rtx-cu13"], "tensorrt_rtx", extra="trt-rtx"),
-        _engine("serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"),
+        _engine(
+            "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
+        ),
         _engine("tasks (extra)", ["mnist1d"], "mnist1d", extra="tasks"),
     ]
 

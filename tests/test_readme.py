@@ -54,7 +54,9 @@ def test_block(folder, language, text):
         assert language == "bash"
         for start, options in SMALLEST.items():
             text = re.sub(f"^({start} .*)$", rf"\1 {options}", text, flags=re.MULTILINE)
-        command = ["bash", "-euo", "pipefail", "-c", text.replace("8000", str(free_port()))]
+        port = str(free_port())
+        text = text.replace("--http-port 8000", f"--http-port {port} --grpc-port 0").replace("8000", port)
+        command = ["bash", "-euo", "pipefail", "-c", text]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command,
