@@ -15,6 +15,10 @@ import torch
 from torch import nn
 
 from dashdeploy.backbones import build_backbone, build_searched
+from dashdeploy.backbones.convnext import ConvNeXt
+from dashdeploy.backbones.tcn import TCN
+from dashdeploy.backbones.wide_resnet import WideResNet
+from dashdeploy.bench.inception_time import InceptionTime
 from dashdeploy.bench.latency import measure_latency
 from dashdeploy.bench.latency_report import LatencyReport
 from dashdeploy.errors import InputError
@@ -31,14 +35,14 @@ class Network:
     Attributes:
         description: what it is, in words.
         input_shape: [channels, *spatial], without the batch.
-        original: builds the backbone with its own kernels.
-        searched: builds it with kernels as a search finds them.
+        searched: builds the network to compile, with large kernels, as a search finds them or as published.
+        original: builds the backbone with its own kernels; None for a network that is published as it is.
     """
 
     description: str
     input_shape: tuple[int, ...]
-    original: Callable[[], nn.Module]
     searched: Callable[[], nn.Module]
+    original: Callable[[], nn.Module] | None = None
 
 
 _RESNET1D_ARGUMENTS = {"in_channels": 1, "outputs": 10, "width": 64}
@@ -62,12 +66,63 @@ def _searched_resnet1d() -> nn.Module:
     )
 
 
+_WIDE_RESNET_KERNELS = (
+    (5, 3),
+    (7, 1),
+    (3, 7),
+    (9, 1),
+    (7, 3),
+    (5, 1),
+    (9, 1),
+    (3, 3),
+    (7, 1),
+    (5, 3),
+    (3, 1),
+    (9, 1),
+)
+"""Kernel size and dilation of the convolutions of WRN-16-4's blocks, in order."""
+
+
+def _searched_wide_resnet() -> nn.Module:
+    model = WideResNet(3, 10)
+    names = [
+        name for name, module in model.named_modules() if isinstance(module, nn.Conv2d) and ".conv" in name
+    ]
+    for name, (k, d) in zip(names, _WIDE_RESNET_KERNELS, strict=True):
+        conv = model.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        stride = (conv.stride[0], conv.stride[1])
+        padding = d * (k - 1) // 2
+        searched = nn.Conv2d(conv.in_channels, conv.out_channels, k, stride, padding, dilation=d, bias=False)
+        model.set_submodule(name, searched)
+    return model
+
+
 NETWORKS: Mapping[str, Network] = {
     "resnet1d": Network(
         "ResNet1D, 64 and 128 channels, N = 1000, kernels 7 to 19, dilations 1 to 15",
         (1, 1000),
-        lambda: build_backbone("resnet1d", _RESNET1D_ARGUMENTS),
         _searched_resnet1d,
+        lambda: build_backbone("resnet1d", _RESNET1D_ARGUMENTS),
+    ),
+    "tcn": Network(
+        "TCN, 8 levels, 100 channels, kernel 7, dilations 1 to 128, N = 784",
+        (1, 784),
+        lambda: TCN(1, 10, 100),
+    ),
+    "inceptiontime": Network(
+        "InceptionTime, depth 6, 32 filters, kernels 39, 19 and 9, N = 1000",
+        (1, 1000),
+        lambda: InceptionTime(1, 10),
+    ),
+    "wrn-16-4": Network(
+        "WRN-16-4, 3 x 32 x 32, kernels 3 to 9, dilations 1 to 7",
+        (3, 32, 32),
+        _searched_wide_resnet,
+        lambda: WideResNet(3, 10),
+    ),
+    "convnext": Network(
+        "ConvNeXt xtiny, 3 x 64 x 64, depthwise kernels 7", (3, 64, 64), lambda: ConvNeXt(3, 10, patch=2)
     ),
 }
 
@@ -110,7 +165,7 @@ def measure_networks(
             source = from_modules(
                 Path(name),
                 with_random_weights(network.searched()),
-                with_random_weights(network.original()),
+                None if network.original is None else with_random_weights(network.original()),
                 network.input_shape,
                 say,
             )

@@ -17,12 +17,16 @@ from onnx_ir.passes.common import (
     RemoveUnusedNodesPass,
     ShapeInferencePass,
 )
+from onnxscript.optimizer import fold_constants
 from torch import nn
 
 from dashdeploy.errors import InputError
 from dashdeploy.export.batch_norm import fold_batch_norms
 
 OLDEST_OPSET = 13
+
+_MOST_FOLDED = 2**28
+"""Bytes of the largest tensor that takes part in constant folding."""
 
 
 def read_onnx(path: Path) -> ir.Model:
@@ -57,7 +61,7 @@ def read_onnx(path: Path) -> ir.Model:
 
 
 def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> ir.Model:
-    """A copy of `model` that is ready for the compiler: shapes known, batch norms folded into convolutions.
+    """A copy of `model` that is ready for the compiler: constants and batch norms folded, shapes known.
 
     Args:
         model: any model; it is not changed.
@@ -68,6 +72,10 @@ def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None 
     """
     prepared = model.clone()
     _fix_inputs(prepared, input_shapes or {})
+    # Weight norm and the like: what is computed from weights alone becomes a weight.
+    fold_constants(
+        prepared, onnx_shape_inference=False, input_size_limit=_MOST_FOLDED, output_size_limit=_MOST_FOLDED
+    )
     LiftConstantsToInitializersPass(lift_all_constants=False)(prepared)
     fold_batch_norms(prepared.graph)
     RemoveUnusedNodesPass()(prepared)

@@ -93,7 +93,7 @@ def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
 def from_modules(
     path: Path,
     searched: nn.Module,
-    backbone: nn.Module,
+    backbone: nn.Module | None,
     input_shape: tuple[int, ...],
     progress: Callable[[str], None],
 ) -> Source:
@@ -102,21 +102,23 @@ def from_modules(
     Args:
         path: where they come from, for the manifest.
         searched: what is compiled, in evaluation mode.
-        backbone: the unsearched one, in evaluation mode.
+        backbone: the unsearched one, in evaluation mode; None if there is none.
         input_shape: [channels, *spatial], without the batch.
         progress: told what is being done.
     """
     sample = torch.zeros(2, *input_shape)
-    progress("exporting the searched model to ONNX")
-    model = from_torch(searched, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
-    progress("exporting the original backbone to ONNX")
+
+    def to_onnx(module: nn.Module, what: str) -> ir.Model:
+        progress(f"exporting {what} to ONNX")
+        return from_torch(module, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
+
     return Source(
         path=path,
-        model=model,
+        model=to_onnx(searched, "the searched model"),
         original=None,
         reference=_torch_reference(searched),
         reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
-        backbone=from_torch(backbone, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME),
+        backbone=None if backbone is None else to_onnx(backbone, "the original backbone"),
     )
 
 

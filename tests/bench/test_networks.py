@@ -26,6 +26,7 @@ def test_the_first_network_is_the_one_that_figures_are_quoted_for():
         zip((15, 11, 19, 7, 15, 19, 11, 15, 7), (1, 3, 15, 7, 3, 1, 15, 3, 7), strict=True)
     )
     assert kernels(network.original()) == [(8, 1), (5, 1), (3, 1)] * 3
+    assert network.original is not None
     for model in (network.searched(), network.original()):
         stem = next(module for module in model.modules() if isinstance(module, nn.Conv1d))
         assert (stem.in_channels, stem.out_channels) == (1, 64)
@@ -53,7 +54,10 @@ def test_random_weights_leave_no_batch_norm_that_could_be_left_out():
 def test_an_unknown_network_is_named():
     with pytest.raises(InputError, match=r"resnet2d: no such network; did you mean resnet1d\?"):
         measure_networks(["resnet2d"])
-    with pytest.raises(InputError, match="zebra: no such network; choose from resnet1d"):
+    with pytest.raises(
+        InputError,
+        match="zebra: no such network; choose from resnet1d, tcn, inceptiontime, wrn-16-4, convnext",
+    ):
         measure_networks(["zebra"])
 
 
@@ -61,8 +65,8 @@ def test_a_small_network_is_exported_and_timed(monkeypatch):
     small = Network(
         "two convolutions",
         (2, 60),
-        lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 3)),
         lambda: nn.Sequential(nn.Conv1d(2, 4, 9), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 7)),
+        lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 3)),
     )
     monkeypatch.setattr(networks, "NETWORKS", {**NETWORKS, "small": small})
     said = []

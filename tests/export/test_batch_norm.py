@@ -104,9 +104,10 @@ KEPT = {
         y, p, q = BatchNormalization<training_mode = 1>(h, s, o, m, v) }""",
     "weight used twice": HEAD
     + """, float[6,4,9] z) { h = Conv<pads = [4,4]>(x, w)
-        y = BatchNormalization(h, s, o, m, v) z = Neg(w) }""",
+        y = BatchNormalization(h, s, o, m, v) g = ReduceMax<keepdims = 0>(x) z = Mul(w, g) }""",
     "statistics that are not constant": HEAD
-    + ") { h = Conv<pads = [4,4]>(x, w) t = Abs(s) y = BatchNormalization(h, t, o, m, v) }",
+    + """) { h = Conv<pads = [4,4]>(x, w) g = ReduceMax<keepdims = 0>(x) t = Mul(s, g)
+        y = BatchNormalization(h, t, o, m, v) }""",
     "not behind a convolution": HEAD
     + ") { h = Conv<pads = [4,4]>(x, w) r = Relu(h) y = BatchNormalization(r, s, o, m, v) }",
 }

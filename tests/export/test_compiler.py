@@ -72,7 +72,7 @@ GRAPHS = {
     ),
     "seen from a branch": (
         """g (float[b,4,40] x) => (float[b,4,40] y) {
-        h = Conv<pads = [4,4]>(x, w)  k = Constant<value = bool {1}>()
+        h = Conv<pads = [4,4]>(x, w)  m = ReduceMax<keepdims = 0>(x)  k = Greater(m, m)
         y = If(k)<
             then_branch = t () => (float[b,4,40] a) { a = Conv<pads = [4,4]>(h, v) },
             else_branch = e () => (float[b,4,40] d) { d = Relu(h) }> }""",

@@ -129,7 +129,11 @@ PLAIN = "g (float[b,4,20] x) => (float[b,6,m] y) { y = Conv(x, w, c) }"
             "the weight is not a const",
         ),
         (PLAIN.replace("x)", "x, float[6] c)", 1), {"w": (6, 4, 3)}, "the bias is not a constant"),
-        (PLAIN.replace("{ y", "{ w = Neg(v) y"), {"v": (6, 4, 3), "c": (6,)}, "the weight is not a constant"),
+        (
+            PLAIN.replace("{ y", "{ g = ReduceMax<keepdims = 0>(x) w = Mul(v, g) y"),
+            {"v": (6, 4, 3), "c": (6,)},
+            "the weight is not a constant",
+        ),
         (PLAIN.replace("20", "n"), {"w": (6, 4, 3), "c": (6,)}, "--input-shape NAME=1,C,N"),
         (PLAIN, {"w": np.full((6, 4, 3), np.nan, "f4"), "c": (6,)}, "infinities or not-a-numbers"),
         (PLAIN, {"w": np.full((6, 4, 3), np.inf, "f4"), "c": (6,)}, "infinities or not-a-numbers"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dashdeploy.errors import InputError
+from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.external_data import copy_with_external_data, external_files
 from dashdeploy.export.onnx_files import from_torch, prepare, read_onnx
 from dashdeploy.runtimes import OnnxRuntime
@@ -183,3 +184,14 @@ def test_a_torch_module_keeps_a_dynamic_batch_and_loses_its_batch_norms():
         expected = module(x).detach().numpy()
         got = runtime.run({"in": x.numpy()})["out"]
         assert np.abs(got - expected).max() <= 2e-6 * np.abs(expected).max()
+
+
+def test_what_is_computed_from_weights_alone_becomes_a_weight(onnx_model):
+    model = onnx_model(
+        "g (float[b,4,20] x) => (float[b,6,m] y) { n = Neg(v) w = Abs(n) y = Conv(x, w) }", v=(6, 4, 3)
+    )
+    prepared = prepare(ir.from_proto(model))
+    assert [node.op_type for node in prepared.graph] == ["Conv"]
+    (found,) = find_convolutions(prepared)
+    (initializer,) = model.graph.initializer
+    np.testing.assert_array_equal(found.weight, np.abs(onnx.numpy_helper.to_array(initializer)))

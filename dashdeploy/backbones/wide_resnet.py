@@ -1,0 +1,64 @@
+"""Wide residual networks, WRN-d-w: Zagoruyko and Komodakis (arXiv 1605.07146, table 1), DASH's 2-D backbone."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+_GROUPS = 3
+
+
+class WideBlock(nn.Module):
+    """Two 3 x 3 convolutions, each behind a batch norm and ReLU, around a shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.shortcut: nn.Module | None = None
+        if in_channels != out_channels or stride != 1:
+            self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, in_channels, h, w] to [B, out_channels, h / stride, w / stride]."""
+        before = torch.relu(self.norm1(x))
+        y = self.conv2(torch.relu(self.norm2(self.conv1(before))))
+        return cast("Tensor", y + (x if self.shortcut is None else self.shortcut(before)))
+
+
+class WideResNet(nn.Module):
+    """A stem and three groups of blocks of 16, 32 and 64 times `widen` channels; the last two halve the image.
+
+    Args:
+        in_channels: channels of the input.
+        outputs: classes.
+        depth: d, 6 n + 4 for n blocks per group.
+        widen: w.
+
+    Raises:
+        ValueError: `depth` is not 6 n + 4.
+    """
+
+    def __init__(self, in_channels: int, outputs: int, depth: int = 16, widen: int = 4) -> None:
+        super().__init__()
+        if depth < 10 or (depth - 4) % 6:
+            raise ValueError(f"depth {depth}: a wide residual network has 6 n + 4 layers, such as 16, 22, 28")
+        widths = [16, *(16 * 2**group * widen for group in range(_GROUPS))]
+        blocks: list[nn.Module] = []
+        for group in range(_GROUPS):
+            for index in range((depth - 4) // 6):
+                source = widths[group] if index == 0 else widths[group + 1]
+                blocks.append(WideBlock(source, widths[group + 1], 2 if group > 0 and index == 0 else 1))
+        self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.head = nn.Linear(widths[-1], outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, in_channels, h, w] to logits [B, outputs]."""
+        y = torch.relu(self.norm(self.blocks(self.stem(x))))
+        return cast("Tensor", self.head(y.mean((2, 3))))
