@@ -77,6 +77,18 @@ def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
         raise
 
 
+def check_writable(final: Path) -> None:
+    """Find out before long work whether `final` can be written after it.
+
+    Raises:
+        InputError: `final` exists, or its parent cannot be written.
+    """
+    with _named_os_errors(final):
+        _refuse_existing(final)
+        nearest = next(folder for folder in final.absolute().parents if folder.exists())
+        Path(tempfile.mkdtemp(dir=nearest, prefix=f".{final.name}.")).rmdir()
+
+
 def rename_into_place(temporary: Path, final: Path) -> None:
     """Give the finished directory `temporary` its `final` name; an older directory there is removed after."""
     if not final.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from dashdeploy.atomic import atomic_directory
+from dashdeploy.atomic import atomic_directory, check_writable
 from dashdeploy.bundle import (
     BACKBONE_NAME,
     DIRECT_NAME,
@@ -20,7 +20,6 @@ from dashdeploy.bundle import (
     Manifest,
     write_manifest,
 )
-from dashdeploy.errors import InputError
 from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
@@ -70,8 +69,7 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
         GateError: the compiled model does not agree with the reference.
     """
     say = progress or _silent
-    if out.exists():
-        raise InputError(f"{out} already exists; choose another --out or remove it first")
+    check_writable(out)
     return export_source(load_source(source, settings.input_shapes, say), out, settings, progress=say)
 
 

@@ -169,16 +169,21 @@ class Planner:
         if self.settings.tune == "estimate":
             return {lowering.label: (self.target.estimate(lowering, spec), 0.0) for lowering in lowerings}
         known = self.table.get(spec.signature)
-        if all(lowering.label in known for lowering in lowerings):
-            return known
+        if all(_key(lowering) in known for lowering in lowerings):
+            return {lowering.label: known[_key(lowering)] for lowering in lowerings}
         self.progress(f"measuring {place}: {spec}, {len(lowerings)} candidates")
         times, errors = self.target.measure(lowerings, spec, SECONDS_PER_CANDIDATE * len(lowerings))
         measured = {
-            lowering.label: (float(np.median(seconds)), error)
+            lowering: (float(np.median(seconds)), error)
             for lowering, seconds, error in zip(lowerings, times, errors, strict=True)
         }
-        self.table.add(spec.signature, measured)
-        return measured
+        self.table.add(spec.signature, {_key(lowering): cost for lowering, cost in measured.items()})
+        return {lowering.label: cost for lowering, cost in measured.items()}
+
+
+def _key(lowering: Lowering) -> str:
+    """What the cost table calls a lowering."""
+    return f"{lowering.label} r{lowering.revision}"
 
 
 def _stays_direct(name: str, spec: ConvSpec | None, reason: str, candidates: list[Candidate]) -> LayerPlan:

@@ -9,7 +9,13 @@ import sys
 
 import pytest
 
-from dashdeploy.atomic import atomic_directory, rename_into_place, sha256_of, write_text_atomically
+from dashdeploy.atomic import (
+    atomic_directory,
+    check_writable,
+    rename_into_place,
+    sha256_of,
+    write_text_atomically,
+)
 from dashdeploy.errors import InputError
 
 
@@ -128,3 +134,17 @@ def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path):
         assert process.stdout.readline() == "writing\n"
         process.send_signal(signal.SIGKILL)
     assert not (tmp_path / "final").exists()
+
+
+def test_check_writable_leaves_nothing(tmp_path):
+    check_writable(tmp_path / "not" / "yet" / "there")
+    assert names_in(tmp_path) == []
+
+
+def test_check_writable_names_what_is_in_the_way(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match="there already exists"):
+        check_writable(tmp_path / "there")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*file/out: Not a directory"):
+        check_writable(tmp_path / "file" / "out")

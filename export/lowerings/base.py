@@ -21,9 +21,11 @@ class Lowering(ABC):
 
     Attributes:
         name: what `--lowering` and plans call it.
+        revision: raised whenever `write` writes other operators, so that costs measured before are not used.
     """
 
     name: ClassVar[str]
+    revision: ClassVar[int] = 1
 
     @classmethod
     @abstractmethod

@@ -104,6 +104,13 @@ def test_equal_layers_are_measured_once_and_a_second_plan_measures_nothing(decid
     assert len(costed) >= 2
 
 
+def test_costs_of_an_older_revision_are_measured_again(decide, monkeypatch):
+    decide(lowering="fft")
+    monkeypatch.setattr(FFT, "revision", FFT.revision + 1)
+    _, said = decide(lowering="fft")
+    assert len(said) == 1
+
+
 def test_a_damaged_table_is_measured_again(decide, tmp_path):
     decide(lowering="fft")
     (table,) = tmp_path.glob("*.json")
@@ -122,7 +129,8 @@ def test_a_candidate_must_be_worth_it(decide, tmp_path, onnx_model, seconds, win
     labels = [c.lowering for c in layer.candidates if c.lowering != "direct" and c.cost_ms is not None]
     table = CostTable(OrtCpuTarget(1).describe(), tmp_path)
     costs = dict.fromkeys(labels, (2e-3, 0.0)) | {"direct": (1e-3, 0.0), labels[-1]: (seconds, 1e-7)}
-    table.add(layer.spec.signature, costs)
+    revised = {f"{label} r{FFT.revision}": cost for label, cost in costs.items()}
+    table.add(layer.spec.signature, revised)
     decisions, said = decide(model)
     assert said == []
     assert decisions.plan.layers[0].chosen == (labels[-1] if wins else "direct")
