@@ -14,7 +14,7 @@ from dashdeploy import __version__
 from dashdeploy.bundle import MODEL_NAME
 from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.models import ServedModel
-from dashdeploy.serve.repository import Place
+from dashdeploy.serve.places import Place
 from dashdeploy.serve.statistics import Duration, ModelStatistics
 from dashdeploy.serve.tensor_data import wire_shape
 from dashdeploy.tensor_spec import TensorSpec

@@ -46,6 +46,7 @@ class ServedModel:
         labels: class names by index; empty if the model is no classifier.
         batched: whether requests may share a run.
         statistics: what was counted.
+        warm: whether the engine ran when it was warmed up; a model that refuses zeros may run nevertheless.
         broken: whether the engine fails on what it ran on before; it is being loaded again then.
     """
 
@@ -68,7 +69,8 @@ class ServedModel:
         self._leases = 0
         self._retired = False
         probe = warm_up(runtime)
-        may_batch = settings.batching.max_rows > 1 and probe is not None
+        self.warm = probe is not None
+        may_batch = settings.batching.max_rows > 1 and self.warm
         self.batched = may_batch and has_batch_axis(runtime, probe or {})
         self._engine = Engine(
             runtime,

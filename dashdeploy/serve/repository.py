@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.errors import DashdeployError, InputError
-from dashdeploy.serve.bundle_places import Fingerprint, find_bundles, fingerprint, peek
+from dashdeploy.errors import InputError
+from dashdeploy.serve.bundle_places import find_bundles, fingerprint, peek
 from dashdeploy.serve.models import RuntimeLoader, ServedModel, load_runtime
+from dashdeploy.serve.places import Place, check_duplicates, wanted
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.settings import ServeSettings
 from dashdeploy.serve.statistics import ModelStatistics
@@ -22,33 +22,6 @@ from dashdeploy.serve.statistics import ModelStatistics
 _LOG = logging.getLogger(__name__)
 
 _LONGEST_RESTART_WAIT = 60.0
-
-
-@dataclass
-class Place:
-    """One bundle's folder.
-
-    Attributes:
-        path: the folder.
-        name: the model's name, as last read.
-        version: the model's version, as last read.
-        model: what is served from it; None if nothing is.
-        reason: why the newest content is not served; empty if it is.
-        unloaded: whether a client asked for that.
-        seen: the fingerprint of what was loaded, or tried, last.
-        reloads: how often new content took the old one's place.
-        failures: how often new content did not load.
-    """
-
-    path: Path
-    name: str = ""
-    version: str = ""
-    model: ServedModel | None = None
-    reason: str = ""
-    unloaded: bool = False
-    seen: Fingerprint | None = None
-    reloads: int = 0
-    failures: int = 0
 
 
 class ModelRepository:
@@ -86,7 +59,7 @@ class ModelRepository:
             for place in self._places:
                 place.seen = fingerprint(place.path)
                 place.name, place.version = peek(place.path)
-            self._check_duplicates()
+            check_duplicates(self._places)
             for place in self._wanted():
                 await self._fill(place)
 
@@ -96,7 +69,7 @@ class ModelRepository:
             for place in await asyncio.to_thread(self._look):
                 try:
                     place.name, place.version = peek(place.path)
-                    self._check_duplicates()
+                    check_duplicates(self._places)
                     if place in self._wanted():
                         await self._fill(place)
                 except Exception as error:  # an engine may raise anything; the old version goes on
@@ -114,12 +87,16 @@ class ModelRepository:
 
     async def watch(self) -> None:
         """Call `refresh` again and again, until cancelled."""
+        said = ""
         while True:
             await asyncio.sleep(self._settings.reload_seconds)
             try:
                 await self.refresh()
-            except DashdeployError as error:  # a path that was given is gone: what is loaded goes on
-                _LOG.error("cannot look for new bundles: %s", error)
+                said = ""
+            except Exception as error:  # a path that was given is gone, say: what is loaded goes on
+                if said != str(error):
+                    _LOG.error("cannot look for new bundles: %s", error)
+                said = str(error)
 
     def find(self, name: str, version: str | None = None) -> ServedModel:
         """The model `name`: the version asked for, else the highest that is served.
@@ -230,34 +207,14 @@ class ModelRepository:
         return changed
 
     def _wanted(self) -> list[Place]:
-        """The places that the version policy serves."""
-        latest = self._settings.latest_versions
-        wanted = []
-        for place in self._places:
-            if place.unloaded or not place.version:
-                continue
-            higher = sum(
-                other.name == place.name and int(other.version) > int(place.version)
-                for other in self._places
-                if other.version and not other.unloaded
-            )
-            if latest is None or higher < latest:
-                wanted.append(place)
-        return wanted
+        return wanted(self._places, latest=self._settings.latest_versions)
 
-    def _check_duplicates(self) -> None:
-        holders: dict[tuple[str, str], Path] = {}
-        for place in self._places:
-            key = (place.name, place.version)
-            if place.version and key in holders:
-                raise InputError(
-                    f"{place.path} and {holders[key]} both hold a model named {place.name!r} in version "
-                    f"{place.version}; export one of them again with another --name or version"
-                )
-            holders[key] = place.path
+    async def _fill(self, place: Place, *, must_be_warm: bool = False) -> None:
+        """Load what is at a place, and serve it instead of what was served from there.
 
-    async def _fill(self, place: Place) -> None:
-        """Load what is at a place, and serve it instead of what was served from there."""
+        Raises:
+            DashdeployError: it does not load, or does not run although it must.
+        """
         statistics = self._statistics.setdefault((place.name, place.version), ModelStatistics())
         model = await asyncio.to_thread(
             ServedModel.load, place.path, self._settings, loader=self._loader, statistics=statistics
@@ -265,6 +222,9 @@ class ModelRepository:
         if (model.name, model.version) != (place.name, place.version):
             model.retire()
             raise InputError(f"{place.path}: the bundle changed while it was read")
+        if must_be_warm and not model.warm:
+            model.retire()
+            raise InputError(f"{place.path}: the engine was loaded, but does not run")
         model.on_broken = lambda: self._restart_soon(place, model)
         replaced = place.model is not None
         place.reason = ""
@@ -302,7 +262,7 @@ class ModelRepository:
             async with self._loading:
                 try:
                     if place.model is broken:
-                        await self._fill(place)
+                        await self._fill(place, must_be_warm=True)
                         _LOG.warning("model %s: the engine was restarted", broken.name)
                         return
                 except Exception as error:

@@ -255,7 +255,9 @@ def test_a_passed_deadline_and_a_cancelled_call_free_the_queue(tmp_path, write, 
             client.infer("double", x, client_timeout=0.1)
         assert error.value.status() == "StatusCode.DEADLINE_EXCEEDED"
         done = queue.Queue()
-        calls = [client.async_infer("double", x, lambda result, error: done.put((result, error))) for _ in range(3)]
+        calls = [
+            client.async_infer("double", x, lambda result, error: done.put((result, error))) for _ in range(3)
+        ]
         calls[1].cancel()
         outcomes = [done.get(timeout=30) for _ in range(3)]
         assert sum(error is not None for _, error in outcomes) == 1
