@@ -19,10 +19,13 @@ from dashdeploy.bench.latency_report import BatchNoise, LatencyReport, LatencyRo
 from dashdeploy.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.machine import describe_machine
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.runtimes import OnnxRuntime, OpenVino, Runtime
 from dashdeploy.timing import Seconds, interleaved, percentiles, ratio_of
 
 _FILES = {"backbone": BACKBONE_NAME, "direct": DIRECT_NAME, "compiled": MODEL_NAME}
+ENGINES: Mapping[str, type[OnnxRuntime] | type[OpenVino]] = {"ort-cpu": OnnxRuntime, "openvino": OpenVino}
+"""The engines that can time a bundle here, by the target's name."""
+
 _CONTROL = "control"
 _MIN_ROUNDS = 7
 _MOST_WARMUP_SECONDS = 1.0
@@ -35,9 +38,10 @@ def measure_latency(
     batches: Sequence[int] = (1, 8, 32),
     threads: int = 1,
     seconds: float = 2.0,
+    engine: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> LatencyReport:
-    """Time the variants of a bundle on ONNX Runtime's CPU provider, interleaved in this process.
+    """Time the variants of a bundle on this machine's CPU, interleaved in this process.
 
     Args:
         bundle: a verified bundle; its ``model.onnx`` is timed as *compiled*, ``baseline/direct.onnx`` as
@@ -45,14 +49,16 @@ def measure_latency(
         batches: the batch sizes.
         threads: threads within one operator.
         seconds: how long to time each batch size, all variants together; at least seven rounds are run.
+        engine: one of `ENGINES`; None takes the one that the bundle was planned for, or ONNX Runtime where
+            that is not here.
         progress: told in one line what is being timed.
 
     Raises:
         InputError: an argument is out of range, the bundle has no compiled model, or its batch is fixed.
-        MissingCapabilityError: ONNX Runtime is not installed.
+        MissingCapabilityError: the engine is not installed.
     """
     _check_arguments(batches, threads, seconds)
-    runtimes = _load_variants(bundle, threads)
+    runtimes = _load_variants(bundle, threads, _engine(bundle, engine))
     _check_batches(bundle, runtimes, batches)
     rows: list[LatencyRow] = []
     speedups: list[Speedup] = []
@@ -100,16 +106,24 @@ def _check_arguments(batches: Sequence[int], threads: int, seconds: float) -> No
         raise InputError(f"seconds {seconds:g}: use a number above 0")
 
 
-def _load_variants(bundle: Bundle, threads: int) -> dict[str, OnnxRuntime]:
+def _engine(bundle: Bundle, name: str | None) -> type[OnnxRuntime] | type[OpenVino]:
+    if name is None:
+        return ENGINES.get(bundle.manifest.target, OnnxRuntime)
+    if name not in ENGINES:
+        raise InputError(f"engine {name}: no such engine here; choose from {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def _load_variants(
+    bundle: Bundle, threads: int, engine: type[OnnxRuntime] | type[OpenVino]
+) -> dict[str, Runtime]:
     files = {variant: bundle.file(name) for variant, name in _FILES.items()}
     if files["compiled"] is None:
         raise InputError(f"{bundle.path}: the bundle has no {MODEL_NAME}; export it again")
-    return {
-        variant: OnnxRuntime(file, threads=threads) for variant, file in files.items() if file is not None
-    }
+    return {variant: engine(file, threads=threads) for variant, file in files.items() if file is not None}
 
 
-def _check_batches(bundle: Bundle, runtimes: Mapping[str, OnnxRuntime], batches: Sequence[int]) -> None:
+def _check_batches(bundle: Bundle, runtimes: Mapping[str, Runtime], batches: Sequence[int]) -> None:
     for variant, runtime in runtimes.items():
         for spec in runtime.inputs:
             fixed = spec.shape[0] if spec.shape else None
@@ -121,19 +135,19 @@ def _check_batches(bundle: Bundle, runtimes: Mapping[str, OnnxRuntime], batches:
                 )
 
 
-def _callables(runtimes: Mapping[str, OnnxRuntime], batch: int) -> dict[str, Callable[[], object]]:
+def _callables(runtimes: Mapping[str, Runtime], batch: int) -> dict[str, Callable[[], object]]:
     callables = {variant: _call(runtime, batch) for variant, runtime in runtimes.items()}
     callables[_CONTROL] = callables[_control_variant(runtimes)]
     return callables
 
 
-def _call(runtime: OnnxRuntime, batch: int) -> Callable[[], object]:
+def _call(runtime: Runtime, batch: int) -> Callable[[], object]:
     generator = np.random.default_rng(_SEED)  # seeded anew, so that every variant sees the same numbers
     feeds = {spec.name: spec.random(batch, generator) for spec in runtime.inputs}
     return lambda: runtime.run(feeds)
 
 
-def _control_variant(runtimes: Mapping[str, OnnxRuntime]) -> str:
+def _control_variant(runtimes: Mapping[str, Runtime]) -> str:
     return "direct" if "direct" in runtimes else "compiled"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
 from torch import nn
@@ -133,6 +134,7 @@ def measure_networks(
     batches: Sequence[int] = (1,),
     threads: int = 1,
     seconds: float = 5.0,
+    target: Literal["ort-cpu", "openvino"] = "ort-cpu",
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, LatencyReport]:
     """Export each network of the list with random weights and time its three variants interleaved.
@@ -142,6 +144,7 @@ def measure_networks(
         batches: the batch sizes.
         threads: threads within one operator, for the plan and for the timing.
         seconds: how long to time each network and batch size, all variants together.
+        target: the engine, for the plan and for the timing.
         progress: told in one line what is being done.
 
     Returns:
@@ -169,7 +172,9 @@ def measure_networks(
                 network.input_shape,
                 say,
             )
-            bundle = export_source(source, Path(folder) / name, ExportSettings(threads=threads), progress=say)
+            bundle = export_source(
+                source, Path(folder) / name, ExportSettings(target=target, threads=threads), progress=say
+            )
             reports[name] = measure_latency(
                 bundle, batches=batches, threads=threads, seconds=seconds, progress=progress
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from hashlib import sha256
 
 import numpy as np
@@ -50,7 +49,7 @@ class ConvSpec(BaseModel):
         """Spatial axes: 1 or 2."""
         return len(self.spatial)
 
-    @cached_property
+    @property
     def out_spatial(self) -> tuple[int, ...]:
         """The output's spatial extents (ONNX operator Conv)."""
         extents = zip(

@@ -30,7 +30,7 @@ from dashdeploy.export.planner import Decisions, choose_lowerings
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source, load_source
 from dashdeploy.export.speed_gate import race
-from dashdeploy.export.targets import OrtCpuTarget
+from dashdeploy.export.targets import target_of
 from dashdeploy.runtimes import OnnxRuntime
 
 Progress = Callable[[str], None]
@@ -95,7 +95,7 @@ class _Compiled:
 
 
 def _plan(source: Source, settings: ExportSettings, say: Progress) -> Decisions:
-    target = OrtCpuTarget(settings.threads)
+    target = target_of(settings)
     table = CostTable(target.describe())
     return choose_lowerings(find_convolutions(source.model), settings, target, table, say)
 
@@ -103,14 +103,15 @@ def _plan(source: Source, settings: ExportSettings, say: Progress) -> Decisions:
 def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say: Progress) -> _Compiled:
     """Compile, check parity, and race against all-direct; what loses the race ships direct."""
     plan, model = decisions.plan, source.model
-    direct = OnnxRuntime(_serialized(source.model), threads=settings.threads)
+    target = target_of(settings)
+    direct = target.load(_serialized(source.model))
     runtime = direct
     if decisions.lowerings:
         model = compile_model(source.model, decisions.lowerings)
-        runtime = OnnxRuntime(_serialized(model), threads=settings.threads)
+        runtime = target.load(_serialized(model))
     say("checking that the compiled model agrees with the reference")
     parity = check_parity(runtime, source.reference, source.reference_name, source.samples)
-    if decisions.lowerings and settings.lowering == "auto":
+    if decisions.lowerings and settings.lowering == "auto" and target.present:
         say("timing the compiled model against the all-direct one")
         gate = race(direct, runtime)
         plan = plan.model_copy(update={"speed": gate})

@@ -13,7 +13,7 @@ from dashdeploy.export.cost_table import CostTable
 from dashdeploy.export.lowerings import FFT, LOWERINGS, Direct, Lowering
 from dashdeploy.export.plan import Candidate, LayerPlan, Plan
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.targets import OrtCpuTarget
+from dashdeploy.export.targets import Target
 
 WORTHWHILE = 1.03
 """How many times as fast as direct a candidate must measure; less is within the noise of a measurement."""
@@ -40,7 +40,7 @@ class Decisions:
 def choose_lowerings(
     convolutions: Sequence[Convolution],
     settings: ExportSettings,
-    target: OrtCpuTarget,
+    target: Target,
     table: CostTable,
     progress: Progress,
 ) -> Decisions:
@@ -61,7 +61,8 @@ def choose_lowerings(
             layers.append(_stays_direct(convolution.name, None, str(convolution.obstacle), []))
             continue
         place = f"{convolution.name} ({number} of {len(convolutions)})"
-        layer, lowering = planner.plan_layer(convolution.name, convolution.spec, place)
+        spec = convolution.spec.model_copy(update={"batch": settings.batch})
+        layer, lowering = planner.plan_layer(convolution.name, spec, place)
         layers.append(layer)
         if not isinstance(lowering, Direct):
             lowerings[convolution.name] = lowering
@@ -88,7 +89,7 @@ class Planner:
     """
 
     settings: ExportSettings
-    target: OrtCpuTarget
+    target: Target
     table: CostTable
     progress: Progress
 

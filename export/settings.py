@@ -11,10 +11,12 @@ class ExportSettings(BaseModel):
     """Settings of one export.
 
     Attributes:
-        target: engine and device that the costs are measured on.
+        target: the engine that the plan is made for.
+        device: the GPU that the plan is made for where it is not here; see `targets.DEVICES`.
         lowering: ``auto`` takes the cheaper lowering per layer; ``direct`` and ``fft`` force one wherever it
             is possible, and skip the speed gate.
         tune: ``measure`` runs every candidate on the target; ``estimate`` counts multiply-adds and bytes.
+        batch: samples per call, for which the costs are measured.
         threads: threads within one operator, for measuring and for the speed gate.
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
@@ -22,7 +24,9 @@ class ExportSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: Literal["ort-cpu"] = "ort-cpu"
+    target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
+    device: str | None = None
+    batch: int = Field(default=1, ge=1)
     lowering: Literal["auto", "direct", "fft"] = "auto"
     tune: Literal["measure", "estimate"] = "measure"
     threads: int = Field(default=1, ge=1)

@@ -2,5 +2,6 @@
 
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.openvino import OpenVino
 
-__all__ = ["OnnxRuntime", "Runtime"]
+__all__ = ["OnnxRuntime", "OpenVino", "Runtime"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,12 +42,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, model: Path | bytes, *, threads: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingCapabilityError(
-                "onnxruntime is not installed; install it with: pip install 'dashdeploy[cpu]'"
-            ) from error
+        onnxruntime = _import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
@@ -67,6 +63,15 @@ class OnnxRuntime:
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
 
+    @staticmethod
+    def engine_version() -> str:
+        """The installed version.
+
+        Raises:
+            MissingCapabilityError: onnxruntime is not installed.
+        """
+        return str(_import_onnxruntime().__version__)
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model once; see `Runtime.run`."""
         values = self._session.run(self._output_names, dict(feeds))
@@ -76,6 +81,16 @@ class OnnxRuntime:
         """The engine, its version and its device, in one line."""
         threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
         return f"ONNX Runtime {self._version}, CPU, {threads}"
+
+
+def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingCapabilityError(
+            "onnxruntime is not installed; install it with: pip install 'dashdeploy[cpu]'"
+        ) from error
+    return onnxruntime
 
 
 def _spec(value: object) -> TensorSpec:

@@ -51,6 +51,10 @@ class Lowering(ABC):
         """Bytes read and written in one call, weights included."""
 
     @abstractmethod
+    def operators(self, spec: ConvSpec) -> int:
+        """Operators that move data: what an engine launches at least."""
+
+    @abstractmethod
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:

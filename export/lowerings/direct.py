@@ -45,6 +45,10 @@ class Direct(Lowering):
         weights = spec.out_channels * (spec.in_channels // spec.groups) * int(np.prod(spec.kernel))
         return (spec.batch * numbers + weights) * np.dtype(spec.dtype).itemsize
 
+    def operators(self, spec: ConvSpec) -> int:  # noqa: ARG002
+        """One."""
+        return 1
+
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:

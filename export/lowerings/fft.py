@@ -124,6 +124,13 @@ class FFT(Lowering):
         spectra = 3 * numbers // 2 * splits * spec.in_channels * spec.out_channels // spec.groups
         return int(2 * (spec.batch * (tiles + ends) + spectra) * np.dtype(spec.dtype).itemsize)
 
+    def operators(self, spec: ConvSpec) -> int:
+        """All but the reshapes, which move nothing."""
+        parts, patterns = 1 << spec.rank, 1 << (spec.rank - 1)
+        ends = 2 + 3 + 1  # transposes; pad, concatenation, gather of the outputs; bias
+        # Per part: a gather, one addition per axis there and back, two transforms, sums of the sign patterns.
+        return ends + parts * (3 + 2 * spec.rank + patterns - 1) + patterns * (6 + 2 * (patterns - 1))
+
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:

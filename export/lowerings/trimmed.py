@@ -44,6 +44,10 @@ class Trimmed(Lowering):
         """Input, output and the weights that are left."""
         return Direct().bytes_moved(trim(spec))
 
+    def operators(self, spec: ConvSpec) -> int:  # noqa: ARG002
+        """One."""
+        return 1
+
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:

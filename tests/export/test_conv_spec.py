@@ -116,3 +116,10 @@ def test_is_immutable_and_knows_its_fields():
         conv().groups = 2
     with pytest.raises(ValidationError):
         conv(padding=(1,))
+
+
+def test_a_changed_copy_has_its_own_output():
+    spec = conv()
+    assert spec.out_spatial  # computed once already
+    longer = spec.model_copy(update={"spatial": (spec.spatial[0] + 7,)})
+    assert longer.out_spatial == conv(spatial=longer.spatial).out_spatial != spec.out_spatial

@@ -1,8 +1,10 @@
-"""Targets: an engine on a device, on which candidates are measured or estimated."""
+"""What a target is: an engine on a device, for which candidates are costed."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import onnx_ir as ir
@@ -11,36 +13,32 @@ from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import Lowering
 from dashdeploy.export.lowerings.base import Weights
 from dashdeploy.export.single_layer import random_weights, single_layer_model
-from dashdeploy.machine import cpu_model
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.runtimes import Runtime
 from dashdeploy.timing import Seconds, interleaved
 
-_FLOPS_PER_THREAD = 60e9
-"""fp32 operations per second of one AVX2 core in ONNX Runtime's Conv (docs/benchmarks.md: 55 to 80)."""
 
-_BYTES_PER_SECOND = 10e9
-"""What one core moves through its caches, fitted to the measured FFT layers of docs/benchmarks.md."""
+class Target(ABC):
+    """An engine on a device.
 
-
-class OrtCpuTarget:
-    """ONNX Runtime on this machine's CPU.
-
-    Args:
-        threads: threads within one operator.
+    Attributes:
+        name: what ``--target`` calls it.
+        present: whether the device is here, so that candidates and whole models can be timed on it.
     """
 
-    name = "ort-cpu"
+    name: ClassVar[str]
+    present: ClassVar[bool]
 
-    def __init__(self, threads: int) -> None:
-        import onnxruntime
-
-        self.threads = threads
-        self._engine = f"ONNX Runtime {onnxruntime.__version__}"
-        self._cpu = cpu_model()
-
+    @abstractmethod
     def describe(self) -> str:
-        """Engine, version, device and threads."""
-        return f"{self._engine}, {self._cpu}, {self.threads} thread(s)"
+        """Engine, version, device and threads, in one line."""
+
+    @abstractmethod
+    def load(self, model: bytes) -> Runtime:
+        """Load a serialized ONNX model, on the target if it is present, else on this machine's CPU."""
+
+    @abstractmethod
+    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
+        """Seconds of one call, by counting."""
 
     def measure(
         self, lowerings: Sequence[Lowering], spec: ConvSpec, seconds: float
@@ -60,10 +58,7 @@ class OrtCpuTarget:
         shape = (spec.batch, spec.in_channels, *spec.spatial)
         feeds = {"x": generator.standard_normal(shape).astype(spec.dtype)}
         weight, bias = random_weights(spec)
-        runtimes = [
-            OnnxRuntime(_serialized(lowering, spec, weight, bias), threads=self.threads)
-            for lowering in lowerings
-        ]
+        runtimes = [self.load(_serialized(lowering, spec, weight, bias)) for lowering in lowerings]
         outputs = [np.asarray(runtime.run(feeds)["y"], dtype=np.float64) for runtime in runtimes]
         scale = float(np.abs(outputs[0]).max()) or 1.0
         errors = [float(np.nan_to_num(np.abs(y - outputs[0]), nan=np.inf).max()) / scale for y in outputs]
@@ -73,13 +68,13 @@ class OrtCpuTarget:
         times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
         return [times[name] for name in calls], errors
 
-    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
-        """Seconds by the roofline: arithmetic at the cores' rate or bytes at the memory's, the slower one.
 
-        Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009.
-        """
-        arithmetic = 2 * lowering.multiply_adds(spec) / (_FLOPS_PER_THREAD * self.threads)
-        return max(arithmetic, lowering.bytes_moved(spec) / (_BYTES_PER_SECOND * self.threads))
+def roofline(flops: float, flops_per_second: float, moved: float, bytes_per_second: float) -> float:
+    """Seconds by the roofline: arithmetic or memory traffic, whichever takes longer.
+
+    Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009.
+    """
+    return max(flops / flops_per_second, moved / bytes_per_second)
 
 
 def _serialized(lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None) -> bytes:

@@ -1,0 +1,92 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.base import Array
+from dashdeploy.tensor_spec import TensorSpec
+
+
+class OpenVino:
+    """A model in OpenVINO's CPU plugin, in fp32.
+
+    Args:
+        model: the path of an ``.onnx`` file, or a serialized model.
+        threads: threads of inference; None leaves the choice to OpenVINO.
+
+    Raises:
+        MissingCapabilityError: openvino is not installed.
+        InputError: OpenVINO refuses the model.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int | None = None) -> None:
+        openvino = _import_openvino()
+        # The CPU plugin would otherwise take bf16 where the processor has it, and parity would fail.
+        properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if threads is not None:
+            properties |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        try:
+            core = openvino.Core()
+            self._compiled = core.compile_model(
+                core.read_model(model if isinstance(model, bytes) else str(model)), "CPU", properties
+            )
+        except Exception as error:  # openvino raises RuntimeError and its own for a model it refuses
+            where = "the model" if isinstance(model, bytes) else str(model)
+            reason = " ".join((str(error).strip().splitlines() or [type(error).__name__])[-1].split())
+            raise InputError(f"OpenVINO cannot load {where}: {reason}") from error
+        self._version = self.engine_version()
+        self._threads = threads
+        self._local = threading.local()
+        self.inputs = tuple(_spec(port) for port in self._compiled.inputs)
+        self.outputs = tuple(_spec(port) for port in self._compiled.outputs)
+
+    @staticmethod
+    def engine_version() -> str:
+        """The installed version.
+
+        Raises:
+            MissingCapabilityError: openvino is not installed.
+        """
+        return str(_import_openvino().__version__).partition("-")[0]
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the model once; see `Runtime.run`."""
+        # An infer request holds the tensors of one call, so every thread has its own.
+        if not hasattr(self._local, "request"):
+            self._local.request = self._compiled.create_infer_request()
+        values = self._local.request.infer(dict(feeds), share_inputs=True)
+        return {
+            spec.name: np.array(values[port])
+            for spec, port in zip(self.outputs, self._compiled.outputs, strict=True)
+        }
+
+    def describe(self) -> str:
+        """The engine, its version and its device, in one line."""
+        threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
+        return f"OpenVINO {self._version}, CPU, {threads}"
+
+
+def _import_openvino() -> Any:  # noqa: ANN401 - the package has no types
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingCapabilityError(
+            "openvino is not installed; install it with: pip install 'dashdeploy[openvino]'"
+        ) from error
+    return openvino
+
+
+def _spec(port: Any) -> TensorSpec:  # noqa: ANN401 - the package has no types
+    name = port.get_any_name()
+    axes = [
+        axis.get_length() if axis.is_static else f"{name}_axis_{i}"  # OpenVINO does not keep axes' names
+        for i, axis in enumerate(port.get_partial_shape())
+    ]
+    return TensorSpec(name=name, shape=tuple(axes), dtype=np.dtype(port.get_element_type().to_dtype()).name)

@@ -1,0 +1,40 @@
+"""Targets: an engine on a device, on which candidates are measured or estimated."""
+
+from __future__ import annotations
+
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.absent import DEVICES, AbsentTarget
+from dashdeploy.export.targets.base import Target
+from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
+
+_ON_THIS_CPU: dict[str, type[OrtCpuTarget] | type[OpenVinoTarget]] = {
+    OrtCpuTarget.name: OrtCpuTarget,
+    OpenVinoTarget.name: OpenVinoTarget,
+}
+
+__all__ = ["DEVICES", "AbsentTarget", "OpenVinoTarget", "OrtCpuTarget", "Target", "target_of"]
+
+
+def target_of(settings: ExportSettings) -> Target:
+    """The target that the settings name.
+
+    Raises:
+        InputError: `device` is not a known device, or goes with a target that is this machine's CPU.
+        MissingCapabilityError: the engine is not installed, or the device is not here and was to be measured.
+    """
+    known = ", ".join(DEVICES)
+    if settings.target in _ON_THIS_CPU:
+        if settings.device is not None:
+            raise InputError(f"--device {settings.device}: --target {settings.target} is this machine's CPU")
+        return _ON_THIS_CPU[settings.target](settings.threads)
+    if settings.device is None:
+        raise InputError(f"--target {settings.target}: which device? Add --device, one of {known}")
+    if settings.device not in DEVICES:
+        raise InputError(f"--device {settings.device}: no such device; choose from {known}")
+    if settings.tune == "measure":
+        raise MissingCapabilityError(
+            f"--target {settings.target}: nothing can be measured on a {DEVICES[settings.device].description} "
+            "here; plan from its published rates with: --tune estimate"
+        )
+    return AbsentTarget(settings.target, DEVICES[settings.device])

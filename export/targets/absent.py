@@ -1,0 +1,82 @@
+"""Devices that are not here: candidates are estimated from their published peak rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.targets.base import Target, roofline
+from dashdeploy.runtimes import OnnxRuntime, Runtime
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's peak rates.
+
+    Attributes:
+        description: its full name.
+        flops: fp32 operations per second, without tensor cores (TF32 is off, so that parity holds).
+        bandwidth: bytes per second of its memory.
+        source: where the figures are published.
+    """
+
+    description: str
+    flops: float
+    bandwidth: float
+    source: str
+
+
+DEVICES: Mapping[str, Device] = {
+    "h100": Device("NVIDIA H100 SXM5 80 GB", 67e12, 3.35e12, "NVIDIA H100 Tensor Core GPU datasheet"),
+    "a100": Device("NVIDIA A100 SXM4 80 GB", 19.5e12, 2.039e12, "NVIDIA A100 80 GB datasheet"),
+    "l4": Device("NVIDIA L4", 30.3e12, 0.3e12, "NVIDIA L4 datasheet"),
+    "rtx-4090": Device(
+        "NVIDIA GeForce RTX 4090", 82.6e12, 1.008e12, "NVIDIA Ada GPU architecture whitepaper"
+    ),
+    "orin": Device(
+        "NVIDIA Jetson AGX Orin 64 GB", 5.3e12, 0.2048e12, "Jetson AGX Orin series technical brief"
+    ),
+}
+
+_SHARE_OF_PEAK = 0.5
+"""What well-tuned kernels of middling size reach of either peak."""
+
+_LAUNCH_SECONDS = 3e-6
+"""One kernel, launched behind another: what a chain of small kernels takes on these devices at least."""
+
+
+class AbsentTarget(Target):
+    """A GPU that this machine does not have; models are checked on the CPU instead.
+
+    Args:
+        name: what ``--target`` calls the engine.
+        device: the device.
+    """
+
+    name: ClassVar[str] = "absent"
+    present: ClassVar[bool] = False
+
+    def __init__(self, name: str, device: Device) -> None:
+        self._engine = name
+        self._device = device
+
+    def describe(self) -> str:
+        """Engine and device, and that nothing was measured."""
+        return f"{self._engine} on {self._device.description}, estimated ({self._device.source})"
+
+    def load(self, model: bytes) -> Runtime:
+        """Load a serialized ONNX model in ONNX Runtime on this machine's CPU."""
+        return OnnxRuntime(model)
+
+    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
+        """Seconds by the roofline of the device, and the launches of its kernels."""
+        busy = roofline(
+            2 * lowering.multiply_adds(spec),
+            _SHARE_OF_PEAK * self._device.flops,
+            lowering.bytes_moved(spec),
+            _SHARE_OF_PEAK * self._device.bandwidth,
+        )
+        return busy + _LAUNCH_SECONDS * lowering.operators(spec)

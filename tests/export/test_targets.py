@@ -1,0 +1,88 @@
+"""Targets: which there are, what they measure, and what is estimated of those that are not here."""
+
+import numpy as np
+import pytest
+
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.lowerings import FFT, Direct
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets import DEVICES, OpenVinoTarget, OrtCpuTarget, target_of
+
+SPEC = ConvSpec(
+    in_channels=8,
+    out_channels=8,
+    spatial=(200,),
+    kernel=(15,),
+    strides=(1,),
+    dilations=(1,),
+    pads_begin=(7,),
+    pads_end=(7,),
+)
+
+
+@pytest.mark.parametrize("kind", [OrtCpuTarget, OpenVinoTarget])
+def test_engines_measure_and_agree(kind):
+    if kind is OpenVinoTarget:
+        pytest.importorskip("openvino", reason="the openvino extra is not installed")
+    target = kind(1)
+    times, errors = target.measure([Direct(), FFT((40,))], SPEC, seconds=0.02)
+    assert [len(series) for series in times] == [len(times[0])] * 2
+    assert len(times[0]) >= 7
+    assert all((series > 0).all() for series in times)
+    assert errors[0] == 0
+    assert 0 < errors[1] < 1e-5  # another order of summation, the same numbers
+    assert target.name in ("ort-cpu", "openvino")
+    assert "1 thread(s)" in target.describe()
+
+
+def test_batch_scales_the_estimate():
+    target, many = OrtCpuTarget(1), SPEC.model_copy(update={"batch": 8})
+    assert target.estimate(Direct(), many) == pytest.approx(8 * target.estimate(Direct(), SPEC))
+    # The spectra of the taps are read once, whatever the batch.
+    assert target.estimate(FFT((40,)), many) < 8 * target.estimate(FFT((40,)), SPEC)
+
+
+def test_absent_devices_are_estimated():
+    settings = ExportSettings(target="tensorrt", device="h100", tune="estimate")
+    target = target_of(settings)
+    assert not target.present
+    assert "NVIDIA H100 SXM5 80 GB, estimated" in target.describe()
+    small = target.estimate(Direct(), SPEC)
+    # Far too small for an H100: the launch of one kernel is all there is to see.
+    assert small == pytest.approx(3e-6, rel=0.3)
+    assert target.estimate(FFT((40,)), SPEC) > 15 * small
+    wide = SPEC.model_copy(
+        update={"in_channels": 1024, "out_channels": 1024, "spatial": (20000,), "kernel": (31,), "batch": 32}
+    )
+    assert target.estimate(FFT((128,)), wide) < target.estimate(Direct(), wide)
+
+
+def test_a_direct_layer_at_the_peak_takes_its_flops():
+    wide = SPEC.model_copy(update={"in_channels": 1024, "out_channels": 1024, "batch": 64})
+    flops = 2 * wide.multiply_adds
+    target = target_of(ExportSettings(target="ort-cuda", device="a100", tune="estimate"))
+    assert target.estimate(Direct(), wide) == pytest.approx(flops / (0.5 * 19.5e12) + 3e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"target": "tensorrt", "tune": "estimate"}, InputError, "which device.*h100, a100"),
+        ({"target": "tensorrt", "device": "h1000", "tune": "estimate"}, InputError, "h1000: no such device"),
+        ({"target": "ort-cpu", "device": "h100"}, InputError, "this machine's CPU"),
+        ({"target": "ort-cuda", "device": "l4"}, MissingCapabilityError, "--tune estimate"),
+    ],
+)
+def test_impossible_targets_are_named(settings, error, message):
+    with pytest.raises(error, match=message):
+        target_of(ExportSettings(**settings))
+
+
+def test_every_device_has_a_source_and_plausible_rates():
+    for device in DEVICES.values():
+        assert device.source
+        assert 1e12 < device.flops < 1e14
+        # Bytes per operation of such devices lie within a small range.
+        assert 1e-3 < device.bandwidth / device.flops < 0.2
+    assert np.isfinite([device.flops for device in DEVICES.values()]).all()
