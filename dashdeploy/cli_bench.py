@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from dashdeploy.console import Console, as_text
 from dashdeploy.json_option import JsonFileCommand, report
 from dashdeploy.option_values import positive_integers
 
-bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure latency.")
+bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure latency and serving.")
 
 JsonFile = Annotated[
     str | None,
@@ -36,6 +36,10 @@ def latency(
     batches: Batches = "1,8,32",
     threads: Threads = 1,
     seconds: Seconds = 2.0,
+    engine: Annotated[
+        Literal["ort-cpu", "openvino"] | None,
+        typer.Option("--engine", help="What runs the bundle; otherwise what it was compiled for."),
+    ] = None,
     json_file: JsonFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -56,7 +60,12 @@ def latency(
     from dashdeploy.bundle import Bundle
 
     measured = measure_latency(
-        Bundle.load(bundle), batches=sizes, threads=threads, seconds=seconds, progress=console.progress
+        Bundle.load(bundle),
+        batches=sizes,
+        threads=threads,
+        seconds=seconds,
+        engine=engine,
+        progress=console.progress,
     )
     report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
 
@@ -70,6 +79,9 @@ def networks(
     batches: Batches = "1",
     threads: Threads = 1,
     seconds: Seconds = 5.0,
+    target: Annotated[
+        Literal["ort-cpu", "openvino"], typer.Option("--target", help="The engine to compile for and run in.")
+    ] = "ort-cpu",
     json_file: JsonFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -90,7 +102,93 @@ def networks(
     from dashdeploy.bench.networks import measure_networks
 
     measured = measure_networks(
-        names or None, batches=sizes, threads=threads, seconds=seconds, progress=console.progress
+        names or None,
+        batches=sizes,
+        threads=threads,
+        seconds=seconds,
+        target=target,
+        progress=console.progress,
     )
     text = "\n\n".join(as_text(each.table()) for each in measured.values())
     report(console, text, {name: each.model_dump(mode="json") for name, each in measured.items()}, json_file)
+
+
+@bench_app.command(cls=JsonFileCommand)
+def layers(
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, max=2, help="Only convolutions of so many dimensions.")
+    ] = None,
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes of the 1-D list.")] = "1,8",
+    threads: Threads = 1,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.01, help="How long to time each convolution.")
+    ] = 0.5,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Time a fixed list of single convolutions, direct against chosen.
+
+    The plan is made first; then both are timed again, taking turns.
+
+    \b
+    Example:
+      dashdeploy bench layers
+      dashdeploy bench layers --rank 2 --json layers.json
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    sizes = positive_integers("--batches", batches, noun="batch size")
+
+    from dashdeploy.bench.layers import layer_suite, measure_layers
+
+    measured = measure_layers(
+        layer_suite(rank, batches=sizes), threads=threads, seconds=seconds, progress=console.progress
+    )
+    report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
+
+
+@bench_app.command(cls=JsonFileCommand)
+def serve(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What export wrote.")],
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, help="Requests under way at once for the throughput.")
+    ] = 16,
+    threads: Threads = 1,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long each part takes.")] = 10.0,
+    peer: Annotated[
+        Path | None,
+        typer.Option(
+            "--peer",
+            metavar="FOLDER",
+            help="Compare with MLServer, which is installed into this folder (some 500 MB) if need be.",
+        ),
+    ] = None,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure what serving costs.
+
+    One request at a time over HTTP and gRPC takes turns with the engine's call in this process; then many
+    requests at once.
+
+    \b
+    Example:
+      dashdeploy bench serve bundles/mnist1d
+      dashdeploy bench serve bundles/mnist1d --connections 32 --peer ~/.cache/mlserver
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+
+    from dashdeploy.bench.serve import measure_serving
+    from dashdeploy.bench.serve_peer import Peer
+    from dashdeploy.bundle import Bundle
+
+    measured = measure_serving(
+        Bundle.load(bundle),
+        seconds=seconds,
+        connections=connections,
+        threads=threads,
+        peer=None if peer is None else Peer(peer.expanduser(), progress=console.progress),
+        progress=console.progress,
+    )
+    report(console, measured.text(), measured.model_dump(mode="json"), json_file)

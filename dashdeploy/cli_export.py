@@ -21,8 +21,19 @@ def export(
         Path | None, typer.Option("--out", help="The bundle to write; it appears whole or not at all.")
     ] = None,
     target: Annotated[
-        Literal["ort-cpu"], typer.Option("--target", help="The engine and device to compile for.")
+        Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"],
+        typer.Option("--target", help="The engine to compile for; the first two are measured here."),
     ] = "ort-cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="The GPU to plan for, with --tune estimate: h100, a100, l4, rtx-4090 or orin.",
+        ),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, help="Samples per call that the costs are for.")
+    ] = 1,
     lowering: Annotated[
         Literal["auto", "direct", "fft"],
         typer.Option(
@@ -59,6 +70,7 @@ def export(
     Example:
       dashdeploy export runs/mnist1d --out bundles/mnist1d
       dashdeploy export model.onnx --input-shape x=1,1,1000 --dry-run
+      dashdeploy export model.onnx --target tensorrt --device h100 --tune estimate --dry-run
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if out is None and not dry_run:
@@ -70,7 +82,14 @@ def export(
     from dashdeploy.inspection import inspect_bundle, inspect_plan
 
     settings = ExportSettings(
-        target=target, lowering=lowering, tune=tune, threads=threads, name=name, input_shapes=shapes
+        target=target,
+        device=device,
+        batch=batch,
+        lowering=lowering,
+        tune=tune,
+        threads=threads,
+        name=name,
+        input_shapes=shapes,
     )
     if out is None or dry_run:
         found = inspect_plan(
