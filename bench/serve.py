@@ -7,7 +7,6 @@ connection that is kept. The throughput is measured by a client in a process of 
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.bench.http_load import http_request
+from dashdeploy.bench.raw_http import RawHttpConnection
 from dashdeploy.bench.serve_peer import Peer
 from dashdeploy.bench.serve_report import OverheadRow, ServeReport, ThroughputRow
 from dashdeploy.bundle import MODEL_NAME, Bundle
@@ -122,18 +122,9 @@ def _server(bundle: Path, threads: int) -> Iterator[tuple[str, str]]:
 
 
 def _http_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable[[], object]:
-    connection = http.client.HTTPConnection(address, timeout=_TIMEOUT)
-    path, body, headers = _binary(model, feeds)
-
-    def call() -> bytes:
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        content = response.read()
-        if response.status != 200:
-            raise InputError(f"the server answers {response.status}: {content[:200]!r}")
-        return content
-
-    return call
+    connection = RawHttpConnection(address, timeout=_TIMEOUT)
+    request = _binary_request(address, model, feeds)
+    return lambda: connection.exchange(request)
 
 
 def _grpc_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable[[], object]:
@@ -156,8 +147,8 @@ def _grpc_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable
     return lambda: infer(request, timeout=_TIMEOUT)
 
 
-def _binary(model: str, feeds: Mapping[str, Array]) -> tuple[str, bytes, dict[str, str]]:
-    """Path, body and headers of a request with binary tensors."""
+def _binary_request(address: str, model: str, feeds: Mapping[str, Array]) -> bytes:
+    """A request with binary tensors."""
     from dashdeploy.serve.tensor_data import to_raw
 
     blobs = {name: bytes(to_raw(array)) for name, array in feeds.items()}
@@ -167,12 +158,7 @@ def _binary(model: str, feeds: Mapping[str, Array]) -> tuple[str, bytes, dict[st
     ]
     header = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
     length = {"Inference-Header-Content-Length": str(len(header))}
-    return f"/v2/models/{model}/infer", header + b"".join(blobs.values()), length
-
-
-def _binary_request(address: str, model: str, feeds: Mapping[str, Array]) -> bytes:
-    path, body, headers = _binary(model, feeds)
-    return http_request(address, path, body, headers)
+    return http_request(address, f"/v2/models/{model}/infer", header + b"".join(blobs.values()), length)
 
 
 def _json_request(address: str, model: str, feeds: Mapping[str, Array]) -> bytes:

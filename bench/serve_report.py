@@ -71,8 +71,15 @@ class ServeReport(BaseModel):
             for row in self.overhead
         ]
         throughput = [
-            [row.server, row.encoding, str(row.connections), f"{row.per_second:.0f}", _ms(row.p50_ms)]
-            + [_ms(row.p99_ms), str(row.refused)]
+            [
+                row.server,
+                row.encoding,
+                str(row.connections),
+                f"{row.per_second:.0f}",
+                _ms(row.p50_ms),
+                _ms(row.p99_ms),
+                str(row.refused),
+            ]
             for row in self.throughput
         ]
         return "\n\n".join(

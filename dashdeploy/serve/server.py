@@ -152,6 +152,7 @@ class _Server:
             lifespan="off",
             ws="none",
             server_header=False,
+            proxy_headers=False,
             ssl_certfile=settings.tls_certificate,
             ssl_keyfile=settings.tls_key,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,

@@ -15,6 +15,9 @@ from dashdeploy.tensor_spec import TensorSpec
 
 BYTES = "BYTES"
 
+# Looked up per output: a dtype hashes at once, while NumPy puts its name together anew each time.
+_DATATYPE_BY_DTYPE = {np.dtype(name): datatype for name, datatype in DATATYPE_BY_NUMPY_NAME.items()}
+
 
 def check_datatype(datatype: object, spec: TensorSpec) -> None:
     """Refuse another type than the model's.
@@ -104,4 +107,4 @@ def to_raw(array: Array) -> bytes | memoryview:
 
 def datatype_of(array: Array) -> str:
     """The protocol's name of an array's type."""
-    return DATATYPE_BY_NUMPY_NAME[array.dtype.name]
+    return _DATATYPE_BY_DTYPE[array.dtype]

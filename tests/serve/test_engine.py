@@ -1,6 +1,7 @@
 """The engine on real ONNX models: batches are split exactly, faults stay with whom they belong to."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.serve.batch_axis import has_batch_axis, warm_up
 from dashdeploy.serve.engine import Engine
+from dashdeploy.serve.quick_runs import QuickRuns
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.settings import BatchPolicy
 from dashdeploy.serve.statistics import ModelStatistics
@@ -186,3 +188,48 @@ def test_a_first_axis_along_which_rows_mix_is_no_batch_axis(tmp_path, write):
     assert not batch_axis_of(along(write, tmp_path, "fixed", fixed, shape=(2, 4), out=(2, 4)))
     transposed = helper.make_node("Transpose", ["x"], ["y"])
     assert not batch_axis_of(along(write, tmp_path, "transposed", transposed, ("n", "m"), ("m", "n")))
+
+
+def test_a_lone_request_of_a_quick_model_runs_on_the_loop_and_others_do_not(tmp_path, write, engines):
+    runtime = engines.SlowRuntime(write.double(tmp_path / "double") / "model.onnx", 0)
+    threads = []
+    run = runtime.run
+    runtime.run = lambda feeds: threads.append(threading.get_ident()) or run(feeds)
+    engine, statistics = engine_of(runtime)
+    x = {"x": np.ones((1, 4), np.float32)}
+
+    async def infer(count):
+        results = await asyncio.gather(*(engine.infer(x, timeout=9) for _ in range(count)))
+        assert all((result["y"] == 2).all() for result in results)
+
+    async def check():
+        for _ in range(500):  # a busy machine may take a while to be quick so often in a row
+            await infer(1)
+            if threads[-1] == threading.get_ident():
+                break
+        else:
+            pytest.fail("it never ran on the event loop's thread")
+        await infer(8)
+        assert threads[-1] != threading.get_ident()
+
+    asyncio.run(check())
+    engine.close()
+    assert statistics.inference_count == statistics.success.count == sum(runtime.rows)
+
+
+def test_what_counts_as_quick():
+    runs = QuickRuns()
+    shapes, others = ((1, 4),), ((2, 4),)
+    for _ in range(20):
+        runs.note(shapes, 100, on_loop=False)
+    assert runs.expect(shapes) and not runs.expect(others)
+    runs.note(shapes, 10**9, on_loop=True)
+    assert not runs.expect(shapes)
+    for _ in range(20):
+        runs.note(shapes, 100, on_loop=False)
+    assert not runs.expect(shapes), "after a surprise it takes twice as many"
+    for _ in range(20):
+        runs.note(shapes, 100, on_loop=False)
+    assert runs.expect(shapes)
+    runs.note(others, 100, on_loop=False)
+    assert not runs.expect(others) and not runs.expect(shapes)

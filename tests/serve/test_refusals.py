@@ -178,7 +178,6 @@ def test_a_binary_boolean_is_zero_or_one(exchange):
 @pytest.mark.parametrize(
     "method, path, status",
     [
-        ("GET", "/", 404),
         ("GET", "/v2/", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/nobody", 404),
