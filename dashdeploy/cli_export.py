@@ -15,7 +15,11 @@ from dashdeploy.option_values import input_shapes
 
 def export(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN|MODEL.onnx", help="A run of search, or any ONNX model.")
+        Path,
+        typer.Argument(
+            metavar="RUN|MODEL.onnx|BUNDLE",
+            help="A run of search, any ONNX model, or a bundle that artefacts are added to.",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="The bundle to write; it appears whole or not at all.")
@@ -56,6 +60,21 @@ def export(
             "--input-shape", metavar="NAME=1,1,1000", help="Fix an input's shape; may be given repeatedly."
         ),
     ] = None,
+    trt_rtx: Annotated[
+        bool, typer.Option("--trt-rtx", help="Build model.rtx with TensorRT-RTX; this needs no GPU.")
+    ] = False,
+    compute_capabilities: Annotated[
+        str, typer.Option("--compute-capabilities", help="The GPUs that model.rtx is built for.")
+    ] = "8.0,8.6,8.9,12.0",
+    trt: Annotated[
+        bool, typer.Option("--trt", help="Build model.engine with TensorRT, for this machine's GPU.")
+    ] = False,
+    engine_batches: Annotated[
+        str,
+        typer.Option(
+            "--engine-batches", metavar="MIN,OPT,MAX", help="The batches that TensorRT engines take."
+        ),
+    ] = "1,8,32",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -64,20 +83,23 @@ def export(
     """Compile a run or an ONNX model into a bundle.
 
     Every convolution becomes the cheaper one of a direct and an FFT convolution; the result is checked
-    against the original model.
+    against the original model. Engines and other artefacts are written beside it, or added to a bundle that
+    is there already.
 
     \b
     Example:
       dashdeploy export runs/mnist1d --out bundles/mnist1d
       dashdeploy export model.onnx --input-shape x=1,1,1000 --dry-run
       dashdeploy export model.onnx --target tensorrt --device h100 --tune estimate --dry-run
+      dashdeploy export bundles/mnist1d --trt
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
-    if out is None and not dry_run:
-        raise InputError("give --out BUNDLE, or --dry-run to see the plan alone")
     shapes = input_shapes("--input-shape", input_shape or [])
 
     from dashdeploy.export import pipeline
+    from dashdeploy.export.add_artefacts import add_artefacts, is_bundle
+    from dashdeploy.export.artefact_settings import ArtefactSettings
+    from dashdeploy.export.engines import EngineSettings
     from dashdeploy.export.settings import ExportSettings
     from dashdeploy.inspection import inspect_bundle, inspect_plan
 
@@ -90,7 +112,17 @@ def export(
         threads=threads,
         name=name,
         input_shapes=shapes,
+        artefacts=ArtefactSettings(
+            trt_rtx=trt_rtx, trt=trt, engine=EngineSettings.parse(compute_capabilities, engine_batches)
+        ),
     )
+    if is_bundle(source) and not dry_run:
+        bundle = add_artefacts(source, out, settings, progress=console.progress)
+        found = inspect_bundle(bundle)
+        console.result(found.text, found.data)
+        return
+    if out is None and not dry_run:
+        raise InputError("give --out BUNDLE, or --dry-run to see the plan alone")
     if out is None or dry_run:
         found = inspect_plan(
             pipeline.plan_export(source, settings, progress=console.progress).model_dump(mode="json")

@@ -20,6 +20,7 @@ from dashdeploy.bundle import (
     Manifest,
     write_manifest,
 )
+from dashdeploy.export.artefacts import refuse_missing, write_engines
 from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
@@ -65,7 +66,8 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
 
     Raises:
         InputError: `source` is neither a run nor a valid ONNX model, or `out` cannot be written.
-        MissingCapabilityError: the target's engine is not installed.
+        MissingCapabilityError: the target's engine is not installed, or an engine that was asked for cannot be
+            built on this machine; then the bundle is written without it.
         GateError: the compiled model does not agree with the reference.
     """
     say = progress or _silent
@@ -81,8 +83,12 @@ def export_source(
     decisions = _plan(source, settings, say)
     compiled = _compile(source, decisions, settings, say)
     with atomic_directory(out) as folder:
-        _write(folder, out.name, source, compiled, settings)
-    return Bundle.load(out)
+        _write(folder, source, compiled)
+        missing = write_engines(folder, compiled.plan, settings.precision, settings.artefacts, say)
+        _write_manifest(folder, out.name, source, settings)
+    bundle = Bundle.load(out)
+    refuse_missing(bundle, missing)
+    return bundle
 
 
 @dataclass(frozen=True)
@@ -134,9 +140,7 @@ def _all_direct(plan: Plan, speedup: float) -> Plan:
     return plan.model_copy(update={"layers": [direct(layer) for layer in plan.layers]})
 
 
-def _write(
-    folder: Path, bundle_name: str, source: Source, compiled: _Compiled, settings: ExportSettings
-) -> None:
+def _write(folder: Path, source: Source, compiled: _Compiled) -> None:
     ir.save(compiled.model, folder / MODEL_NAME)
     (folder / DIRECT_NAME).parent.mkdir()
     if source.original is None:
@@ -147,6 +151,9 @@ def _write(
         ir.save(source.backbone, folder / BACKBONE_NAME)
     (folder / PLAN_NAME).write_text(compiled.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (folder / PARITY_NAME).write_text(compiled.parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _write_manifest(folder: Path, bundle_name: str, source: Source, settings: ExportSettings) -> None:
     runtime = OnnxRuntime(folder / MODEL_NAME)
     manifest = Manifest(
         name=settings.name or bundle_name,
@@ -154,7 +161,7 @@ def _write(
         outputs=list(runtime.outputs),
         labels=source.labels,
         target=settings.target,
-        precision="fp32",
+        precision=settings.precision,
         source=source.path.name,
         tools=_tool_versions(),
         files={},

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dashdeploy.export.artefact_settings import ArtefactSettings
+
 
 class ExportSettings(BaseModel):
     """Settings of one export.
@@ -20,6 +22,8 @@ class ExportSettings(BaseModel):
         threads: threads within one operator, for measuring and for the speed gate.
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
+        precision: the element types of the ONNX model that is written.
+        artefacts: what is written besides the ONNX model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,3 +36,5 @@ class ExportSettings(BaseModel):
     threads: int = Field(default=1, ge=1)
     name: str | None = None
     input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    artefacts: ArtefactSettings = Field(default_factory=ArtefactSettings)

@@ -1,0 +1,101 @@
+"""Engines of TensorRT and TensorRT-RTX on a GPU, with torch tensors as device buffers.
+
+Written against the documented API (``IExecutionContext``: set_input_shape, set_tensor_address, execute_async_v3);
+it has one context and one stream, and calls from several threads take turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.tensorrt_flavours import Flavour
+from dashdeploy.runtimes.tensorrt_log import collecting_logger
+from dashdeploy.tensor_spec import TensorSpec
+
+
+class TensorRT:
+    """An engine on this machine's first GPU.
+
+    Args:
+        engine: a ``.engine`` or ``.rtx`` file.
+        flavour: which TensorRT built it.
+
+    Raises:
+        MissingCapabilityError: the package, the driver, the GPU, or torch with CUDA is missing.
+        InputError: the engine is damaged, or was built by another version or for another GPU.
+    """
+
+    def __init__(self, engine: Path, flavour: Flavour) -> None:
+        self._trt = flavour.load(to_run=True)
+        import torch
+
+        if not torch.cuda.is_available():
+            raise MissingCapabilityError(
+                f"{flavour.title} needs torch with CUDA for its buffers, and this torch has none; install "
+                "one that has: https://pytorch.org/get-started"
+            )
+        self._torch = torch
+        self._log = collecting_logger(self._trt)
+        if not flavour.ahead_of_time:
+            self._trt.init_libnvinfer_plugins(self._log, "")
+        self._runtime = self._trt.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(engine.read_bytes())
+        if self._engine is None:
+            reason = "; ".join(self._log.errors[-2:]) or "it gives no reason"
+            raise InputError(
+                f"{flavour.title} cannot load {engine}: {reason}; an engine runs with the version and on the "
+                f"GPUs that its sidecar names; build it here: dashdeploy export BUNDLE {flavour.option}"
+            )
+        self._context = self._engine.create_execution_context()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._lock = Lock()
+        self._title = flavour.title
+        specs = [self._spec(index) for index in range(self._engine.num_io_tensors)]
+        self.inputs = tuple(spec for spec, is_input in specs if is_input)
+        self.outputs = tuple(spec for spec, is_input in specs if not is_input)
+
+    def _spec(self, index: int) -> tuple[TensorSpec, bool]:
+        name = self._engine.get_tensor_name(index)
+        shape = [axis if axis >= 0 else "batch" for axis in self._engine.get_tensor_shape(name)]
+        dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name))).name
+        is_input = self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.INPUT
+        return TensorSpec(name=name, shape=tuple(shape), dtype=dtype), is_input
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the engine once; see `Runtime.run`.
+
+        Raises:
+            InputError: a shape is outside of the engine's profile, or the GPU refuses the call.
+        """
+        torch, context = self._torch, self._context
+        with self._lock, torch.cuda.stream(self._stream):
+            buffers: dict[str, Any] = {}
+            for spec in self.inputs:
+                array = np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype)
+                if not context.set_input_shape(spec.name, array.shape):
+                    raise InputError(
+                        f"input {spec.name} of shape {array.shape} is outside of the engine's profile; "
+                        "build it with other --engine-batches"
+                    )
+                buffers[spec.name] = torch.from_numpy(array).cuda(non_blocking=True)
+            for spec in self.outputs:
+                shape = tuple(context.get_tensor_shape(spec.name))
+                dtype = getattr(torch, spec.dtype)
+                buffers[spec.name] = torch.empty(shape, dtype=dtype, device="cuda")
+            for name, buffer in buffers.items():
+                context.set_tensor_address(name, buffer.data_ptr())
+            if not context.execute_async_v3(self._stream.cuda_stream):
+                raise InputError(f"{self._title} failed: {'; '.join(self._log.errors[-2:])}")
+            self._stream.synchronize()
+            return {spec.name: buffers[spec.name].cpu().numpy() for spec in self.outputs}
+
+    def describe(self) -> str:
+        """The engine, its version and its device, in one line."""
+        return f"{self._title} {self._trt.__version__}, {self._torch.cuda.get_device_name()}"

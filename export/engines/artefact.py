@@ -1,0 +1,97 @@
+"""Writes an engine and its sidecar into a bundle's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dashdeploy.atomic import sha256_of
+from dashdeploy.bundle import MODEL_NAME
+from dashdeploy.doctor import find_gpus
+from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.export.engines.builder import build_engine
+from dashdeploy.export.engines.settings import EngineSettings
+from dashdeploy.export.engines.sidecar import EngineSidecar
+from dashdeploy.export.parity import check_parity
+from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.runtimes.tensorrt import TensorRT
+from dashdeploy.runtimes.tensorrt_flavours import Flavour
+
+
+def write_engine(
+    folder: Path,
+    flavour: Flavour,
+    settings: EngineSettings,
+    *,
+    precision: str,
+    layers: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> None:
+    """Build the engine of ``model.onnx`` in `folder`; where a GPU can run it, check it as well.
+
+    Args:
+        folder: the bundle that is being written.
+        flavour: which TensorRT.
+        settings: for which GPUs and batches.
+        precision: the model's.
+        layers: the chosen lowering by the layer's name.
+        progress: told what is being done.
+
+    Raises:
+        MissingCapabilityError: the flavour cannot build on this machine.
+        InputError: TensorRT does not know an operator of the model.
+        GateError: TensorRT finds no way to run the model, or the engine does not agree with it.
+    """
+    trt = flavour.load()
+    model, engine = folder / MODEL_NAME, folder / flavour.file_name
+    progress(f"building the {flavour.title} engine")
+    compiled = [layer for layer, lowering in layers.items() if lowering != "direct"]
+    engine.write_bytes(build_engine(model, flavour, settings, compiled))
+    onnx_runtime = OnnxRuntime(model)
+    dynamic = any(spec.shape and isinstance(spec.shape[0], str) for spec in onnx_runtime.inputs)
+    gpus, _ = find_gpus()
+    agrees = _agrees(engine, flavour, onnx_runtime, precision, settings.batches, progress)
+    sidecar = EngineSidecar(
+        file=flavour.file_name,
+        sha256=sha256_of(engine),
+        model_sha256=sha256_of(model),
+        engine="tensorrt-rtx" if flavour.ahead_of_time else "tensorrt",
+        version=trt.__version__,
+        compute_capabilities=list(settings.compute_capabilities)
+        if flavour.ahead_of_time
+        else [gpus[0].compute_capability],
+        precision=precision,
+        batches=settings.batches if dynamic else None,
+        layers=dict(layers),
+        checked="parity" if agrees else "built",
+    )
+    path = folder / flavour.sidecar_name
+    path.write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _agrees(
+    engine: Path,
+    flavour: Flavour,
+    reference: OnnxRuntime,
+    precision: str,
+    batches: tuple[int, int, int],
+    progress: Callable[[str], None],
+) -> bool:
+    """Whether the engine was run and agrees; False where no GPU can run it, or not with the batches 1 and 3.
+
+    Raises:
+        GateError: it was run and does not agree.
+    """
+    if batches[0] > 1 or batches[2] < 3:
+        return False
+    try:
+        runtime = TensorRT(engine, flavour)
+    except MissingCapabilityError:
+        return False
+    progress(f"checking the {flavour.title} engine on the GPU")
+    generator = np.random.default_rng(0)
+    samples = {spec.name: spec.random(1, generator) for spec in reference.inputs}
+    check_parity(runtime, reference.run, f"{reference.describe()} on the same model", samples, precision)
+    return True

@@ -1,0 +1,48 @@
+"""Engines on a GPU; without one there is nothing to run them on, and only the refusal is tested."""
+
+import numpy as np
+import pytest
+
+from dashdeploy.doctor import find_gpus
+from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.runtimes.tensorrt import TensorRT
+from dashdeploy.runtimes.tensorrt_flavours import FLAVOURS, RTX, TENSORRT
+from dashdeploy.runtimes.tensorrt_log import is_harmless
+
+
+@pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_without_a_gpu_the_refusal_names_what_is_missing(tmp_path, flavour):
+    with pytest.raises(MissingCapabilityError, match=r"needs .*an NVIDIA GPU with its driver"):
+        TensorRT(tmp_path / flavour.file_name, flavour)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("flavour", [RTX, TENSORRT], ids=["rtx", "tensorrt"])
+def test_an_engine_says_what_onnx_runtime_says(tmp_path, flavour):
+    if not find_gpus()[0]:
+        pytest.skip(f"no GPU: {find_gpus()[1]}")
+    pytest.importorskip(flavour.module)
+    from onnx import parser, save
+
+    from dashdeploy.export.engines import EngineSettings, build_engine
+
+    text = '<ir_version: 9, opset_import: ["" : 17]> g (float[b,4] x) => (float[b,4] y) { y = Sin(x) }'
+    save(parser.parse_model(text), tmp_path / "m.onnx")
+    capabilities = (find_gpus()[0][0].compute_capability,)
+    settings = EngineSettings(compute_capabilities=capabilities)
+    (tmp_path / "engine").write_bytes(build_engine(tmp_path / "m.onnx", flavour, settings))
+    runtime = TensorRT(tmp_path / "engine", flavour)
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype("f4")
+    np.testing.assert_allclose(runtime.run({"x": x})["y"], np.sin(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("line", "harmless"),
+    [
+        ("[E] catchCudaError: CUDA failure 35: driver version is insufficient", True),
+        ("IBuilder::buildSerializedNetwork: Error Code 10: no implementation", False),
+    ],
+)
+def test_the_line_about_the_absent_driver_is_harmless(line, harmless):
+    assert is_harmless(line) is harmless
