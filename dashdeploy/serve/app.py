@@ -18,6 +18,7 @@ from dashdeploy.serve.console_page import CONSOLE_HEADERS, console_page
 from dashdeploy.serve.http_inference import HttpInference
 from dashdeploy.serve.metrics import CONTENT_TYPE, ServerMetrics
 from dashdeploy.serve.models import ServedModel
+from dashdeploy.serve.openapi import openapi
 from dashdeploy.serve.repository import ModelRepository
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.state import ServerState
@@ -60,6 +61,7 @@ class InferenceApp:
             Route("/v2/repository/models/{model}/unload", self._unload, methods=["POST"]),
             Route("/v2", self._server_metadata),
             Route("/metrics", self._metrics_text),
+            Route("/openapi.json", self._openapi),
             Route("/", self._console),
         ]
         app = Starlette(
@@ -117,6 +119,9 @@ class InferenceApp:
 
     async def _metrics_text(self, _request: Request) -> Response:
         return Response(self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _openapi(self, _request: Request) -> Response:
+        return json_response(openapi())
 
     async def _console(self, _request: Request) -> Response:
         return Response(console_page(), headers=CONSOLE_HEADERS, media_type="text/html")
