@@ -1,20 +1,16 @@
-"""The HTTP routes of the Open Inference Protocol, version 2, and of Triton's extensions.
-
-Every error, that of an unknown route included, has a body ``{"error": message}``.
-"""
+"""The HTTP routes of the Open Inference Protocol, version 2, and of Triton's extensions."""
 
 from __future__ import annotations
 
 import orjson
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from dashdeploy.serve import descriptions
 from dashdeploy.serve.body import read_body
 from dashdeploy.serve.console_page import CONSOLE_HEADERS, console_page
+from dashdeploy.serve.http_errors import json_response
 from dashdeploy.serve.http_inference import HttpInference
 from dashdeploy.serve.metrics import CONTENT_TYPE, ServerMetrics
 from dashdeploy.serve.models import ServedModel
@@ -39,12 +35,12 @@ class InferenceApp:
         self._inference = inference
         self._metrics = ServerMetrics(repository)
 
-    def asgi(self) -> Starlette:
-        """The ASGI application."""
+    def asgi(self) -> Router:
+        """The ASGI application; its errors are exceptions, which `gate` answers."""
         routes: list[Route] = []
         # Inference comes first because routes are tried in order and it is what is asked for.
         for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            routes.append(Route(f"{prefix}/infer", self._inference.answer, methods=["POST"]))
+            routes.append(Route(f"{prefix}/infer", self._inference, methods=["POST"]))
         routes.append(Route("/v2/models/stats", self._statistics))
         for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes += [
@@ -64,17 +60,7 @@ class InferenceApp:
             Route("/openapi.json", self._openapi),
             Route("/", self._console),
         ]
-        app = Starlette(
-            routes=routes,
-            exception_handlers={
-                RequestError: _answer_request_error,
-                HTTPException: _answer_http_exception,
-                ClientDisconnect: _answer_nobody,
-                Exception: _answer_unexpected,
-            },
-        )
-        app.router.redirect_slashes = False
-        return app
+        return Router(routes, redirect_slashes=False)
 
     async def _live(self, _request: Request) -> Response:
         return json_response({"live": True})
@@ -134,11 +120,6 @@ _CONTROL_LIMIT = 64 * 1024
 """The most bytes of the body of a request that is no inference."""
 
 
-def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON body."""
-    return Response(orjson.dumps(content), status, headers, "application/json")
-
-
 def _object(body: bytes) -> dict[str, object]:
     if not body.strip():
         return {}
@@ -149,30 +130,3 @@ def _object(body: bytes) -> dict[str, object]:
     if not isinstance(content, dict):
         raise RequestError(400, "the request is not a JSON object")
     return content
-
-
-def error_response(error: RequestError) -> Response:
-    """The answer to a request that is refused."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return json_response({"error": error.message}, error.status, headers)
-
-
-async def _answer_request_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return error_response(error)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    refusal = RequestError(error.status_code, f"{error.detail}: {request.method} {request.url.path}")
-    return json_response({"error": refusal.message}, refusal.status, dict(error.headers or {}))
-
-
-async def _answer_nobody(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=499)
-
-
-async def _answer_unexpected(_request: Request, error: Exception) -> Response:
-    return json_response({"error": f"internal error: {type(error).__name__}"}, 500)

@@ -1,4 +1,4 @@
-"""What every HTTP request passes first and last: the API key, the access log.
+"""What every HTTP request passes first and last: the API key, the answer to a failure, the access log.
 
 Health checks need no key, so that a load balancer can ask; neither does the console page, which asks its
 reader for one.
@@ -6,23 +6,20 @@ reader for one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter_ns
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashdeploy.serve.access_log import AccessLog
 from dashdeploy.serve.api_keys import ApiKeys
-from dashdeploy.serve.app import error_response
-from dashdeploy.serve.request_error import RequestError
+from dashdeploy.serve.http_errors import failure_response
 
 OPEN_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
 """What is answered without a key."""
 
 
 class Gate:
-    """ASGI middleware: checks the key before anything is read, and logs the answer.
+    """ASGI middleware: checks the key before anything is read, answers failures, and logs the answer.
 
     Args:
         app: the application behind.
@@ -49,16 +46,18 @@ class Gate:
                 size += len(message.get("body", b""))
             await send(message)
 
-        sender: Callable[[Message], Any] = counted if self._log.is_on else send
+        # The router raises for what it does not know only within an application.
+        scope["app"] = self
         try:
             if scope["path"] not in OPEN_PATHS:
                 self._keys.check(next((v for k, v in scope["headers"] if k == b"authorization"), None))
-        except RequestError as error:
-            await error_response(error)(scope, receive, sender)
-        else:
-            await self._app(scope, receive, sender)
+            await self._app(scope, receive, counted)
+        except Exception as error:
+            response = failure_response(error, f"{scope['method']} {scope['path']}")
+            if response is not None and not status:
+                await response(scope, receive, counted)
         finally:
             if self._log.is_on:
                 client = scope.get("client") or ("", 0)
                 request = f"{scope['method']} {scope['path']}"
-                self._log.write("http", f"{client[0]}:{client[1]}", request, status, start, bytes=size)
+                self._log.write("http", f"{client[0]}:{client[1]}", request, status or 499, start, bytes=size)

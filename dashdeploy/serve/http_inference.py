@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.body import compress, decompress, read_body
@@ -19,14 +19,15 @@ from dashdeploy.serve.repository import ModelRepository
 
 _Result = TypeVar("_Result")
 
-_HEADER_LENGTH = "Inference-Header-Content-Length"
+_HEADER_LENGTH = b"inference-header-content-length"
+_HEADERS = frozenset({_HEADER_LENGTH, b"content-length", b"content-encoding", b"accept-encoding"})
 
 _INLINE_BYTES = 128 * 1024
 """Up to here decoding and encoding take less than the way to another thread and back would."""
 
 
 class HttpInference:
-    """Answers inference requests.
+    """Answers inference requests, as an ASGI application of its own: it is what everything else waits for.
 
     Args:
         repository: the models.
@@ -39,37 +40,43 @@ class HttpInference:
         self._executor = executor
         self._body_limit = body_limit
 
-    async def answer(self, request: Request) -> Response:
-        """The response to one request.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as an ASGI application.
 
         Raises:
             RequestError: the request is refused, or failed.
+            ClientDisconnect: the client went away before its request was complete.
         """
-        headers = request.headers
-        name, version = request.path_params["model"], request.path_params.get("version")
-        with self._repository.find(name, version) as model:
+        headers = _headers(scope)
+        parameters = scope["path_params"]
+        with self._repository.find(parameters["model"], parameters.get("version")) as model:
             model.check_admission()
-            body = await read_body(request.stream(), headers.get("Content-Length"), limit=self._body_limit)
-            encoding, header_length = headers.get("Content-Encoding"), headers.get(_HEADER_LENGTH)
+            body = await read_body(_chunks(receive), headers.get(b"content-length"), limit=self._body_limit)
+            encoding, header_length = headers.get(b"content-encoding"), headers.get(_HEADER_LENGTH)
             decoded = await self._apart_if_large(
                 len(body) if encoding is None else self._body_limit,
                 lambda: self._decode(model, body, encoding, header_length),
             )
             results = await model.infer(
-                decoded.feeds, timeout=decoded.timeout, gone=lambda: _disconnected(request)
+                decoded.feeds, timeout=decoded.timeout, gone=lambda: _disconnected(receive)
             )
             asked = requested_results(decoded, results, labels=model.labels, batched=model.batched)
-            accepted = headers.get("Accept-Encoding")
+            accepted = headers.get(b"accept-encoding")
             size = sum(array.nbytes for array in asked.values())
             encoded, used = await self._apart_if_large(
                 size if accepted is None else 16 * size,
                 lambda: self._encode(model, decoded, asked, accepted),
             )
-        response_headers = {} if used is None else {"Content-Encoding": used, "Vary": "Accept-Encoding"}
+        answer = [(b"content-length", str(len(encoded.body)).encode())]
+        if used is not None:
+            answer += [(b"content-encoding", used.encode()), (b"vary", b"Accept-Encoding")]
         if encoded.header_length is None:
-            return Response(encoded.body, headers=response_headers, media_type="application/json")
-        response_headers[_HEADER_LENGTH] = str(encoded.header_length)
-        return Response(encoded.body, headers=response_headers, media_type="application/octet-stream")
+            answer.append((b"content-type", b"application/json"))
+        else:
+            answer.append((b"content-type", b"application/octet-stream"))
+            answer.append((_HEADER_LENGTH, str(encoded.header_length).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": answer})
+        await send({"type": "http.response.body", "body": encoded.body})
 
     def _decode(
         self, model: ServedModel, body: bytes, encoding: str | None, header_length: str | None
@@ -97,7 +104,27 @@ class HttpInference:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
-async def _disconnected(request: Request) -> None:
+def _headers(scope: Scope) -> dict[bytes, str]:
+    """The headers that matter here, by their names in lower case; of several of one name the last."""
+    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS}
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it arrives.
+
+    Raises:
+        ClientDisconnect: it will not arrive in full.
+    """
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
+
+
+async def _disconnected(receive: Receive) -> None:
     """Return when the client has closed its connection; the body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await receive())["type"] != "http.disconnect":
         pass
