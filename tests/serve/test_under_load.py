@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import queue
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import tritonclient.grpc as triton_grpc
 
 from dashdeploy.atomic import rename_into_place
 from dashdeploy.bench.http_load import http_request
@@ -285,3 +287,25 @@ def binary_request():
     header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
     length = {"Inference-Header-Content-Length": str(len(header))}
     return http_request("127.0.0.1", "/v2/models/double/infer", header + x, length)
+
+
+def test_a_signal_lets_grpc_calls_end(tmp_path, write, start_server):
+    with (
+        start_server([write.double(tmp_path / "double")], cost=0.5, max_rows=1) as running,
+        triton_grpc.InferenceServerClient(running.grpc) as client,
+    ):
+        x = triton_grpc.InferInput("x", [1, 4], "FP32").set_data_from_numpy(np.ones((1, 4), np.float32))
+        answers = queue.Queue()
+        for _ in range(3):
+            client.async_infer("double", [x], lambda result, error: answers.put((result, error)))
+        wait_until(
+            lambda: (
+                metrics(running.http)['nv_inference_pending_request_count{model="double",version="1"}'] == 2
+            )
+        )
+        running.process.terminate()
+        for _ in range(3):
+            result, error = answers.get(timeout=20)
+            assert error is None
+            assert (result.as_numpy("y") == 2).all()
+        assert running.process.wait(timeout=20) == 0
