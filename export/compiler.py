@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
@@ -11,16 +11,23 @@ from dashdeploy.export.convolutions import Convolution, find_convolutions
 from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings import Lowering
 from dashdeploy.export.names import value_names
+from dashdeploy.export.parallel import merge, parallel_groups
 
 
-def compile_model(model: ir.Model, lowerings: Mapping[str, Lowering]) -> ir.Model:
+def compile_model(
+    model: ir.Model, lowerings: Mapping[str, Lowering], merged: Collection[str] = ()
+) -> ir.Model:
     """A copy of `model` in which the named convolutions are computed by their lowerings.
 
     Args:
         model: a model whose shapes were inferred; it is not changed.
         lowerings: by layer name; layers that are not named stay as they are.
+        merged: names of the groups of parallel convolutions that become one layer each.
     """
     compiled = model.clone()
+    for group in parallel_groups(find_convolutions(compiled)):
+        if group.name in merged:
+            merge(compiled.graph, group)
     taken = value_names(compiled.graph)
     for convolution in find_convolutions(compiled):
         lowering = lowerings.get(convolution.name)

@@ -113,7 +113,7 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
     direct = target.load(_serialized(source.model))
     runtime = direct
     if decisions.lowerings:
-        model = compile_model(source.model, decisions.lowerings)
+        model = compile_model(source.model, decisions.lowerings, decisions.merged)
         runtime = target.load(_serialized(model))
     say("checking that the compiled model agrees with the reference")
     parity = check_parity(runtime, source.reference, source.reference_name, source.samples)
@@ -137,7 +137,8 @@ def _all_direct(plan: Plan, speedup: float) -> Plan:
         reason = f"the whole model with {layer.chosen} was only {speedup:.2f} times as fast as all-direct"
         return layer.model_copy(update={"chosen": "direct", "reason": reason})
 
-    return plan.model_copy(update={"layers": [direct(layer) for layer in plan.layers]})
+    layers = [direct(layer) for layer in plan.layers if not layer.merges]
+    return plan.model_copy(update={"layers": layers})
 
 
 def _write(folder: Path, source: Source, compiled: _Compiled) -> None:

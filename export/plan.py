@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from dashdeploy.export.conv_spec import ConvSpec
 
@@ -34,6 +34,7 @@ class LayerPlan(BaseModel):
         chosen: the lowering's label.
         reason: why, in words.
         candidates: everything that was considered.
+        merges: the layers that this one replaces, which read the same tensor; they are planned as ``merged``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,6 +44,7 @@ class LayerPlan(BaseModel):
     chosen: str
     reason: str
     candidates: list[Candidate]
+    merges: list[str] = Field(default_factory=list)
 
 
 class SpeedGate(BaseModel):

@@ -11,6 +11,7 @@ from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.convolutions import Convolution
 from dashdeploy.export.cost_table import CostTable
 from dashdeploy.export.lowerings import FFT, LOWERINGS, Direct, Lowering
+from dashdeploy.export.parallel import ParallelGroup, parallel_groups
 from dashdeploy.export.plan import Candidate, LayerPlan, Plan
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets import Target
@@ -31,10 +32,17 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Decisions:
-    """The plan, and the lowerings it names, by layer; direct layers are left out."""
+    """What was decided.
+
+    Attributes:
+        plan: for people.
+        lowerings: by layer; direct layers are left out.
+        merged: names of the groups of parallel convolutions that become one layer each.
+    """
 
     plan: Plan
     lowerings: Mapping[str, Lowering]
+    merged: frozenset[str] = frozenset()
 
 
 def choose_lowerings(
@@ -66,6 +74,17 @@ def choose_lowerings(
         layers.append(layer)
         if not isinstance(lowering, Direct):
             lowerings[convolution.name] = lowering
+    merged: set[str] = set()
+    if settings.lowering == "auto":
+        for group in parallel_groups(convolutions):
+            joint = planner.plan_group(group, layers)
+            if joint is None:
+                continue
+            layer, lowerings[group.name] = joint
+            merged.add(group.name)
+            layers = _with_merged(layers, layer)
+            for name in layer.merges:
+                lowerings.pop(name, None)
     plan = Plan(
         target=settings.target,
         device=target.describe(),
@@ -74,7 +93,19 @@ def choose_lowerings(
         lowering=settings.lowering,
         layers=layers,
     )
-    return Decisions(plan, lowerings)
+    return Decisions(plan, lowerings, frozenset(merged))
+
+
+def _with_merged(layers: list[LayerPlan], joint: LayerPlan) -> list[LayerPlan]:
+    """The layers with those of `joint` marked as merged, and `joint` behind the last of them."""
+    marked = [
+        layer.model_copy(update={"chosen": "merged", "reason": f"part of {joint.name}"})
+        if layer.name in joint.merges
+        else layer
+        for layer in layers
+    ]
+    last = max(index for index, layer in enumerate(marked) if layer.name in joint.merges)
+    return [*marked[: last + 1], joint, *marked[last + 1 :]]
 
 
 @dataclass(frozen=True)
@@ -135,6 +166,32 @@ class Planner:
             reason = f"{best.label} is {speedup:.2f} times as fast as direct; it must reach {WORTHWHILE}"
             return _stays_direct(name, spec, reason, candidates), direct
         return LayerPlan(name=name, spec=spec, chosen=best.label, reason=reason, candidates=candidates), best
+
+    def plan_group(
+        self, group: ParallelGroup, layers: Sequence[LayerPlan]
+    ) -> tuple[LayerPlan, Lowering] | None:
+        """Plan parallel convolutions as one layer; None where they are as fast apart, as `layers` has them."""
+        spec = group.spec.model_copy(update={"batch": self.settings.batch})
+        layer, lowering = self.plan_layer(group.name, spec, group.name)
+        if isinstance(lowering, Direct):
+            return None
+        names = [member.name for member in group.members]
+        apart = sum(self._cost_of(layer) for layer in layers if layer.name in names)
+        speedup = apart / self._cost_of(layer)
+        if speedup < WORTHWHILE:
+            return None
+        reason = f"one layer for {len(names)} that read the same tensor, {speedup:.2f} times as fast as apart"
+        return layer.model_copy(update={"reason": reason, "merges": names}), lowering
+
+    def _cost_of(self, layer: LayerPlan) -> float:
+        """Milliseconds of the chosen candidate of a layer; direct is costed if that was not needed before."""
+        known = {candidate.lowering: candidate.cost_ms for candidate in layer.candidates}
+        cost = known.get(layer.chosen)
+        if cost is not None:
+            return cost
+        assert layer.spec is not None
+        direct = Direct()
+        return self._costs(layer.spec, [direct], layer.name)[direct.label][0] * 1e3
 
     def _filter(self, spec: ConvSpec) -> tuple[list[Candidate], list[Lowering]]:
         """Every candidate with the reason against it, and those worth costing (direct first).
