@@ -16,11 +16,16 @@ class ApiKeys:
     """The keys that let a request in.
 
     Args:
-        keys: the keys; none lets every request in.
+        keys: the keys; if there are none, no key is `needed`.
     """
 
     def __init__(self, keys: frozenset[str]) -> None:
         self._keys = [key.encode() for key in keys]
+
+    @property
+    def needed(self) -> bool:
+        """Whether a request has to bring one."""
+        return bool(self._keys)
 
     def check(self, authorization: str | bytes | None) -> None:
         """Refuse a request without a valid key.
@@ -31,8 +36,6 @@ class ApiKeys:
         Raises:
             RequestError: 401.
         """
-        if not self._keys:
-            return
         given = (
             authorization.encode("latin-1", "replace") if isinstance(authorization, str) else authorization
         )

@@ -49,7 +49,7 @@ class Gate:
         # The router raises for what it does not know only within an application.
         scope["app"] = self
         try:
-            if scope["path"] not in OPEN_PATHS:
+            if self._keys.needed and scope["path"] not in OPEN_PATHS:
                 self._keys.check(next((v for k, v in scope["headers"] if k == b"authorization"), None))
             await self._app(scope, receive, counted)
         except Exception as error:

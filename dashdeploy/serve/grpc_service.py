@@ -113,7 +113,7 @@ class InferenceService:
             start = perf_counter_ns()
             code = StatusCode.OK
             try:
-                if name not in _OPEN_METHODS:
+                if self._keys.needed and name not in _OPEN_METHODS:
                     self._keys.check(_authorization(context))
                 response = response_class()
                 await answer(request, response)
@@ -180,7 +180,8 @@ class InferenceService:
         """Answer the requests of a stream in their order, several of them under way at once."""
         start = perf_counter_ns()
         try:
-            self._keys.check(_authorization(context))
+            if self._keys.needed:
+                self._keys.check(_authorization(context))
         except RequestError as error:
             await context.abort(_CODES[error.status], error.message)
         under_way: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(_STREAM_CONCURRENCY)
