@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -247,20 +248,24 @@ def test_aio(grpc_server):
 
 def test_a_passed_deadline_and_a_cancelled_call_free_the_queue(tmp_path, write, start_server):
     with (
-        start_server([write.double(tmp_path / "double")], cost=0.5, max_rows=1) as running,
+        start_server([write.double(tmp_path / "double")], cost=1.0, max_rows=1) as running,
         triton.InferenceServerClient(running.grpc) as client,
     ):
+        assert client.is_server_ready()  # the connection stands before a deadline runs
         x = [as_input("x", np.zeros((1, 4), np.float32))]
         with pytest.raises(InferenceServerException) as error:
-            client.infer("double", x, client_timeout=0.1)
+            client.infer("double", x, client_timeout=0.3)
         assert error.value.status() == "StatusCode.DEADLINE_EXCEEDED"
         done = queue.Queue()
         calls = [
             client.async_infer("double", x, lambda result, error: done.put((result, error))) for _ in range(3)
         ]
+        time.sleep(0.3)  # until they wait behind the first, which goes on running for nobody
         calls[1].cancel()
         outcomes = [done.get(timeout=30) for _ in range(3)]
         assert sum(error is not None for _, error in outcomes) == 1
-        statistics = client.get_inference_statistics("double").model_stats[0].inference_stats
-        assert statistics.success.count == 2
-        assert statistics.fail.count == 2
+        statistics = client.get_inference_statistics("double").model_stats[0]
+        assert statistics.inference_stats.success.count == 2
+        # On a busy machine a cancelled call may not even have arrived.
+        assert 1 <= statistics.inference_stats.fail.count <= 2
+        assert statistics.execution_count <= 3

@@ -4,8 +4,6 @@ import http.client
 import json
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,7 +15,6 @@ import pytest
 import tritonclient.grpc as triton_grpc
 
 from dashdeploy.atomic import rename_into_place
-from dashdeploy.bench.http_load import http_request
 
 
 def infer(connection, values):
@@ -265,28 +262,6 @@ def test_a_client_that_hangs_up_leaves_the_queue(tmp_path, write, start_server):
         counted = metrics(running.http)
         assert counted['nv_inference_request_failure{model="double",reason="CANCELED",version="1"}'] == 2
         assert counted['nv_inference_exec_count{model="double",version="1"}'] == 2
-
-
-@pytest.mark.slow
-def test_batching_multiplies_the_throughput_of_a_fixed_cost(tmp_path, write, start_server):
-    """Prints what was measured; speed is not asserted beyond that batching gains."""
-    bundle = write.double(tmp_path / "double")
-    rates = {}
-    for name, options in {"alone": {"max_rows": 1}, "batched": {"max_rows": 32}}.items():
-        with start_server([bundle], cost=0.003, **options) as running:
-            command = [sys.executable, "-m", "dashdeploy.bench.http_load", running.http, "32", "5"]
-            done = subprocess.run(command, input=binary_request(), capture_output=True, check=True)
-            rates[name] = json.loads(done.stdout)["per_second"]
-    print(f"\n{rates}: {rates['batched'] / rates['alone']:.1f} times")
-    assert rates["batched"] > rates["alone"]
-
-
-def binary_request():
-    x = np.ones((1, 4), np.float32).tobytes()
-    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": len(x)}}
-    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    length = {"Inference-Header-Content-Length": str(len(header))}
-    return http_request("127.0.0.1", "/v2/models/double/infer", header + x, length)
 
 
 def test_a_signal_lets_grpc_calls_end(tmp_path, write, start_server):
