@@ -69,8 +69,13 @@ def search(
         typer.Option("--data", help="Your own data: an .npz file with x_train, y_train, x_test, y_test."),
     ] = None,
     backbone: Annotated[
-        str, typer.Option("--backbone", help="The network whose kernels are searched.")
-    ] = "resnet1d",
+        str,
+        typer.Option(
+            "--backbone",
+            help="The network whose kernels are searched: resnet1d, tcn, wide_resnet, convnext, or "
+            "module:factory for your own; auto takes resnet1d for series and wide_resnet for images.",
+        ),
+    ] = "auto",
     kernel_sizes: Annotated[
         str | None, typer.Option("--kernel-sizes", help="The kernel sizes to choose from, such as 3,5,7,9.")
     ] = None,

@@ -31,6 +31,7 @@ class LayerArchitecture(BaseModel):
         kernel_size: taps per axis.
         dilation: distance between taps, per axis.
         alpha: architecture parameters after softmax, ``alpha[i][j]`` for kernel size i and dilation j.
+        causal: whether kernels are aligned at their last tap, as in the convolution that was replaced.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,13 +40,14 @@ class LayerArchitecture(BaseModel):
     kernel_size: int
     dilation: int
     alpha: list[list[float]]
+    causal: bool = False
 
 
 class Architecture(BaseModel):
     """The content of ``architecture.json``: everything that is needed to build the network again.
 
     Attributes:
-        backbone: the backbone's registered name.
+        backbone: the backbone's registered name, or ``module:factory``.
         arguments: keyword arguments of the backbone's factory (channels, classes, width).
         kernel_sizes: the search space K.
         dilations: the search space D.

@@ -75,7 +75,17 @@ def dashdeploy(*words: object) -> None:
 def server(bundle: Path) -> Iterator[str]:
     """A server process on a free port of this machine; yields its address and ends it."""
     print("$ dashdeploy serve", bundle, "--http-port 0 --grpc-port 0", flush=True)
-    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle), "--http-port", "0", "--grpc-port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "dashdeploy",
+        "serve",
+        str(bundle),
+        "--http-port",
+        "0",
+        "--grpc-port",
+        "0",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dashdeploy.backbones import build_backbone, build_searched
+from dashdeploy.backbones import BACKBONES, DEFAULTS, RANKS, accepted, build_backbone, build_searched
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.run_directory import (
     ARCHITECTURE_NAME,
@@ -32,6 +32,7 @@ from dashdeploy.run_directory import (
     load_architecture,
     load_weights,
 )
+from dashdeploy.search.architecture_gradient import unmix
 from dashdeploy.search.checkpoint import EpochCheckpoint, checkpoint_path, epochs_done
 from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.history import forget_from
@@ -47,7 +48,7 @@ from dashdeploy.search.partial_run import (
 from dashdeploy.search.progress import PhaseProgress
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.supernet import build_supernet, discretize
+from dashdeploy.search.supernet import agg_convs, build_supernet, discretize
 from dashdeploy.search.training import Phase, PhaseModule, phases
 from dashdeploy.tasks import Split, Task
 
@@ -98,11 +99,6 @@ def search(
 
 def _check(task: Task, settings: SearchSettings) -> None:
     """Refuse what cannot work before anything is written."""
-    if task.rank != 1:
-        raise InputError(
-            f"task {task.name}: inputs of shape {list(task.input_shape)} are not series; the backbone "
-            f"{settings.backbone} takes [channels, length]"
-        )
     count = len(task.train.targets)
     if count < FEWEST_TRAINING_SAMPLES:
         raise InputError(f"task {task.name}: {count} training samples are too few to train")
@@ -111,37 +107,73 @@ def _check(task: Task, settings: SearchSettings) -> None:
             "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build "
             "of torch with: pip install torch"
         )
-    _supernet(task, settings)
+    supernet_of(task, settings)
+    build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
 
 
-def _backbone_arguments(task: Task, settings: SearchSettings) -> dict[str, Any]:
-    return {
+def backbone_name(task: Task, settings: SearchSettings) -> str:
+    """The backbone that the settings name, or DASH's for the task.
+
+    Raises:
+        InputError: there is no such backbone, or its inputs have other axes.
+    """
+    name = DEFAULTS.get(task.rank, "") if settings.backbone == "auto" else settings.backbone
+    if not name or RANKS.get(name, task.rank) != task.rank:
+        kinds = {1: "series [channels, length]", 2: "images [channels, height, width]"}
+        raise InputError(
+            f"task {task.name}: inputs of shape {list(task.input_shape)} are not {kinds[RANKS.get(name, 1)]}, which "
+            f"the backbone {name or settings.backbone} takes; choose another --backbone"
+        )
+    return name
+
+
+def backbone_arguments(task: Task, settings: SearchSettings, *, retrain: bool) -> dict[str, Any]:
+    """Arguments of the backbone's factory: what it accepts of the task's own, then the user's."""
+    name = backbone_name(task, settings)
+    offered = {
         "in_channels": task.input_shape[0],
         "outputs": task.outputs,
         "width": settings.width,
         "dense": task.dense,
+        "input_shape": list(task.input_shape),
     }
+    arguments = accepted(name, offered)
+    if task.dense and name in BACKBONES and "dense" not in arguments:
+        raise InputError(
+            f"--backbone {name}: task {task.name} predicts every position, which it does not; use resnet1d"
+        )
+    return arguments | settings.backbone_arguments | (settings.retrain_arguments if retrain else {})
 
 
-def _supernet(task: Task, settings: SearchSettings) -> nn.Module:
-    model = build_backbone(settings.backbone, _backbone_arguments(task, settings))
-    build_supernet(model, settings.kernel_sizes, settings.dilations, settings.method)
-    return model
+def supernet_of(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, str]]:
+    """The supernet, and what of the backbone stays as it is, with the reasons."""
+    model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=False))
+    kept = build_supernet(
+        model,
+        settings.kernel_sizes,
+        settings.dilations,
+        settings.method,
+        input_shape=task.input_shape,
+        exclude=settings.exclude,
+        separable=settings.separable,
+    )
+    return model, kept
 
 
 def _run_phases(task: Task, settings: SearchSettings, folder: Path, *, progress: bool) -> None:
-    arguments = _backbone_arguments(task, settings)
+    name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
     plan = phases(settings)
 
     def backbone() -> nn.Module:
-        return build_backbone(settings.backbone, arguments)
+        return build_backbone(name, arguments)
 
     def supernet() -> nn.Module:
-        return _supernet(task, settings)
+        return supernet_of(task, settings)[0]
 
     def keep_architecture(module: PhaseModule) -> None:
+        unmix(agg_convs(module.network).values(), settings)
         architecture = Architecture(
-            backbone=settings.backbone,
+            backbone=name,
             arguments=arguments,
             kernel_sizes=list(settings.kernel_sizes),
             dilations=list(settings.dilations),

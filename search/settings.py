@@ -17,6 +17,7 @@ from dashdeploy.errors import InputError
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -26,8 +27,15 @@ class SearchSettings(BaseModel):
     The defaults are the ``quick`` preset.
 
     Attributes:
-        backbone: the network whose convolutions are searched (DASH: a ResNet1D for 1-D tasks).
-        width: channels of the backbone's first block (DASH: 4 to 64 by the number of classes; measured).
+        backbone: the network whose convolutions are searched, a registered name or ``module:factory``; ``auto``
+            takes what DASH searches, a ResNet1D for series and a WRN for images.
+        width: channels of the backbone's first block, where it has such a parameter (DASH: 4 to 64 by the number
+            of classes; measured).
+        backbone_arguments: further arguments of the backbone's factory, such as depth.
+        retrain_arguments: arguments that retraining and the unsearched backbone have instead (DASH: WRN-16-1 is
+            searched and WRN-16-4 retrained).
+        exclude: patterns of names of convolutions to leave alone.
+        separable: whether layers with equal channels are searched depthwise (the released DASH code: yes).
         kernel_sizes: the search space K (DASH: 3, 5, 7, 9).
         dilations: the search space D (DASH: 1, 3, 7, 15).
         method: how AggConv is computed; all give the same result, and ``auto`` takes what costs least per layer
@@ -43,6 +51,17 @@ class SearchSettings(BaseModel):
         momentum: of SGD with Nesterov's step, for weights and architecture parameters (DASH: 0.9).
         weight_decay: on all weights (DASH: 5e-4).
         alpha_weight_decay: on the architecture parameters (DASH: 5e-4).
+        temperature: of the softmax over the architecture parameters, at the start of the search (DASH: 1).
+        final_temperature: the same at its end; the fall is exponential. Below 1 it makes the mixture decide while
+            the weights can still follow (DASH: 1; Jang et al., "Gumbel-softmax", ICLR 2017, section 2.2; measured).
+        gumbel_noise: whether Gumbel noise is added to the architecture parameters in every training pass (the
+            released DASH code: yes, in evaluation as well).
+        alpha_gradient: ``raw``; ``total``, the gradient of all architecture parameters together is scaled to
+            `alpha_gradient_norm` (the released DASH code); or ``layer``, each layer's is, so that deep layers,
+            whose gradients are small, decide as well (measured).
+        alpha_gradient_norm: see above (the released DASH code: 1 / 100, on other tasks 1 / 10 to 1 / 5000).
+        field_pressure: added to the gradient of each candidate's architecture parameter per position of its field
+            d (k - 1) + 1; a small pressure against large fields (the released DASH code: 1e-5).
         schedule: of every rate. ``one-cycle`` warms up and anneals by cosine (Smith and Topin 2018), for few
             passes; ``step`` multiplies by 0.2 after passes 30, 60, 90, 120 and 160 of 200, or those shares of
             any other number (DASH, 1-D retraining).
@@ -53,8 +72,12 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = "resnet1d"
+    backbone: str = "auto"
     width: PositiveInt = 24
+    backbone_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    retrain_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    separable: bool = False
     kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
     dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
     method: Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"] = "auto"
@@ -69,9 +92,15 @@ class SearchSettings(BaseModel):
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     weight_decay: Share = 5e-4
     alpha_weight_decay: Share = 0.0
+    temperature: PositiveFloat = 1.0
+    final_temperature: PositiveFloat = 1.0
+    gumbel_noise: bool = False
+    alpha_gradient: Literal["raw", "total", "layer"] = "raw"
+    alpha_gradient_norm: PositiveFloat = 1.0
+    field_pressure: NonNegativeFloat = 0.0
     schedule: Literal["one-cycle", "step"] = "one-cycle"
-    search_clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    retrain_clip: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    search_clip: NonNegativeFloat = 1.0
+    retrain_clip: NonNegativeFloat = 0.0
     devices: Literal["auto", "cpu", "cuda"] = "auto"
 
     @field_validator("kernel_sizes", "dilations")
@@ -118,6 +147,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "retrain_epochs": 200,
         "alpha_learning_rate": 0.05,
         "alpha_weight_decay": 5e-4,
+        "gumbel_noise": True,
+        "alpha_gradient": "total",
+        "alpha_gradient_norm": 0.01,
+        "field_pressure": 1e-5,
         "schedule": "step",
     },
 }

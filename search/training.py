@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.errors import InputError
+from dashdeploy.ops.agg_conv import AggConv
+from dashdeploy.search.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.batches import TensorBatches, shuffled
 from dashdeploy.search.schedule import SCHEDULES
 from dashdeploy.search.settings import SearchSettings
@@ -81,6 +83,7 @@ class PhaseModule(L.LightningModule):
         self.started = time.perf_counter()
         self._loss_sum = torch.zeros(())
         self._validation_loss_sum = torch.zeros(())
+        self._searched = list(agg_convs(network).values())
 
     @property
     def seconds(self) -> float:
@@ -103,7 +106,7 @@ class PhaseModule(L.LightningModule):
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
         """SGD with Nesterov momentum; weights and architecture parameters are groups of their own."""
         settings = self.settings
-        alphas = [module.alpha for module in agg_convs(self.network).values()]
+        alphas = [module.alpha for module in self._searched]
         known = {id(alpha) for alpha in alphas}
         weights = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
         groups: list[dict[str, Any]] = [
@@ -129,6 +132,35 @@ class PhaseModule(L.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: factor(min(1.0, done / total)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _progress(self) -> float:
+        """The part of the phase that is done, 0 to 1."""
+        total = self.phase.epochs * len(self.train_dataloader())
+        return min(1.0, self.global_step / total)
+
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Mix the candidates for this pass."""
+        mix(self._searched, self.settings, self._progress(), noise=True)
+
+    def on_after_backward(self) -> None:
+        """Shape the gradients of the architecture parameters."""
+        shape_gradients(self._searched, self.settings)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,  # noqa: ANN401
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Clip the norm of the weights' gradient; the architecture parameters' has a scale of its own.
+
+        Where their gradient is left raw, it is clipped together with the weights', as in DASH.
+        """
+        if gradient_clip_val:
+            groups = optimizer.param_groups[: None if self.settings.alpha_gradient == "raw" else 1]
+            torch.nn.utils.clip_grad_norm_(
+                [p for group in groups for p in group["params"]], gradient_clip_val
+            )
+
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums anew."""
         self._loss_sum = torch.zeros((), device=self.device)
@@ -141,7 +173,8 @@ class PhaseModule(L.LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Start the validation's sums anew."""
+        """Start the validation's sums anew; judge the mixture without its noise."""
+        mix(self._searched, self.settings, self._progress(), noise=False)
         self.metric.reset()
         self._validation_loss_sum = torch.zeros((), device=self.device)
 
@@ -175,10 +208,10 @@ class PhaseModule(L.LightningModule):
             "validation_loss": validation_loss,
             f"validation_{name}": value,
         }
-        searched = agg_convs(self.network)
+        searched = self._searched
         if searched:
-            self.record["kernels"] = [list(module.best()) for module in searched.values()]
-            self.record["entropy"] = [_entropy(module.coefficients()) for module in searched.values()]
+            self.record["kernels"] = [list(module.best()) for module in searched]
+            self.record["entropy"] = [_entropy(_mixture(module)) for module in searched]
         better = self.best_value is None or (
             value >= self.best_value if self.task.metric.higher_is_better else value <= self.best_value
         )
@@ -204,6 +237,10 @@ class PhaseModule(L.LightningModule):
         self.best_state, self.best_value = state["best_state"], state["best_value"]
         self.best_epoch, self.elapsed_before = state["best_epoch"], state["seconds"]
         torch.set_rng_state(state["random_state"])
+
+
+def _mixture(module: AggConv) -> Tensor:
+    return module.coefficients() if module.mixing is None else module.mixing
 
 
 def _entropy(coefficients: Tensor) -> float:

@@ -189,8 +189,12 @@ def frame_of(conv: nn.Conv1d | nn.Conv2d, *, causal: bool = False) -> Frame:
     Args:
         conv: a convolution with zero padding and one kernel size and dilation for all axes.
         causal: whether its anchor is the last tap.
+
+    A subclass with a forward of its own is taken to pad so that the length stays, as causal layers do.
     """
     rank = len(conv.kernel_size)
+    if pads_itself(conv):
+        return Frame(tuple(int(s) for s in conv.stride), (0,) * rank, (0,) * rank, causal)
     k, d = int(conv.kernel_size[0]), int(conv.dilation[0])
     span = d * (k - 1)
     if conv.padding == "same":
@@ -206,3 +210,8 @@ def frame_of(conv: nn.Conv1d | nn.Conv2d, *, causal: bool = False) -> Frame:
         shift=tuple(anchor - before for before, _ in sides),
         causal=causal,
     )
+
+
+def pads_itself(conv: nn.Module) -> bool:
+    """Whether a convolution's class has a forward of its own, so that its padding says nothing."""
+    return type(conv).forward not in (nn.Conv1d.forward, nn.Conv2d.forward)

@@ -1,0 +1,48 @@
+"""``module:name``: something of the user's own, from a module on the path or beside the working directory."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dashdeploy.errors import InputError
+
+
+def is_reference(text: str) -> bool:
+    """Whether `text` has the form ``module:name``."""
+    return ":" in text
+
+
+def load_reference(option: str, text: str) -> Callable[..., Any]:
+    """Import what ``module:name`` names; the working directory is looked in as well.
+
+    Args:
+        option: the option's name, for the message.
+        text: such as ``mine.networks:unet``.
+
+    Raises:
+        InputError: there is no such module or name, importing it fails, or it cannot be called.
+    """
+    module_name, _, name = text.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{option} {text}: {error}; write module:name for a module that is installed or lies in {here}"
+        ) from error
+    except Exception as error:
+        raise InputError(f"{option} {text}: importing {module_name} fails: {error!r}") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = ", ".join(
+            each for each in dir(module) if not each.startswith("_") and callable(getattr(module, each))
+        )
+        raise InputError(f"{option} {text}: {module_name} has no function {name!r}; it has {names or 'none'}")
+    factory: Callable[..., Any] = found
+    return factory
