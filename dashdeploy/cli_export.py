@@ -60,6 +60,31 @@ def export(
             "--input-shape", metavar="NAME=1,1,1000", help="Fix an input's shape; may be given repeatedly."
         ),
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option("--precision", help="Of the ONNX model and its engines; torch files stay fp32."),
+    ] = "fp32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE.npz",
+            help="Inputs for int8, an array per input; a run brings its own.",
+        ),
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float,
+        typer.Option(
+            "--max-accuracy-drop",
+            min=0,
+            max=1,
+            help="How much lower the accuracy on the run's validation samples may be.",
+        ),
+    ] = 0.01,
+    torchscript: Annotated[
+        bool, typer.Option("--torchscript", help="Write model.ts for a run: TorchScript.")
+    ] = False,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2 for a run: torch.export.")] = False,
     trt_rtx: Annotated[
         bool, typer.Option("--trt-rtx", help="Build model.rtx with TensorRT-RTX; this needs no GPU.")
     ] = False,
@@ -91,6 +116,7 @@ def export(
       dashdeploy export runs/mnist1d --out bundles/mnist1d
       dashdeploy export model.onnx --input-shape x=1,1,1000 --dry-run
       dashdeploy export model.onnx --target tensorrt --device h100 --tune estimate --dry-run
+      dashdeploy export runs/mnist1d --precision int8 --trt-rtx --out bundles/mnist1d-int8
       dashdeploy export bundles/mnist1d --trt
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
@@ -112,8 +138,15 @@ def export(
         threads=threads,
         name=name,
         input_shapes=shapes,
+        precision=precision,
+        calibration=calibration,
+        max_accuracy_drop=max_accuracy_drop,
         artefacts=ArtefactSettings(
-            trt_rtx=trt_rtx, trt=trt, engine=EngineSettings.parse(compute_capabilities, engine_batches)
+            torchscript=torchscript,
+            pt2=pt2,
+            trt_rtx=trt_rtx,
+            trt=trt,
+            engine=EngineSettings.parse(compute_capabilities, engine_batches),
         ),
     )
     if is_bundle(source) and not dry_run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,12 @@ from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.base import Array
 from dashdeploy.tensor_spec import TensorSpec
 
-TOLERANCE = {"fp32": 1e-5}
-"""Largest difference as a share of the largest magnitude of the reference's output, by precision."""
+TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "int8": 0.5}
+"""Largest difference as a share of the largest magnitude of the reference's output, by precision.
+
+Half precision keeps 11 bits, so that one rounding is up to 5e-4, and roundings add up over layers. Eight bits change
+a single output by tens of percent without changing its class: what judges them is the accuracy.
+"""
 
 _RANDOM_BATCHES = (1, 3)
 
@@ -42,6 +46,24 @@ class OutputParity(BaseModel):
     top1_agreement: float | None
 
 
+class Accuracy(BaseModel):
+    """The share of right classes among samples with known targets.
+
+    Attributes:
+        samples: how many.
+        reference: the reference's accuracy.
+        model: the compiled model's.
+        allowed_drop: by how much the model's may be lower.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    samples: int
+    reference: float
+    model: float
+    allowed_drop: float
+
+
 class Parity(BaseModel):
     """The content of ``parity.json``.
 
@@ -50,6 +72,9 @@ class Parity(BaseModel):
         reference: what the outputs were compared with.
         tolerance: the largest `max_relative_error` allowed.
         outputs: one entry per output and set of inputs.
+        accuracy: on the task's validation samples; None where there are none, or no classes.
+        fft_in_fp16: how much of the FFT convolutions is in half precision, for fp16: ``everything``,
+            ``products`` (of the spectra) or ``nothing``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,6 +83,8 @@ class Parity(BaseModel):
     reference: str
     tolerance: float
     outputs: list[OutputParity]
+    accuracy: Accuracy | None = None
+    fft_in_fp16: str | None = None
 
     @property
     def worst(self) -> float:
@@ -65,43 +92,118 @@ class Parity(BaseModel):
         return max((entry.max_relative_error for entry in self.outputs), default=0.0)
 
 
+Feeds = Mapping[str, Array]
+
+
 def check_parity(
     runtime: Runtime,
     reference: Reference,
     reference_name: str,
-    samples: Mapping[str, Array],
+    samples: Feeds,
     precision: str = "fp32",
+    *,
+    targets: Array | None = None,
+    max_accuracy_drop: float = 0.01,
 ) -> Parity:
     """Compare a model with its reference on random inputs of two batch sizes, and on real ones if any.
 
+    Args:
+        runtime: the compiled model.
+        reference: computes what it must say, in float32.
+        reference_name: what computes it, in words.
+        samples: real inputs by name; may be empty.
+        precision: the compiled model's.
+        targets: the right class of each sample, if known.
+        max_accuracy_drop: by how much the accuracy on them may be lower than the reference's.
+
     Raises:
-        GateError: an output differs by more than the precision's tolerance; the message names each.
+        GateError: an output differs by more than the precision's tolerance, or the accuracy drops too far; the
+            message names each.
     """
-    generator = np.random.default_rng(0)
-    sets: list[tuple[str, Mapping[str, Array]]] = [
-        (f"random, batch {batch}", {spec.name: _random(spec, batch, generator) for spec in runtime.inputs})
-        for batch in _batches(runtime.inputs)
-    ]
-    if samples:
-        sets.append((f"validation, batch {len(next(iter(samples.values())))}", samples))
-    outputs = []
-    for label, feeds in sets:
-        expected, got = reference(feeds), runtime.run(feeds)
-        outputs += [_compare(name, label, got[name], expected[name]) for name in expected]
-    parity = Parity(
-        precision=precision, reference=reference_name, tolerance=TOLERANCE[precision], outputs=outputs
-    )
-    failed = [entry for entry in outputs if not entry.max_relative_error <= parity.tolerance]
+    sets = input_sets(runtime.inputs, samples, precision)
+    expected = [reference(feeds) for _, feeds in sets]
+    got = [runtime.run(feeds) for _, feeds in sets]
+    labels = [label for label, _ in sets]
+    parity = compare_sets(labels, got, expected, reference_name, precision)
+    failed = [entry for entry in parity.outputs if not entry.max_relative_error <= parity.tolerance]
     if failed:
         _refuse_if_random(reference, sets[0][1])
-        differences = "; ".join(
-            f"{entry.output} ({entry.inputs}) differs by {entry.max_relative_error:.2e}" for entry in failed
-        )
-        raise GateError(
-            f"the compiled model does not agree with {reference_name}: {differences}, tolerance "
-            f"{parity.tolerance:.0e}; nothing was written; --lowering direct leaves the model as it is"
-        )
+        raise GateError(_differences(failed, reference_name, parity))
+    if samples and targets is not None:
+        accuracy = _accuracy(got[-1], expected[-1], targets, max_accuracy_drop)
+        parity = parity.model_copy(update={"accuracy": accuracy})
+        if accuracy is not None and accuracy.reference - accuracy.model > max_accuracy_drop:
+            raise GateError(
+                f"in {precision} the accuracy on {accuracy.samples} validation samples is {accuracy.model:.4f}, "
+                f"{reference_name} has {accuracy.reference:.4f}: a drop of more than --max-accuracy-drop "
+                f"{max_accuracy_drop}; nothing was written; allow more, or choose another --precision"
+            )
     return parity
+
+
+def input_sets(
+    inputs: tuple[TensorSpec, ...], samples: Feeds, precision: str = "fp32"
+) -> list[tuple[str, Feeds]]:
+    """Labelled inputs to compare on: random ones of two batch sizes, then the real ones if any.
+
+    A model in int8 is compared on real inputs alone: it was calibrated for those.
+    """
+    generator = np.random.default_rng(0)
+    sets: list[tuple[str, Feeds]] = []
+    if precision != "int8" or not samples:
+        sets += [
+            (f"random, batch {batch}", {spec.name: _random(spec, batch, generator) for spec in inputs})
+            for batch in _batches(inputs)
+        ]
+    if samples:
+        sets.append((f"validation, batch {len(next(iter(samples.values())))}", samples))
+    return sets
+
+
+def compare_sets(
+    labels: Sequence[str],
+    got: Sequence[Feeds],
+    expected: Sequence[Feeds],
+    reference_name: str,
+    precision: str = "fp32",
+) -> Parity:
+    """Compare outputs by name, set by set; judges nothing."""
+    outputs = [
+        _compare(name, label, ours[name], theirs[name])
+        for label, ours, theirs in zip(labels, got, expected, strict=True)
+        for name in theirs
+    ]
+    return Parity(
+        precision=precision, reference=reference_name, tolerance=TOLERANCE[precision], outputs=outputs
+    )
+
+
+def _differences(failed: Sequence[OutputParity], reference_name: str, parity: Parity) -> str:
+    differences = "; ".join(
+        f"{entry.output} ({entry.inputs}) differs by {entry.max_relative_error:.2e}" for entry in failed
+    )
+    mend = "--lowering direct leaves the model as it is"
+    if parity.precision != "fp32":
+        mend = f"{parity.precision} does not hold this model; choose another --precision"
+    return (
+        f"the compiled model does not agree with {reference_name}: {differences}, tolerance "
+        f"{parity.tolerance:.0e}; nothing was written; {mend}"
+    )
+
+
+def _accuracy(got: Feeds, expected: Feeds, targets: Array, allowed_drop: float) -> Accuracy | None:
+    """Of the first output, where it has a row of classes for every target; None otherwise."""
+    name = next(iter(expected))
+    theirs, ours = np.asarray(expected[name]), np.asarray(got[name])
+    rows = theirs.shape[:1] + theirs.shape[2:]
+    if targets.dtype.kind not in "iu" or theirs.ndim < 2 or theirs.shape[1] < 2 or targets.shape != rows:
+        return None
+    return Accuracy(
+        samples=len(targets),
+        reference=float(np.mean(theirs.argmax(1) == targets)),
+        model=float(np.mean(ours.argmax(1) == targets)),
+        allowed_drop=allowed_drop,
+    )
 
 
 def _refuse_if_random(reference: Reference, feeds: Mapping[str, Array]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,14 +25,17 @@ from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
 from dashdeploy.export.external_data import copy_with_external_data
+from dashdeploy.export.lowerings import Lowering
 from dashdeploy.export.parity import Parity, check_parity
-from dashdeploy.export.plan import LayerPlan, Plan
+from dashdeploy.export.plan import Plan, all_direct
 from dashdeploy.export.planner import Decisions, choose_lowerings
+from dashdeploy.export.precision import convert
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source, load_source
 from dashdeploy.export.speed_gate import race
 from dashdeploy.export.targets import target_of
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.export.torch_artefacts import refuse_without_module, write_torch_files
+from dashdeploy.runtimes import OnnxRuntime, Runtime
 
 Progress = Callable[[str], None]
 
@@ -80,11 +83,14 @@ def export_source(
 ) -> Bundle:
     """Compile a model that is in memory; otherwise as `export`."""
     say = progress or _silent
+    refuse_without_module(source, settings.artefacts)
     decisions = _plan(source, settings, say)
     compiled = _compile(source, decisions, settings, say)
     with atomic_directory(out) as folder:
         _write(folder, source, compiled)
-        missing = write_engines(folder, compiled.plan, settings.precision, settings.artefacts, say)
+        artefacts = settings.artefacts
+        write_torch_files(folder, source, compiled.plan, compiled.lowerings, artefacts, say)
+        missing = write_engines(folder, compiled.plan, settings.precision, artefacts, say)
         _write_manifest(folder, out.name, source, settings)
     bundle = Bundle.load(out)
     refuse_missing(bundle, missing)
@@ -98,6 +104,7 @@ class _Compiled:
     model: ir.Model
     plan: Plan
     parity: Parity
+    lowerings: Mapping[str, Lowering]
 
 
 def _plan(source: Source, settings: ExportSettings, say: Progress) -> Decisions:
@@ -116,29 +123,26 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
         model = compile_model(source.model, decisions.lowerings, decisions.merged)
         runtime = target.load(_serialized(model))
     say("checking that the compiled model agrees with the reference")
-    parity = check_parity(runtime, source.reference, source.reference_name, source.samples)
+    parity = _check(runtime, source)
     if decisions.lowerings and settings.lowering == "auto" and target.present:
         say("timing the compiled model against the all-direct one")
         gate = race(direct, runtime)
         plan = plan.model_copy(update={"speed": gate})
         if gate.shipped == "direct":
             say(f"the compiled model is only {gate.speedup:.2f} times as fast: shipping all-direct")
-            model, plan = source.model, _all_direct(plan, gate.speedup)
-            parity = check_parity(direct, source.reference, source.reference_name, source.samples)
-    return _Compiled(model, plan, parity)
+            model, plan = source.model, all_direct(plan, gate.speedup)
+            parity = _check(direct, source)
+    lowerings = decisions.lowerings if plan.compiled_layers else {}
+    if settings.precision != "fp32":
+        converted = convert(model, plan, source, settings, say)
+        model, plan, parity = converted.model, converted.plan, converted.parity
+    return _Compiled(model, plan, parity, lowerings)
 
 
-def _all_direct(plan: Plan, speedup: float) -> Plan:
-    """The plan after a lost race: every layer direct, with the reason and what was planned."""
-
-    def direct(layer: LayerPlan) -> LayerPlan:
-        if layer.chosen == "direct":
-            return layer
-        reason = f"the whole model with {layer.chosen} was only {speedup:.2f} times as fast as all-direct"
-        return layer.model_copy(update={"chosen": "direct", "reason": reason})
-
-    layers = [direct(layer) for layer in plan.layers if not layer.merges]
-    return plan.model_copy(update={"layers": layers})
+def _check(runtime: Runtime, source: Source) -> Parity:
+    return check_parity(
+        runtime, source.reference, source.reference_name, source.samples, targets=source.targets
+    )
 
 
 def _write(folder: Path, source: Source, compiled: _Compiled) -> None:

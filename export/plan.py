@@ -96,3 +96,16 @@ class Plan(BaseModel):
     def compiled_layers(self) -> list[str]:
         """Names of the layers that are not direct."""
         return [layer.name for layer in self.layers if layer.chosen != "direct"]
+
+
+def all_direct(plan: Plan, speedup: float) -> Plan:
+    """The plan after a lost race: every layer direct, with the reason and what was planned."""
+
+    def direct(layer: LayerPlan) -> LayerPlan:
+        if layer.chosen == "direct":
+            return layer
+        reason = f"the whole model with {layer.chosen} was only {speedup:.2f} times as fast as all-direct"
+        return layer.model_copy(update={"chosen": "direct", "reason": reason})
+
+    layers = [direct(layer) for layer in plan.layers if not layer.merges]
+    return plan.model_copy(update={"layers": layers})

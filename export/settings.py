@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,9 @@ class ExportSettings(BaseModel):
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
         precision: the element types of the ONNX model that is written.
+        calibration: an ``.npz`` file for int8; None takes the run's validation samples.
+        max_accuracy_drop: by how much the accuracy on the validation samples may be lower than the reference's,
+            as a share.
         artefacts: what is written besides the ONNX model.
     """
 
@@ -37,4 +41,6 @@ class ExportSettings(BaseModel):
     name: str | None = None
     input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    calibration: Path | None = None
+    max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
     artefacts: ArtefactSettings = Field(default_factory=ArtefactSettings)

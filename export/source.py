@@ -38,6 +38,8 @@ class Source:
         backbone: the unsearched backbone, for a run.
         labels: class names, for a run of a classifier.
         samples: real validation inputs by input name, for a run; otherwise empty.
+        targets: what the task wants for each of them; None for an ONNX file.
+        module: the torch module that `model` was exported from; None for an ONNX file.
     """
 
     path: Path
@@ -48,6 +50,8 @@ class Source:
     backbone: ir.Model | None = None
     labels: list[str] = field(default_factory=list)
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    targets: npt.NDArray[np.generic] | None = None
+    module: nn.Module | None = None
 
 
 def load_source(
@@ -80,14 +84,14 @@ def load_source(
 
 def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
     samples_path = run.path / SAMPLES_NAME
-    samples = {}
+    samples, targets = {}, None
     if samples_path.is_file():
         with np.load(samples_path, allow_pickle=False) as file:
-            samples = {INPUT_NAME: file["inputs"]}
+            samples, targets = {INPUT_NAME: file["inputs"]}, file["targets"]
     source = from_modules(
         run.path, run.searched_model(), run.backbone_model(), tuple(run.config["input_shape"]), progress
     )
-    return replace(source, labels=list(run.config.get("labels", [])), samples=samples)
+    return replace(source, labels=list(run.config.get("labels", [])), samples=samples, targets=targets)
 
 
 def from_modules(
@@ -118,6 +122,7 @@ def from_modules(
         original=None,
         reference=_torch_reference(searched),
         reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
+        module=searched,
         backbone=None if backbone is None else to_onnx(backbone, "the original backbone"),
     )
 
