@@ -106,7 +106,8 @@ def measure_serving(
 @contextmanager
 def _server(bundle: Path, threads: int) -> Iterator[tuple[str, str]]:
     """A server process on free ports; yields its HTTP and gRPC addresses."""
-    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle), "--threads", str(threads)]
+    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle)]
+    command += ["--engine", "ort-cpu", "--threads", str(threads)]
     command += ["--http-port", "0", "--grpc-port", "0", "--reload-seconds", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -19,8 +19,10 @@ from dashdeploy.tensor_spec import TensorSpec
 FORMAT_VERSION = 1
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
+TORCHSCRIPT_NAME = "model.ts"
 PLAN_NAME = "plan.json"
 PARITY_NAME = "parity.json"
+SAMPLE_NAME = "sample.json"
 DIRECT_NAME = "baseline/direct.onnx"
 BACKBONE_NAME = "baseline/backbone.onnx"
 

@@ -9,6 +9,7 @@ import typer
 
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console
+from dashdeploy.engine_names import EngineName
 from dashdeploy.option_values import positive_integers
 
 _MEBIBYTE = 1024 * 1024
@@ -34,6 +35,10 @@ def serve(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Allow a --host that other machines can reach.")
     ] = False,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option("--engine", help="What runs the bundles; otherwise what each was made for."),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option("--threads", min=1, help="Threads within one inference; otherwise the engine's choice."),
@@ -132,6 +137,7 @@ def serve(
         http_port=http_port,
         grpc_port=grpc_port,
         allow_remote=allow_remote,
+        engine=engine,
         threads=threads,
         instances=instances,
         batching=batching,

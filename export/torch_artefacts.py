@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.atomic import sha256_of
+from dashdeploy.bundle import TORCHSCRIPT_NAME
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.artefact_settings import ArtefactSettings
 from dashdeploy.export.engines.sidecar import SIDECAR_FORMAT
@@ -19,7 +20,6 @@ from dashdeploy.export.plan import Plan
 from dashdeploy.export.source import INPUT_NAME, OUTPUT_NAME, Source
 from dashdeploy.export.torch_model import (
     PT2_NAME,
-    TORCHSCRIPT_NAME,
     lower_module,
     save_pt2,
     save_torchscript,

@@ -15,7 +15,6 @@ from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import Lowering
 from dashdeploy.export.torch_layers import torch_layer
 
-TORCHSCRIPT_NAME = "model.ts"
 PT2_NAME = "model.pt2"
 
 

@@ -1,13 +1,14 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime, on the CPU or on an NVIDIA GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from dashdeploy.doctor import find_gpus
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Array
 from dashdeploy.tensor_spec import TensorSpec
@@ -30,19 +31,23 @@ _NUMPY_DTYPES = {
 
 
 class OnnxRuntime:
-    """A model in ONNX Runtime's CPU execution provider.
+    """A model in ONNX Runtime's CPU or CUDA execution provider.
 
     Args:
         model: the path of an ``.onnx`` file (external data beside it is found), or a serialized model.
         threads: threads within one operator; None leaves the choice to ONNX Runtime.
+        device: ``cuda`` is this machine's first GPU, where operators without a CUDA kernel run on the CPU.
 
     Raises:
-        MissingCapabilityError: onnxruntime is not installed.
+        MissingCapabilityError: onnxruntime, or the device, is not there.
         InputError: ONNX Runtime refuses the model.
     """
 
-    def __init__(self, model: Path | bytes, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, *, threads: int | None = None, device: Literal["cpu", "cuda"] = "cpu"
+    ) -> None:
         onnxruntime = _import_onnxruntime()
+        providers = _cuda_providers(onnxruntime) if device == "cuda" else ["CPUExecutionProvider"]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
@@ -52,12 +57,19 @@ class OnnxRuntime:
             options.inter_op_num_threads = 1
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(source, options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"ONNX Runtime cannot load {where}: {reason}") from error
+        if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+            # ONNX Runtime falls back to the CPU in silence where a library of CUDA or cuDNN does not load.
+            raise MissingCapabilityError(
+                "ONNX Runtime cannot start CUDA: its libraries do not load; install them with: "
+                "pip install 'dashdeploy[gpu]'"
+            )
         self._version: str = onnxruntime.__version__
+        self._device = "CUDA" if device == "cuda" else "CPU"
         self._threads = threads
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
@@ -80,7 +92,7 @@ class OnnxRuntime:
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
         threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
-        return f"ONNX Runtime {self._version}, CPU, {threads}"
+        return f"ONNX Runtime {self._version}, {self._device}, {threads}"
 
 
 def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
@@ -91,6 +103,27 @@ def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
             "onnxruntime is not installed; install it with: pip install 'dashdeploy[cpu]'"
         ) from error
     return onnxruntime
+
+
+def _cuda_providers(onnxruntime: Any) -> list[Any]:  # noqa: ANN401 - the package has no types
+    """CUDA's provider in true fp32, and the CPU's for what it does not have.
+
+    Raises:
+        MissingCapabilityError: the package, the driver or the GPU is missing; all that is missing is named.
+    """
+    missing = []
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        missing.append(
+            "onnxruntime-gpu in place of onnxruntime (pip uninstall onnxruntime; pip install 'dashdeploy[gpu]')"
+        )
+    gpus, reason = find_gpus()
+    if not gpus:
+        missing.append(f"an NVIDIA GPU with its driver ({reason})")
+    if missing:
+        raise MissingCapabilityError(f"ONNX Runtime with CUDA needs {' and '.join(missing)}")
+    if hasattr(onnxruntime, "preload_dlls"):  # those of the nvidia-* packages, which the gpu extra installs
+        onnxruntime.preload_dlls()
+    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
 
 
 def _spec(value: object) -> TensorSpec:

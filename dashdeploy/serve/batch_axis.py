@@ -24,14 +24,18 @@ _RELATIVE_TOLERANCE = 0.02
 up to 1e-2; rows that are mixed differ by the values themselves."""
 
 
-def warm_up(runtime: Runtime) -> Feeds | None:
+def warm_up(runtime: Runtime, inputs: Sequence[TensorSpec]) -> Feeds | None:
     """Run the model once, which makes the engine allocate.
+
+    Args:
+        runtime: the model.
+        inputs: its inputs, with the names of their dynamic axes, which some engines forget.
 
     Returns:
         Inputs of one row that the model ran on; None if it ran on none of those that were tried.
     """
     for length in _LENGTHS:
-        feeds = {spec.name: _rows(spec, 1, length, None) for spec in runtime.inputs}
+        feeds = {spec.name: _rows(spec, 1, length, None) for spec in inputs}
         try:
             runtime.run(feeds)
         except Exception:  # every engine raises classes of its own; another length may do
@@ -40,18 +44,25 @@ def warm_up(runtime: Runtime) -> Feeds | None:
     return None
 
 
-def has_batch_axis(runtime: Runtime, probe: Mapping[str, Array]) -> bool:
+def has_batch_axis(
+    runtime: Runtime,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    probe: Mapping[str, Array],
+) -> bool:
     """Whether the rows of the first axis are independent of each other, found by running the model thrice.
 
     Args:
         runtime: the model.
+        inputs: its inputs, as for `warm_up`.
+        outputs: its outputs.
         probe: inputs of one row that the model runs on.
     """
-    if not _first_axes_are_dynamic(runtime.inputs, runtime.outputs):
+    if not _first_axes_are_dynamic(inputs, outputs):
         return False
     generator = np.random.default_rng(0)
     one, two = (
-        {spec.name: _rows(spec, rows, _length(spec, probe[spec.name]), generator) for spec in runtime.inputs}
+        {spec.name: _rows(spec, rows, _length(spec, probe[spec.name]), generator) for spec in inputs}
         for rows in (1, 2)
     )
     together = {name: np.concatenate([one[name], two[name]]) for name in one}

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dashdeploy import __version__
-from dashdeploy.bundle import MODEL_NAME
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.models import ServedModel
 from dashdeploy.serve.places import Place
 from dashdeploy.serve.statistics import Duration, ModelStatistics
@@ -40,7 +39,7 @@ def model_metadata(model: ServedModel, versions: Iterable[ServedModel]) -> dict[
     return {
         "name": model.name,
         "versions": [each.version for each in versions],
-        "platform": model.platform,
+        "platform": model.kind.platform,
         "inputs": [_tensor_metadata(spec) for spec in model.inputs.values()],
         "outputs": [_tensor_metadata(spec) for spec in model.outputs.values()],
     }
@@ -52,14 +51,20 @@ def model_config(model: ServedModel) -> dict[str, Any]:
     latest = settings.latest_versions
     config: dict[str, Any] = {
         "name": model.name,
-        "platform": model.platform,
-        "backend": model.backend,
+        "platform": model.kind.platform,
+        "backend": model.kind.backend,
         "version_policy": {"all": {}} if latest is None else {"latest": {"num_versions": latest}},
         "max_batch_size": settings.batching.max_rows if model.batched else 0,
         "input": [_tensor_config(spec, batched=model.batched) for spec in model.inputs.values()],
         "output": [_tensor_config(spec, batched=model.batched) for spec in model.outputs.values()],
-        "instance_group": [{"name": model.name, "kind": "KIND_CPU", "count": settings.instances}],
-        "default_model_filename": MODEL_NAME,
+        "instance_group": [
+            {
+                "name": model.name,
+                "kind": "KIND_GPU" if model.kind.on_gpu else "KIND_CPU",
+                "count": settings.instances,
+            }
+        ],
+        "default_model_filename": model.kind.file,
     }
     if model.batched:
         config["dynamic_batching"] = {

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.bytes_tensors import strings
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.inference_request import (
     InferRequest,
     OutputRequest,

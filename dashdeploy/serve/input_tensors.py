@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.runtimes.base import Array
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.tensor_data import BYTES, check_datatype, check_shape, from_raw
 from dashdeploy.tensor_spec import TensorSpec

@@ -5,33 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dashdeploy.bundle import MODEL_NAME, Bundle
+from dashdeploy.bundle import Bundle
+from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes import OnnxRuntime, Runtime
+from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.serve.batch_axis import has_batch_axis, warm_up
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.engine import Engine, Gone
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.settings import ServeSettings
 from dashdeploy.serve.statistics import ModelStatistics
 from dashdeploy.tensor_spec import TensorSpec
 
-RuntimeLoader = Callable[[Bundle, int | None], Runtime]
-"""Loads a bundle's model on its engine; the second argument is the threads within one operator."""
+RuntimeLoader = Callable[[Bundle, ServeSettings], Runtime]
+"""Loads a bundle's model on its engine."""
 
 
-def load_runtime(bundle: Bundle, threads: int | None) -> Runtime:
+def load_runtime(bundle: Bundle, settings: ServeSettings) -> Runtime:
     """The engine that runs a bundle on this machine.
 
     Raises:
-        InputError: the bundle has no model, or the engine refuses it.
-        MissingCapabilityError: the engine is not installed.
+        InputError: the bundle lacks the engine's file, or the engine refuses it.
+        MissingCapabilityError: the engine is not installed, or its device is not here.
     """
-    file = bundle.file(MODEL_NAME)
-    if file is None:
-        raise InputError(f"{bundle.path}: the bundle has no {MODEL_NAME}; export it again")
-    return OnnxRuntime(file, threads=threads)
+    return load_engine(bundle, settings.engine, threads=settings.threads)
 
 
 class ServedModel:
@@ -40,7 +38,7 @@ class ServedModel:
     Attributes:
         name: the name that clients ask for.
         version: the bundle's version.
-        platform: Triton's name of the engine.
+        kind: which engine runs it.
         inputs: the model's inputs by name, in order.
         outputs: the model's outputs by name, in order.
         labels: class names by index; empty if the model is no classifier.
@@ -50,15 +48,13 @@ class ServedModel:
         broken: whether the engine fails on what it ran on before; it is being loaded again then.
     """
 
-    platform = "onnxruntime_onnx"
-    backend = "onnxruntime"
-
     def __init__(
         self, bundle: Bundle, runtime: Runtime, settings: ServeSettings, *, statistics: ModelStatistics | None
     ) -> None:
         self.name = bundle.manifest.name
         self.version = bundle.manifest.version
         self.path = bundle.path
+        self.kind = engine_of(bundle, settings.engine)
         self.inputs = {spec.name: spec for spec in bundle.manifest.inputs}
         self.outputs = {spec.name: spec for spec in bundle.manifest.outputs}
         self.labels = bundle.manifest.labels
@@ -68,10 +64,11 @@ class ServedModel:
         self.on_broken: Callable[[], None] | None = None
         self._leases = 0
         self._retired = False
-        probe = warm_up(runtime)
+        probe = warm_up(runtime, bundle.manifest.inputs)
         self.warm = probe is not None
         may_batch = settings.batching.max_rows > 1 and self.warm
-        self.batched = may_batch and has_batch_axis(runtime, probe or {})
+        manifest = bundle.manifest
+        self.batched = may_batch and has_batch_axis(runtime, manifest.inputs, manifest.outputs, probe or {})
         self._engine = Engine(
             runtime,
             name=self.name,
@@ -110,7 +107,7 @@ class ServedModel:
                 f"{path}: the model name {bundle.manifest.name!r} cannot be part of a URL; "
                 "export the bundle again with --name"
             )
-        runtime = loader(bundle, settings.threads)
+        runtime = loader(bundle, settings)
         _check_tensors(path, "input", bundle.manifest.inputs, runtime.inputs)
         _check_tensors(path, "output", bundle.manifest.outputs, runtime.outputs)
         return cls(bundle, runtime, settings, statistics=statistics)

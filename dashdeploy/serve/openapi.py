@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dashdeploy import __version__
-from dashdeploy.serve.datatypes import NUMPY_BY_DATATYPE
+from dashdeploy.datatypes import NUMPY_BY_DATATYPE
 
 _Schema = dict[str, Any]
 

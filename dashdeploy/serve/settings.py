@@ -50,6 +50,7 @@ class ServeSettings:
         http_port: the port of HTTP; 0 takes any free one.
         grpc_port: the port of gRPC; 0 takes any free one.
         allow_remote: whether `host` may be another address than this machine's loopback.
+        engine: the engine that runs every bundle; None runs each on what it was made for.
         threads: threads within one operator of a model; None leaves the choice to the engine.
         instances: how many runs of one model may be under way at once.
         batching: how requests are batched.
@@ -69,6 +70,7 @@ class ServeSettings:
     http_port: int = 8000
     grpc_port: int = 8001
     allow_remote: bool = False
+    engine: str | None = None
     threads: int | None = None
     instances: int = 1
     batching: BatchPolicy = field(default_factory=BatchPolicy)

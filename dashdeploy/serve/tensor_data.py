@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME, NUMPY_BY_DATATYPE
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.bytes_tensors import decode_bytes, encode_bytes
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME, NUMPY_BY_DATATYPE
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.tensor_spec import TensorSpec
 

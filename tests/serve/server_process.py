@@ -14,6 +14,7 @@ from dashdeploy.command_errors import INTERNAL_ERROR
 from dashdeploy.errors import DashdeployError
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.serve import BatchPolicy, ServeSettings, serve
+from dashdeploy.serve.models import load_runtime
 
 
 class SlowRuntime:
@@ -58,11 +59,11 @@ def main():
     if "api_keys" in options:
         options["api_keys"] = frozenset(options["api_keys"])
 
-    def loader(bundle, threads):
+    def loader(bundle, settings):
         model = bundle.file("model.onnx")
         if breaks:
             return BreakableRuntime(model, cost, breaks)
-        return SlowRuntime(model, cost) if cost else OnnxRuntime(model, threads=threads)
+        return SlowRuntime(model, cost) if cost else load_runtime(bundle, settings)
 
     settings = ServeSettings(**{"http_port": 0, "grpc_port": 0, "threads": 1} | options, batching=batching)
     try:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.body import decompress
 from dashdeploy.serve.codec import decode_request, encode_response
-from dashdeploy.serve.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.serve.inference_request import InferRequest, OutputRequest
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.tensor_spec import TensorSpec

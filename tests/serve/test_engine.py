@@ -149,7 +149,9 @@ def test_a_broken_engine_is_reported(tmp_path, write, engines):
     switch = tmp_path / "broken"
     runtime = engines.BreakableRuntime(write.double(tmp_path / "double") / "model.onnx", 0, switch)
     told = []
-    engine, _ = engine_of(runtime, probe=warm_up(runtime), on_broken=lambda: told.append(True))
+    engine, _ = engine_of(
+        runtime, probe=warm_up(runtime, runtime.inputs), on_broken=lambda: told.append(True)
+    )
     switch.touch()
 
     async def run():
@@ -167,8 +169,8 @@ def test_a_broken_engine_is_reported(tmp_path, write, engines):
 
 def batch_axis_of(folder):
     runtime = OnnxRuntime(folder / "model.onnx", threads=1)
-    probe = warm_up(runtime)
-    return probe is not None and has_batch_axis(runtime, probe)
+    probe = warm_up(runtime, runtime.inputs)
+    return probe is not None and has_batch_axis(runtime, runtime.inputs, runtime.outputs, probe)
 
 
 def along(write, tmp_path, name, node, shape=("n", 4), out=("n", 4)):

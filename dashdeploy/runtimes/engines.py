@@ -1,0 +1,131 @@
+"""Which engines can run a bundle, by name, and what each of them loads from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashdeploy.bundle import MODEL_NAME, TORCHSCRIPT_NAME, Bundle
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.openvino import OpenVino
+from dashdeploy.runtimes.tensorrt import TensorRT
+from dashdeploy.runtimes.tensorrt_flavours import RTX, TENSORRT
+from dashdeploy.runtimes.torchscript import TorchScript
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """One engine on one kind of device.
+
+    Attributes:
+        name: what ``--engine`` and ``--target`` call it.
+        file: the file of a bundle that it loads.
+        option: the option of export that writes this file.
+        platform: Triton's name of the platform.
+        backend: Triton's name of the backend.
+        on_gpu: whether it runs on a GPU.
+        load: makes the runtime of a bundle's file; the last argument is the threads within one operator.
+    """
+
+    name: str
+    file: str
+    option: str
+    platform: str
+    backend: str
+    on_gpu: bool
+    load: Callable[[Bundle, Path, int | None], Runtime]
+
+
+def _ort_cpu(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    return OnnxRuntime(file, threads=threads)
+
+
+def _ort_cuda(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    return OnnxRuntime(file, threads=threads, device="cuda")
+
+
+def _openvino(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    return OpenVino(file, threads=threads)
+
+
+def _torchscript(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    manifest = bundle.manifest
+    return TorchScript(file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)
+
+
+def _tensorrt(_bundle: Bundle, file: Path, _threads: int | None) -> Runtime:
+    return TensorRT(file, TENSORRT)
+
+
+def _rtx(_bundle: Bundle, file: Path, _threads: int | None) -> Runtime:
+    return TensorRT(file, RTX)
+
+
+_ONNX = "onnxruntime_onnx", "onnxruntime"
+_PLAN = "tensorrt_plan", "tensorrt"
+
+ENGINES: Mapping[str, EngineKind] = {
+    kind.name: kind
+    for kind in (
+        EngineKind("ort-cpu", MODEL_NAME, "", *_ONNX, on_gpu=False, load=_ort_cpu),
+        EngineKind("ort-cuda", MODEL_NAME, "", *_ONNX, on_gpu=True, load=_ort_cuda),
+        EngineKind("openvino", MODEL_NAME, "", "openvino", "openvino", on_gpu=False, load=_openvino),
+        EngineKind(
+            "torchscript",
+            TORCHSCRIPT_NAME,
+            "--torchscript",
+            "pytorch_libtorch",
+            "pytorch",
+            on_gpu=False,
+            load=_torchscript,
+        ),
+        EngineKind("tensorrt", TENSORRT.file_name, TENSORRT.option, *_PLAN, on_gpu=True, load=_tensorrt),
+        EngineKind("tensorrt-rtx", RTX.file_name, RTX.option, *_PLAN, on_gpu=True, load=_rtx),
+    )
+}
+
+
+def engine_of(bundle: Bundle, name: str | None = None) -> EngineKind:
+    """The engine called `name`; without one, what the bundle was made for.
+
+    A bundle that was planned for TensorRT but has no engine of it is run by ONNX Runtime on the CPU.
+
+    Raises:
+        InputError: there is no such engine, or the bundle lacks the file that it loads.
+    """
+    if name is None:
+        kind = ENGINES.get(bundle.manifest.target, ENGINES["ort-cpu"])
+        return kind if bundle.file(kind.file) is not None else ENGINES["ort-cpu"]
+    if name not in ENGINES:
+        raise InputError(f"--engine {name}: no such engine; choose from {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None = None) -> Runtime:
+    """Load a bundle on an engine.
+
+    Args:
+        bundle: the bundle.
+        name: the engine; None takes what the bundle was made for.
+        threads: threads within one operator; None leaves the choice to the engine.
+
+    Raises:
+        InputError: the bundle lacks the engine's file, or the engine refuses it.
+        MissingCapabilityError: the engine, or the device that it runs on, is not here.
+    """
+    kind = engine_of(bundle, name)
+    file = bundle.file(kind.file)
+    if file is None:
+        again = f"dashdeploy export RUN {kind.option}".rstrip()
+        raise InputError(f"{bundle.path}: the bundle has no {kind.file}; write it with: {again}")
+    try:
+        return kind.load(bundle, file, threads)
+    except MissingCapabilityError as error:
+        if name is None and kind.on_gpu:
+            raise MissingCapabilityError(
+                f"{bundle.path} was made for {kind.name}: {error}; or run it on the CPU with: --engine ort-cpu"
+            ) from error
+        raise
