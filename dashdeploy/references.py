@@ -27,6 +27,9 @@ def load_reference(option: str, text: str) -> Callable[..., Any]:
         InputError: there is no such module or name, importing it fails, or it cannot be called.
     """
     module_name, _, name = text.partition(":")
+    if not module_name or not name:
+        missing = "function" if module_name else "module"
+        raise InputError(f"{option} {text}: name the {missing}, as in mine.networks:unet")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -56,22 +56,42 @@ def probe(model: nn.Module, input_shape: Sequence[int]) -> dict[str, Seen]:
                     lambda module, args, output, name=name: look(name, module, args[0], output)
                 )
             )
-    training = model.training
     try:
-        with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(0)
-            model.eval()(torch.randn(SAMPLES, *input_shape))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        run_once(model, input_shape)
+    except FAILURES as error:
         raise InputError(
-            f"the backbone does not take samples of shape {list(input_shape)}: {first}; choose another --backbone "
-            "or other arguments for it"
+            f"the backbone does not take samples of shape {list(input_shape)}: {first_line(error)}; choose another "
+            "--backbone or other arguments for it"
         ) from error
     finally:
         for handle in handles:
             handle.remove()
-        model.train(training)
     return seen
+
+
+FAILURES = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+"""What a network raises that does not take its input."""
+
+
+def run_once(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
+    """The output of `model` in evaluation mode for random input; its state and the random state stay.
+
+    Raises:
+        one of `FAILURES`, if the model does not take such input.
+    """
+    training = model.training
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            torch.manual_seed(0)
+            output: Tensor = model.eval()(torch.randn(SAMPLES, *input_shape))
+            return output
+    finally:
+        model.train(training)
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _is_causal(conv: nn.Conv1d | nn.Conv2d, x: Tensor, y: Tensor) -> bool:

@@ -14,7 +14,7 @@ from dashdeploy.ops.agg_conv import AggConv, AggConv1d, AggConv2d, Method, frame
 from dashdeploy.ops.padded_conv import has_weight_norm
 from dashdeploy.run_directory import LayerArchitecture
 from dashdeploy.search.candidate_norm import CandidateNorm
-from dashdeploy.search.probe import Seen, probe
+from dashdeploy.search.probe import FAILURES, Seen, first_line, probe, run_once
 
 SHORTCUTS = ("shortcut", "skip")
 """Parts of a name that mark a shortcut; as in DASH, shortcuts keep their kernels."""
@@ -82,7 +82,8 @@ def build_supernet(
         The convolutions that stay as they are, by name, each with the reason.
 
     Raises:
-        InputError: the model has no convolution that can be searched, or does not take such input.
+        InputError: the model has no convolution that can be searched, does not take such input, or does not run
+            with the AggConvs.
     """
     kept: dict[str, str] = {}
     searched = 0
@@ -108,7 +109,19 @@ def build_supernet(
     if not searched:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in kept.items()) or "it has none at all"
         raise InputError(f"the backbone has no convolution to search ({reasons}); choose another --backbone")
+    if input_shape is not None:
+        _check_runs(model, input_shape)
     return kept
+
+
+def _check_runs(supernet: nn.Module, input_shape: Sequence[int]) -> None:
+    try:
+        run_once(supernet, input_shape)
+    except FAILURES as error:
+        raise InputError(
+            f"the backbone does not run with searched convolutions in their places: {first_line(error)}; name the "
+            "convolutions whose attributes its forward pass uses with --exclude"
+        ) from error
 
 
 def agg_convs(model: nn.Module) -> dict[str, AggConv]:
