@@ -87,7 +87,8 @@ def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
     samples, targets = {}, None
     if samples_path.is_file():
         with np.load(samples_path, allow_pickle=False) as file:
-            samples, targets = {INPUT_NAME: file["inputs"]}, file["targets"]
+            samples = {INPUT_NAME: file["inputs"]}
+            targets = file.get("targets")  # earlier runs have none
     source = from_modules(
         run.path, run.searched_model(), run.backbone_model(), tuple(run.config["input_shape"]), progress
     )

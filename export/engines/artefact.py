@@ -48,9 +48,9 @@ def write_engine(
     model, engine = folder / MODEL_NAME, folder / flavour.file_name
     progress(f"building the {flavour.title} engine")
     compiled = [layer for layer, lowering in layers.items() if lowering != "direct"]
-    engine.write_bytes(build_engine(model, flavour, settings, compiled))
+    built = build_engine(model, flavour, settings, compiled)
+    engine.write_bytes(built.content)
     onnx_runtime = OnnxRuntime(model)
-    dynamic = any(spec.shape and isinstance(spec.shape[0], str) for spec in onnx_runtime.inputs)
     gpus, _ = find_gpus()
     agrees = _agrees(engine, flavour, onnx_runtime, precision, settings.batches, progress)
     sidecar = EngineSidecar(
@@ -63,7 +63,8 @@ def write_engine(
         if flavour.ahead_of_time
         else [gpus[0].compute_capability],
         precision=precision,
-        batches=settings.batches if dynamic else None,
+        batches=settings.batches if built.dynamic else None,
+        reproducible=built.reproducible,
         layers=dict(layers),
         checked="parity" if agrees else "built",
     )

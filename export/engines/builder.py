@@ -1,26 +1,54 @@
 """Builds an engine from an ONNX file, with either flavour of TensorRT.
 
-The sequence is the one of NVIDIA's developer guide (TensorRT documentation, "Building an engine"); precision comes
-from the model's own types, since networks are strongly typed from TensorRT 11 on.
+The building itself is `build_program`'s, in a process of its own: a rebuild gives the same bytes there, and a library
+that crashes takes nothing with it. Precision comes from the model's own types, since networks are strongly typed from
+TensorRT 11 on.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.errors import GateError, InputError
+from dashdeploy.errors import DashdeployError, GateError, InputError
 from dashdeploy.export.cost_table import cache_folder
-from dashdeploy.export.engines.parser_errors import parser_error
+from dashdeploy.export.engines.parser_errors import ParserError, parser_error
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.runtimes.tensorrt_flavours import Flavour
-from dashdeploy.runtimes.tensorrt_log import collecting_logger
+from dashdeploy.runtimes.tensorrt_log import is_harmless
+
+_PROGRAM = Path(__file__).with_name("build_program.py")
+_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT", "PATH")
+"""What the program gets of the environment: where libraries and devices are; anything else moves its memory."""
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """An engine that was built.
+
+    Attributes:
+        content: the serialized engine.
+        dynamic: whether the batch of an input is dynamic, so that the engine has a profile.
+        reproducible: whether the same build on this machine gives the same bytes: whether the builder's addresses
+            could be fixed. Plain TensorRT times its kernels and never promises that.
+    """
+
+    content: bytes
+    dynamic: bool
+    reproducible: bool
 
 
 def build_engine(
     model: Path, flavour: Flavour, settings: EngineSettings, compiled_layers: Collection[str] = ()
-) -> bytes:
+) -> BuiltEngine:
     """Build the engine of a model.
 
     Args:
@@ -33,69 +61,77 @@ def build_engine(
         MissingCapabilityError: the flavour cannot build on this machine.
         InputError: TensorRT does not know an operator of the model, a compute capability, or an axis that is
             dynamic.
-        GateError: TensorRT refuses what dashdeploy wrote, or finds no way to run the network.
+        GateError: TensorRT refuses what dashdeploy wrote, finds no way to run the network, or crashes.
     """
     trt = flavour.load()
-    log = collecting_logger(trt)
-    if not flavour.ahead_of_time:
-        trt.init_libnvinfer_plugins(log, "")
-    builder = trt.Builder(log)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, log)
-    if not parser.parse_from_file(str(model)):
-        raise parser_error(parser, flavour, compiled_layers)
-    config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # it is on by default and rounds fp32 to ten bits
-    if flavour.ahead_of_time:
-        _set_capabilities(trt, config, flavour, settings.compute_capabilities)
-    _set_profile(builder, config, network, settings.batches)
-    cache = None if flavour.ahead_of_time else _timing_cache(trt, config)
-    serialized = builder.build_serialized_network(network, config)
-    if serialized is None:
-        reason = "; ".join(log.errors[-2:]) or "it gives no reason"
-        raise GateError(
-            f"{flavour.title} cannot build the engine: {reason}; nothing was written; try --lowering direct"
+    cache = None if flavour.ahead_of_time else cache_folder() / f"tensorrt-{trt.__version__}.timing"
+    request = {
+        "module": flavour.module,
+        "plugins": not flavour.ahead_of_time,
+        "capabilities": settings.compute_capabilities if flavour.ahead_of_time else (),
+        "batches": settings.batches,
+        "timing_cache": None if cache is None else str(cache.absolute()),
+    }
+    report, engine = _run(request, model, flavour)
+    if report["failed"] is not None:
+        raise _failure(report, trt, flavour, compiled_layers)
+    reproducible = flavour.ahead_of_time and bool(report["fixed_addresses"])
+    return BuiltEngine(engine, bool(report["dynamic"]), reproducible)
+
+
+def _run(request: dict[str, Any], model: Path, flavour: Flavour) -> tuple[dict[str, Any], bytes]:
+    """Start the program; its report and the engine."""
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    with model.open("rb") as given, tempfile.TemporaryFile() as result:
+        done = subprocess.run(
+            [sys.executable, "-P", str(_PROGRAM), json.dumps(request)],
+            stdin=given,
+            stdout=result,
+            stderr=subprocess.PIPE,
+            env={**environment, "PYTHONHASHSEED": "0"},
+            cwd=Path(sys.executable).anchor,  # the working directory's name is in memory, too
+            check=False,
         )
-    if cache is not None:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_bytes(bytes(config.get_timing_cache().serialize()))
-    return bytes(serialized)
-
-
-def _set_capabilities(trt: Any, config: Any, flavour: Flavour, wanted: tuple[str, ...]) -> None:  # noqa: ANN401
-    config.num_compute_capabilities = len(wanted)
-    for index, value in enumerate(wanted):
-        member = getattr(trt.ComputeCapability, f"SM{value.replace('.', '')}", None)
-        if member is None or not config.set_compute_capability(member, index):
-            names = [name for name in dir(trt.ComputeCapability) if name.startswith("SM")]
-            known = sorted(f"{name[2:-1]}.{name[-1]}" for name in names)
-            raise InputError(
-                f"--compute-capabilities: {flavour.title} {trt.__version__} builds no engine for {value}; "
-                f"it knows {', '.join(sorted(known, key=float))}"
+        result.seek(0)
+        first = result.readline()
+        if done.returncode != 0 or not first:
+            said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+            raise GateError(
+                f"{flavour.title} ended with {_ending(done.returncode)} while it built the engine: "
+                f"{said[-1].strip() if said else 'it says nothing'}; nothing was written; try --lowering direct"
             )
+        return json.loads(first), result.read()
 
 
-def _set_profile(builder: Any, config: Any, network: Any, batches: tuple[int, int, int]) -> None:  # noqa: ANN401
-    """The range of the batch, for inputs whose batch is dynamic."""
-    profile, dynamic = builder.create_optimization_profile(), False
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shape = tuple(tensor.shape)
-        if -1 in shape[1:]:
-            raise InputError(
-                f"input {tensor.name} has dynamic axes besides the batch; fix them with "
-                f"--input-shape {tensor.name}=1,C,N before an engine is built"
-            )
-        if shape and shape[0] == -1:
-            profile.set_shape(tensor.name, *[(batch, *shape[1:]) for batch in batches])
-            dynamic = True
-    if dynamic:
-        config.add_optimization_profile(profile)
+def _ending(code: int) -> str:
+    """An exit code in words."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _timing_cache(trt: Any, config: Any) -> Path:  # noqa: ANN401
-    """Give the builder what it has timed on this machine before; TensorRT itself refuses a foreign cache."""
-    path = cache_folder() / f"tensorrt-{trt.__version__}.timing"
-    known = path.read_bytes() if path.is_file() else b""
-    config.set_timing_cache(config.create_timing_cache(known), False)
-    return path
+def _failure(
+    report: dict[str, Any],
+    trt: Any,  # noqa: ANN401 - a module without type information
+    flavour: Flavour,
+    compiled_layers: Collection[str],
+) -> DashdeployError:
+    """The error that a failed build ends with."""
+    if report["failed"] == "parser":
+        errors = [ParserError(**error) for error in report["errors"]]
+        return parser_error(errors, flavour, compiled_layers)
+    if report["failed"] == "capability":
+        names = [name for name in dir(trt.ComputeCapability) if name.startswith("SM")]
+        known = sorted((f"{name[2:-1]}.{name[-1]}" for name in names), key=float)
+        return InputError(
+            f"--compute-capabilities: {flavour.title} {trt.__version__} builds no engine for {report['value']}; "
+            f"it knows {', '.join(known)}"
+        )
+    if report["failed"] == "axes":
+        return InputError(
+            f"input {report['input']} has dynamic axes besides the batch; fix them with "
+            f"--input-shape {report['input']}=1,C,N before an engine is built"
+        )
+    said = [line for line in report["errors"] if not is_harmless(line)]
+    return GateError(
+        f"{flavour.title} cannot build the engine: {'; '.join(said[-2:]) or 'it gives no reason'}; "
+        "nothing was written; try --lowering direct"
+    )

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from dashdeploy.errors import DashdeployError, GateError, InputError
 from dashdeploy.runtimes.tensorrt_flavours import Flavour
 
 
-def parser_error(parser: Any, flavour: Flavour, compiled_layers: Collection[str]) -> DashdeployError:  # noqa: ANN401
+@dataclass(frozen=True)
+class ParserError:
+    """One error of `trt.OnnxParser`.
+
+    Attributes:
+        number: the node's place in the graph.
+        node: its name; may be empty.
+        operator: its operator; may be empty.
+        code: the parser's code, such as ``UNSUPPORTED_NODE``.
+        reason: what the parser says.
+    """
+
+    number: int
+    node: str
+    operator: str
+    code: str
+    reason: str
+
+
+def parser_error(
+    errors: Sequence[ParserError], flavour: Flavour, compiled_layers: Collection[str]
+) -> DashdeployError:
     """The error that a refused model ends with.
 
     Args:
-        parser: a `trt.OnnxParser` whose `parse` returned False.
+        errors: what the parser found; the first one counts.
         flavour: whose parser it is.
         compiled_layers: names of the layers that dashdeploy wrote; an operator of theirs that is refused is
             no fault of the user's.
     """
-    if parser.num_errors == 0:
+    if not errors:
         return InputError(f"{flavour.title} cannot parse the model and gives no reason")
-    error = parser.get_error(0)
-    node, operator = error.node_name(), error.node_operator()
-    code = getattr(error.code(), "name", str(error.code()))
-    reason = " ".join(error.desc().split())
-    where = f"operator {operator}" if operator else f"node number {error.node()}"
-    layer = layer_of(node, compiled_layers)
+    error = errors[0]
+    where = f"operator {error.operator}" if error.operator else f"node number {error.number}"
+    layer = layer_of(error.node, compiled_layers)
     if layer is not None:
         return GateError(
-            f"{flavour.title} does not parse {where} of the compiled layer {layer} ({code}: {reason}); "
+            f"{flavour.title} does not parse {where} of the compiled layer {layer} ({error.code}: {error.reason}); "
             f"nothing was written; --lowering direct leaves the layer as it is"
         )
-    at = f" at node {node}" if node else ""
+    at = f" at node {error.node}" if error.node else ""
     return InputError(
-        f"{flavour.title} does not parse {where}{at} ({code}: {reason}); nothing was written; "
+        f"{flavour.title} does not parse {where}{at} ({error.code}: {error.reason}); nothing was written; "
         f"replace the operator in the model, or leave {flavour.option} out"
     )
 

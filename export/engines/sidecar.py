@@ -23,6 +23,7 @@ class EngineSidecar(BaseModel):
         precision: ``fp32``, ``fp16`` or ``int8``.
         tf32: whether fp32 products may be rounded to TF32; never.
         batches: smallest, most usual and largest batch; None where the model's batch is fixed.
+        reproducible: whether the same build on the same machine gives the same bytes.
         layers: the lowering of every convolution.
         checked: ``built``: no GPU has run it; ``parity``: it was run here and agrees with the reference.
     """
@@ -39,5 +40,6 @@ class EngineSidecar(BaseModel):
     precision: str
     tf32: Literal[False] = False
     batches: tuple[int, int, int] | None
+    reproducible: bool
     layers: dict[str, str]
     checked: Literal["built", "parity"]

@@ -101,9 +101,21 @@ def test_a_run_becomes_a_bundle(tmp_path, finished_run):
         "validation, batch 20",
     ]
     assert entries[-1]["top1_agreement"] == 1
+    assert bundle.read_json("parity.json")["accuracy"] is None  # the samples have no targets
     assert bundle.read_json("parity.json")["reference"].startswith("PyTorch 2")
     with pytest.raises(InputError, match="a run knows its input's shape"):
         export(folder, tmp_path / "again", FORCED.model_copy(update={"input_shapes": {"input": (1, 2, 64)}}))
+
+
+def test_with_targets_the_accuracy_is_reported_too(tmp_path, finished_run):
+    folder, searched, samples = finished_run
+    with torch.no_grad():
+        right = searched(torch.from_numpy(samples)).argmax(1).numpy()
+    wrong = (right + (np.arange(20) < 5)) % 3  # a quarter of the targets contradicts the model
+    np.savez(folder / "samples.npz", inputs=samples, targets=wrong)
+    bundle = export(folder, tmp_path / "out", FORCED)
+    accuracy = bundle.read_json("parity.json")["accuracy"]
+    assert accuracy == {"samples": 20, "reference": 0.75, "model": 0.75, "allowed_drop": 0.01}
 
 
 def test_a_run_with_another_networks_weights_is_refused(tmp_path, finished_run):

@@ -53,10 +53,13 @@ def test_both_lowerings_build_and_build_the_same_again(tmp_path, onnx_model, fft
         model = fft(model, expected=1)
     path = saved(model, tmp_path / "m.onnx")
     first = build_engine(path, RTX, EngineSettings())
-    assert len(first) > 10_000
-    assert build_engine(path, RTX, EngineSettings()) == first
+    assert len(first.content) > 10_000
+    assert first.dynamic
+    again = build_engine(path, RTX, EngineSettings())
+    if first.reproducible:  # not where a container forbids to fix addresses
+        assert again.content == first.content
     # Every further GPU adds to the engine, so the four capabilities really went in.
-    assert len(build_engine(path, RTX, ONE)) < len(first)
+    assert len(build_engine(path, RTX, ONE).content) < len(first.content)
 
 
 def test_the_sidecar_says_what_the_engine_is(tmp_path, onnx_model, fft):
