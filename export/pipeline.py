@@ -30,6 +30,7 @@ from dashdeploy.export.parity import Parity, check_parity
 from dashdeploy.export.plan import Plan, all_direct
 from dashdeploy.export.planner import Decisions, choose_lowerings
 from dashdeploy.export.precision import convert
+from dashdeploy.export.sample_request import write_sample_request
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source, load_source
 from dashdeploy.export.speed_gate import race
@@ -160,6 +161,7 @@ def _write(folder: Path, source: Source, compiled: _Compiled) -> None:
 
 def _write_manifest(folder: Path, bundle_name: str, source: Source, settings: ExportSettings) -> None:
     runtime = OnnxRuntime(folder / MODEL_NAME)
+    write_sample_request(folder, runtime.inputs, source.samples)
     manifest = Manifest(
         name=settings.name or bundle_name,
         inputs=list(runtime.inputs),

@@ -47,6 +47,7 @@ class InferenceApp:
                 Route(f"{prefix}/ready", self._model_ready),
                 Route(f"{prefix}/config", self._model_config),
                 Route(f"{prefix}/stats", self._statistics),
+                Route(f"{prefix}/sample", self._sample),
                 Route(prefix, self._model_metadata),
             ]
         routes += [
@@ -83,6 +84,12 @@ class InferenceApp:
 
     async def _model_config(self, request: Request) -> Response:
         return json_response(descriptions.model_config(self._model(request)))
+
+    async def _sample(self, request: Request) -> Response:
+        model = self._model(request)
+        if model.sample is None:
+            raise RequestError(404, f"the bundle of model '{model.name}' has no sample")
+        return Response(model.sample, media_type="application/json")
 
     async def _statistics(self, request: Request) -> Response:
         name, version = request.path_params.get("model"), request.path_params.get("version")

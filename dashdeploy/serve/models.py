@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dashdeploy.bundle import Bundle
+from dashdeploy.bundle import SAMPLE_NAME, Bundle
 from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes import Runtime
@@ -41,6 +41,7 @@ class ServedModel:
         kind: which engine runs it.
         inputs: the model's inputs by name, in order.
         outputs: the model's outputs by name, in order.
+        sample: a request to try the model with, as JSON; None if the bundle has none.
         labels: class names by index; empty if the model is no classifier.
         batched: whether requests may share a run.
         statistics: what was counted.
@@ -58,6 +59,8 @@ class ServedModel:
         self.inputs = {spec.name: spec for spec in bundle.manifest.inputs}
         self.outputs = {spec.name: spec for spec in bundle.manifest.outputs}
         self.labels = bundle.manifest.labels
+        sample = bundle.file(SAMPLE_NAME)
+        self.sample = None if sample is None else sample.read_bytes()
         self.settings = settings
         self.statistics = statistics or ModelStatistics()
         self.broken = False

@@ -131,6 +131,10 @@ def openapi() -> dict[str, Any]:
                 "parameters": parameters,
             },
             f"{prefix}/stats": {"get": _operation("Model statistics", "Object"), "parameters": parameters},
+            f"{prefix}/sample": {
+                "get": _operation("A request to try the model with, from its bundle", "InferRequest"),
+                "parameters": parameters,
+            },
             f"{prefix}/infer": {
                 "post": _operation("Inference", "InferResponse", body="InferRequest"),
                 "parameters": parameters,

@@ -69,6 +69,7 @@ def test_a_bundle_of_an_onnx_file_holds_what_the_contract_says(tmp_path, path):
         "model.onnx",
         "parity.json",
         "plan.json",
+        "sample.json",
     ]
     manifest = json.loads((bundle.path / "bundle.json").read_text())
     assert manifest["format_version"] == 1

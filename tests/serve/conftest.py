@@ -35,7 +35,16 @@ NUMPY_NAMES = {
 
 
 def write_bundle(
-    folder: Path, nodes, inputs, outputs, initializers=(), *, name: str | None = None, version="1", labels=()
+    folder: Path,
+    nodes,
+    inputs,
+    outputs,
+    initializers=(),
+    *,
+    name: str | None = None,
+    version="1",
+    labels=(),
+    sample=None,
 ) -> Path:
     """A bundle whose model has the `nodes`; inputs and outputs are (name, element type, shape)."""
     folder.mkdir(parents=True)
@@ -43,6 +52,8 @@ def write_bundle(
     graph = helper.make_graph(list(nodes), "graph", *values, initializer=list(initializers))
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
+    if sample is not None:
+        (folder / "sample.json").write_text(json.dumps(sample))
     specs = [
         [TensorSpec(name=n, shape=tuple(shape), dtype=NUMPY_NAMES[kind]) for n, kind, shape in side]
         for side in (inputs, outputs)
@@ -64,7 +75,7 @@ def write_bundle(
 
 
 def write_double(folder: Path, *, name: str | None = None, version: str = "1") -> Path:
-    """y = 2 x, float32 [batch, 4], with four labels."""
+    """y = 2 x, float32 [batch, 4], with four labels and a sample."""
     return write_bundle(
         folder,
         [helper.make_node("Add", ["x", "x"], ["y"])],
@@ -73,6 +84,7 @@ def write_double(folder: Path, *, name: str | None = None, version: str = "1") -
         name=name,
         version=version,
         labels=["zero", "one", "two", "three"],
+        sample={"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [5, 6, 8, 7]}]},
     )
 
 

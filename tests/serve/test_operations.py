@@ -107,6 +107,15 @@ def test_classes_labels_and_text(server):
             assert found == ["", "a", "größer"]
 
 
+def test_the_sample_of_a_bundle_can_be_sent_as_it_is(server):
+    url = f"http://{server}/v2/models/double"
+    sample = httpx.get(f"{url}/versions/1/sample")
+    answer = httpx.post(f"{url}/infer", content=sample.content).json()
+    assert answer["outputs"][0]["data"] == [10, 12, 16, 14]
+    none = httpx.get(f"http://{server}/v2/models/text/sample")
+    assert (none.status_code, list(none.json())) == (404, ["error"])
+
+
 def test_raw_binary_input_in_chunks(server):
     x = np.arange(8, dtype=np.float32)
     response = httpx.post(
