@@ -51,14 +51,21 @@ def inspect_run(run: Run) -> Inspection:
         "kernel_sizes": run.architecture.kernel_sizes,
         "dilations": run.architecture.dilations,
         "layers": layers,
+        "kept": run.architecture.kept,
         "metrics": run.metrics,
     }
     parts = [
         f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}",
         layer_table(layers),
+        *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
         metrics_table(run.metrics),
     ]
     return Inspection("\n\n".join(parts), data)
+
+
+def kept_table(kept: Mapping[str, str]) -> str:
+    """The convolutions that were not searched, each with the reason."""
+    return table(["kept as it is", "because"], [[name, reason] for name, reason in kept.items()])
 
 
 def layer_table(layers: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dashdeploy.errors import InputError
 
@@ -52,6 +52,7 @@ class Architecture(BaseModel):
         kernel_sizes: the search space K.
         dilations: the search space D.
         layers: one entry per searched convolution, in the order of ``named_modules``.
+        kept: the convolutions that stayed as they were, by name, each with the reason.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -61,6 +62,7 @@ class Architecture(BaseModel):
     kernel_sizes: list[int]
     dilations: list[int]
     layers: list[LayerArchitecture]
+    kept: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

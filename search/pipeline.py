@@ -45,7 +45,7 @@ from dashdeploy.search.partial_run import (
     run_config,
     write_json,
 )
-from dashdeploy.search.progress import PhaseProgress
+from dashdeploy.search.progress import PhaseProgress, announce
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.supernet import agg_convs, build_supernet, discretize
@@ -84,10 +84,10 @@ def search(
         if resume:
             return Run.load(out)
         raise InputError(f"{out} already exists; choose another --out or remove it first")
-    _check(task, settings)
+    kept = _check(task, settings)
     try:
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
-            _run_phases(task, settings, folder, progress=progress)
+            _run_phases(task, settings, folder, kept, progress=progress)
             finish(folder, out)
     except OSError as error:
         raise InputError(
@@ -97,8 +97,8 @@ def search(
     return Run.load(out)
 
 
-def _check(task: Task, settings: SearchSettings) -> None:
-    """Refuse what cannot work before anything is written."""
+def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
+    """Refuse what cannot work before anything is written; gives the convolutions that are not searched."""
     count = len(task.train.targets)
     if count < FEWEST_TRAINING_SAMPLES:
         raise InputError(f"task {task.name}: {count} training samples are too few to train")
@@ -107,8 +107,9 @@ def _check(task: Task, settings: SearchSettings) -> None:
             "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build "
             "of torch with: pip install torch"
         )
-    supernet_of(task, settings)
+    _, kept = supernet_of(task, settings)
     build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
+    return kept
 
 
 def backbone_name(task: Task, settings: SearchSettings) -> str:
@@ -160,7 +161,9 @@ def supernet_of(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[s
     return model, kept
 
 
-def _run_phases(task: Task, settings: SearchSettings, folder: Path, *, progress: bool) -> None:
+def _run_phases(
+    task: Task, settings: SearchSettings, folder: Path, kept: dict[str, str], *, progress: bool
+) -> None:
     name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
     plan = phases(settings)
 
@@ -168,7 +171,10 @@ def _run_phases(task: Task, settings: SearchSettings, folder: Path, *, progress:
         return build_backbone(name, arguments)
 
     def supernet() -> nn.Module:
-        return supernet_of(task, settings)[0]
+        model = supernet_of(task, settings)[0]
+        if progress:
+            announce(len(agg_convs(model)), kept)
+        return model
 
     def keep_architecture(module: PhaseModule) -> None:
         unmix(agg_convs(module.network).values(), settings)
@@ -178,6 +184,7 @@ def _run_phases(task: Task, settings: SearchSettings, folder: Path, *, progress:
             kernel_sizes=list(settings.kernel_sizes),
             dilations=list(settings.dilations),
             layers=discretize(module.network),
+            kept=kept,
         )
         write_json(folder / ARCHITECTURE_NAME, architecture.model_dump())
 

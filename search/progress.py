@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -17,6 +18,7 @@ TITLES = {
     "backbone": "training the backbone",
 }
 LINES_PER_PHASE = 4
+MOST_NAMED = 6
 
 
 class PhaseProgress(Callback):
@@ -76,6 +78,20 @@ class PhaseProgress(Callback):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def announce(searched: int, kept: Mapping[str, str]) -> None:
+    """Say how many convolutions are searched, and which stay, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in kept.items():
+        reasons.setdefault(reason, []).append(name)
+    console = Console(stderr=True)
+    console.print(f"searching {searched} convolution{'s' if searched > 1 else ''}", highlight=False)
+    for reason, names in reasons.items():
+        listed = ", ".join(names[:MOST_NAMED]) + (
+            f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else ""
+        )
+        console.print(f"kept as it is: {listed}: {reason}", soft_wrap=True, highlight=False, markup=False)
 
 
 def summary(record: dict[str, Any], metric: str) -> str:

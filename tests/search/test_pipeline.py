@@ -58,6 +58,7 @@ def test_architecture_lists_every_searched_convolution_in_order(finished):
     assert [layer.name for layer in architecture.layers] == [
         f"blocks.{block}.convs.{conv}" for block in range(3) for conv in range(3)
     ]
+    assert set(architecture.kept) == {"blocks.0.shortcut.0", "blocks.1.shortcut.0"}
     for layer in architecture.layers:
         alpha = np.array(layer.alpha)
         assert alpha.shape == (2, 2)
@@ -107,6 +108,8 @@ def test_it_is_quiet_but_for_its_own_progress(waves_task, small, tmp_path, capfd
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.partition(":")[0] for line in err.splitlines()] == [
+        "searching 9 convolutions",
+        "kept as it is",
         "searching kernels",
         *["training the searched network"] * 2,
         *["training the backbone"] * 2,

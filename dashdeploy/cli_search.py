@@ -1,0 +1,147 @@
+"""``dashdeploy search``: parses the options, calls the library, prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dashdeploy.command_options import Json, Quiet, Verbose
+from dashdeploy.console import Console
+from dashdeploy.errors import InputError
+from dashdeploy.option_values import positive_integers
+
+Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
+
+
+def search(
+    out: Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")],
+    task: Annotated[
+        str | None, typer.Option("--task", help="A built-in task; dashdeploy tasks lists them.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Your own data: an .npz file with x_train, y_train, x_test, y_test."),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            help="The network whose kernels are searched: resnet1d, tcn, wide_resnet, convnext, or "
+            "module:factory for your own; auto takes resnet1d for series and wide_resnet for images.",
+        ),
+    ] = None,
+    kernel_sizes: Annotated[
+        str | None, typer.Option("--kernel-sizes", help="The kernel sizes to choose from, such as 3,5,7,9.")
+    ] = None,
+    dilations: Annotated[
+        str | None, typer.Option("--dilations", help="The dilations to choose from, such as 1,3,7,15.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="Convolutions to leave alone, by name, with * and ?; may be repeated.",
+        ),
+    ] = None,
+    separable: Annotated[
+        bool | None,
+        typer.Option(
+            "--separable/--dense", help="Whether layers with equal channels are searched depthwise."
+        ),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option("--method", help="How the mixture is computed; auto takes the cheapest per layer."),
+    ] = None,
+    preset: Annotated[
+        Literal["quick", "paper"] | None,
+        typer.Option("--preset", help="quick: minutes on a CPU. paper: the settings of the DASH paper."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE.json", help="Settings by name, or a run's config.json."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, such as momentum=0.95 (docs/search.md lists them); may be repeated.",
+        ),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option("--width", min=1, help="Channels of the backbone's first block.")
+    ] = None,
+    search_epochs: Annotated[
+        int | None, typer.Option("--search-epochs", min=1, help="Passes over the data while searching.")
+    ] = None,
+    retrain_epochs: Annotated[
+        int | None,
+        typer.Option("--retrain-epochs", min=1, help="Passes over the data while training what was found."),
+    ] = None,
+    devices: Annotated[
+        Literal["auto", "cpu", "cuda"] | None,
+        typer.Option("--devices", help="auto takes a GPU if there is one."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the split, the search and the training.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings in --out.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the kernels that fit a task, and train the result.
+
+    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). The backbone
+    as it was is trained with the same budget, for comparison. Settings come from the preset, then --config,
+    then --set, then the options here.
+
+    \b
+    Example:
+      dashdeploy search --task mnist1d --preset quick --out runs/mnist1d
+      dashdeploy search --data signals.npz --kernel-sizes 3,7,11 --dilations 1,3,7 --out runs/signals
+      dashdeploy search --data signals.npz --backbone mine:unet --set momentum=0.95 --out runs/unet
+    """
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    if (task is None) == (data is None):
+        raise InputError(
+            "give exactly one of --task NAME and --data FILE.npz; dashdeploy tasks lists the names"
+        )
+    options: dict[str, object] = {
+        "backbone": backbone,
+        "exclude": exclude or None,
+        "separable": separable,
+        "method": method,
+        "width": width,
+        "search_epochs": search_epochs,
+        "retrain_epochs": retrain_epochs,
+        "devices": devices,
+        "seed": seed,
+    }
+    if kernel_sizes is not None:
+        options["kernel_sizes"] = positive_integers("--kernel-sizes", kernel_sizes, noun="kernel size")
+    if dilations is not None:
+        options["dilations"] = positive_integers("--dilations", dilations, noun="dilation")
+
+    from dashdeploy.inspection import inspect_run
+    from dashdeploy.search.setting_sources import combined_settings
+    from dashdeploy.tasks import load_npz, load_task
+
+    settings = combined_settings(preset, config, assignments or [], options)
+    loaded = (
+        load_npz(data, seed=settings.seed) if data is not None else load_task(str(task), seed=settings.seed)
+    )
+
+    # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
+    from dashdeploy.search import pipeline
+
+    run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet)
+    found = inspect_run(run)
+    console.result(found.text, found.data)
+    console.progress(f"next: dashdeploy export {out} --out BUNDLE")
