@@ -27,7 +27,16 @@ def sha256_of(path: Path) -> str:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`, replacing what is there only once all of it is on disk.
+    """Write `text` to `path` in UTF-8, replacing what is there only once all of it is on disk.
+
+    Raises:
+        InputError: the folder is missing or not writable, or the disk is full.
+    """
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, replacing what is there only once all of it is on disk.
 
     Raises:
         InputError: the folder is missing or not writable, or the disk is full.
@@ -35,8 +44,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     with _named_os_errors(path):
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).chmod(0o644)

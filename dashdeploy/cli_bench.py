@@ -7,21 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from dashdeploy.cli_bench_search_cost import search_cost
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console, as_text
-from dashdeploy.json_option import JsonFileCommand, report
+from dashdeploy.json_option import JsonFile, JsonFileCommand, report
 from dashdeploy.option_values import positive_integers
 
-bench_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure latency and serving.")
+bench_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Measure latency, the search and serving."
+)
+bench_app.command("search-cost", cls=JsonFileCommand)(search_cost)
 
-JsonFile = Annotated[
-    str | None,
-    typer.Option(
-        "--json",
-        metavar="[FILE]",
-        help="Write the result to FILE as JSON; without FILE, to stdout and nothing else.",
-    ),
-]
 Batches = Annotated[str, typer.Option("--batches", help="The batch sizes.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads within one operator.")]
 Seconds = Annotated[

@@ -9,14 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand
 
 from dashdeploy.atomic import write_text_atomically
 from dashdeploy.console import Console
 
 STDOUT = "-"
+
+JsonFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE]",
+        help="Write the result to FILE as JSON; without FILE, to stdout and nothing else.",
+    ),
+]
 
 
 class JsonFileCommand(TyperCommand):

@@ -1,16 +1,18 @@
 """Which way of computing an AggConv costs least, by counting: what ``method = auto`` decides with.
 
 The count is of one training step, forward and backward: multiply-adds at the rate of the kernel that runs them, and
-elements passed through memory. The rates were fitted to one AVX2 core (docs/benchmarks.md); only their ratios matter.
-Counting instead of measuring keeps the choice the same on every run of a machine, so that a resumed search goes on
-bit for bit.
+elements passed through memory. The rates were fitted to one AVX2 core, the direct one also to AVX-512; only their
+ratios matter. Counting instead of measuring keeps the choice the same on every run of a machine, so that a resumed
+search goes on bit for bit.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
+
+import torch
 
 from dashdeploy.ops.agg_fourier import smooth_length, whole_lengths
 from dashdeploy.ops.agg_taps import Frame, TapPlan
@@ -19,6 +21,9 @@ Computation = Literal["mixed-weights", "per-dilation", "fourier"]
 
 DIRECT_RATE = 6e9
 """Multiply-adds per second of torch's direct convolutions from `FULL_CHANNELS` channels up."""
+
+AVX512_DIRECT_RATE = 11e9
+"""The same where torch has AVX-512, which direct convolutions gain more by than matrix products of this size."""
 
 FULL_CHANNELS = 32
 
@@ -71,10 +76,15 @@ def best_tile(
 
 def _direct(taps: int, plan: TapPlan, batch: int, in_channels: int, out_channels: int, groups: int) -> float:
     filled = math.sqrt(in_channels * out_channels) / groups
-    rate = DEPTHWISE_RATE if in_channels == groups else DIRECT_RATE * min(1, filled / FULL_CHANNELS)
+    rate = DEPTHWISE_RATE if in_channels == groups else _direct_rate() * min(1, filled / FULL_CHANNELS)
     outputs = batch * math.prod(plan.out)
     products = 3 * outputs * taps * in_channels * out_channels / groups
     return products / rate + outputs * (in_channels + out_channels) / PASS_RATE
+
+
+@cache
+def _direct_rate() -> float:
+    return AVX512_DIRECT_RATE if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else DIRECT_RATE
 
 
 def _whole(plan: TapPlan, frame: Frame, batch: int, in_channels: int, out_channels: int, pairs: int) -> float:

@@ -1,0 +1,90 @@
+"""The command ``bench search-cost``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dashdeploy.command_options import Quiet, Verbose
+from dashdeploy.console import Console
+from dashdeploy.errors import InputError
+from dashdeploy.json_option import JsonFile, report
+
+
+def search_cost(
+    methods: Annotated[
+        str | None,
+        typer.Option("--methods", help="The methods to compare, such as auto,mixed-results; otherwise all."),
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option("--rank", min=1, max=2, help="Only series (1) or only images (2).")
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option("--sizes", help="Only these sizes c of the search space, and no other line."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Torch's threads; otherwise as many as cores.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.01, help="How long to time each point, all methods together.")
+    ] = 4.0,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="The fewest rounds of each point, however long they take.")
+    ] = 3,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Whether to measure the peak memory as well.")
+    ] = True,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer points and rounds; a minute instead of ten.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the figure into FILE: .png, .svg or .pdf."),
+    ] = None,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Time a training step of the search, by the way AggConv is computed.
+
+    Figure 1 of the DASH paper: the size c of the search space from 1 to 7, and the length of the series; and a
+    search space of images. The methods take turns in one process; each has a process of its own for its memory.
+
+    \b
+    Example:
+      dashdeploy bench search-cost --quick
+      dashdeploy bench search-cost --plot search-cost.svg --json search-cost.json
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+
+    from dashdeploy.bench.search_cost import KERNEL_SIZES, measure_search_cost, paper_problems
+    from dashdeploy.bench.search_cost_plot import check_plot_path, plot_search_cost
+    from dashdeploy.ops.agg_conv import METHODS
+    from dashdeploy.option_values import positive_integers
+
+    if plot is not None:
+        check_plot_path(plot)
+    problems = paper_problems(quick=quick, rank=rank)
+    if sizes is not None:
+        wanted = positive_integers("--sizes", sizes, noun="size")
+        if max(wanted) > len(KERNEL_SIZES) or rank == 2:
+            raise InputError(f"--sizes {sizes}: sizes are 1 to {len(KERNEL_SIZES)}, of series")
+        problems = [
+            problem for problem in paper_problems(rank=1) if problem.line == "c" and problem.x in wanted
+        ]
+    measured = measure_search_cost(
+        problems,
+        methods=METHODS if methods is None else [word.strip() for word in methods.split(",")],
+        threads=threads,
+        seconds=min(seconds, 1.0) if quick else seconds,
+        min_rounds=min(rounds, 2) if quick else rounds,
+        memory=memory,
+        progress=console.progress,
+    )
+    if plot is not None:
+        plot_search_cost(measured, plot)
+        console.progress(f"wrote {plot}")
+    report(console, measured.text(), measured.model_dump(mode="json"), json_file)
