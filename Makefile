@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,serve,tasks,plot,trt-rtx,dev]' --constraint constraints.txt
+	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,trt-rtx,dev]' --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; ends with one report.

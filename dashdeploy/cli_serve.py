@@ -107,6 +107,15 @@ def serve(
         Path | None,
         typer.Option("--access-log", help="Append a JSON line per request to this file; - is stdout."),
     ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            "--traces",
+            metavar="URL",
+            envvar="DASHDEPLOY_TRACES",
+            help="Send OpenTelemetry traces to this collector (OTLP over HTTP), such as http://127.0.0.1:4318.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -151,6 +160,7 @@ def serve(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         access_log=access_log,
+        traces=traces,
     )
     run_server(bundles, settings)
 

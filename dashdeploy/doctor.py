@@ -156,6 +156,9 @@ def _describe_gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
     return Gpu(name=name.value.decode(errors="replace"), compute_capability=".".join(map(str, capability)))
 
 
+_OTEL_MODULES = "opentelemetry.sdk.trace opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+
 def _engines(*, has_gpu: bool) -> list[Engine]:
     return [
         _engine("ort-cpu", ["onnxruntime", "onnxruntime-gpu"], "onnxruntime", extra="cpu"),
@@ -170,6 +173,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
         ),
+        _engine("otel (extra)", ["opentelemetry-sdk"], _OTEL_MODULES, extra="otel"),
         _engine("tasks (extra)", ["mnist1d"], "mnist1d", extra="tasks"),
     ]
 

@@ -15,6 +15,7 @@ from time import monotonic, perf_counter_ns
 
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.settings import BatchPolicy
+from dashdeploy.serve.tracing import current_span
 
 Signature = tuple[object, ...]
 
@@ -29,9 +30,10 @@ class Pending:
         future: gets the results, on the event loop that made this object.
         queued_at: when it came, on `monotonic`'s clock.
         queued_ns: the same moment on `perf_counter_ns`'s clock.
+        span: the request's trace; None if it is not traced.
     """
 
-    __slots__ = ("feeds", "future", "loop", "queued_at", "queued_ns", "rows", "signature")
+    __slots__ = ("feeds", "future", "loop", "queued_at", "queued_ns", "rows", "signature", "span")
 
     def __init__(self, feeds: Mapping[str, Array], rows: int, signature: Signature | None) -> None:
         self.feeds = feeds
@@ -39,6 +41,7 @@ class Pending:
         self.signature = signature
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[dict[str, Array]] = self.loop.create_future()
+        self.span = current_span()
         self.queued_at = monotonic()
         self.queued_ns = perf_counter_ns()
 

@@ -237,6 +237,8 @@ class Engine:
         for pending, outcome in zip(batch, outcomes, strict=True):
             if pending.future.done():  # given up or timed out meanwhile
                 continue
+            if pending.span is not None and times is not None:
+                pending.span.ran(self._name, pending.queued_ns, start, times)
             if isinstance(outcome, RequestError):
                 self._statistics.count_failure("BACKEND", now - pending.queued_ns)
                 pending.future.set_exception(outcome)

@@ -21,10 +21,14 @@ class _JsonLines(logging.Formatter):
 
 
 def log_events() -> None:
-    """Send this package's log records, and uvicorn's warnings, to stderr."""
+    """Send this package's log records, and the warnings of those that serve, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
-    for name, level in (("dashdeploy.serve", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (
+        ("dashdeploy.serve", logging.INFO),
+        ("uvicorn", logging.WARNING),
+        ("opentelemetry", logging.WARNING),
+    ):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)

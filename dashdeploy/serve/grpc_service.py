@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from time import perf_counter_ns
 from typing import Any
 
@@ -24,6 +25,7 @@ from dashdeploy.serve.inference_request import requested_results
 from dashdeploy.serve.repository import ModelRepository
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.state import ServerState
+from dashdeploy.serve.tracing import PROPAGATED, RequestSpan, Tracing
 
 _CODES = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -38,6 +40,11 @@ _CODES = {
 }
 
 _OPEN_METHODS = frozenset({"ServerLive", "ServerReady"})
+
+_SERVER_FAULTS = frozenset(
+    {StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.UNKNOWN}
+)
+"""The codes that OpenTelemetry has as errors of the server."""
 
 _STREAM_CONCURRENCY = 64
 """The most requests of one stream that are under way at once; the stream is read no faster than that."""
@@ -55,6 +62,7 @@ class InferenceService:
         state: whether the server is ready.
         keys: the API keys.
         log: the access log.
+        tracing: makes spans; None makes none.
         body_limit: the most bytes of a tensor.
     """
 
@@ -66,11 +74,13 @@ class InferenceService:
         log: AccessLog,
         *,
         body_limit: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._repository = repository
         self._state = state
         self._keys = keys
         self._log = log
+        self._tracing = tracing
         self._body_limit = body_limit
         self._classes = message_classes()
 
@@ -110,6 +120,19 @@ class InferenceService:
         response_class = self._classes[f"{name}Response"]
 
         async def call(request: Message, context: Context) -> Message:
+            if self._tracing is None or name in _OPEN_METHODS:
+                return await untraced(request, context)
+            with self._span(name, context) as span:
+                code = StatusCode.UNKNOWN
+                try:
+                    response = await untraced(request, context)
+                    code = StatusCode.OK
+                    return response
+                finally:
+                    code = code if code is StatusCode.OK else context.code() or StatusCode.CANCELLED
+                    span.end(code.name, failed=code in _SERVER_FAULTS)
+
+        async def untraced(request: Message, context: Context) -> Message:
             start = perf_counter_ns()
             code = StatusCode.OK
             try:
@@ -189,7 +212,7 @@ class InferenceService:
 
         async def read() -> None:
             async for request in requests:
-                task = asyncio.get_running_loop().create_task(self._stream_answer(request))
+                task = asyncio.get_running_loop().create_task(self._stream_answer(request, context))
                 tasks.add(task)
                 await under_way.put(task)
             await under_way.put(None)
@@ -206,7 +229,17 @@ class InferenceService:
             if self._log.is_on:
                 self._log.write("grpc", context.peer(), STREAM_METHOD, "OK", start)
 
-    async def _stream_answer(self, request: Message) -> Message:
+    async def _stream_answer(self, request: Message, context: Context) -> Message:
+        if self._tracing is None:
+            return await self._untraced_stream_answer(request)
+        with self._span(STREAM_METHOD, context) as span:
+            response = await self._untraced_stream_answer(request)
+            failed = bool(response.error_message)
+            # The stream itself goes on; what the request's code would have been is not sent either.
+            span.end((StatusCode.UNKNOWN if failed else StatusCode.OK).name, failed=failed)
+            return response
+
+    async def _untraced_stream_answer(self, request: Message) -> Message:
         response = self._classes["ModelStreamInferResponse"]()
         try:
             await self._infer(request, response.infer_response)
@@ -215,6 +248,12 @@ class InferenceService:
             # As Triton does, so that the client knows which request failed.
             response.infer_response.id = request.id
         return response
+
+    def _span(self, method: str, context: Context) -> AbstractContextManager[RequestSpan]:
+        assert self._tracing is not None
+        carried = {key: value for key, value in context.invocation_metadata() or () if key in PROPAGATED}
+        name = f"{PACKAGE}.{SERVICE}/{method}"
+        return self._tracing.request(name, carried, {"rpc.system.name": "grpc", "rpc.method": name})
 
     @staticmethod
     def _is(check: Callable[[], None]) -> bool:

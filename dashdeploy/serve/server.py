@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dashdeploy.serve.models import RuntimeLoader
     from dashdeploy.serve.repository import ModelRepository
     from dashdeploy.serve.state import ServerState
+    from dashdeploy.serve.tracing import Tracing
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -96,21 +97,25 @@ class _Server:
         from dashdeploy.serve.models import load_runtime
         from dashdeploy.serve.repository import ModelRepository
         from dashdeploy.serve.state import ServerState
+        from dashdeploy.serve.tracing import Tracing
 
         settings = self._settings
         check_host(settings.host, allow_remote=settings.allow_remote)
         tls = check_tls(settings.tls_certificate, settings.tls_key)
         log = AccessLog(settings.access_log)
+        tracing = None if settings.traces is None else Tracing(settings.traces)
         repository = ModelRepository(self._bundles, settings, loader=self._loader or load_runtime)
         await repository.load()
         state = ServerState(repository)
         listener = bind(settings.host, settings.http_port, option="--http-port")
         keys = ApiKeys(settings.api_keys)
         with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="codec") as executor:
-            service = InferenceService(repository, state, keys, log, body_limit=settings.body_limit)
+            service = InferenceService(
+                repository, state, keys, log, body_limit=settings.body_limit, tracing=tracing
+            )
             grpc_server = GrpcServer(service, settings)
             grpc_port = grpc_server.bind()
-            http = self._http_server(repository, state, executor, keys, log)
+            http = self._http_server(repository, state, executor, keys, log, tracing)
             self._handle_signals(state, http)
             watch = asyncio.create_task(repository.watch()) if settings.reload_seconds else None
             await grpc_server.start()
@@ -124,6 +129,8 @@ class _Server:
                     watch.cancel()
                     with suppress(asyncio.CancelledError):
                         await watch
+                if tracing is not None:
+                    await asyncio.to_thread(tracing.close)
 
     def _http_server(
         self,
@@ -132,6 +139,7 @@ class _Server:
         executor: ThreadPoolExecutor,
         keys: ApiKeys,
         log: AccessLog,
+        tracing: Tracing | None,
     ) -> uvicorn.Server:
         import uvicorn
 
@@ -143,7 +151,7 @@ class _Server:
 
         settings = self._settings
         inference = HttpInference(repository, executor, body_limit=settings.body_limit)
-        app = Gate(InferenceApp(repository, state, inference).asgi(), keys, log)
+        app = Gate(InferenceApp(repository, state, inference).asgi(), keys, log, tracing)
         config = uvicorn.Config(
             app,
             http=HttpProtocol,

@@ -64,6 +64,7 @@ class ServeSettings:
         tls_certificate: PEM file of the certificate chain; together with `tls_key` it turns TLS on.
         tls_key: PEM file of the private key.
         access_log: file to which a JSON object per request is appended; ``-`` is stdout; None writes none.
+        traces: URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; None makes none.
     """
 
     host: str = "127.0.0.1"
@@ -84,3 +85,4 @@ class ServeSettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     access_log: Path | None = None
+    traces: str | None = None
