@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,8 +35,17 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError) as error:
-        raise InputError(f"--calibration {path} cannot be read as an .npz file: {error}") from error
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        AttributeError,
+        TypeError,
+        EOFError,
+    ) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--calibration {path} cannot be read as an .npz file: {reason}") from error
     feeds = {}
     for spec in inputs:
         names = [spec.name, *(_NAMES_OF_THE_ONE_INPUT if len(inputs) == 1 else ())]
@@ -53,6 +63,10 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
             raise InputError(
                 f"--calibration {path}: {name} has the shape {list(array.shape)}, "
                 f"but the model's {spec.name} is {' x '.join(map(str, spec.shape))}"
+            )
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise InputError(
+                f"--calibration {path}: {name} holds something other than finite numbers; remove it"
             )
         feeds[spec.name] = array.astype(spec.dtype)
     if len({len(array) for array in feeds.values()}) > 1:

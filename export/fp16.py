@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
@@ -47,6 +48,7 @@ class _Conversion:
         self._graph = graph
         self._layers = compiled_layers
         self._fft_part = fft_part
+        self._opset = graph.opset_imports[""]
         self._taken = value_names(graph)
         self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
 
@@ -61,11 +63,12 @@ class _Conversion:
         floats = {id(value) for node in nodes for value in node.outputs if value.dtype == _FLOAT}
         floats |= {id(value) for value in self._graph.inputs if value.dtype == _FLOAT}
         for node in nodes:  # the graph's own order: what is read has its new type already
-            to = _HALF if id(node) in halves else _FLOAT
+            in_half = id(node) in halves
             for index, value in enumerate(node.inputs):
                 if value is not None and (id(value) in floats or _is_float_constant(value)):
+                    to = _HALF if in_half and self._takes_half(node, index) else _FLOAT
                     node.replace_input_with(index, self._as(value, to))
-            if to == _HALF:
+            if in_half:
                 for value in node.outputs:
                     if value.dtype == _FLOAT:
                         value.type = ir.TensorType(_HALF)
@@ -79,13 +82,34 @@ class _Conversion:
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
         if any(value.dtype is None for value in values):
             return False
-        if not any(value.dtype == _FLOAT for value in node.inputs if value is not None):
+        floats = [
+            index for index, value in enumerate(node.inputs) if value is not None and value.dtype == _FLOAT
+        ]
+        if not any(self._takes_half(node, index) for index in floats) or not self._gives_half(node):
             return False
         if node.op_type == "Conv" or layer_of(str(node.name), self._layers) is None:
             return True
         if self._fft_part == "products":
             return _is_spectral_product(node)
         return self._fft_part == "everything"
+
+    def _takes_half(self, node: ir.Node, index: int) -> bool:
+        """Whether the operator's definition admits half precision for an input: Resize takes no half scales."""
+        schema = self._schema(node)
+        formal = schema.inputs[min(index, len(schema.inputs) - 1)]  # the last one may stand for many
+        return "tensor(float16)" in formal.types
+
+    def _gives_half(self, node: ir.Node) -> bool:
+        """Whether it admits half precision for every output that is float32 now."""
+        formals = self._schema(node).outputs
+        return all(
+            "tensor(float16)" in formals[min(index, len(formals) - 1)].types
+            for index, value in enumerate(node.outputs)
+            if value.dtype == _FLOAT
+        )
+
+    def _schema(self, node: ir.Node) -> onnx.defs.OpSchema:
+        return onnx.defs.get_schema(node.op_type, self._opset, "")
 
     def _as(self, value: ir.Value, to: ir.DataType) -> ir.Value:
         """`value` in the type `to`: itself, a constant of that type, or a cast, made once."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import onnx_ir as ir
 
+from dashdeploy.export.batches import split
 from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.runtimes.base import Array
 
@@ -22,19 +23,25 @@ _BATCH = 32
 _QUANTIZED = ("Conv", "Gemm", "MatMul")
 
 
-def to_int8(model: ir.Model, compiled_layers: Collection[str], calibration: Mapping[str, Array]) -> ir.Model:
+def to_int8(
+    model: ir.Model,
+    compiled_layers: Collection[str],
+    calibration: Mapping[str, Array],
+    batch: int | None = None,
+) -> ir.Model:
     """A quantized copy of a float32 model.
 
     Args:
         model: the compiled model; it is not changed.
         compiled_layers: names of the layers that dashdeploy wrote.
         calibration: inputs by name, [samples, ...]: the ranges of the activations are those that they cause.
+        batch: the model's batch where it is fixed.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Samples(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._batches = _batches(calibration)
+            self._batches = split(calibration, batch or _BATCH)
 
         def get_next(self) -> dict[str, Array] | None:
             return next(self._batches, None)
@@ -46,9 +53,8 @@ def to_int8(model: ir.Model, compiled_layers: Collection[str], calibration: Mapp
         if node.op_type != "Conv" and layer_of(node.name, compiled_layers) is not None
     ]
     level = logging.getLogger().level
-    logging.getLogger().setLevel(
-        logging.ERROR
-    )  # it advises to preprocess the model, which the compiler has done
+    # It advises to preprocess the model, which the compiler has done.
+    logging.getLogger().setLevel(logging.ERROR)
     try:
         with TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -70,9 +76,3 @@ def to_int8(model: ir.Model, compiled_layers: Collection[str], calibration: Mapp
             return quantized
     finally:
         logging.getLogger().setLevel(level)
-
-
-def _batches(feeds: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-    count = len(next(iter(feeds.values())))
-    for start in range(0, count, _BATCH):
-        yield {name: array[start : start + _BATCH] for name, array in feeds.items()}

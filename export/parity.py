@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.errors import GateError, InputError
+from dashdeploy.export.batches import fixed_batch, run_on_all
 from dashdeploy.export.source import Reference
 from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.base import Array
@@ -23,13 +24,16 @@ a single output by tens of percent without changing its class: what judges them 
 
 _RANDOM_BATCHES = (1, 3)
 
+_NOT_JUDGED = ", not judged"
+
 
 class OutputParity(BaseModel):
     """How one output agrees with the reference on one set of inputs.
 
     Attributes:
         output: the output's name.
-        inputs: which inputs: ``random, batch 3`` or ``validation, batch 256``.
+        inputs: which inputs: ``random, batch 3`` or ``validation, batch 256``; those that end with ``not judged``
+            are there to be compared with later.
         max_abs_error: largest difference of an element.
         max_relative_error: that, as a share of the largest magnitude of the reference's output.
         cosine: cosine similarity of the flattened outputs.
@@ -88,8 +92,17 @@ class Parity(BaseModel):
 
     @property
     def worst(self) -> float:
-        """The largest relative error; infinite where an output is not a number."""
-        return max((entry.max_relative_error for entry in self.outputs), default=0.0)
+        """The largest relative error that is judged; infinite where an output is not a number."""
+        return max((entry.max_relative_error for entry in self._judged), default=0.0)
+
+    @property
+    def failed(self) -> list[OutputParity]:
+        """The entries that are beyond the tolerance, those that are not a number included."""
+        return [entry for entry in self._judged if not entry.max_relative_error <= self.tolerance]
+
+    @property
+    def _judged(self) -> list[OutputParity]:
+        return [entry for entry in self.outputs if not entry.inputs.endswith(_NOT_JUDGED)]
 
 
 Feeds = Mapping[str, Array]
@@ -121,11 +134,11 @@ def check_parity(
             message names each.
     """
     sets = input_sets(runtime.inputs, samples, precision)
-    expected = [reference(feeds) for _, feeds in sets]
-    got = [runtime.run(feeds) for _, feeds in sets]
+    expected = [run_on_all(reference, runtime.inputs, feeds) for _, feeds in sets]
+    got = [run_on_all(runtime.run, runtime.inputs, feeds) for _, feeds in sets]
     labels = [label for label, _ in sets]
     parity = compare_sets(labels, got, expected, reference_name, precision)
-    failed = [entry for entry in parity.outputs if not entry.max_relative_error <= parity.tolerance]
+    failed = parity.failed
     if failed:
         _refuse_if_random(reference, sets[0][1])
         raise GateError(_differences(failed, reference_name, parity))
@@ -146,15 +159,14 @@ def input_sets(
 ) -> list[tuple[str, Feeds]]:
     """Labelled inputs to compare on: random ones of two batch sizes, then the real ones if any.
 
-    A model in int8 is compared on real inputs alone: it was calibrated for those.
+    A model in int8 is judged on real inputs alone: it was calibrated for those.
     """
     generator = np.random.default_rng(0)
-    sets: list[tuple[str, Feeds]] = []
-    if precision != "int8" or not samples:
-        sets += [
-            (f"random, batch {batch}", {spec.name: _random(spec, batch, generator) for spec in inputs})
-            for batch in _batches(inputs)
-        ]
+    judged = _NOT_JUDGED if precision == "int8" and samples else ""
+    sets: list[tuple[str, Feeds]] = [
+        (f"random, batch {batch}{judged}", {spec.name: _random(spec, batch, generator) for spec in inputs})
+        for batch in _batches(inputs)
+    ]
     if samples:
         sets.append((f"validation, batch {len(next(iter(samples.values())))}", samples))
     return sets
@@ -219,8 +231,8 @@ def _refuse_if_random(reference: Reference, feeds: Mapping[str, Array]) -> None:
 
 def _batches(inputs: tuple[TensorSpec, ...]) -> tuple[int, ...]:
     """A fixed batch admits one size only."""
-    dynamic = any(isinstance(spec.shape[0], str) for spec in inputs if spec.shape)
-    return _RANDOM_BATCHES if dynamic else _RANDOM_BATCHES[:1]
+    fixed = fixed_batch(inputs)
+    return _RANDOM_BATCHES if fixed is None else (fixed,)
 
 
 def _random(spec: TensorSpec, batch: int, generator: np.random.Generator) -> Array:

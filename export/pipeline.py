@@ -133,10 +133,10 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
             say(f"the compiled model is only {gate.speedup:.2f} times as fast: shipping all-direct")
             model, plan = source.model, all_direct(plan, gate.speedup)
             parity = _check(direct, source)
-    lowerings = decisions.lowerings if plan.compiled_layers else {}
     if settings.precision != "fp32":
         converted = convert(model, plan, source, settings, say)
         model, plan, parity = converted.model, converted.plan, converted.parity
+    lowerings = decisions.lowerings if plan.compiled_layers else {}
     return _Compiled(model, plan, parity, lowerings)
 
 

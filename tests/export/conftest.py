@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import pytest
+import torch
 from onnx import numpy_helper, parser
+from safetensors.torch import save_file
+from torch import nn
 
+from dashdeploy.backbones import build_backbone, build_searched
 from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
@@ -17,6 +24,7 @@ from dashdeploy.export.onnx_files import prepare
 from dashdeploy.export.planner import choose_lowerings
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets import OrtCpuTarget
+from dashdeploy.run_directory import Architecture
 from dashdeploy.runtimes import OnnxRuntime
 
 
@@ -86,3 +94,49 @@ def largest_error() -> Callable[..., float]:
         return worst
 
     return error
+
+
+ARCHITECTURE = {
+    "backbone": "resnet1d",
+    "arguments": {"in_channels": 2, "outputs": 3, "width": 4},
+    "kernel_sizes": [7, 11],
+    "dilations": [1, 5],
+    "layers": [
+        {
+            "name": f"blocks.{i // 3}.convs.{i % 3}",
+            "kernel_size": 11,
+            "dilation": 5,
+            "alpha": [[0, 0], [0, 1]],
+        }
+        for i in range(9)
+    ],
+}
+
+
+@pytest.fixture
+def finished_run(tmp_path: Path) -> tuple[Path, nn.Module, npt.NDArray[np.float32]]:
+    """A run as search writes it, with random weights."""
+    torch.manual_seed(0)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    architecture = Architecture.model_validate(ARCHITECTURE)
+    searched, backbone = (
+        build_searched(architecture),
+        build_backbone("resnet1d", ARCHITECTURE["arguments"]),
+    )
+    for module in searched.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    save_file(searched.state_dict(), folder / "model.safetensors")
+    save_file(backbone.state_dict(), folder / "backbone.safetensors")
+    samples = np.random.default_rng(0).standard_normal((20, 2, 64)).astype("f4")
+    np.savez(folder / "samples.npz", inputs=samples)
+    contents = {
+        "config": {"input_shape": [2, 64], "labels": ["low", "mid", "high"]},
+        "architecture": ARCHITECTURE,
+        "metrics": {},
+    }
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder, searched.eval(), samples

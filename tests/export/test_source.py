@@ -5,63 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from dashdeploy.backbones import build_backbone, build_searched
 from dashdeploy.errors import InputError
 from dashdeploy.export import ExportSettings, export
-from dashdeploy.run_directory import Architecture
 from dashdeploy.runtimes import OnnxRuntime
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32; see test_compiler.py."""
 
 FORCED = ExportSettings(lowering="fft", tune="estimate")
-
-ARCHITECTURE = {
-    "backbone": "resnet1d",
-    "arguments": {"in_channels": 2, "outputs": 3, "width": 4},
-    "kernel_sizes": [7, 11],
-    "dilations": [1, 5],
-    "layers": [
-        {
-            "name": f"blocks.{i // 3}.convs.{i % 3}",
-            "kernel_size": 11,
-            "dilation": 5,
-            "alpha": [[0, 0], [0, 1]],
-        }
-        for i in range(9)
-    ],
-}
-
-
-@pytest.fixture
-def finished_run(tmp_path):
-    """A run as search writes it, with random weights."""
-    torch.manual_seed(0)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    architecture = Architecture.model_validate(ARCHITECTURE)
-    searched, backbone = (
-        build_searched(architecture),
-        build_backbone("resnet1d", ARCHITECTURE["arguments"]),
-    )
-    for module in searched.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    save_file(searched.state_dict(), folder / "model.safetensors")
-    save_file(backbone.state_dict(), folder / "backbone.safetensors")
-    samples = np.random.default_rng(0).standard_normal((20, 2, 64)).astype("f4")
-    np.savez(folder / "samples.npz", inputs=samples)
-    contents = {
-        "config": {"input_shape": [2, 64], "labels": ["low", "mid", "high"]},
-        "architecture": ARCHITECTURE,
-        "metrics": {},
-    }
-    for name, content in contents.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
-    return folder, searched.eval(), samples
 
 
 def test_a_run_becomes_a_bundle(tmp_path, finished_run):
@@ -80,7 +32,8 @@ def test_a_run_becomes_a_bundle(tmp_path, finished_run):
 
     layers = bundle.read_json("plan.json")["layers"]
     chosen = {layer["name"]: layer["chosen"].partition("(")[0] for layer in layers}
-    searched_layers = {layer["name"] for layer in ARCHITECTURE["layers"]}
+    architecture = json.loads((folder / "architecture.json").read_text())
+    searched_layers = {layer["name"] for layer in architecture["layers"]}
     assert {name for name in chosen if name in searched_layers} == searched_layers
     assert all(chosen[name] == "fft" for name in searched_layers)
 

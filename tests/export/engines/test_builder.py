@@ -3,6 +3,7 @@
 import json
 from hashlib import sha256
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
@@ -12,6 +13,9 @@ from dashdeploy.export.engines import RTX, TENSORRT, EngineSettings, build_engin
 from dashdeploy.export.engines.artefact import write_engine
 from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.export.engines.sidecar import EngineSidecar
+from dashdeploy.export.fp16 import to_fp16
+from dashdeploy.export.int8 import to_int8
+from dashdeploy.export.onnx_files import prepare
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -60,6 +64,29 @@ def test_both_lowerings_build_and_build_the_same_again(tmp_path, onnx_model, fft
         assert again.content == first.content
     # Every further GPU adds to the engine, so the four capabilities really went in.
     assert len(build_engine(path, RTX, ONE).content) < len(first.content)
+
+
+@pytest.mark.parametrize("rank", NETWORKS)
+@pytest.mark.parametrize("lowering", ["direct", "fft"])
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_every_precision_builds(tmp_path, onnx_model, fft, rank, lowering, precision):
+    source = network(onnx_model, rank)
+    model = fft(source, expected=1) if lowering == "fft" else prepare(ir.from_proto(source))
+    layers = ["stem"] if lowering == "fft" else []
+    if precision == "fp16":
+        model = to_fp16(model, layers, "everything")
+    else:
+        (given,) = model.graph.inputs
+        shape = (40, *list(given.shape)[1:])
+        model = to_int8(model, layers, {"x": np.random.default_rng(0).standard_normal(shape).astype("f4")})
+    path = saved(model, tmp_path / "m.onnx")
+    settings = EngineSettings(batches=(1, 2, 64))
+    first = build_engine(path, RTX, settings)
+    if first.reproducible:
+        assert build_engine(path, RTX, settings).content == first.content
+    if lowering == "direct":  # the operators of the precision really went in
+        names = {"fp16": b"half", "int8": b"int8"}
+        assert names[precision] in first.content
 
 
 def test_the_sidecar_says_what_the_engine_is(tmp_path, onnx_model, fft):

@@ -1,0 +1,134 @@
+"""Eight bits: numbers against float32, the form that TensorRT takes, and the gates."""
+
+import json
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+
+from dashdeploy.errors import GateError, InputError
+from dashdeploy.export import ExportSettings, export
+from dashdeploy.export.int8 import to_int8
+from dashdeploy.export.onnx_files import prepare
+from dashdeploy.runtimes import OnnxRuntime
+
+NETWORK = (
+    "g (float[%s,4,64] x) => (float[%s,6,64] y) "
+    '{ c = Conv<pads = [15,15], dilations = [3]>(x, "stem.weight") h = Relu(c) '
+    'y = Conv<pads = [1,1]>(h, "head.weight") }'
+)
+WEIGHTS = {"stem.weight": (6, 4, 11), "head.weight": (6, 6, 3)}
+
+
+def network(onnx_model, batch="b"):
+    return onnx_model(NETWORK % (batch, batch), **WEIGHTS)
+
+
+@pytest.fixture
+def samples():
+    return np.random.default_rng(0).standard_normal((70, 4, 64)).astype("f4")
+
+
+def operators(model):
+    return [node.op_type for node in model.graph]
+
+
+@pytest.mark.parametrize("lowering", ["direct", "fft"])
+def test_the_error_is_that_of_eight_bits(onnx_model, fft, samples, lowering):
+    model = network(onnx_model)
+    layers = ["stem", "head"] if lowering == "fft" else []
+    compiled = fft(model, expected=2) if layers else prepare(ir.from_proto(model))
+    quantized = to_int8(compiled, layers, {"x": samples})
+    onnx.checker.check_model(ir.to_proto(quantized))
+    got = OnnxRuntime(ir.to_proto(quantized).SerializeToString(), threads=1).run({"x": samples})["y"]
+    expected = OnnxRuntime(model.SerializeToString(), threads=1).run({"x": samples})["y"]
+    error = np.abs(got - expected).max() / np.abs(expected).max()
+    if lowering == "fft":  # the compiled layers stay float32, and nothing else is here
+        assert error < 1e-5
+        assert "DequantizeLinear" not in operators(quantized)
+        return
+    # 255 steps over the range, of input, weight and activation, twice; 5 % is generous, 0.2 % is not quantized.
+    assert 2e-3 < error < 0.05
+    kinds = operators(quantized)
+    assert kinds.count("Conv") == 2
+    assert {"QuantizeLinear", "DequantizeLinear"} < set(kinds)
+    zero_points = [v for name, v in quantized.graph.initializers.items() if "zero_point" in name]
+    assert zero_points
+    for value in zero_points:  # symmetric, as TensorRT wants it
+        assert value.dtype == ir.DataType.INT8
+        assert not value.const_value.numpy().any()
+
+
+def test_a_fixed_batch_is_calibrated_and_checked_in_its_batches(tmp_path, onnx_model, samples):
+    onnx.save(network(onnx_model, batch=1), tmp_path / "m.onnx")
+    np.savez(tmp_path / "c.npz", x=samples[:5])
+    settings = ExportSettings(
+        precision="int8", calibration=tmp_path / "c.npz", lowering="direct", tune="estimate"
+    )
+    parity = export(tmp_path / "m.onnx", tmp_path / "out", settings).read_json("parity.json")
+    assert [entry["inputs"] for entry in parity["outputs"]] == [
+        "random, batch 1, not judged",
+        "validation, batch 5",
+    ]
+    assert parity["accuracy"] is None
+
+
+def test_without_data_there_is_nothing_to_calibrate_on(tmp_path, onnx_model):
+    onnx.save(network(onnx_model), tmp_path / "m.onnx")
+    with pytest.raises(InputError, match=r"give --calibration FILE\.npz"):
+        export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(precision="int8", tune="estimate"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def run_with_targets(finished_run):
+    folder, searched, samples = finished_run
+    with torch.no_grad():
+        targets = searched(torch.from_numpy(samples)).argmax(1).numpy()
+    np.savez(folder / "samples.npz", inputs=samples, targets=targets)
+    return folder
+
+
+def test_a_run_brings_its_own_data_and_the_accuracy_is_reported(tmp_path, run_with_targets):
+    settings = ExportSettings(precision="int8", lowering="direct", tune="estimate", max_accuracy_drop=1)
+    bundle = export(run_with_targets, tmp_path / "out", settings)
+    parity = bundle.read_json("parity.json")
+    assert parity["accuracy"]["samples"] == 20
+    assert parity["accuracy"]["reference"] == 1
+    got = OnnxRuntime(bundle.path / "model.onnx").run(
+        {"input": np.load(run_with_targets / "samples.npz")["inputs"]}
+    )
+    right = np.mean(got["logits"].argmax(1) == np.load(run_with_targets / "samples.npz")["targets"])
+    assert parity["accuracy"]["model"] == pytest.approx(right)
+    assert parity["outputs"][-1]["top1_agreement"] == pytest.approx(right)
+
+
+def test_a_drop_of_accuracy_writes_nothing(tmp_path, run_with_targets):
+    # Calibrated on almost nothing, every activation is cut off.
+    samples = np.load(run_with_targets / "samples.npz")["inputs"]
+    np.savez(tmp_path / "tiny.npz", inputs=0.02 * samples)
+    settings = ExportSettings(
+        precision="int8",
+        lowering="direct",
+        tune="estimate",
+        calibration=tmp_path / "tiny.npz",
+        max_accuracy_drop=0,
+    )
+    with pytest.raises(GateError, match=r"int8|accuracy") as error:
+        export(run_with_targets, tmp_path / "out", settings)
+    assert error.value.exit_code == 4
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_torch_files_follow_the_plan_of_the_bundle(tmp_path, run_with_targets):
+    settings = ExportSettings(precision="int8", lowering="fft", tune="estimate", max_accuracy_drop=1)
+    settings = settings.model_copy(
+        update={"artefacts": settings.artefacts.model_copy(update={"torchscript": True})}
+    )
+    bundle = export(run_with_targets, tmp_path / "out", settings)
+    sidecar = json.loads((bundle.path / "model.ts.json").read_text())
+    plan = {layer["name"]: layer["chosen"] for layer in bundle.read_json("plan.json")["layers"]}
+    assert sidecar["layers"] == plan
