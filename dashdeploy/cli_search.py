@@ -10,7 +10,7 @@ import typer
 from dashdeploy.command_options import Json, Quiet, Verbose
 from dashdeploy.console import Console
 from dashdeploy.errors import InputError
-from dashdeploy.option_values import positive_integers
+from dashdeploy.option_values import duration, positive_integers
 
 Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
 
@@ -82,6 +82,43 @@ def search(
         int | None,
         typer.Option("--retrain-epochs", min=1, help="Passes over the data while training what was found."),
     ] = None,
+    tune: Annotated[
+        Literal["none", "grid", "tpe"] | None,
+        typer.Option(
+            "--tune",
+            help="Tune learning rate, dropout, weight decay and momentum of retraining: grid as in the DASH "
+            "paper, or Optuna's TPE.",
+        ),
+    ] = None,
+    latency_weight: Annotated[
+        float | None,
+        typer.Option(
+            "--latency-weight",
+            min=0,
+            help="Prefer kernels that are quick once compiled: what the backbone's own latency adds to the loss.",
+        ),
+    ] = None,
+    latency_budget: Annotated[
+        str | None,
+        typer.Option("--latency-budget", help="How long all convolutions may take, such as 2ms."),
+    ] = None,
+    target: Annotated[
+        Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] | None,
+        typer.Option("--target", help="The engine whose latency counts."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="The GPU whose latency counts, such as l4; as in export.")
+    ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option("--max-time", help="End in about this time with a usable result, such as 30m or 2h."),
+    ] = None,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join", help="Help another process's unfinished run in --out with its tuning, then end."
+        ),
+    ] = False,
     devices: Annotated[
         Literal["auto", "cpu", "cuda"] | None,
         typer.Option("--devices", help="auto takes a GPU if there is one."),
@@ -107,6 +144,7 @@ def search(
       dashdeploy search --task mnist1d --preset quick --out runs/mnist1d
       dashdeploy search --data signals.npz --kernel-sizes 3,7,11 --dilations 1,3,7 --out runs/signals
       dashdeploy search --data signals.npz --backbone mine:unet --set momentum=0.95 --out runs/unet
+      dashdeploy search --task mnist1d --latency-weight 0.5 --target ort-cpu --max-time 30m --out runs/quick
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     if (task is None) == (data is None):
@@ -121,9 +159,16 @@ def search(
         "width": width,
         "search_epochs": search_epochs,
         "retrain_epochs": retrain_epochs,
+        "tune": tune,
+        "latency_weight": latency_weight,
+        "latency_target": target,
+        "latency_device": device,
         "devices": devices,
         "seed": seed,
     }
+    if latency_budget is not None:
+        options["latency_budget"] = 1e3 * duration("--latency-budget", latency_budget, example="2ms")
+    max_seconds = None if max_time is None else duration("--max-time", max_time, example="30m")
     if kernel_sizes is not None:
         options["kernel_sizes"] = positive_integers("--kernel-sizes", kernel_sizes, noun="kernel size")
     if dilations is not None:
@@ -141,7 +186,11 @@ def search(
     # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
     from dashdeploy.search import pipeline
 
-    run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet)
+    if join:
+        count = pipeline.join(loaded, settings, out, progress=not quiet)
+        console.result(f"{count} trials were run here", {"trials": count})
+        return
+    run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet, max_seconds=max_seconds)
     found = inspect_run(run)
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy export {out} --out BUNDLE")

@@ -1,7 +1,8 @@
-"""Values of options that are more than one word: lists of integers and shapes of inputs."""
+"""Values of options that are more than one word: lists of integers, times, and shapes of inputs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from dashdeploy.errors import InputError
@@ -34,6 +35,23 @@ def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
             raise InputError(f"{where}: {noun} {entry} comes twice; name each once")
         values.append(int(entry))
     return values
+
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(option: str, text: str, *, example: str) -> float:
+    """Read a time such as ``2ms``, ``30m`` or ``1.5h``, in seconds.
+
+    Raises:
+        InputError: it is not a positive number with a unit.
+    """
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-z]+)", text.strip())
+    if match is None or match[2] not in _UNITS or not float(match[1]) > 0:
+        raise InputError(
+            f"{option} {text}: not a time; write a number and one of {', '.join(_UNITS)}, such as {example}"
+        )
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def input_shapes(option: str, texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

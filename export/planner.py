@@ -176,14 +176,14 @@ class Planner:
         if isinstance(lowering, Direct):
             return None
         names = [member.name for member in group.members]
-        apart = sum(self._cost_of(layer) for layer in layers if layer.name in names)
-        speedup = apart / self._cost_of(layer)
+        apart = sum(self.cost_of(layer) for layer in layers if layer.name in names)
+        speedup = apart / self.cost_of(layer)
         if speedup < WORTHWHILE:
             return None
         reason = f"one layer for {len(names)} that read the same tensor, {speedup:.2f} times as fast as apart"
         return layer.model_copy(update={"reason": reason, "merges": names}), lowering
 
-    def _cost_of(self, layer: LayerPlan) -> float:
+    def cost_of(self, layer: LayerPlan) -> float:
         """Milliseconds of the chosen candidate of a layer; direct is costed if that was not needed before."""
         known = {candidate.lowering: candidate.cost_ms for candidate in layer.candidates}
         cost = known.get(layer.chosen)

@@ -1,4 +1,4 @@
-"""The search from beginning to end: supernet, architecture, retraining, baseline, one look at the test data.
+"""The search from beginning to end: supernet, architecture, tuning, retraining, baseline, one look at the test data.
 
 DASH (Shen, Khodak, Talwalkar, NeurIPS 2022) with three differences from its released code: what is searched
 is what is retrained (padding, groups and bias included), the epoch is chosen on validation data instead of
@@ -8,23 +8,17 @@ test data, and a killed run goes on bit for bit.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import lightning as L
-import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from dashdeploy.backbones import BACKBONES, DEFAULTS, RANKS, accepted, build_backbone, build_searched
+from dashdeploy.backbones import build_backbone, build_searched
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.run_directory import (
     ARCHITECTURE_NAME,
     BACKBONE_WEIGHTS_NAME,
-    METRICS_NAME,
     SAMPLES_NAME,
     WEIGHTS_NAME,
     Architecture,
@@ -33,31 +27,34 @@ from dashdeploy.run_directory import (
     load_weights,
 )
 from dashdeploy.search.architecture_gradient import unmix
-from dashdeploy.search.checkpoint import EpochCheckpoint, checkpoint_path, epochs_done
-from dashdeploy.search.evaluate import evaluate
-from dashdeploy.search.history import forget_from
-from dashdeploy.search.partial_run import (
-    finish,
-    finish_phase,
-    open_partial,
-    partial_path,
-    phase_result,
-    run_config,
-    write_json,
-)
-from dashdeploy.search.progress import PhaseProgress, announce
-from dashdeploy.search.quiet import quiet_lightning
+from dashdeploy.search.latency import LatencyPressure
+from dashdeploy.search.latency_table import latency_path, latency_table, wants_latency
+from dashdeploy.search.loggers import check_logger, write_csv
+from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
+from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics
+from dashdeploy.search.partial_run import finish, open_partial, partial_path, run_config, write_json
+from dashdeploy.search.phase_training import PhaseJob, train_phase
+from dashdeploy.search.progress import announce, note
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.supernet import agg_convs, build_supernet, discretize
-from dashdeploy.search.training import Phase, PhaseModule, phases
-from dashdeploy.tasks import Split, Task
+from dashdeploy.search.supernet import agg_convs, discretize
+from dashdeploy.search.time_limit import TimeLimit
+from dashdeploy.search.training import PhaseModule, PhaseName, phases
+from dashdeploy.search.tuning import Tuning, help_tuning, tune
+from dashdeploy.search.tuning_space import Hyperparameters
+from dashdeploy.search.tuning_trial import trial_of
+from dashdeploy.tasks import Task
 
 FEWEST_TRAINING_SAMPLES = 2  # batch norm cannot normalize a lone sample
-MOST_SAMPLES_KEPT = 256
 
 
 def search(
-    task: Task, settings: SearchSettings, out: Path, *, resume: bool = False, progress: bool = True
+    task: Task,
+    settings: SearchSettings,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    max_seconds: float | None = None,
 ) -> Run:
     """Search the kernels that fit `task`, retrain the result, train the unsearched backbone beside it.
 
@@ -70,6 +67,8 @@ def search(
         resume: whether to go on with an unfinished run of the same task and settings; a finished one is
             returned as it is.
         progress: whether to show progress on stderr.
+        max_seconds: about how long the run may take, the parts before an interruption included: every phase ends
+            with the epoch in which its share runs out. None is as long as it needs.
 
     Returns:
         The finished run.
@@ -77,7 +76,7 @@ def search(
     Raises:
         InputError: `out` is taken or cannot be written, an unfinished run is in the way or was started with
             other settings, the task and the backbone do not fit, or the training diverged.
-        MissingCapabilityError: the settings ask for a device that this machine lacks.
+        MissingCapabilityError: the settings ask for a device, a target or a package that this machine lacks.
         KeyboardInterrupt: the user interrupted it; the unfinished run can be resumed.
     """
     if out.exists():
@@ -87,7 +86,7 @@ def search(
     kept = _check(task, settings)
     try:
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
-            _run_phases(task, settings, folder, kept, progress=progress)
+            _Phases(task, settings, folder, kept, progress=progress, max_seconds=max_seconds).run()
             finish(folder, out)
     except OSError as error:
         raise InputError(
@@ -95,6 +94,32 @@ def search(
             "and has room"
         ) from error
     return Run.load(out)
+
+
+def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = True) -> int:
+    """Help the process that builds the run `out` with the trials of its tuning, until these are done.
+
+    Args:
+        task: as that process has it.
+        settings: as that process has them.
+        out: where its run is to appear.
+        progress: whether to show progress on stderr.
+
+    Returns:
+        How many trials this process ran.
+
+    Raises:
+        InputError: there is no unfinished run at `out` whose search is over and that tunes.
+    """
+    folder = partial_path(out)
+    if settings.tune == "none":
+        raise InputError("--join: these settings tune nothing; start both processes with --tune grid or tpe")
+    if not (folder / ARCHITECTURE_NAME).exists():
+        raise InputError(
+            f"--join: {folder} has no architecture yet; join once the run is there and its search is over"
+        )
+    worker = f"{os.uname().nodename} {os.getpid()}"
+    return help_tuning(_tuning(task, settings, folder, worker=worker, progress=progress))
 
 
 def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
@@ -107,181 +132,158 @@ def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
             "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build "
             "of torch with: pip install torch"
         )
+    check_logger(settings)
     _, kept = supernet_of(task, settings)
     build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
     return kept
 
 
-def backbone_name(task: Task, settings: SearchSettings) -> str:
-    """The backbone that the settings name, or DASH's for the task.
+def _tuning(
+    task: Task, settings: SearchSettings, folder: Path, *, progress: bool, worker: str = "main"
+) -> Tuning:
+    """What a process needs to run trials of the network that was found."""
+    architecture = load_architecture(folder)
 
-    Raises:
-        InputError: there is no such backbone, or its inputs have other axes.
-    """
-    name = DEFAULTS.get(task.rank, "") if settings.backbone == "auto" else settings.backbone
-    if not name or RANKS.get(name, task.rank) != task.rank:
-        kinds = {1: "series [channels, length]", 2: "images [channels, height, width]"}
-        raise InputError(
-            f"task {task.name}: inputs of shape {list(task.input_shape)} are not {kinds[RANKS.get(name, 1)]}, which "
-            f"the backbone {name or settings.backbone} takes; choose another --backbone"
-        )
-    return name
+    def build(chosen: Hyperparameters) -> nn.Module:
+        return build_searched(_with_dropout(architecture, chosen))
 
-
-def backbone_arguments(task: Task, settings: SearchSettings, *, retrain: bool) -> dict[str, Any]:
-    """Arguments of the backbone's factory: what it accepts of the task's own, then the user's."""
-    name = backbone_name(task, settings)
-    offered = {
-        "in_channels": task.input_shape[0],
-        "outputs": task.outputs,
-        "width": settings.width,
-        "dense": task.dense,
-        "input_shape": list(task.input_shape),
-    }
-    arguments = accepted(name, offered)
-    if task.dense and name in BACKBONES and "dense" not in arguments:
-        raise InputError(
-            f"--backbone {name}: task {task.name} predicts every position, which it does not; use resnet1d"
-        )
-    return arguments | settings.backbone_arguments | (settings.retrain_arguments if retrain else {})
-
-
-def supernet_of(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, str]]:
-    """The supernet, and what of the backbone stays as it is, with the reasons."""
-    model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=False))
-    kept = build_supernet(
-        model,
-        settings.kernel_sizes,
-        settings.dilations,
-        settings.method,
-        input_shape=task.input_shape,
-        exclude=settings.exclude,
-        separable=settings.separable,
+    return Tuning(
+        settings,
+        folder,
+        trial_of(task, settings, build, folder),
+        higher_is_better=task.metric.higher_is_better,
+        dropout=takes_dropout(architecture.backbone),
+        worker=worker,
+        say=note if progress else _silence,
     )
-    return model, kept
 
 
-def _run_phases(
-    task: Task, settings: SearchSettings, folder: Path, kept: dict[str, str], *, progress: bool
-) -> None:
-    name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
-    plan = phases(settings)
+def _with_dropout(architecture: Architecture, chosen: Hyperparameters) -> Architecture:
+    if chosen.dropout is None:
+        return architecture
+    arguments = architecture.arguments | {"dropout": chosen.dropout}
+    return architecture.model_copy(update={"arguments": arguments})
 
-    def backbone() -> nn.Module:
-        return build_backbone(name, arguments)
 
-    def supernet() -> nn.Module:
-        model = supernet_of(task, settings)[0]
-        if progress:
-            announce(len(agg_convs(model)), kept)
-        return model
+def _silence(_: str) -> None:
+    pass
 
-    def keep_architecture(module: PhaseModule) -> None:
-        unmix(agg_convs(module.network).values(), settings)
+
+class _Phases:
+    """The phases of one run, each skipped if it is finished."""
+
+    def __init__(
+        self,
+        task: Task,
+        settings: SearchSettings,
+        folder: Path,
+        kept: dict[str, str],
+        *,
+        progress: bool,
+        max_seconds: float | None,
+    ) -> None:
+        self.task, self.settings, self.folder, self.kept = task, settings, folder, kept
+        self.progress = progress
+        names = ["search", *(["tune"] if settings.tune != "none" else []), "retrain", "backbone"]
+        self.time = TimeLimit(max_seconds, folder, names)
+
+    def run(self) -> None:
+        """All of them."""
+        folder, task = self.folder, self.task
+        self._search()
+        architecture, settings = load_architecture(folder), self.settings
+        if settings.tune != "none":
+            tuning = _tuning(task, settings, folder, progress=self.progress)
+            chosen = tune(tuning, seconds=self.time.share("tune"))
+            settings = chosen.applied(settings)
+            architecture = _with_dropout(architecture, chosen)
+            write_json(folder / ARCHITECTURE_NAME, architecture.model_dump())
+
+        def searched() -> nn.Module:
+            return build_searched(architecture)
+
+        def backbone() -> nn.Module:
+            return build_backbone(architecture.backbone, architecture.arguments)
+
+        for name, build, file in (
+            ("retrain", searched, WEIGHTS_NAME),
+            ("backbone", backbone, BACKBONE_WEIGHTS_NAME),
+        ):
+            self._train(name, build, file, settings)  # type: ignore[arg-type]
+        keep_samples(folder / SAMPLES_NAME, task.validation)
+        if settings.log == "csv":
+            write_csv(folder)
+        write_metrics(
+            folder,
+            task,
+            load_weights(searched(), folder / WEIGHTS_NAME),
+            load_weights(backbone(), folder / BACKBONE_WEIGHTS_NAME),
+        )
+
+    def _search(self) -> None:
+        task, settings = self.task, self.settings
+
+        def supernet() -> nn.Module:
+            model = supernet_of(task, settings)[0]
+            if self.progress:
+                announce(len(agg_convs(model)), self.kept)
+            return model
+
+        def prepare(module: PhaseModule) -> None:
+            if wants_latency(settings):
+                table = latency_table(
+                    task, settings, agg_convs(module.network), note if self.progress else _silence
+                )
+                module.latency = LatencyPressure(
+                    table, weight=settings.latency_weight, budget=settings.latency_budget
+                )
+
+        train_phase(
+            PhaseJob(
+                task,
+                settings,
+                phases(settings)["search"],
+                supernet,
+                self._keep_architecture,
+                self.folder,
+                progress=self.progress,
+                seconds=self.time.share("search"),
+                prepare=prepare,
+            )
+        )
+
+    def _keep_architecture(self, module: PhaseModule) -> None:
+        task, settings = self.task, self.settings
+        layers = list(agg_convs(module.network).values())
+        unmix(layers, settings)
+        choices = None
+        if module.latency is not None:
+            choices = module.latency.choose(layers)
+            expected = float(module.latency.expected(layers))
+            grid = len(settings.kernel_sizes), len(settings.dilations)
+            write_json(latency_path(self.folder), module.latency.record(expected, choices, grid))
         architecture = Architecture(
-            backbone=name,
-            arguments=arguments,
+            backbone=backbone_name(task, settings),
+            arguments=backbone_arguments(task, settings, retrain=True),
             kernel_sizes=list(settings.kernel_sizes),
             dilations=list(settings.dilations),
-            layers=discretize(module.network),
-            kept=kept,
+            layers=discretize(module.network, choices),
+            kept=self.kept,
         )
-        write_json(folder / ARCHITECTURE_NAME, architecture.model_dump())
+        write_json(self.folder / ARCHITECTURE_NAME, architecture.model_dump())
 
-    def keep_weights(name: str) -> Callable[[PhaseModule], None]:
-        return lambda module: _save_weights(folder / name, module.best_state)
-
-    def train(phase: Phase, build: Callable[[], nn.Module], keep: Callable[[PhaseModule], None]) -> None:
-        if phase_result(folder, phase.name) is None:
-            _train_phase(task, settings, phase, build, keep, folder, progress=progress)
-
-    train(plan["search"], supernet, keep_architecture)
-    architecture = load_architecture(folder)
-    train(plan["retrain"], lambda: build_searched(architecture), keep_weights(WEIGHTS_NAME))
-    train(plan["backbone"], backbone, keep_weights(BACKBONE_WEIGHTS_NAME))
-    _keep_samples(folder / SAMPLES_NAME, task.validation)
-    searched = load_weights(build_searched(architecture), folder / WEIGHTS_NAME)
-    original = load_weights(backbone(), folder / BACKBONE_WEIGHTS_NAME)
-    _write_metrics(folder, task, searched, original)
-
-
-def _train_phase(
-    task: Task,
-    settings: SearchSettings,
-    phase: Phase,
-    build: Callable[[], nn.Module],
-    keep: Callable[[PhaseModule], None],
-    folder: Path,
-    *,
-    progress: bool,
-) -> None:
-    """Train what `build` makes, from its checkpoint on; `keep` the result and mark the phase finished."""
-    with quiet_lightning():
-        L.seed_everything(settings.seed, verbose=False)
-        module = PhaseModule(build(), task, phase, settings)
-        checkpoint = checkpoint_path(folder, phase.name)
-        done = epochs_done(checkpoint)
-        forget_from(folder, phase.name, done)
-        trainer = L.Trainer(
-            accelerator={"cuda": "gpu"}.get(settings.devices, settings.devices),
-            devices=1,
-            max_epochs=phase.epochs,
-            gradient_clip_val=phase.clip or None,
-            callbacks=[EpochCheckpoint(folder), *([PhaseProgress()] if progress else [])],
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=folder,
+    def _train(
+        self, name: PhaseName, build: Callable[[], nn.Module], file: str, settings: SearchSettings
+    ) -> None:
+        train_phase(
+            PhaseJob(
+                self.task,
+                settings,
+                phases(settings)[name],
+                build,
+                lambda module: save_weights(self.folder / file, module.best_state),
+                self.folder,
+                progress=self.progress,
+                seconds=self.time.share(name),
+            )
         )
-        try:
-            trainer.fit(module, ckpt_path=checkpoint if done else None, weights_only=True)
-        except SystemExit as error:
-            # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored; undo both: the caller decides.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from error
-    keep(module)
-    finish_phase(
-        folder,
-        phase.name,
-        {"epochs": phase.epochs, "best_epoch": module.best_epoch, "seconds": module.seconds},
-    )
-
-
-def _save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    partial = path.with_suffix(".part")
-    save_file(state, partial)
-    partial.chmod(0o644)  # safetensors makes it private
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _keep_samples(path: Path, validation: Split) -> None:
-    """Store real inputs that export and bench can run the model on, without the data set."""
-    inputs, targets = (tensor[:MOST_SAMPLES_KEPT].numpy() for tensor in validation)
-    with path.open("wb") as file:
-        np.savez_compressed(file, inputs=inputs, targets=targets)
-
-
-def _write_metrics(folder: Path, task: Task, searched: nn.Module, original: nn.Module) -> None:
-    """Measure both networks; the only place that touches the test data."""
-    seconds = {}
-    for name in ("search", "retrain", "backbone"):
-        result = phase_result(folder, name)
-        seconds[name] = round(result["seconds"], 3) if result else 0.0
-    device = torch.device("cpu")
-    scores = {
-        label: {
-            "validation": evaluate(model.to(device), task.validation, task.metric),
-            "test": evaluate(model.to(device), task.test, task.metric),
-        }
-        for label, model in (("searched", searched), ("backbone", original))
-    }
-    metrics = {
-        "task": task.name,
-        "metric": task.metric.name,
-        **scores,
-        "seconds": {"search": seconds["search"], "tune": 0.0, **seconds},
-    }
-    write_json(folder / METRICS_NAME, metrics)

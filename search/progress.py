@@ -14,6 +14,7 @@ from dashdeploy.search.training import PhaseModule
 
 TITLES = {
     "search": "searching kernels",
+    "tune": "tuning",
     "retrain": "training the searched network",
     "backbone": "training the backbone",
 }
@@ -78,6 +79,11 @@ class PhaseProgress(Callback):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def announce(searched: int, kept: Mapping[str, str]) -> None:

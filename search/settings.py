@@ -67,6 +67,31 @@ class SearchSettings(BaseModel):
             any other number (DASH, 1-D retraining).
         search_clip: largest gradient norm in the search; 0 does not clip (DASH: 1).
         retrain_clip: the same when retraining (DASH: none).
+        dropout: of the backbone, where it has such a parameter; None leaves its own default.
+        tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
+            keeps those above; ``grid`` tries all of the lists below, rate by rate, and ends with the first rate
+            that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median.
+        tune_epochs: passes of one trial.
+        tune_share: part of the training data that each pass of a trial sees, drawn anew (DASH: 0.2).
+        tune_trials: trials of ``tpe``.
+        tune_learning_rates: in the order in which they are tried (DASH: 0.1, 0.01, 0.001).
+        tune_dropouts: (DASH: 0, 0.05).
+        tune_weight_decays: (DASH: 5e-4, 5e-6).
+        tune_momenta: (DASH: 0.9, 0.99).
+        tune_storage: URL of an Optuna storage that several machines reach, such as ``postgresql://…``; empty keeps
+            the study in the run's folder, where processes of one machine share it.
+        latency_weight: the loss that is added for a network whose convolutions take as long as the unsearched
+            backbone's once compiled; the expected latency counts, so less is added for less. 0 looks at the loss
+            alone.
+        latency_budget: milliseconds that all convolutions may take; the weight is searched for, and the
+            architecture keeps to it. None is no budget.
+        latency_target: the engine that is compiled for, as in ``export --target``.
+        latency_device: the GPU that is compiled for where it is not here, as in ``export --device``.
+        latency_costs: ``measure`` times each candidate on the target, ``estimate`` counts; ``auto`` measures what
+            is here.
+        precision: ``32-true``, or Lightning's mixed precisions ``16-mixed`` (GPU) and ``bf16-mixed``.
+        accumulate: batches whose gradients add up before each step.
+        log: ``csv`` writes the history as a table as well, ``tensorboard`` as event files.
         devices: where to compute. ``auto`` takes a GPU if there is one.
     """
 
@@ -101,11 +126,36 @@ class SearchSettings(BaseModel):
     schedule: Literal["one-cycle", "step"] = "one-cycle"
     search_clip: NonNegativeFloat = 1.0
     retrain_clip: NonNegativeFloat = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    tune: Literal["none", "grid", "tpe"] = "none"
+    tune_epochs: PositiveInt = 10
+    tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    tune_trials: PositiveInt = 20
+    tune_learning_rates: tuple[PositiveFloat, ...] = Field((0.1, 0.01, 0.001), min_length=1)
+    tune_dropouts: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field((0.0, 0.05), min_length=1)
+    tune_weight_decays: tuple[Share, ...] = Field((5e-4, 5e-6), min_length=1)
+    tune_momenta: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.9, 0.99), min_length=1)
+    tune_storage: str = ""
+    latency_weight: NonNegativeFloat = 0.0
+    latency_budget: PositiveFloat | None = None
+    latency_target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
+    latency_device: str | None = None
+    latency_costs: Literal["auto", "measure", "estimate"] = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    accumulate: PositiveInt = 1
+    log: Literal["none", "csv", "tensorboard"] = "none"
     devices: Literal["auto", "cpu", "cuda"] = "auto"
 
-    @field_validator("kernel_sizes", "dilations")
+    @field_validator(
+        "kernel_sizes",
+        "dilations",
+        "tune_learning_rates",
+        "tune_dropouts",
+        "tune_weight_decays",
+        "tune_momenta",
+    )
     @classmethod
-    def _distinct(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         if len(set(values)) < len(values):
             raise ValueError(f"{list(values)} names a value twice; name each once")
         return values
@@ -152,6 +202,9 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "alpha_gradient_norm": 0.01,
         "field_pressure": 1e-5,
         "schedule": "step",
+        "tune": "grid",
+        "tune_epochs": 40,
+        "tune_share": 0.2,
     },
 }
 """What each preset changes from the defaults."""

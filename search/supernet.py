@@ -129,11 +129,16 @@ def agg_convs(model: nn.Module) -> dict[str, AggConv]:
     return {name: module for name, module in model.named_modules() if isinstance(module, AggConv)}
 
 
-def discretize(supernet: nn.Module) -> list[LayerArchitecture]:
-    """Keep of every AggConv the kernel size and dilation with the largest architecture parameter."""
+def discretize(supernet: nn.Module, choices: Sequence[int] | None = None) -> list[LayerArchitecture]:
+    """Keep one kernel size and dilation of every AggConv.
+
+    Args:
+        supernet: the searched network.
+        choices: the candidate of every layer; None takes the one with the largest architecture parameter.
+    """
     layers = []
-    for name, module in agg_convs(supernet).items():
-        kernel_size, dilation = module.best()
+    for index, (name, module) in enumerate(agg_convs(supernet).items()):
+        kernel_size, dilation = module.best() if choices is None else module.candidates[choices[index]]
         shares: Tensor = module.coefficients().detach().double().view(len(module.kernel_sizes), -1)
         layers.append(
             LayerArchitecture(

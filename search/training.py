@@ -15,13 +15,28 @@ from dashdeploy.errors import InputError
 from dashdeploy.ops.agg_conv import AggConv
 from dashdeploy.search.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.batches import TensorBatches, shuffled
+from dashdeploy.search.latency import LatencyPressure
 from dashdeploy.search.schedule import SCHEDULES
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.supernet import agg_convs
 from dashdeploy.tasks import Task
 
-PhaseName = Literal["search", "retrain", "backbone"]
+PhaseName = Literal["search", "tune", "retrain", "backbone"]
 STATE_KEY = "dashdeploy"
+SCALARS = ("train_loss", "validation_loss")
+
+
+class DivergedError(InputError):
+    """A loss that is not finite any more.
+
+    Attributes:
+        epoch: in which it became so, from 0.
+        loss: what became what, in words.
+    """
+
+    def __init__(self, message: str, epoch: int, loss: str) -> None:
+        super().__init__(message)
+        self.epoch, self.loss = epoch, loss
 
 
 @dataclass(frozen=True)
@@ -29,7 +44,8 @@ class Phase:
     """What sets one phase apart from the others.
 
     Attributes:
-        name: ``search`` trains the supernet, ``retrain`` the found network, ``backbone`` the unsearched one.
+        name: ``search`` trains the supernet, ``tune`` and ``retrain`` the found network, ``backbone`` the unsearched
+            one.
         epochs: passes.
         learning_rate: peak rate of the weights.
         share: part of the training data that each pass sees.
@@ -68,6 +84,9 @@ class PhaseModule(L.LightningModule):
     Attributes:
         record: what the last epoch brought, for the history and the progress display.
         best_state: the network's weights after the best epoch; of equals, the later, whose rate was lower.
+        rate_scale: a factor on all learning rates, less than 1 after a divergence.
+        time_limit: seconds after which the phase is to end; the rates fall in time for it.
+        latency: the pressure towards quick kernels, in the search if it was asked for.
     """
 
     def __init__(self, network: nn.Module, task: Task, phase: Phase, settings: SearchSettings) -> None:
@@ -81,6 +100,10 @@ class PhaseModule(L.LightningModule):
         self.best_epoch = -1
         self.elapsed_before = 0.0
         self.started = time.perf_counter()
+        self.epochs_trained = 0
+        self.rate_scale = 1.0
+        self.time_limit: float | None = None
+        self.latency: LatencyPressure | None = None
         self._loss_sum = torch.zeros(())
         self._validation_loss_sum = torch.zeros(())
         self._searched = list(agg_convs(network).values())
@@ -127,22 +150,37 @@ class PhaseModule(L.LightningModule):
         optimizer = torch.optim.SGD(
             groups, lr=self.phase.learning_rate, momentum=settings.momentum, nesterov=True
         )
-        total = self.phase.epochs * len(self.train_dataloader())
         factor = SCHEDULES[settings.schedule]
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: factor(min(1.0, done / total)))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda done: self.rate_scale * factor(self._progress(done))
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _progress(self) -> float:
-        """The part of the phase that is done, 0 to 1."""
-        total = self.phase.epochs * len(self.train_dataloader())
-        return min(1.0, self.global_step / total)
+    def _progress(self, steps: int | None = None) -> float:
+        """The part of the phase that is done after so many steps (None: now), 0 to 1; a time limit hastens it."""
+        per_epoch = -(-len(self.train_dataloader()) // self.settings.accumulate)
+        done = (self.global_step if steps is None else steps) / (self.phase.epochs * per_epoch)
+        if self.time_limit is not None:
+            done = max(done, self.seconds / self.time_limit)
+        return min(1.0, done)
+
+    def on_train_start(self) -> None:
+        """A resumed optimizer has the rates of its checkpoint; scale them if they were too large."""
+        schedule: Any = self.lr_schedulers()
+        for group, base, rate in zip(
+            self.optimizers().param_groups,  # type: ignore[union-attr]
+            schedule.base_lrs,
+            schedule.lr_lambdas,
+            strict=True,
+        ):
+            group["lr"] = base * rate(self.global_step)
 
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Mix the candidates for this pass."""
         mix(self._searched, self.settings, self._progress(), noise=True)
 
-    def on_after_backward(self) -> None:
-        """Shape the gradients of the architecture parameters."""
+    def on_before_optimizer_step(self, optimizer: Any) -> None:  # noqa: ANN401, ARG002
+        """Shape the gradients of the architecture parameters, all batches' together and unscaled."""
         shape_gradients(self._searched, self.settings)
 
     def configure_gradient_clipping(
@@ -170,7 +208,7 @@ class PhaseModule(L.LightningModule):
         inputs, targets = batch
         loss = self.task.loss(self.network(inputs), targets)
         self._loss_sum += loss.detach()
-        return loss
+        return loss if self.latency is None else loss + self.latency.penalty(self._searched)
 
     def on_validation_epoch_start(self) -> None:
         """Start the validation's sums anew; judge the mixture without its noise."""
@@ -189,17 +227,24 @@ class PhaseModule(L.LightningModule):
         """Write down what the epoch brought; it ends with its validation.
 
         Raises:
-            InputError: the training has diverged.
+            DivergedError: the loss is not finite any more.
         """
         name = self.task.metric.name
         train_loss = float(self._loss_sum) / len(self.train_dataloader())
         validation_loss = float(self._validation_loss_sum) / len(self.task.validation.targets)
         if not (torch.tensor([train_loss, validation_loss]).isfinite().all()):
-            raise InputError(
+            loss = (
                 f"{self.phase.name} diverged: in epoch {self.current_epoch + 1} the loss became "
-                f"{train_loss:g} in training, {validation_loss:g} in validation; lower the learning rate "
-                f"(now {self.phase.learning_rate:g}) and start again, or scale the inputs to unit variance"
+                f"{train_loss:g} in training, {validation_loss:g} in validation"
             )
+            rate = self.phase.learning_rate * self.rate_scale
+            raise DivergedError(
+                f"{loss}; lower the learning rate (now {rate:g}) and start again, or scale the inputs to unit "
+                "variance",
+                self.current_epoch,
+                loss,
+            )
+        self.epochs_trained = self.current_epoch + 1
         value = float(self.metric.compute())
         self.record = {
             "phase": self.phase.name,
@@ -212,6 +257,13 @@ class PhaseModule(L.LightningModule):
         if searched:
             self.record["kernels"] = [list(module.best()) for module in searched]
             self.record["entropy"] = [_entropy(_mixture(module)) for module in searched]
+        if self.latency is not None:
+            self.record["latency_ms"] = self.latency.end_epoch(searched)
+        if self.logger is not None:
+            self.log_dict(
+                {f"{self.phase.name}/{name}": self.record[name] for name in SCALARS}
+                | {f"{self.phase.name}/validation_{name}": value}
+            )
         better = self.best_value is None or (
             value >= self.best_value if self.task.metric.higher_is_better else value <= self.best_value
         )
@@ -229,6 +281,8 @@ class PhaseModule(L.LightningModule):
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "random_state": torch.get_rng_state(),
+            "epochs_trained": self.epochs_trained,
+            "latency_weight": self.latency.weight if self.latency else 0.0,
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
@@ -236,6 +290,9 @@ class PhaseModule(L.LightningModule):
         state = checkpoint[STATE_KEY]
         self.best_state, self.best_value = state["best_state"], state["best_value"]
         self.best_epoch, self.elapsed_before = state["best_epoch"], state["seconds"]
+        self.epochs_trained = state["epochs_trained"]
+        if self.latency is not None:
+            self.latency.weight = state["latency_weight"]
         torch.set_rng_state(state["random_state"])
 
 

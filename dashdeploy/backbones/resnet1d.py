@@ -13,9 +13,12 @@ KERNEL_SIZES = (8, 5, 3)
 
 
 class ResNetBlock(nn.Module):
-    """Three convolutions, each with batch norm, around a shortcut; ReLU after each and after the sum."""
+    """Three convolutions, each with batch norm, around a shortcut; ReLU after each and after the sum.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    Dropout, which Wang et al. have not, stands behind the inner ReLUs.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0) -> None:
         super().__init__()
         sources = [in_channels, out_channels, out_channels]
         # No bias: the batch norm that follows takes any constant away again.
@@ -24,6 +27,7 @@ class ResNetBlock(nn.Module):
             for source, k in zip(sources, KERNEL_SIZES, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(out_channels) for _ in KERNEL_SIZES)
+        self.dropout = nn.Dropout(dropout)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels:
             self.shortcut = nn.Sequential(
@@ -36,7 +40,7 @@ class ResNetBlock(nn.Module):
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             y = norm(conv(y))
             if i < last:
-                y = y.relu()
+                y = self.dropout(y.relu())
         return torch.relu(y + self.shortcut(x))
 
 
@@ -48,13 +52,16 @@ class ResNet1D(nn.Module):
         outputs: classes, or output channels.
         width: channels of the first block.
         dense: whether each position is predicted ([B, outputs, n]) or the series as a whole ([B, outputs]).
+        dropout: probability, while training.
     """
 
-    def __init__(self, in_channels: int, outputs: int, width: int = 64, dense: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, outputs: int, width: int = 64, dense: bool = False, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.dense = dense
         channels = [in_channels, width, 2 * width, 2 * width]
-        self.blocks = nn.Sequential(*(ResNetBlock(channels[i], channels[i + 1]) for i in range(3)))
+        self.blocks = nn.Sequential(*(ResNetBlock(channels[i], channels[i + 1], dropout) for i in range(3)))
         self.head: nn.Module = nn.Conv1d(2 * width, outputs, 1) if dense else nn.Linear(2 * width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:

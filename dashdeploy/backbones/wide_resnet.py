@@ -11,14 +11,15 @@ _GROUPS = 3
 
 
 class WideBlock(nn.Module):
-    """Two 3 x 3 convolutions, each behind a batch norm and ReLU, around a shortcut."""
+    """Two 3 x 3 convolutions, each behind a batch norm and ReLU, around a shortcut; dropout between them."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.dropout = nn.Dropout(dropout)
         self.shortcut: nn.Module | None = None
         if in_channels != out_channels or stride != 1:
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
@@ -26,7 +27,7 @@ class WideBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, h, w] to [B, out_channels, h / stride, w / stride]."""
         before = torch.relu(self.norm1(x))
-        y = self.conv2(torch.relu(self.norm2(self.conv1(before))))
+        y = self.conv2(self.dropout(torch.relu(self.norm2(self.conv1(before)))))
         return cast("Tensor", y + (x if self.shortcut is None else self.shortcut(before)))
 
 
@@ -38,12 +39,15 @@ class WideResNet(nn.Module):
         outputs: classes.
         depth: d, 6 n + 4 for n blocks per group.
         widen: w.
+        dropout: probability, while training.
 
     Raises:
         ValueError: `depth` is not 6 n + 4.
     """
 
-    def __init__(self, in_channels: int, outputs: int, depth: int = 16, widen: int = 4) -> None:
+    def __init__(
+        self, in_channels: int, outputs: int, depth: int = 16, widen: int = 4, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"depth {depth}: a wide residual network has 6 n + 4 layers, such as 16, 22, 28")
@@ -52,7 +56,8 @@ class WideResNet(nn.Module):
         for group in range(_GROUPS):
             for index in range((depth - 4) // 6):
                 source = widths[group] if index == 0 else widths[group + 1]
-                blocks.append(WideBlock(source, widths[group + 1], 2 if group > 0 and index == 0 else 1))
+                stride = 2 if group > 0 and index == 0 else 1
+                blocks.append(WideBlock(source, widths[group + 1], stride, dropout))
         self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.BatchNorm2d(widths[-1])

@@ -12,7 +12,7 @@ from dashdeploy.cli import app
 from dashdeploy.run_directory import Run
 from dashdeploy.runtimes import OnnxRuntime
 
-UNET = '''
+UNET = """
 import torch
 from torch import nn
 
@@ -42,7 +42,7 @@ class UNet(nn.Module):
 
 def unet(in_channels, outputs):
     return UNet(in_channels, outputs)
-'''
+"""
 
 
 @pytest.fixture

@@ -1,0 +1,142 @@
+"""One phase from its last checkpoint to its end: what Lightning runs, and what happens if it diverges."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from dashdeploy.search.checkpoint import FOLDER_NAME, EpochCheckpoint, checkpoint_path, epochs_done
+from dashdeploy.search.history import forget_from
+from dashdeploy.search.loggers import logger_of
+from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
+from dashdeploy.search.progress import PhaseProgress, note
+from dashdeploy.search.quiet import quiet_lightning
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.search.time_limit import StopInTime
+from dashdeploy.search.training import DivergedError, Phase, PhaseModule
+from dashdeploy.tasks import Task
+
+MOST_ROLLBACKS = 3
+ROLLBACK_FACTOR = 0.3
+"""What all learning rates are multiplied by when a phase diverged."""
+
+
+@dataclass(frozen=True)
+class PhaseJob:
+    """A phase to be trained.
+
+    Attributes:
+        task: the data, the loss and the metric.
+        settings: every hyperparameter.
+        phase: what sets it apart from the others.
+        build: makes its network, with new weights.
+        keep: writes what comes of it; called with the trained module.
+        folder: the unfinished run.
+        progress: whether to show progress on stderr.
+        seconds: how long it may take; None is as long as it needs.
+        prepare: changes the new module before it is trained.
+    """
+
+    task: Task
+    settings: SearchSettings
+    phase: Phase
+    build: Callable[[], nn.Module]
+    keep: Callable[[PhaseModule], None]
+    folder: Path
+    progress: bool = False
+    seconds: float | None = None
+    prepare: Callable[[PhaseModule], None] = field(default=lambda _: None)
+
+
+def train_phase(job: PhaseJob) -> None:
+    """Train a phase unless it is finished, from its checkpoint on, keep the result and mark it as finished.
+
+    A phase that diverges goes back to its last whole epoch with smaller learning rates, up to `MOST_ROLLBACKS`
+    times; the result names every time.
+
+    Raises:
+        DivergedError: it diverged once more.
+        KeyboardInterrupt: the user interrupted it.
+    """
+    if phase_result(job.folder, job.phase.name) is not None:
+        return
+    record = job.folder / FOLDER_NAME / f"{job.phase.name}.rollbacks.json"
+    rollbacks: list[dict[str, Any]] = json.loads(record.read_bytes()) if record.exists() else []
+    while True:
+        try:
+            module = _fit(job, ROLLBACK_FACTOR ** len(rollbacks))
+            break
+        except DivergedError as error:
+            if len(rollbacks) >= MOST_ROLLBACKS:
+                raise
+            rollbacks.append({"epoch": error.epoch, "reason": error.loss})
+            write_json(record, rollbacks)
+            if job.progress:
+                factor = ROLLBACK_FACTOR ** len(rollbacks)
+                note(f"{error.loss}; back to the last good epoch, with {factor:.2g} times the learning rates")
+    job.keep(module)
+    result: dict[str, Any] = {
+        "epochs": module.epochs_trained,
+        "best_epoch": module.best_epoch,
+        "seconds": module.seconds,
+    }
+    if rollbacks:
+        result["rollbacks"] = rollbacks
+    finish_phase(job.folder, job.phase.name, result)
+    record.unlink(missing_ok=True)
+
+
+def _fit(job: PhaseJob, rate_scale: float) -> PhaseModule:
+    with quiet_lightning():
+        L.seed_everything(job.settings.seed, verbose=False)
+        module = PhaseModule(job.build(), job.task, job.phase, job.settings)
+        module.rate_scale, module.time_limit = rate_scale, job.seconds
+        job.prepare(module)
+        checkpoint = checkpoint_path(job.folder, job.phase.name)
+        done = epochs_done(checkpoint)
+        forget_from(job.folder, job.phase.name, done)
+        callbacks: list[Callback] = [EpochCheckpoint(job.folder), StopInTime()]
+        trainer = trainer_of(
+            job.settings,
+            job.phase,
+            callbacks + ([PhaseProgress()] if job.progress else []),
+            logger=logger_of(job.settings, job.folder, job.phase.name),
+            default_root_dir=job.folder,
+        )
+        try:
+            trainer.fit(module, ckpt_path=checkpoint if done else None, weights_only=True)
+        except SystemExit as error:
+            # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored; undo both: the caller decides.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from error
+    return module
+
+
+def trainer_of(
+    settings: SearchSettings,
+    phase: Phase,
+    callbacks: list[Callback],
+    **more: Any,  # noqa: ANN401 - Lightning's own arguments
+) -> L.Trainer:
+    """A Trainer for one phase, with no output of its own."""
+    return L.Trainer(
+        accelerator={"cuda": "gpu"}.get(settings.devices, settings.devices),
+        devices=1,
+        precision=settings.precision,
+        max_epochs=phase.epochs,
+        gradient_clip_val=phase.clip or None,
+        accumulate_grad_batches=settings.accumulate,
+        callbacks=callbacks,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **more,
+    )

@@ -1,0 +1,298 @@
+"""Hyperparameter tuning of the found network, through an Optuna study that several processes may share.
+
+DASH tunes on a grid of learning rate, dropout, weight decay and momentum (Shen, Khodak, Talwalkar, NeurIPS 2022,
+section 3.3 and appendix), by short trainings from the same initial weights, judged on validation data; rates are
+tried in their order and the search ends with the first that brings nothing. The alternative is Optuna's TPE
+(Bergstra et al., NeurIPS 2011) with median pruning.
+
+The study lies in the run's folder (SQLite) or at a storage of the user's. Only the run's own process adds trials;
+any process may work them off. A process that dies loses none: its trial's heartbeat stops, and the trial is put
+back. Nothing depends on which process ran what, so a killed tuning goes on to the same end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from dashdeploy.errors import InputError
+from dashdeploy.search.batches import EPOCHS_PER_SEED
+from dashdeploy.search.checkpoint import FOLDER_NAME
+from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
+
+STUDY = "tune"
+DATABASE_NAME = "tune.db"
+TUNING_NAME = "tuning.json"
+DONE = "done"
+WORKER = "worker"
+HEARTBEAT_SECONDS = 2
+GRACE_SECONDS = 30
+POLL_SECONDS = 0.5
+MAIN = "main"
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    _PUT_BACK = RetryHeartbeatStaleTrialCallback()
+
+Objective = Callable[[Trial, Hyperparameters], float]
+"""Trains once and gives the validation metric; may report per epoch and be pruned."""
+
+
+def storage_url(settings: SearchSettings, folder: Path) -> str:
+    """Where the study of the run in `folder` lies."""
+    return settings.tune_storage or f"sqlite:///{(folder / FOLDER_NAME / DATABASE_NAME).absolute()}"
+
+
+def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
+    """The study of the run in `folder`, made if there is none.
+
+    Raises:
+        InputError: the storage cannot be opened.
+    """
+    url = storage_url(settings, folder)
+    # Two writers of one SQLite file wait for each other instead of failing.
+    engine = {"connect_args": {"timeout": 100}} if url.startswith("sqlite") else {}
+    name = STUDY if not settings.tune_storage else f"{folder.name.removesuffix('.partial')}-{STUDY}"
+    # Two processes that make the tables of one file at once would be in each other's way.
+    with _quiet(), FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock"):
+        try:
+            storage = RDBStorage(
+                url,
+                engine_kwargs=engine,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=_PUT_BACK,
+            )
+            return optuna.create_study(
+                study_name=name,
+                storage=storage,
+                direction="maximize" if higher_is_better else "minimize",
+                load_if_exists=True,
+            )
+        except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
+            first = str(error).splitlines()[0]
+            raise InputError(f"the study of --tune at {url} cannot be opened: {first}") from error
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What every process needs that works on a study.
+
+    Attributes:
+        settings: which way, and the values to choose from.
+        folder: the unfinished run.
+        objective: trains once.
+        higher_is_better: of the metric.
+        dropout: whether the backbone has one.
+        worker: which process this is; `MAIN` is the run's own.
+        say: told of every trial.
+    """
+
+    settings: SearchSettings
+    folder: Path
+    objective: Objective
+    higher_is_better: bool
+    dropout: bool
+    worker: str = MAIN
+    say: Callable[[str], None] = lambda _: None
+
+
+def tune(tuning: Tuning, *, seconds: float | None = None) -> Hyperparameters:
+    """Find the hyperparameters of retraining, or what an interrupted tuning had found already.
+
+    Args:
+        tuning: the study and its objective.
+        seconds: how long it may take; the trials that are done by then decide.
+    """
+    settings, folder = tuning.settings, tuning.folder
+    result = phase_result(folder, STUDY)
+    if result is not None:
+        return Hyperparameters(**result["chosen"])
+    started = time.perf_counter()
+    study = open_study(settings, folder, higher_is_better=tuning.higher_is_better)
+    _put_back(study, tuning.worker)
+
+    def is_late() -> bool:
+        late = seconds is not None and time.perf_counter() - started >= seconds
+        return late and bool(_done(study))
+
+    plan = groups(settings, dropout=tuning.dropout)
+    for number, group in enumerate(plan):
+        if is_late() or _brings_nothing(tuning, study, number):
+            break
+        _enqueue(study, group)
+        while _open(study) and not is_late():
+            _work(tuning, study)
+    study.set_user_attr(DONE, True)
+    trials = _in_order(tuning, study)
+    chosen = _best(tuning, trials)
+    write_json(folder / TUNING_NAME, _report(settings, trials, chosen))
+    spent = sum(trial.duration.total_seconds() for trial in study.trials if trial.duration is not None)
+    finish_phase(folder, STUDY, {"chosen": chosen.as_dict(), "seconds": spent})
+    return chosen
+
+
+def help_tuning(tuning: Tuning) -> int:
+    """Work off trials of another process's tuning until it is done; gives how many were worked off."""
+    folder, count = tuning.folder, 0
+    study = open_study(tuning.settings, folder, higher_is_better=tuning.higher_is_better)
+    while folder.exists() and phase_result(folder, STUDY) is None and not study.user_attrs.get(DONE):
+        count += _work(tuning, study)
+    return count
+
+
+def _enqueue(study: optuna.Study, group: Sequence[dict[str, Any]]) -> None:
+    """Add those trials of a group that an interrupted process had not added yet."""
+    if any(group):
+        for params in group:
+            study.enqueue_trial(params, skip_if_exists=True)
+        return
+    known = sum(trial.state != TrialState.FAIL for trial in study.get_trials(deepcopy=False))
+    for _ in group[known:]:
+        study.enqueue_trial({})
+
+
+def _open(study: optuna.Study) -> bool:
+    return bool(study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING)))
+
+
+def _done(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _work(tuning: Tuning, study: optuna.Study) -> bool:
+    """Run one waiting trial, or wait a little; gives whether there was one."""
+    taken: list[int] = []
+
+    def run(trial: Trial) -> float:
+        taken.append(trial.number)
+        trial.set_user_attr(WORKER, tuning.worker)
+        chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
+        value = tuning.objective(trial, chosen)
+        tuning.say(f"tuning, trial {trial.number + 1}: {chosen}: {value:.4f}")
+        return value
+
+    with _quiet():
+        fail_stale_trials(study)
+        if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            time.sleep(POLL_SECONDS)
+            return False
+        _prepare(study, tuning.settings)
+        try:
+            study.optimize(run, n_trials=1)
+        except BaseException:
+            for number in taken:
+                _plan_again(study, study.trials[number])
+            raise
+    return True
+
+
+def _prepare(study: optuna.Study, settings: SearchSettings) -> None:
+    """Sampler and pruner for the next trial; the sampler's seed depends on what is known, so it can be resumed."""
+    study.pruner = optuna.pruners.NopPruner()
+    if settings.tune == "tpe":
+        seed = (settings.seed * EPOCHS_PER_SEED + len(_done(study))) % 2**32
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+
+
+def _put_back(study: optuna.Study, worker: str) -> None:
+    """Let the trials wait again that were under way when this worker's last process was killed.
+
+    Nobody else holds the run's lock, so they are known to be dead before their heartbeat says so.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(WORKER, worker) == worker:
+            study.tell(trial.number, state=TrialState.FAIL)
+            _plan_again(study, trial)
+
+
+def _plan_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Put a trial of the grid back; one of TPE is sampled anew, which knowing the same gives the same."""
+    if trial.system_attrs.get("fixed_params"):
+        with _quiet():
+            _PUT_BACK(study, trial)
+
+
+def _brings_nothing(tuning: Tuning, study: optuna.Study, number: int) -> bool:
+    """Whether the group before `number` was no better than those before it."""
+    if number < 2:
+        return False
+    rates = list(tuning.settings.tune_learning_rates)
+    best = []
+    for part in (rates[: number - 1], rates[number - 1 : number]):
+        values = [
+            trial.value
+            for trial in _done(study)
+            if trial.params["learning_rate"] in part and trial.value is not None
+        ]
+        best.append((max if tuning.higher_is_better else min)(values))
+    return best[1] <= best[0] if tuning.higher_is_better else best[1] >= best[0]
+
+
+def _in_order(tuning: Tuning, study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that came to an end, in the order in which they were planned, whoever ran them."""
+    plan = [params for group in groups(tuning.settings, dropout=tuning.dropout) for params in group]
+
+    def place(trial: FrozenTrial) -> int:
+        return plan.index(trial.params) if trial.params in plan else _origin(trial)
+
+    return sorted(_done(study), key=place)
+
+
+def _origin(trial: FrozenTrial) -> int:
+    """The number of a trial before it was put back."""
+    return int(trial.system_attrs.get("failed_trial", trial.number))
+
+
+def _best(tuning: Tuning, trials: Sequence[FrozenTrial]) -> Hyperparameters:
+    """The best trial's choice; of equals, the first one's."""
+    sign = 1 if tuning.higher_is_better else -1
+    ended = [t for t in trials if t.state == TrialState.COMPLETE and math.isfinite(t.value or 0.0)]
+    if not ended:
+        return untuned(tuning.settings, dropout=tuning.dropout)
+    return Hyperparameters(**max(ended, key=lambda trial: sign * (trial.value or 0.0)).params)
+
+
+def _report(
+    settings: SearchSettings, trials: Sequence[FrozenTrial], chosen: Hyperparameters
+) -> dict[str, Any]:
+    return {
+        "way": settings.tune,
+        "chosen": chosen.as_dict(),
+        "trials": [
+            {
+                "state": trial.state.name.lower(),
+                "value": trial.value if trial.value is not None and math.isfinite(trial.value) else None,
+                **trial.params,
+            }
+            for trial in trials
+        ],
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's log of every trial and its notes on what is experimental."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
