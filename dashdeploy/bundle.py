@@ -6,6 +6,8 @@ A bundle is a folder whose ``bundle.json`` (the manifest) names every other file
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +63,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files were found and, unless told otherwise, hashed."""
+    """A bundle on disk whose files were found and, unless told otherwise, hashed; it holds no others."""
 
     path: Path
     manifest: Manifest
@@ -72,7 +74,7 @@ class Bundle:
 
         Raises:
             InputError: the folder or its manifest is missing or malformed, the format version is another one,
-                or a file is missing or does not match its hash.
+                or a file is missing, does not match its hash, or is not named by the manifest.
         """
         if not path.is_dir():
             raise InputError(f"{path}: no such bundle; write one with: dashdeploy export RUN --out {path}")
@@ -101,10 +103,10 @@ class Bundle:
         return bundle
 
     def verify_hashes(self) -> None:
-        """Check that every file the manifest names is there and has its sha256.
+        """Check that every file the manifest names is there and has its sha256, and that there is no other.
 
         Raises:
-            InputError: a file is missing, escapes the bundle, or has another hash.
+            InputError: a file is missing, escapes the bundle, has another hash, or is foreign.
         """
         root = self.path.resolve()
         for name, expected in self.manifest.files.items():
@@ -122,6 +124,11 @@ class Bundle:
                 raise InputError(
                     f"{self.path}: {name} does not match the sha256 in {MANIFEST_NAME}: it was changed after "
                     "export; export the bundle again"
+                )
+        for name in _everything_in(self.path):
+            if name != MANIFEST_NAME and name not in self.manifest.files:
+                raise InputError(
+                    f"{self.path}: {name} is not named in {MANIFEST_NAME}: it was put there after export; remove it"
                 )
 
     def file(self, name: str) -> Path | None:
@@ -141,6 +148,14 @@ class Bundle:
             return json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path} cannot be read: {error}; export the bundle again") from error
+
+
+def _everything_in(folder: Path) -> Iterator[str]:
+    """Whatever is in `folder` and is no folder itself, by its path within; links are not followed."""
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            yield (Path(parent) / name).relative_to(folder).as_posix()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

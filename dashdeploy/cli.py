@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from dashdeploy.cli_bench import bench_app
-from dashdeploy.cli_export import export
+from dashdeploy.cli_export import export, verify
 from dashdeploy.cli_search import search
 from dashdeploy.cli_serve import serve
 from dashdeploy.command_errors import ErrorReportingGroup
@@ -57,6 +57,7 @@ def root(
 
 app.command()(search)
 app.command()(export)
+app.command()(verify)
 
 
 @app.command()

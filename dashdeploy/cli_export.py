@@ -100,6 +100,21 @@ def export(
             "--engine-batches", metavar="MIN,OPT,MAX", help="The batches that TensorRT engines take."
         ),
     ] = "1,8,32",
+    triton_repository: Annotated[
+        Path | None,
+        typer.Option(
+            "--triton-repository",
+            metavar="DIR",
+            help="Put the model into a Triton model repository, new or old.",
+        ),
+    ] = None,
+    kserve: Annotated[
+        Path | None,
+        typer.Option("--kserve", metavar="FILE.yaml", help="Write an InferenceService of KServe."),
+    ] = None,
+    storage_uri: Annotated[
+        str, typer.Option("--storage-uri", help="Where KServe finds the Triton repository.")
+    ] = "pvc://models/repository",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -118,6 +133,7 @@ def export(
       dashdeploy export model.onnx --target tensorrt --device h100 --tune estimate --dry-run
       dashdeploy export runs/mnist1d --precision int8 --trt-rtx --out bundles/mnist1d-int8
       dashdeploy export bundles/mnist1d --trt
+      dashdeploy export bundles/mnist1d --triton-repository repository --kserve service.yaml
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     shapes = input_shapes("--input-shape", input_shape or [])
@@ -147,6 +163,9 @@ def export(
             trt_rtx=trt_rtx,
             trt=trt,
             engine=EngineSettings.parse(compute_capabilities, engine_batches),
+            triton_repository=triton_repository,
+            kserve=kserve,
+            storage_uri=storage_uri,
         ),
     )
     if is_bundle(source) and not dry_run:
@@ -165,3 +184,34 @@ def export(
     found = inspect_bundle(pipeline.export(source, out, settings, progress=console.progress))
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy bench latency {out}, dashdeploy serve {out}")
+
+
+def verify(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE|REPOSITORY|FILE.yaml...",
+            help="Bundles, Triton repositories and InferenceServices that export wrote.",
+        ),
+    ],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check what export wrote: hashes, schemas, versions, foreign files, and parity once more.
+
+    In a Triton repository every config.pbtxt must parse as Triton's own ModelConfig and fit the model beside it.
+    The first thing that is wrong ends the command: with exit 1 where something was changed, with 4 where a model
+    does not agree with its reference.
+
+    \b
+    Example:
+      dashdeploy verify bundles/mnist1d
+      dashdeploy verify bundles/mnist1d repository service.yaml
+    """
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+
+    from dashdeploy.export import verification
+
+    found = [verification.verify(path, console.progress) for path in paths]
+    console.result("\n\n".join(each.text for each in found), [each.data for each in found])

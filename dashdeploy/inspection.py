@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.bundle import MANIFEST_NAME, PARITY_NAME, PLAN_NAME, Bundle
+from dashdeploy.bundle import MANIFEST_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.console import table
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import ARCHITECTURE_NAME, LayerArchitecture, Run
 from dashdeploy.tensor_spec import TensorSpec
+
+_RUNNABLE = (MODEL_NAME, TORCHSCRIPT_NAME, "model.pt2", "model.rtx", "model.engine")
+"""The files of a bundle that something runs."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,25 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
     manifest = bundle.manifest
     sizes = {name: (bundle.path / name).stat().st_size for name in manifest.files}
     plan, parity = bundle.read_json(PLAN_NAME), bundle.read_json(PARITY_NAME)
+    artefacts = [_artefact(bundle, name, parity) for name in _RUNNABLE if name in manifest.files]
     files = [[name, f"{sizes[name] / 1024:.1f}", sha256[:12]] for name, sha256 in manifest.files.items()]
     parts = [
         f"bundle {bundle.path}: {manifest.name} version {manifest.version}, {manifest.target}, "
         f"{manifest.precision}, from {manifest.source}",
         _tensor_table(manifest.inputs, manifest.outputs),
+        table(
+            ["artefact", "runs in", "precision", "KiB", "checked"],
+            [
+                [
+                    each["file"],
+                    each["runs_in"],
+                    each["precision"],
+                    f"{sizes[each['file']] / 1024:.1f}",
+                    each["checked"],
+                ]
+                for each in artefacts
+            ],
+        ),
         table(["file", "KiB", "sha256"], files),
         inspect_plan(plan).text,
         parity_table(parity),
@@ -127,10 +144,43 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
         "path": str(bundle.path),
         "manifest": manifest.model_dump(mode="json"),
         "sizes": sizes,
+        "artefacts": artefacts,
         "plan": plan,
         "parity": parity,
     }
     return Inspection("\n\n".join(parts), data)
+
+
+def _artefact(bundle: Bundle, name: str, parity: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs a file of the bundle, in which precision, and how it was checked: from its sidecar."""
+    if name == MODEL_NAME:
+        runs_in, precision, checked = (
+            "ONNX Runtime, OpenVINO, any ONNX engine",
+            parity["precision"],
+            _checked(parity),
+        )
+    else:
+        sidecar = bundle.read_json(f"{name}.json")
+        precision = sidecar["precision"]
+        if "torch" in sidecar:
+            runs_in, checked = f"torch {sidecar['torch']}", _checked(sidecar["parity"])
+        else:
+            batches = (
+                ""
+                if sidecar["batches"] is None
+                else f", batch {sidecar['batches'][0]} to {sidecar['batches'][2]}"
+            )
+            runs_in = (
+                f"{sidecar['engine']} {sidecar['version']}, compute capability "
+                f"{', '.join(sidecar['compute_capabilities'])}{batches}"
+            )
+            checked = "built, never run" if sidecar["checked"] == "built" else "parity, on a GPU"
+    return {"file": name, "runs_in": runs_in, "precision": precision, "checked": checked}
+
+
+def _checked(parity: Mapping[str, Any]) -> str:
+    judged = [entry for entry in parity["outputs"] if not entry["inputs"].endswith("not judged")]
+    return f"differs by {max((entry['max_relative_error'] for entry in judged), default=0.0):.1e}"
 
 
 def parity_table(parity: Mapping[str, Any]) -> str:
@@ -146,8 +196,17 @@ def parity_table(parity: Mapping[str, Any]) -> str:
         ]
         for each in parity["outputs"]
     ]
+    accuracy = parity.get("accuracy")
+    share = (
+        ""
+        if not accuracy
+        else (
+            f"\n\naccuracy on {accuracy['samples']} validation samples: {accuracy['model']:.4f}, reference "
+            f"{accuracy['reference']:.4f}; a drop of {accuracy['allowed_drop']:g} is allowed"
+        )
+    )
     title = f"parity with {parity['reference']}: a relative error of {parity['tolerance']:.0e} is allowed"
-    return f"{title}\n\n{table(headers, rows)}"
+    return f"{title}\n\n{table(headers, rows)}{share}"
 
 
 def _tensor_table(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> str:

@@ -9,7 +9,13 @@ from pathlib import Path
 from dashdeploy.atomic import atomic_directory, check_writable
 from dashdeploy.bundle import MANIFEST_NAME, PLAN_NAME, Bundle, write_manifest
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.export.artefacts import flavours_of, refuse_missing, write_engines
+from dashdeploy.export.artefacts import (
+    flavours_of,
+    hand_over,
+    refuse_hand_over,
+    refuse_missing,
+    write_engines,
+)
 from dashdeploy.export.plan import Plan
 from dashdeploy.export.settings import ExportSettings
 
@@ -38,6 +44,7 @@ def add_artefacts(
     bundle = Bundle.load(path)
     wanted = settings.artefacts
     _check(path, settings)
+    refuse_hand_over(wanted)
     for flavour in flavours_of(wanted):
         try:
             flavour.load()
@@ -58,6 +65,7 @@ def add_artefacts(
             write_manifest(folder, manifest)
         bundle = Bundle.load(target)
         refuse_missing(bundle, missing)
+    hand_over(bundle, wanted, progress)
     return bundle
 
 

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dashdeploy.export.engines.settings import EngineSettings
 
+DEFAULT_STORAGE_URI = "pvc://models/repository"
+"""A persistent volume claim called ``models``, with the repository in it."""
+
 
 class ArtefactSettings(BaseModel):
     """The artefacts of one export.
@@ -32,7 +35,7 @@ class ArtefactSettings(BaseModel):
     engine: EngineSettings = Field(default_factory=EngineSettings)
     triton_repository: Path | None = None
     kserve: Path | None = None
-    storage_uri: str | None = None
+    storage_uri: str = DEFAULT_STORAGE_URI
 
     @property
     def any(self) -> bool:

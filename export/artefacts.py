@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dashdeploy.bundle import Bundle
-from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.artefact_settings import ArtefactSettings
 from dashdeploy.export.engines.artefact import write_engine
+from dashdeploy.export.kserve import check_storage_uri, write_kserve
 from dashdeploy.export.plan import Plan
+from dashdeploy.export.triton import write_triton_repository
+from dashdeploy.export.triton_config import messages
 from dashdeploy.runtimes.tensorrt_flavours import RTX, TENSORRT, Flavour
 
 Progress = Callable[[str], None]
@@ -47,6 +50,38 @@ def write_engines(
         except MissingCapabilityError as error:
             missing[flavour] = str(error)
     return missing
+
+
+def hand_over(bundle: Bundle, settings: ArtefactSettings, say: Progress) -> None:
+    """Write what engines that scale are given: a Triton repository, an InferenceService of KServe.
+
+    Raises:
+        InputError: something cannot be written; the bundle stays.
+    """
+    if settings.triton_repository is not None:
+        write_triton_repository(bundle, settings.triton_repository, settings.engine.batches, say)
+    if settings.kserve is not None:
+        say(f"writing {settings.kserve}")
+        write_kserve(bundle, settings.kserve, settings.storage_uri, settings.engine.batches[2])
+
+
+def refuse_hand_over(settings: ArtefactSettings) -> None:
+    """Find out before long work whether `hand_over` can do what is asked for.
+
+    Raises:
+        InputError: a place cannot be written, or KServe does not know the storage.
+        MissingCapabilityError: tritonclient is not installed.
+    """
+    if settings.triton_repository is not None:
+        messages()
+        if settings.triton_repository.exists() and not settings.triton_repository.is_dir():
+            raise InputError(
+                f"--triton-repository {settings.triton_repository} is no folder; name another one"
+            )
+    if settings.kserve is not None:
+        check_storage_uri(settings.storage_uri)
+        if settings.kserve.is_dir() or not settings.kserve.absolute().parent.is_dir():
+            raise InputError(f"--kserve {settings.kserve}: name a file in a folder that is there")
 
 
 def refuse_missing(bundle: Bundle, missing: dict[Flavour, str]) -> None:

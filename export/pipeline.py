@@ -20,7 +20,7 @@ from dashdeploy.bundle import (
     Manifest,
     write_manifest,
 )
-from dashdeploy.export.artefacts import refuse_missing, write_engines
+from dashdeploy.export.artefacts import hand_over, refuse_hand_over, refuse_missing, write_engines
 from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
@@ -85,6 +85,7 @@ def export_source(
     """Compile a model that is in memory; otherwise as `export`."""
     say = progress or _silent
     refuse_without_module(source, settings.artefacts)
+    refuse_hand_over(settings.artefacts)
     decisions = _plan(source, settings, say)
     compiled = _compile(source, decisions, settings, say)
     with atomic_directory(out) as folder:
@@ -94,6 +95,7 @@ def export_source(
         missing = write_engines(folder, compiled.plan, settings.precision, artefacts, say)
         _write_manifest(folder, out.name, source, settings)
     bundle = Bundle.load(out)
+    hand_over(bundle, settings.artefacts, say)
     refuse_missing(bundle, missing)
     return bundle
 

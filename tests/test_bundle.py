@@ -57,8 +57,21 @@ def test_what_is_written_is_read(bundle):
     assert loaded.read_json("plan.json") == {"layers": []}
 
 
+def test_a_foreign_file_is_refused(bundle):
+    for place in ("model.ts", ".hidden", "baseline/more.onnx", "deep/er/file"):
+        file = bundle / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        assert f"{place} is not named in bundle.json" in refusal(bundle)
+        file.unlink()
+    Bundle.load(bundle)  # an empty folder holds nothing
+    for target in (bundle.parent, bundle.parent / "nowhere", bundle / "model.onnx"):
+        (bundle / "link").symlink_to(target)
+        assert "link is not named" in refusal(bundle)
+        (bundle / "link").unlink()
+
+
 def test_a_file_that_the_manifest_does_not_name_is_not_there(bundle):
-    (bundle / "model.ts").touch()
     loaded = Bundle.load(bundle)
     assert loaded.file("model.ts") is None
     with pytest.raises(InputError, match=r"the bundle has no parity\.json"):

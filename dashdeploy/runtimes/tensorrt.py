@@ -1,11 +1,12 @@
 """Engines of TensorRT and TensorRT-RTX on a GPU, with torch tensors as device buffers.
 
-Written against the documented API (``IExecutionContext``: set_input_shape, set_tensor_address, execute_async_v3);
-it has one context and one stream, and calls from several threads take turns.
+Written against the documented API (``IExecutionContext``: set_input_shape, set_tensor_address, execute_async_v3;
+``IEngineInspector``; ``IProfiler``); it has one context and one stream, and calls from several threads take turns.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -95,6 +96,36 @@ class TensorRT:
                 raise InputError(f"{self._title} failed: {'; '.join(self._log.errors[-2:])}")
             self._stream.synchronize()
             return {spec.name: buffers[spec.name].cpu().numpy() for spec in self.outputs}
+
+    def layers(self) -> Any:  # noqa: ANN401 - what TensorRT says about itself
+        """The engine inspector's output: every layer with its tensors, formats and tactic."""
+        inspector = self._engine.create_engine_inspector()
+        inspector.execution_context = self._context
+        return json.loads(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def profile(self, feeds: Mapping[str, Array], *, runs: int) -> dict[str, float]:
+        """Milliseconds of each layer, the mean of some runs after a first one.
+
+        Args:
+            feeds: as for `run`.
+            runs: how many are counted.
+        """
+        base: Any = self._trt.IProfiler
+        total: dict[str, float] = {}
+
+        class Profiler(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                base.__init__(self)
+
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                total[layer_name] = total.get(layer_name, 0.0) + ms
+
+        self.run(feeds)
+        profiler = Profiler()
+        self._context.profiler = profiler  # every run reports its layers before it returns
+        for _ in range(runs):
+            self.run(feeds)
+        return {layer: time / runs for layer, time in total.items()}
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""

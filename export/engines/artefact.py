@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from dashdeploy.export.parity import check_parity
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavours import Flavour
+
+_PROFILED_RUNS = 20
 
 
 def write_engine(
@@ -53,6 +56,8 @@ def write_engine(
     onnx_runtime = OnnxRuntime(model)
     gpus, _ = find_gpus()
     agrees = _agrees(engine, flavour, onnx_runtime, precision, settings.batches, progress)
+    if agrees:
+        _write_profile(engine, flavour, onnx_runtime)
     sidecar = EngineSidecar(
         file=flavour.file_name,
         sha256=sha256_of(engine),
@@ -70,6 +75,17 @@ def write_engine(
     )
     path = folder / flavour.sidecar_name
     path.write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _write_profile(engine: Path, flavour: Flavour, reference: OnnxRuntime) -> None:
+    """What the engine is made of, and how long each layer takes for a batch of one, beside the engine."""
+    runtime = TensorRT(engine, flavour)
+    generator = np.random.default_rng(0)
+    feeds = {spec.name: spec.random(1, generator) for spec in reference.inputs}
+    reports = {"layers": runtime.layers(), "profile": runtime.profile(feeds, runs=_PROFILED_RUNS)}
+    for name, report in reports.items():
+        path = engine.with_name(f"{engine.name}.{name}.json")
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _agrees(

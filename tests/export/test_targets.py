@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dashdeploy.doctor import find_gpus
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import FFT, Direct
@@ -72,11 +73,30 @@ def test_a_direct_layer_at_the_peak_takes_its_flops():
         ({"target": "tensorrt", "device": "h1000", "tune": "estimate"}, InputError, "h1000: no such device"),
         ({"target": "ort-cpu", "device": "h100"}, InputError, "this machine's CPU"),
         ({"target": "ort-cuda", "device": "l4"}, MissingCapabilityError, "--tune estimate"),
+        ({"target": "ort-cuda"}, InputError, "which device"),
     ],
 )
 def test_impossible_targets_are_named(settings, error, message):
     with pytest.raises(error, match=message):
         target_of(ExportSettings(**settings))
+
+
+@pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_tensorrt_is_measured_on_a_gpu_or_not_at_all(name):
+    with pytest.raises(MissingCapabilityError, match=r"needs .*GPU.*--tune estimate --device h100"):
+        target_of(ExportSettings(target=name))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_tensorrt_measures_and_agrees(name):
+    if not find_gpus()[0]:
+        pytest.skip(f"no GPU: {find_gpus()[1]}")
+    pytest.importorskip(name.replace("-", "_"))
+    times, errors = target_of(ExportSettings(target=name)).measure([Direct(), FFT((40,))], SPEC, seconds=0.02)
+    assert all((series > 0).all() for series in times)
+    assert 0 < errors[1] < 1e-5
 
 
 def test_every_device_has_a_source_and_plausible_rates():

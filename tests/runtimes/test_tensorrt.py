@@ -31,9 +31,12 @@ def test_an_engine_says_what_onnx_runtime_says(tmp_path, flavour):
     save(parser.parse_model(text), tmp_path / "m.onnx")
     capabilities = (find_gpus()[0][0].compute_capability,)
     settings = EngineSettings(compute_capabilities=capabilities)
-    (tmp_path / "engine").write_bytes(build_engine(tmp_path / "m.onnx", flavour, settings))
+    (tmp_path / "engine").write_bytes(build_engine(tmp_path / "m.onnx", flavour, settings).content)
     runtime = TensorRT(tmp_path / "engine", flavour)
     x = np.random.default_rng(0).standard_normal((3, 4)).astype("f4")
+    np.testing.assert_allclose(runtime.run({"x": x})["y"], np.sin(x), atol=1e-6)
+    assert runtime.layers()["Layers"]
+    assert all(time > 0 for time in runtime.profile({"x": x}, runs=3).values())
     np.testing.assert_allclose(runtime.run({"x": x})["y"], np.sin(x), atol=1e-6)
 
 

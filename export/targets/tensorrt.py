@@ -1,0 +1,60 @@
+"""TensorRT on this machine's GPU: candidates become engines of one layer and are timed there.
+
+Written against the documented API and not run: TensorRT needs a GPU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+from dashdeploy.doctor import find_gpus
+from dashdeploy.errors import InputError
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.engines import EngineSettings, Flavour, build_engine
+from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.targets.base import Target
+from dashdeploy.runtimes import Runtime
+from dashdeploy.runtimes.tensorrt import TensorRT
+
+
+class TensorRTTarget(Target):
+    """Either flavour of TensorRT.
+
+    Args:
+        flavour: which.
+        batch: samples per call that the costs are for.
+
+    Raises:
+        MissingCapabilityError: the package, the driver or the GPU is missing.
+    """
+
+    name: ClassVar[str] = "tensorrt"
+    present: ClassVar[bool] = True
+
+    def __init__(self, flavour: Flavour, batch: int) -> None:
+        self._flavour = flavour
+        self._version = flavour.load(to_run=True).__version__
+        self._gpu = find_gpus()[0][0]
+        self._settings = EngineSettings(
+            compute_capabilities=(self._gpu.compute_capability,), batches=(1, batch, max(batch, 32))
+        )
+
+    def describe(self) -> str:
+        """Engine, version and device."""
+        return f"{self._flavour.title} {self._version}, {self._gpu.name}"
+
+    def load(self, model: bytes) -> Runtime:
+        """Build the engine of a serialized ONNX model, and load it."""
+        with TemporaryDirectory() as folder:
+            onnx, engine = Path(folder) / "model.onnx", Path(folder) / self._flavour.file_name
+            onnx.write_bytes(model)
+            engine.write_bytes(build_engine(onnx, self._flavour, self._settings).content)
+            return TensorRT(engine, self._flavour)
+
+    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:  # noqa: ARG002
+        """Refused: the rates of this GPU are not known, and it can be measured."""
+        raise InputError(
+            f"--target {self._flavour.title}: the GPU is here, so leave --tune estimate out; or name a --device"
+        )
