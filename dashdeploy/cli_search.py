@@ -9,7 +9,18 @@ import typer
 
 from dashdeploy.command_options import Json, Quiet, Verbose
 from dashdeploy.console import Console
-from dashdeploy.errors import InputError
+from dashdeploy.data_options import (
+    Data,
+    DataDir,
+    Lengths,
+    Loss,
+    Metric,
+    Normalize,
+    Predict,
+    TaskName,
+    check_one,
+    load,
+)
 from dashdeploy.option_values import duration, positive_integers
 
 Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
@@ -17,13 +28,14 @@ Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-resu
 
 def search(
     out: Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")],
-    task: Annotated[
-        str | None, typer.Option("--task", help="A built-in task; dashdeploy tasks lists them.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Your own data: an .npz file with x_train, y_train, x_test, y_test."),
-    ] = None,
+    task: TaskName = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    predict: Predict = None,
+    loss: Loss = None,
+    metric: Metric = None,
+    normalize: Normalize = None,
+    lengths: Lengths = "pad",
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -136,8 +148,8 @@ def search(
     """Find the kernels that fit a task, and train the result.
 
     For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). The backbone
-    as it was is trained with the same budget, for comparison. Settings come from the preset, then --config,
-    then --set, then the options here.
+    as it was is trained with the same budget, for comparison. Settings come from the preset, then what suits a
+    built-in task, then --config, then --set, then the options here.
 
     \b
     Example:
@@ -147,10 +159,7 @@ def search(
       dashdeploy search --task mnist1d --latency-weight 0.5 --target ort-cpu --max-time 30m --out runs/quick
     """
     console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
-    if (task is None) == (data is None):
-        raise InputError(
-            "give exactly one of --task NAME and --data FILE.npz; dashdeploy tasks lists the names"
-        )
+    check_one(task, data)
     options: dict[str, object] = {
         "backbone": backbone,
         "exclude": exclude or None,
@@ -176,12 +185,11 @@ def search(
 
     from dashdeploy.inspection import inspect_run
     from dashdeploy.search.setting_sources import combined_settings
-    from dashdeploy.tasks import load_npz, load_task
 
+    # A wrong setting is told before the data is read.
     settings = combined_settings(preset, config, assignments or [], options)
-    loaded = (
-        load_npz(data, seed=settings.seed) if data is not None else load_task(str(task), seed=settings.seed)
-    )
+    loaded = load(task, data, data_dir, settings.seed, predict, loss, metric, normalize, lengths)
+    settings = combined_settings(preset, config, assignments or [], options, loaded.settings)
 
     # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
     from dashdeploy.search import pipeline

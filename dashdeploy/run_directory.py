@@ -92,17 +92,32 @@ class Run:
         return cls(path, config, architecture, metrics)
 
     def searched_model(self) -> nn.Module:
-        """The retrained network with the searched kernels, in evaluation mode."""
+        """The retrained network with the searched kernels and the data's scaling, in evaluation mode."""
         from dashdeploy.backbones import build_searched
 
-        return load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME)
+        return self._scaled(load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME))
 
     def backbone_model(self) -> nn.Module:
-        """The original backbone, trained with the same budget, in evaluation mode."""
+        """The original backbone, trained with the same budget, with the data's scaling, in evaluation mode."""
         from dashdeploy.backbones import build_backbone
 
         model = build_backbone(self.architecture.backbone, self.architecture.arguments)
-        return load_weights(model, self.path / BACKBONE_WEIGHTS_NAME)
+        return self._scaled(load_weights(model, self.path / BACKBONE_WEIGHTS_NAME))
+
+    def _scaled(self, network: nn.Module) -> nn.Module:
+        """`network` between the scaling of its inputs and outputs, if the data was scaled for training."""
+        from dashdeploy.scaling import Scaled, Scaling
+
+        try:
+            scaling = Scaling.from_json(self.config.get("scaling", {}))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{self.path / CONFIG_NAME}: scaling cannot be read ({error}); search again"
+            ) from error
+        if not scaling:
+            return network
+        rank, dense = len(self.config["input_shape"]) - 1, bool(self.config["dense"])
+        return Scaled(network, scaling, rank=rank, dense=dense).eval()
 
 
 def load_architecture(folder: Path) -> Architecture:

@@ -39,6 +39,8 @@ def run_config(task: Task, settings: SearchSettings) -> dict[str, Any]:
         "dense": task.dense,
         "outputs": task.outputs,
         "labels": list(task.labels),
+        "kind": task.kind,
+        "scaling": task.scaling.to_json(),
         "metric": {"name": task.metric.name, "higher_is_better": task.metric.higher_is_better},
         "samples": {
             "train": len(task.train.targets),

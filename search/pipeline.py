@@ -210,7 +210,7 @@ class _Phases:
             ("backbone", backbone, BACKBONE_WEIGHTS_NAME),
         ):
             self._train(name, build, file, settings)  # type: ignore[arg-type]
-        keep_samples(folder / SAMPLES_NAME, task.validation)
+        keep_samples(folder / SAMPLES_NAME, task.unscaled(task.validation))
         if settings.log == "csv":
             write_csv(folder)
         write_metrics(

@@ -12,15 +12,21 @@ from dashdeploy.search.settings import PRESETS, SearchSettings
 
 
 def combined_settings(
-    preset: str | None, config: Path | None, assignments: Iterable[str], options: Mapping[str, object]
+    preset: str | None,
+    config: Path | None,
+    assignments: Iterable[str],
+    options: Mapping[str, object],
+    suited: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> SearchSettings:
     """The settings of a run; what comes later wins.
 
     Args:
-        preset: first, one of `PRESETS`; None takes the one that `config` names, or ``quick``.
+        preset: first, one of `PRESETS`; None takes the one that `config` names, or ``quick``. What `suited` has for
+            it follows.
         config: second, a JSON file of settings by name, with a ``preset`` if it likes, or a run's ``config.json``.
         assignments: third, words such as ``momentum=0.95``.
         options: last, settings by name; None is not given.
+        suited: what suits the task, by preset.
 
     Raises:
         InputError: a file, a name or a value is wrong.
@@ -31,7 +37,8 @@ def combined_settings(
     values |= {name: value for name, value in options.items() if value is not None}
     if named is not None and named not in PRESETS:
         raise InputError(f"{config}: preset {named!r}: no such preset; choose from {', '.join(PRESETS)}")
-    return SearchSettings.preset(preset or named or "quick", **values)
+    chosen = preset or named or "quick"
+    return SearchSettings.preset(chosen, **{**(suited or {}).get(chosen, {}), **values})
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def missing_array(data):
 
 
 def wrong_rank(data):
-    data["x_train"] = data["x_train"][:, :, :, None]
+    data["x_train"] = data["x_train"][:, :, :, None, None]
 
 
 def not_a_number(data):
@@ -67,7 +67,7 @@ def fewer_labels(data):
 
 BAD = {
     missing_array: ["y_test"],
-    wrong_rank: ["x_train", "[60, 1, 32, 1]"],
+    wrong_rank: ["x_train", "[60, 1, 32, 1, 1]"],
     not_a_number: ["x_train", "NaN", "[3, 0, 5]"],
     label_out_of_range: ["y_test", "9", "index 2"],
     negative_label: ["y_train", "-1", "index 2"],

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from dashdeploy.errors import MissingCapabilityError
-from dashdeploy.tasks.task import Split, Task, classification, hold_out
+from dashdeploy.tasks.from_arrays import make_task
+from dashdeploy.tasks.hold_out import hold_out
+from dashdeploy.tasks.task import Split, Task
 
 VALIDATION_SHARE = 0.125  # 500 of the 4000 training series
 
@@ -24,16 +26,31 @@ def load_mnist1d(seed: int) -> Task:
     Raises:
         MissingCapabilityError: the package ``mnist1d`` is not installed.
     """
+    return _generate("mnist1d", seed, shuffled=False)
+
+
+def load_mnist1d_shuffled(seed: int) -> Task:
+    """The same series with their points in one random order: what is left has no spatial structure.
+
+    Raises:
+        MissingCapabilityError: the package ``mnist1d`` is not installed.
+    """
+    return _generate("mnist1d_shuffled", seed, shuffled=True)
+
+
+def _generate(name: str, seed: int, *, shuffled: bool) -> Task:
     try:
         from mnist1d.data import get_dataset_args, make_dataset
     except ImportError as error:
         raise MissingCapabilityError(
-            "the task mnist1d needs the package mnist1d; install it with: pip install 'dashdeploy[tasks]'"
+            f"the task {name} needs the package mnist1d; install it with: pip install 'dashdeploy[tasks]'"
         ) from error
     # The generator seeds the global random state; give it back as it was.
     states = random.getstate(), np.random.get_state()
     try:
-        data = make_dataset(get_dataset_args())
+        settings = get_dataset_args()
+        settings.shuffle_seq = shuffled
+        data = make_dataset(settings)
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -43,11 +60,13 @@ def load_mnist1d(seed: int) -> Task:
         return Split(x, torch.from_numpy(data[targets]).long())
 
     train, validation = hold_out(split("x", "y"), VALIDATION_SHARE, seed)
-    return classification(
-        "mnist1d",
-        tuple(str(digit) for digit in range(10)),
-        train=train,
-        validation=validation,
-        test=split("x_test", "y_test"),
+    return make_task(
+        name,
+        "classification",
+        10,
+        train,
+        validation,
+        split("x_test", "y_test"),
+        labels=tuple(str(digit) for digit in range(10)),
         source={"package": f"mnist1d {version('mnist1d')}"},
     )

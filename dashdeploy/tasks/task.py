@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from dashdeploy.scaling import Scaling
 
 if TYPE_CHECKING:
     import torchmetrics
+
+Kind = Literal["classification", "multi-label", "regression"]
+KINDS: tuple[Kind, ...] = ("classification", "multi-label", "regression")
 
 
 class Split(NamedTuple):
     """One part of the data.
 
     Attributes:
-        inputs: [samples, channels, length], float32.
-        targets: class indices [samples], or [samples, length] for dense prediction, int64.
+        inputs: [samples, channels, length] or [samples, channels, height, width], float32.
+        targets: by the kind of the task. classification: class indices [samples], int64; multi-label: 0 and 1
+            [samples, labels], int64; regression: numbers [samples, outputs], float32. Dense tasks have the
+            inputs' spatial axes behind these.
     """
 
     inputs: Tensor
@@ -33,7 +37,7 @@ class Metric:
 
     Attributes:
         name: as it appears in ``metrics.json``, such as ``accuracy``.
-        create: makes a new torchmetrics metric that takes (logits, targets).
+        create: makes a new torchmetrics metric that takes (outputs of the network, targets).
         higher_is_better: whether more is better.
     """
 
@@ -48,16 +52,20 @@ class Task:
 
     Attributes:
         name: the built-in task's name, or the data file's.
-        input_shape: one sample's shape without the batch, (channels, length).
+        input_shape: one sample's shape without the batch, (channels, length) or (channels, height, width).
         dense: whether every position is predicted, or each sample as a whole.
-        outputs: number of classes, or of output channels.
-        labels: class names by index.
-        loss: maps (logits, targets) to a scalar.
+        outputs: number of classes, of labels, or of numbers.
+        labels: class names by index; empty for regression.
+        loss: maps (outputs of the network, targets) to a scalar.
         metric: what is reported, and what the best epoch is chosen by.
         train: what is learned from.
-        validation: what choices are made by.
+        validation: what choices are made by; always a part of the training data.
         test: what the final result is measured on, once.
         source: where the data came from (a file with its sha256, or a package), for the record.
+        kind: what is predicted: one class of several, any number of labels, or numbers.
+        settings: search settings that suit the data, by preset; the user's own come before them.
+        scaling: how the splits' inputs and targets were scaled from what the user has; the run keeps it, and its
+            model takes and gives numbers as they are.
     """
 
     name: str
@@ -71,68 +79,19 @@ class Task:
     validation: Split
     test: Split
     source: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = "classification"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scaling: Scaling = field(default_factory=Scaling)
 
     @property
     def rank(self) -> int:
         """Number of spatial axes: 1 for series, 2 for images."""
         return len(self.input_shape) - 1
 
-
-def accuracy(classes: int) -> Metric:
-    """The share of samples whose largest logit is the target's."""
-    return Metric("accuracy", partial(_micro_accuracy, classes), higher_is_better=True)
-
-
-def _micro_accuracy(classes: int) -> torchmetrics.Metric:
-    import torchmetrics  # it takes two seconds, which listing the tasks should not
-
-    # Micro averaging: each sample counts once, however its class is represented.
-    return torchmetrics.classification.MulticlassAccuracy(classes, average="micro")
-
-
-def classification(
-    name: str,
-    labels: tuple[str, ...],
-    *,
-    train: Split,
-    validation: Split,
-    test: Split,
-    source: Mapping[str, str],
-) -> Task:
-    """A task that gives every sample one of `labels`: cross-entropy and accuracy."""
-    return Task(
-        name=name,
-        input_shape=tuple(train.inputs.shape[1:]),
-        dense=False,
-        outputs=len(labels),
-        labels=labels,
-        loss=F.cross_entropy,
-        metric=accuracy(len(labels)),
-        train=train,
-        validation=validation,
-        test=test,
-        source=source,
-    )
-
-
-def hold_out(data: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Split `data` into training and validation, class by class, the same way for the same seed.
-
-    Args:
-        data: samples with class indices [samples].
-        share: the part of every class that is held out, rounded; a class of one sample stays in training.
-        seed: seed of the choice.
-
-    Returns:
-        Training and validation, each in the order of `data`.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    held = torch.zeros(len(data.targets), dtype=torch.bool)
-    for label in torch.unique(data.targets).tolist():
-        members = (data.targets == label).nonzero().flatten()
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        held[members[torch.randperm(len(members), generator=generator)[:count]]] = True
-    return (
-        Split(data.inputs[~held], data.targets[~held]),
-        Split(data.inputs[held], data.targets[held]),
-    )
+    def unscaled(self, split: Split) -> Split:
+        """`split` as the user has it, for the model that the run gives out."""
+        inputs, outputs = self.scaling.inputs, self.scaling.outputs
+        return Split(
+            split.inputs if inputs is None else inputs.undo(split.inputs),
+            split.targets if outputs is None else outputs.undo(split.targets),
+        )

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.run_directory import Run
+from dashdeploy.run_directory import SAMPLES_NAME, Run
 from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
-from dashdeploy.tasks import Split, Task
-from dashdeploy.tasks.task import classification
+from dashdeploy.tasks import DataOptions, Split, Task
+from dashdeploy.tasks.from_arrays import make_task
 
 
 def test_the_run_directory_has_what_the_contract_names(finished):
@@ -170,10 +170,8 @@ def test_dense_prediction(small, tmp_path):
         near = torch.nn.functional.pad(x, (1, 1))
         return Split(x, ((near[..., :-2] + near[..., 2:])[:, 0] > 0).long())
 
-    parts = {"train": split(160), "validation": split(20), "test": split(40)}
-    task = dataclasses.replace(
-        classification("signs", ("below", "above"), **parts, source={}), input_shape=(1, 20), dense=True
-    )
+    parts = [split(160), split(20), split(40)]
+    task = make_task("signs", "classification", 2, *parts, dense=True, labels=("below", "above"))
     few = small.model_copy(update={"search_epochs": 2, "retrain_epochs": 8})
     run = search(task, few, tmp_path / "run", progress=False)
     assert run.architecture.arguments["dense"] is True
@@ -183,6 +181,26 @@ def test_dense_prediction(small, tmp_path):
 
 def with_training(task: Task, count: int) -> Task:
     few = Split(task.train.inputs[:count], task.train.targets[:count])
-    return classification(
-        task.name, task.labels, train=few, validation=task.validation, test=task.test, source={}
-    )
+    return dataclasses.replace(task, train=few, source={})
+
+
+def test_a_regression_run_gives_out_a_model_in_the_data_s_own_units(small, tmp_path):
+    """Means of series around 50 are learned scaled; the run's model takes and gives them as they are."""
+    generator = torch.Generator().manual_seed(0)
+
+    def split(count):
+        x = torch.randn(count, 1, 16, generator=generator) + 2 * torch.randn(count, 1, 1, generator=generator)
+        return Split(10 * x + 50, 1000 * x.mean(2))
+
+    options = DataOptions(normalize="channels", metric="r2")
+    parts = [split(160), split(20), split(40)]
+    task = make_task("means", "regression", 1, *parts, options)
+    few = small.model_copy(update={"search_epochs": 2, "retrain_epochs": 10})
+    run = search(task, few, tmp_path / "run", progress=False)
+    assert run.metrics["searched"]["test"] > 0.8
+    inputs, targets = parts[2]
+    with torch.inference_mode():
+        predicted = run.searched_model()(inputs)
+    assert float(1 - (predicted - targets).square().sum() / (targets - targets.mean()).square().sum()) > 0.8
+    with np.load(run.path / SAMPLES_NAME) as samples:
+        torch.testing.assert_close(torch.from_numpy(samples["inputs"]), parts[1].inputs, atol=1e-4, rtol=1e-4)

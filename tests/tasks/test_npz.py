@@ -98,8 +98,11 @@ def spoiled(name, index, value):
 CASES = {
     "missing array": ({"y_test": None}, "array y_test is missing (the file has x_train, y_train, x_test)"),
     "half a validation split": ({"x_val": good()["x_test"]}, "array y_val is missing"),
-    "one axis": ({"x_train": np.zeros(60)}, "x_train has 1 axes, shape [60]; use [n, channels, length]"),
-    "images": ({"x_test": np.zeros((12, 1, 4, 4))}, "x_test has 4 axes, shape [12, 1, 4, 4], and images"),
+    "one axis": ({"x_train": np.zeros(60)}, "x_train has 1 axes, shape [60]; use [n, channels, length],"),
+    "images": (
+        {"x_test": np.zeros((12, 1, 4, 4))},
+        "x_test has samples of shape [1, 4, 4] but x_train",
+    ),
     "five axes": ({"x_test": np.zeros((12, 1, 4, 4, 4))}, "x_test has 5 axes"),
     "object array": ({"x_train": np.array([{}, []] * 30, dtype=object)}, "x_train is an object array"),
     "object labels": ({"y_test": np.array([None] * 12)}, "y_test is an object array"),
