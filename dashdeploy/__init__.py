@@ -8,12 +8,11 @@ Example:
 
         from pathlib import Path
 
-        from dashdeploy import Bundle, ExportSettings, SearchSettings, load_task
+        import dashdeploy
         from dashdeploy.export.pipeline import export
-        from dashdeploy.search.pipeline import search
 
-        run = search(load_task("mnist1d"), SearchSettings.preset("quick"), Path("run"))
-        bundle = export(Path("run"), Path("bundle"), ExportSettings())
+        run = dashdeploy.search("mnist1d", "resnet1d", out="run", kernel_sizes=(3, 7, 11))
+        bundle = export(Path("run"), Path("bundle"), dashdeploy.ExportSettings())
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from dashdeploy.errors import DashdeployError, GateError, InputError, MissingCapabilityError
     from dashdeploy.export.settings import ExportSettings
     from dashdeploy.run_directory import Run
+    from dashdeploy.search.api import search
     from dashdeploy.search.settings import SearchSettings
     from dashdeploy.tasks import load_npz, load_task
 
@@ -60,10 +60,13 @@ __all__ = [
     "__version__",
     "load_npz",
     "load_task",
+    "search",
 ]
 
 
 def __getattr__(name: str) -> object:
+    if name == "search":
+        return importlib.import_module("dashdeploy.search")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

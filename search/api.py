@@ -1,0 +1,79 @@
+"""The search in one call: `dashdeploy.search`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dashdeploy.errors import InputError
+from dashdeploy.run_directory import Run
+from dashdeploy.search.pipeline import search as run_search
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.tasks import Task, load_npz, load_task
+
+Backbone = str | Callable[..., nn.Module]
+
+
+def search(
+    data: Task | str | Path,
+    backbone: Backbone = "auto",
+    *,
+    out: str | Path,
+    preset: str = "quick",
+    resume: bool = False,
+    progress: bool = True,
+    max_seconds: float | None = None,
+    **settings: object,
+) -> Run:
+    """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
+
+    Args:
+        data: an ``.npz`` file with x_train, y_train, x_test and y_test; a built-in task's name; or a `Task`.
+        backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
+            module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
+            input_shape it gets those that it has.
+        out: where the run directory is to appear.
+        preset: ``quick`` or ``paper``.
+        resume: whether to go on with an unfinished run of the same data and settings.
+        progress: whether to show progress on stderr.
+        max_seconds: about how long it may take.
+        settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
+
+    Returns:
+        The finished run; ``run.searched_model()`` is the network.
+
+    Raises:
+        InputError: a file, a name or a value is wrong, or the training diverged.
+        MissingCapabilityError: a device, a target or a package is not here.
+    """
+    chosen = SearchSettings.preset(preset, backbone=reference_of(backbone), **settings)
+    task = data if isinstance(data, Task) else _load(data, chosen.seed)
+    return run_search(task, chosen, Path(out), resume=resume, progress=progress, max_seconds=max_seconds)
+
+
+def _load(data: str | Path, seed: int) -> Task:
+    if isinstance(data, Path) or data.endswith(".npz"):
+        return load_npz(Path(data), seed=seed)
+    return load_task(data, seed=seed)
+
+
+def reference_of(backbone: Backbone) -> str:
+    """The name under which a run can build the backbone again.
+
+    Raises:
+        InputError: it is no function or class of a module, so that another process could not find it.
+    """
+    if isinstance(backbone, str):
+        return backbone
+    module, name = getattr(backbone, "__module__", None), getattr(backbone, "__qualname__", "")
+    found: Any = getattr(sys.modules.get(module or ""), name, None)
+    if found is not backbone:
+        raise InputError(
+            f"backbone = {backbone!r}: a run must find it again, so it has to be a function or class with a name in "
+            "a module; move it there"
+        )
+    return f"{module}:{name}"

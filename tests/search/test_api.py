@@ -1,0 +1,64 @@
+"""``dashdeploy.search`` as a function, with data and models of one's own."""
+
+import subprocess
+import sys
+
+import pytest
+from torch import nn
+
+import dashdeploy
+from dashdeploy.errors import InputError
+from dashdeploy.search.api import reference_of
+
+
+class Two(nn.Module):
+    """Two convolutions and a head."""
+
+    def __init__(self, in_channels, outputs):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv1d(in_channels, 4, 3, padding=1), nn.ReLU(), nn.Conv1d(4, 4, 3, padding=1), nn.ReLU()
+        )
+        self.head = nn.Linear(4, outputs)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean(-1))
+
+
+FEW = {"kernel_sizes": (3, 4), "dilations": (1, 3), "search_epochs": 1, "retrain_epochs": 1, "devices": "cpu"}
+
+
+def test_a_file_and_a_model_of_one_s_own(npz, tmp_path):
+    run = dashdeploy.search(npz, Two, out=tmp_path / "run", progress=False, **FEW)
+    assert run.architecture.backbone == f"{Two.__module__}:Two"
+    assert [layer.name for layer in run.architecture.layers] == ["body.0", "body.2"]
+    assert isinstance(run.searched_model(), Two)
+
+
+def test_a_task_or_its_name(waves_task, tmp_path):
+    run = dashdeploy.search(waves_task, out=tmp_path / "run", width=2, progress=False, **FEW)
+    assert run.architecture.backbone == "resnet1d"
+    with pytest.raises(InputError, match="did you mean mnist1d"):
+        dashdeploy.search("mnist1e", out=tmp_path / "other")
+    with pytest.raises(InputError, match="no such setting; did you mean width"):
+        dashdeploy.search(waves_task, out=tmp_path / "other", widht=3)
+
+
+def test_what_another_process_could_not_find_is_refused():
+    with pytest.raises(InputError, match="a function or class with a name in a module"):
+        reference_of(lambda **arguments: Two(**arguments, width=3))
+
+    class Local(nn.Module):
+        pass
+
+    with pytest.raises(InputError, match="move it there"):
+        reference_of(Local)
+    assert reference_of("tcn") == "tcn"
+
+
+def test_the_package_stays_a_package_and_importing_it_costs_nothing():
+    code = (
+        "import sys, dashdeploy; dashdeploy.search; assert 'torch' not in sys.modules; "
+        "from dashdeploy.search.settings import SearchSettings; assert callable(dashdeploy.search)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

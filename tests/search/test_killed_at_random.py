@@ -1,0 +1,73 @@
+"""kill -9 at three random moments, tuning included: the same run as the uninterrupted one."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from dashdeploy.search.partial_run import partial_path
+from dashdeploy.search.pipeline import search
+
+SAME = (
+    "architecture.json",
+    "model.safetensors",
+    "backbone.safetensors",
+    "metrics.jsonl",
+    "samples.npz",
+    "config.json",
+    "tuning.json",
+)
+KILLS = 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["grid", "tpe"])
+def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, way):
+    settings = small.model_copy(
+        update={
+            "tune": way,
+            "tune_epochs": 6,
+            "tune_trials": 8,
+            "tune_learning_rates": (0.1, 0.03, 0.01),
+            "tune_weight_decays": (5e-4,),
+            "gumbel_noise": True,
+            "dropout": 0.1,
+        }
+    )
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    started = time.monotonic()
+    expected = search(waves_task, settings, tmp_path / "whole", progress=False)
+    whole = time.monotonic() - started
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dashdeploy.search.pipeline", "dashdeploy.backbones"])
+    chance = random.Random(seed := random.SystemRandom().randrange(10**6))
+    out, kills = tmp_path / "run", 0
+    while kills < KILLS:
+        arguments = {"resume": True, "progress": False}
+        process = context.Process(target=search, args=(waves_task, settings, out), kwargs=arguments)
+        process.start()
+        while not partial_path(out).exists() and process.is_alive():
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.05, 0.9) * whole / KILLS)
+        process.kill()
+        process.join()
+        if out.exists():
+            break
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+    run = search(waves_task, settings, out, resume=True, progress=False)
+    assert kills >= 1, seed
+    for name in SAME:
+        assert (run.path / name).read_bytes() == (expected.path / name).read_bytes(), (name, seed)
+    mine, theirs = (
+        {key: value for key, value in each.metrics.items() if key != "seconds"} for each in (run, expected)
+    )
+    assert mine == theirs
+    assert run.metrics["seconds"]["tune"] > 0
+    assert len(json.loads((run.path / "tuning.json").read_text())["trials"]) in (4, 8, 12)

@@ -1,0 +1,182 @@
+"""Divergence, limits of time, precision, accumulation, logs."""
+
+import csv
+import dataclasses
+import json
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.run_directory import Run
+from dashdeploy.search import loggers
+from dashdeploy.search.partial_run import partial_path
+from dashdeploy.search.pipeline import search
+from dashdeploy.search.time_limit import TimeLimit
+
+
+def history(run):
+    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def result(run, phase):
+    return json.loads((run.path / "checkpoints" / f"{phase}.json").read_text())
+
+
+def few(small, **more):
+    return small.model_copy(update={"search_epochs": 4, "retrain_epochs": 4} | more)
+
+
+def poisoned(task, *steps):
+    """The task with a loss that is not a number at these steps, counted over all trainings."""
+    count = 0
+
+    def loss(logits, targets):
+        nonlocal count
+        count += torch.is_grad_enabled()
+        value = task.loss(logits, targets)
+        return value * float("nan") if torch.is_grad_enabled() and count in steps else value
+
+    return dataclasses.replace(task, loss=loss)
+
+
+def test_a_divergence_goes_back_to_the_last_good_epoch_with_smaller_rates(waves_task, small, tmp_path, capfd):
+    settings = few(small)
+    # 4 steps an epoch: the third epoch of the search is spoilt, once.
+    run = search(poisoned(waves_task, 10), settings, tmp_path / "run")
+    assert result(run, "search")["rollbacks"] == [
+        {
+            "epoch": 2,
+            "reason": "search diverged: in epoch 3 the loss became nan in training, nan in validation",
+        }
+    ]
+    assert "rollbacks" not in result(run, "retrain")
+    assert [(r["phase"], r["epoch"]) for r in history(run)] == [
+        (phase, epoch) for phase in ("search", "retrain", "backbone") for epoch in range(4)
+    ]
+    assert all(torch.isfinite(p).all() for p in run.searched_model().parameters())
+    assert "back to the last good epoch, with 0.3 times the learning rates" in capfd.readouterr().err
+    clean = search(waves_task, settings, tmp_path / "clean", progress=False)
+    for ours, theirs in zip(history(run)[:2], history(clean)[:2], strict=True):
+        assert ours == theirs
+    assert history(run)[2] != history(clean)[2]
+
+
+def test_smaller_rates_outlive_an_interruption(waves_task, small, tmp_path):
+    settings = few(small)
+    expected = search(poisoned(waves_task, 10), settings, tmp_path / "whole", progress=False)
+    task, steps = poisoned(waves_task, 10), 0
+
+    def loss(logits, targets):
+        nonlocal steps
+        steps += torch.is_grad_enabled()
+        if steps == 14:  # in the epoch after the one that was rolled back
+            steps += 1
+            raise KeyboardInterrupt
+        return task.loss(logits, targets)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(dataclasses.replace(waves_task, loss=loss), settings, tmp_path / "run", progress=False)
+    run = search(waves_task, settings, tmp_path / "run", resume=True, progress=False)
+    assert history(run) == history(expected)
+    assert result(run, "search")["rollbacks"] == result(expected, "search")["rollbacks"]
+
+
+def test_it_gives_up_after_three_times(waves_task, small, tmp_path):
+    task = poisoned(waves_task, *range(1000))
+    with pytest.raises(InputError, match=r"search diverged: .*lower the learning rate \(now 0.0027\)"):
+        search(task, few(small), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_limit_of_time_ends_with_a_usable_result(waves_task, small, tmp_path):
+    settings = small.model_copy(update={"search_epochs": 10_000, "retrain_epochs": 10_000})
+    started = time.monotonic()
+    run = search(waves_task, settings, tmp_path / "run", progress=False, max_seconds=3)
+    assert (
+        time.monotonic() - started < 60
+    )  # a loaded machine is slow; without the limit it takes half an hour
+    for phase in ("search", "retrain", "backbone"):
+        assert 1 <= result(run, phase)["epochs"] < 10_000
+    assert run.metrics["searched"]["test"] > 0.5  # chance is 1 in 3
+    assert Run.load(run.path).searched_model()(waves_task.test.inputs).shape == (60, 3)
+
+
+def test_what_is_left_is_shared_by_the_phases_that_are_left(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    phases = ["search", "retrain", "backbone"]
+    assert TimeLimit(None, tmp_path, phases).share("search") is None
+    assert TimeLimit(90, tmp_path, phases).share("search") == pytest.approx(30, abs=0.5)
+    (tmp_path / "checkpoints" / "search.json").write_text('{"seconds": 50}')
+    assert TimeLimit(90, tmp_path, phases).share("retrain") == pytest.approx(20, abs=0.5)
+    assert TimeLimit(10, tmp_path, phases).share("retrain") == 1  # overdrawn
+
+
+def test_gradients_of_several_batches_add_up(waves_task, small, tmp_path):
+    """Two batches of 13 are one of 26 where nothing depends on the batch."""
+    torch.set_num_threads(1)
+
+    def first_losses(name, **more):
+        settings = few(small, backbone="tcn", backbone_arguments={"levels": 2, "channels": 4, "dropout": 0.0})
+        run = search(
+            waves_task,
+            settings.model_copy(update={"search_clip": 0.0} | more),
+            tmp_path / name,
+            progress=False,
+        )
+        return [record["validation_loss"] for record in history(run)]
+
+    one = first_losses("one", batch_size=26)
+    two = first_losses("two", batch_size=13, accumulate=2)
+    assert one == pytest.approx(two, rel=1e-3)
+
+
+def test_mixed_precision_is_close_to_full_precision(waves_task, small, tmp_path):
+    run = search(waves_task, few(small, precision="bf16-mixed"), tmp_path / "run", progress=False)
+    assert all(parameter.dtype == torch.float32 for parameter in run.searched_model().parameters())
+    assert run.metrics["searched"]["test"] > 0.5
+
+
+def test_the_history_as_a_table(waves_task, small, tmp_path):
+    run = search(waves_task, few(small, log="csv"), tmp_path / "run", progress=False)
+    with (run.path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["phase"], int(row["epoch"])) for row in rows] == [
+        (record["phase"], record["epoch"]) for record in history(run)
+    ]
+    assert float(rows[-1]["validation_accuracy"]) == history(run)[-1]["validation_accuracy"]
+
+
+def test_tensorboard_that_is_not_installed_is_named(waves_task, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(loggers, "find_spec", lambda _: None)
+    with pytest.raises(MissingCapabilityError, match="pip install tensorboard"):
+        search(waves_task, few(small, log="tensorboard"), tmp_path / "run", progress=False)
+    assert not partial_path(tmp_path / "run").exists()
+
+
+def test_images(tmp_path, small):
+    """A 2-D supernet of a WRN, on images whose class is where the bright square is."""
+    from dashdeploy.tasks import Split
+    from dashdeploy.tasks.task import classification
+
+    torch.manual_seed(0)
+
+    def split(count):
+        labels = torch.arange(count) % 2
+        images = 0.3 * torch.randn(count, 3, 12, 12)
+        images[labels == 1, :, :6] += 0.5
+        return Split(images, labels)
+
+    task = classification(
+        "squares", ("below", "above"), train=split(64), validation=split(16), test=split(32), source={}
+    )
+    settings = few(small, backbone_arguments={"depth": 10, "widen": 1}, retrain_arguments={"widen": 2})
+    run = search(task, settings, tmp_path / "run", progress=False)
+    assert run.architecture.backbone == "wide_resnet"
+    assert run.architecture.arguments["widen"] == 2
+    assert len(run.architecture.layers) == 7
+    convs = [m for m in run.searched_model().modules() if isinstance(m, nn.Conv2d)]
+    assert {conv.out_channels for conv in convs} == {16, 32, 64, 128}
+    assert run.metrics["searched"]["test"] >= 0.9
