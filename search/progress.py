@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from dashdeploy.search.supernet import agg_convs
 from dashdeploy.search.training import PhaseModule
 
 TITLES = {
@@ -23,12 +26,16 @@ MOST_NAMED = 6
 
 
 class PhaseProgress(Callback):
-    """Shows the epoch, the losses and the validation metric of one phase."""
+    """Shows the epoch, the losses, the validation metric and the time left of one phase.
 
-    def __init__(self) -> None:
+    On a terminal, the search shows a table of the kernels that lead at the moment as well.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         super().__init__()
-        self.console = Console(stderr=True)
+        self.console = console or Console(stderr=True)
         self.progress: Progress | None = None
+        self.live: Live | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the bar, at the epoch a resumed phase goes on from."""
@@ -41,9 +48,9 @@ class PhaseProgress(Callback):
             MofNCompleteColumn(),
             TextColumn("epochs {task.fields[status]}"),
             TimeRemainingColumn(),
-            console=self.console,
         )
-        self.progress.start()
+        self.live = Live(self.progress, console=self.console, refresh_per_second=2)
+        self.live.start()
         self.progress.add_task(
             TITLES[pl_module.phase.name],
             total=pl_module.phase.epochs,
@@ -58,6 +65,9 @@ class PhaseProgress(Callback):
         status = summary(pl_module.record, pl_module.task.metric.name)
         if self.progress is not None:
             self.progress.update(self.progress.task_ids[0], completed=done, status=status)
+            if "kernels" in pl_module.record and self.live is not None:
+                names = list(agg_convs(pl_module.network))
+                self.live.update(Group(leaders(names, pl_module.record), self.progress))
         elif done == total or done % max(1, total // LINES_PER_PHASE) == 0:
             title = TITLES[pl_module.phase.name]
             self.console.print(f"{title}: epoch {done}/{total} {status}", soft_wrap=True, highlight=False)
@@ -76,9 +86,23 @@ class PhaseProgress(Callback):
         self._close()
 
     def _close(self) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
+        if self.live is not None:
+            self.live.stop()
+            self.live = self.progress = None
+
+
+def leaders(names: Sequence[str], record: Mapping[str, Any]) -> Table:
+    """The kernel size and dilation that lead in each layer, and how decided it is."""
+    shown = Table(box=None, pad_edge=False)
+    for header in ("layer", "kernel", "dilation", "entropy of alpha"):
+        shown.add_column(header, justify="left" if header == "layer" else "right")
+    for name, (kernel_size, dilation), entropy in zip(
+        names, record["kernels"], record["entropy"], strict=True
+    ):
+        shown.add_row(name, str(kernel_size), str(dilation), f"{entropy:.3f}")
+    if "latency_ms" in record:
+        shown.add_row("expected latency", "", "", f"{record['latency_ms']:.4g} ms")
+    return shown
 
 
 def note(text: str) -> None:
