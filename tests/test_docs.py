@@ -64,3 +64,10 @@ def anchors(page):
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+\s+(.*)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_setting_of_the_search_is_in_its_docs():
+    from dashdeploy.search.settings import SearchSettings
+
+    text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    assert [name for name in SearchSettings.model_fields if f"`{name}`" not in text] == []
