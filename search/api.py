@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 from torch import nn
 
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import Run
 from dashdeploy.search.pipeline import search as run_search
+from dashdeploy.search.setting_sources import combined_settings
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.tasks import Task, load_npz, load_task
+from dashdeploy.tasks import DataOptions, Task, load_data, load_task
+from dashdeploy.tasks.from_arrays import task_from_arrays
 
+Data = Task | str | Path | Mapping[str, npt.NDArray[Any]]
 Backbone = str | Callable[..., nn.Module]
 
 
 def search(
-    data: Task | str | Path,
+    data: Data,
     backbone: Backbone = "auto",
     *,
     out: str | Path,
@@ -27,12 +31,14 @@ def search(
     resume: bool = False,
     progress: bool = True,
     max_seconds: float | None = None,
+    data_options: DataOptions | None = None,
     **settings: object,
 ) -> Run:
     """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
 
     Args:
-        data: an ``.npz`` file with x_train, y_train, x_test and y_test; a built-in task's name; or a `Task`.
+        data: arrays by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val); a file or folder with them;
+            the name of a built-in task or ``module:factory``; or a `Task`.
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
@@ -41,6 +47,7 @@ def search(
         resume: whether to go on with an unfinished run of the same data and settings.
         progress: whether to show progress on stderr.
         max_seconds: about how long it may take.
+        data_options: what is predicted, the loss, the metric, the scaling, for data of one's own.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
 
     Returns:
@@ -50,15 +57,19 @@ def search(
         InputError: a file, a name or a value is wrong, or the training diverged.
         MissingCapabilityError: a device, a target or a package is not here.
     """
-    chosen = SearchSettings.preset(preset, backbone=reference_of(backbone), **settings)
-    task = data if isinstance(data, Task) else _load(data, chosen.seed)
+    named: dict[str, object] = {"backbone": reference_of(backbone), **settings}
+    seed = SearchSettings.preset(preset, **named).seed
+    task = data if isinstance(data, Task) else _load(data, seed, data_options)
+    chosen = combined_settings(preset, None, [], named, task.settings)
     return run_search(task, chosen, Path(out), resume=resume, progress=progress, max_seconds=max_seconds)
 
 
-def _load(data: str | Path, seed: int) -> Task:
-    if isinstance(data, Path) or data.endswith(".npz"):
-        return load_npz(Path(data), seed=seed)
-    return load_task(data, seed=seed)
+def _load(data: str | Path | Mapping[str, npt.NDArray[Any]], seed: int, options: DataOptions | None) -> Task:
+    if isinstance(data, Mapping):
+        return task_from_arrays("arrays", "data", data, options, seed=seed)
+    if isinstance(data, Path) or Path(data).exists() or data.endswith((".npz", ".ts", ".npy")):
+        return load_data(Path(data), seed=seed, options=options)
+    return load_task(data, seed=seed, options=options)
 
 
 def reference_of(backbone: Backbone) -> str:

@@ -44,6 +44,13 @@ def test_a_task_or_its_name(waves_task, tmp_path):
         dashdeploy.search(waves_task, out=tmp_path / "other", widht=3)
 
 
+def test_arrays(waves, tmp_path):
+    run = dashdeploy.search(waves, out=tmp_path / "run", width=2, progress=False, **FEW)
+    assert run.metrics["task"] == "arrays"
+    with pytest.raises(InputError, match="data: array y_test is missing"):
+        dashdeploy.search({k: v for k, v in waves.items() if k != "y_test"}, out=tmp_path / "other")
+
+
 def test_what_another_process_could_not_find_is_refused():
     with pytest.raises(InputError, match="a function or class with a name in a module"):
         reference_of(lambda **arguments: Two(**arguments, width=3))
