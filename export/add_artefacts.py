@@ -10,6 +10,7 @@ from dashdeploy.atomic import atomic_directory, check_writable
 from dashdeploy.bundle import MANIFEST_NAME, PLAN_NAME, Bundle, write_manifest
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.artefacts import (
+    finishing_command,
     flavours_of,
     hand_over,
     refuse_hand_over,
@@ -44,14 +45,14 @@ def add_artefacts(
     bundle = Bundle.load(path)
     wanted = settings.artefacts
     _check(path, settings)
-    refuse_hand_over(wanted)
+    refuse_hand_over(wanted, out or path)
     for flavour in flavours_of(wanted):
         try:
             flavour.load()
         except MissingCapabilityError as error:
             raise MissingCapabilityError(
                 f"{error}; {path} stays as it is; finish it on a machine that has all that with: "
-                f"dashdeploy export {path} {flavour.option}"
+                f"{finishing_command(path, [flavour], wanted)}"
             ) from error
     if out is not None:
         check_writable(out)
@@ -64,7 +65,7 @@ def add_artefacts(
             manifest = bundle.manifest.model_copy(update={"name": settings.name or bundle.manifest.name})
             write_manifest(folder, manifest)
         bundle = Bundle.load(target)
-        refuse_missing(bundle, missing)
+        refuse_missing(bundle, missing, wanted)
     hand_over(bundle, wanted, progress)
     return bundle
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.artefact_settings import ArtefactSettings
 from dashdeploy.export.engines.artefact import write_engine
+from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.kserve import check_storage_uri, write_kserve
 from dashdeploy.export.plan import Plan
 from dashdeploy.export.triton import write_triton_repository
@@ -65,11 +67,15 @@ def hand_over(bundle: Bundle, settings: ArtefactSettings, say: Progress) -> None
         write_kserve(bundle, settings.kserve, settings.storage_uri, settings.engine.batches[2])
 
 
-def refuse_hand_over(settings: ArtefactSettings) -> None:
+def refuse_hand_over(settings: ArtefactSettings, bundle: Path) -> None:
     """Find out before long work whether `hand_over` can do what is asked for.
 
+    Args:
+        settings: the user's wishes.
+        bundle: where the bundle is, or will be.
+
     Raises:
-        InputError: a place cannot be written, or KServe does not know the storage.
+        InputError: a place cannot be written or is within the bundle, or KServe does not know the storage.
         MissingCapabilityError: tritonclient is not installed.
     """
     if settings.triton_repository is not None:
@@ -82,17 +88,33 @@ def refuse_hand_over(settings: ArtefactSettings) -> None:
         check_storage_uri(settings.storage_uri)
         if settings.kserve.is_dir() or not settings.kserve.absolute().parent.is_dir():
             raise InputError(f"--kserve {settings.kserve}: name a file in a folder that is there")
+    places = (("--triton-repository", settings.triton_repository), ("--kserve", settings.kserve))
+    for option, place in places:
+        if place is not None and place.resolve().is_relative_to(bundle.resolve()):
+            raise InputError(
+                f"{option} {place} is within the bundle, which holds its own files only; name another place"
+            )
 
 
-def refuse_missing(bundle: Bundle, missing: dict[Flavour, str]) -> None:
+def finishing_command(bundle: Path, flavours: Iterable[Flavour], settings: ArtefactSettings) -> str:
+    """What builds the engines that are missing, on a machine that can."""
+    words = ["dashdeploy", "export", str(bundle), *(flavour.option for flavour in flavours)]
+    if settings.engine.batches != EngineSettings().batches:
+        words += ["--engine-batches", ",".join(map(str, settings.engine.batches))]
+    if settings.triton_repository is not None:
+        words += ["--triton-repository", str(settings.triton_repository)]
+    return shlex.join(words)
+
+
+def refuse_missing(bundle: Bundle, missing: dict[Flavour, str], settings: ArtefactSettings) -> None:
     """End an export whose engines could not all be built, with the command that finishes it elsewhere.
 
     Raises:
         MissingCapabilityError: something is missing.
     """
     if missing:
-        options = " ".join(flavour.option for flavour in missing)
+        command = finishing_command(bundle.path, missing, settings)
         raise MissingCapabilityError(
             f"{'; '.join(missing.values())}; the bundle without the engine is at {bundle.path}: take it to a "
-            f"machine that has all that and finish there with: dashdeploy export {bundle.path} {options}"
+            f"machine that has all that and finish there with: {command}"
         )

@@ -85,7 +85,7 @@ def export_source(
     """Compile a model that is in memory; otherwise as `export`."""
     say = progress or _silent
     refuse_without_module(source, settings.artefacts)
-    refuse_hand_over(settings.artefacts)
+    refuse_hand_over(settings.artefacts, out)
     decisions = _plan(source, settings, say)
     compiled = _compile(source, decisions, settings, say)
     with atomic_directory(out) as folder:
@@ -96,7 +96,7 @@ def export_source(
         _write_manifest(folder, out.name, source, settings)
     bundle = Bundle.load(out)
     hand_over(bundle, settings.artefacts, say)
-    refuse_missing(bundle, missing)
+    refuse_missing(bundle, missing, settings.artefacts)
     return bundle
 
 

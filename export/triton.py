@@ -8,6 +8,7 @@ A model that is there already gets the next version; its configuration must stay
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,6 +75,10 @@ def write_triton_repository(
 
 def _variants(bundle: Bundle) -> Iterator[Variant]:
     name = bundle.manifest.name
+    if not re.fullmatch(r"[\w][\w.-]*", name):
+        raise InputError(
+            f"the name {name!r} is no folder of a Triton repository; choose another one with --name"
+        )
     yield Variant(name, ONNX, bundle.path / MODEL_NAME)
     engine = bundle.file(_TENSORRT.file)
     if engine is not None:

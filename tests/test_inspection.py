@@ -54,6 +54,41 @@ def test_the_parity_of_a_bundle(written_bundle):
     assert "random, batch 3" in text and "2.0e-07" in text
 
 
+def test_the_artefacts_of_a_bundle(written_bundle):
+    from dashdeploy.bundle import Bundle, write_manifest
+
+    parity = json.loads((written_bundle / "parity.json").read_text())
+    sidecars = {
+        "model.ts": {"torch": "2.13.0", "precision": "fp32", "parity": parity},
+        "model.rtx": {
+            "engine": "tensorrt-rtx",
+            "version": "1.7",
+            "compute_capabilities": ["8.6", "8.9"],
+            "precision": "fp16",
+            "batches": [1, 8, 32],
+            "checked": "built",
+        },
+    }
+    for name, sidecar in sidecars.items():
+        (written_bundle / name).write_bytes(b"artefact")
+        (written_bundle / f"{name}.json").write_text(json.dumps(sidecar))
+    accuracy = {"samples": 256, "reference": 0.99, "model": 0.98, "allowed_drop": 0.01}
+    (written_bundle / "parity.json").write_text(json.dumps({**parity, "accuracy": accuracy}))
+    write_manifest(written_bundle, Bundle.load(written_bundle, verify=False).manifest)
+    found = inspect(written_bundle)
+    rows = {each["file"]: each for each in found.data["artefacts"]}
+    assert list(rows) == ["model.onnx", "model.ts", "model.rtx"]
+    assert rows["model.ts"]["runs_in"] == "torch 2.13.0"
+    assert rows["model.rtx"]["runs_in"] == "tensorrt-rtx 1.7, compute capability 8.6, 8.9, batch 1 to 32"
+    assert [each["precision"] for each in rows.values()] == ["fp32", "fp32", "fp16"]
+    assert rows["model.onnx"]["checked"] == rows["model.ts"]["checked"] == "differs by 2.0e-07"
+    assert rows["model.rtx"]["checked"] == "built, never run"
+    assert (
+        "accuracy on 256 validation samples: 0.9800, reference 0.9900; a drop of 0.01 is allowed"
+        in found.text
+    )
+
+
 def test_a_bundle_that_was_changed(written_bundle):
     with (written_bundle / "model.onnx").open("ab") as file:
         file.write(b"\0")

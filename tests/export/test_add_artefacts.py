@@ -95,3 +95,60 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path, path, wor
     assert result.stderr.count("\n") == 1
     assert Bundle.load(out) == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["b", "m.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--triton-repository", "{tmp}/m.onnx"], "is no folder"),
+        (["--triton-repository", "{tmp}/b/repository"], "within the bundle"),
+        (["--kserve", "{tmp}/nowhere/service.yaml"], "a folder that is there"),
+        (["--kserve", "{tmp}/b/service.yaml"], "within the bundle"),
+        (["--kserve", "{tmp}/service.yaml", "--storage-uri", "models"], "--storage-uri models: KServe reads"),
+    ],
+)
+def test_places_that_cannot_be_handed_over_to_are_refused_before_any_work(tmp_path, path, words, message):
+    words = [word.format(tmp=tmp_path) for word in words]
+    assert export(path, "--out", tmp_path / "b", "--lowering", "direct", "--quiet").exit_code == 0
+    for source in (
+        [tmp_path / "b"],
+        [path, "--out", tmp_path / "b2" if "/b/" not in words[1] else tmp_path / "b"],
+    ):
+        result = export(*source, *words, "--quiet")
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert message in result.stderr or "already exists" in result.stderr
+    Bundle.load(tmp_path / "b")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["b", "m.onnx"]
+
+
+def test_a_hand_over_leaves_the_bundle_as_it_is(tmp_path, path):
+    assert export(path, "--out", tmp_path / "b", "--lowering", "direct", "--quiet").exit_code == 0
+    before = Bundle.load(tmp_path / "b")
+    places = ("--triton-repository", tmp_path / "repository", "--kserve", tmp_path / "service.yaml")
+    assert export(tmp_path / "b", *places, "--quiet").exit_code == 0
+    assert Bundle.load(tmp_path / "b") == before
+    words = ["verify", tmp_path / "b", tmp_path / "repository", tmp_path / "service.yaml", "--json"]
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0
+    assert [found["kind"] for found in json.loads(result.stdout)] == [
+        "bundle",
+        "triton repository",
+        "inference service",
+    ]
+
+
+def test_without_a_gpu_the_whole_command_is_named(tmp_path, path):
+    if find_gpus()[0]:
+        pytest.skip("this machine has a GPU")
+    places = ("--triton-repository", tmp_path / "my models")
+    words = ("--trt", "--engine-batches", "1,4,64", *places, "--lowering", "direct", "--quiet")
+    result = export(path, "--out", tmp_path / "b", *words)
+    assert result.exit_code == 3
+    assert result.stderr.count("\n") == 1
+    command = (
+        f"dashdeploy export {tmp_path}/b --trt --engine-batches 1,4,64 --triton-repository '{places[1]}'"
+    )
+    assert result.stderr.rstrip().endswith(command)
+    assert (tmp_path / "my models" / "b" / "config.pbtxt").is_file()  # what can be done here is done
+    Bundle.load(tmp_path / "b")

@@ -108,6 +108,14 @@ def test_labels_go_with_the_outputs(written_bundle, tmp_path):
         verify(folder, silent)
 
 
+@pytest.mark.parametrize("name", ["../outside", "a/b", "", ".hidden", "with space"])
+def test_names_that_are_no_folders_are_refused(written_bundle, tmp_path, name):
+    manifest = Bundle.load(written_bundle).manifest
+    write_manifest(written_bundle, manifest.model_copy(update={"name": name}))
+    with pytest.raises(InputError, match="choose another one with --name"):
+        hand_over(written_bundle, tmp_path / "repository")
+
+
 def change_model(bundle, **attributes):
     """Another model of the same interface, or with `attributes` of its first input."""
     model = onnx.load(bundle / "model.onnx")
