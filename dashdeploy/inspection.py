@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from dashdeploy.bundle import MANIFEST_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.console import table
 from dashdeploy.errors import InputError
-from dashdeploy.run_directory import ARCHITECTURE_NAME, LayerArchitecture, Run
+from dashdeploy.run_directory import ARCHITECTURE_NAME, LATENCY_NAME, LayerArchitecture, Run
 from dashdeploy.tensor_spec import TensorSpec
 
 _RUNNABLE = (MODEL_NAME, TORCHSCRIPT_NAME, "model.pt2", "model.rtx", "model.engine")
@@ -57,13 +58,33 @@ def inspect_run(run: Run) -> Inspection:
         "kept": run.architecture.kept,
         "metrics": run.metrics,
     }
+    latency = _latency(run.path)
+    if latency:
+        data["latency"] = latency
     parts = [
         f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}",
         layer_table(layers),
         *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
         metrics_table(run.metrics),
+        *([latency_line(latency)] if latency else []),
     ]
     return Inspection("\n\n".join(parts), data)
+
+
+def _latency(path: Path) -> dict[str, Any] | None:
+    """What a latency-aware search wrote of its trade-off; None of any other."""
+    file = path / LATENCY_NAME
+    content: dict[str, Any] | None = json.loads(file.read_bytes()) if file.exists() else None
+    return content
+
+
+def latency_line(latency: Mapping[str, Any]) -> str:
+    """What a latency-aware search traded."""
+    wish = f"budget {latency['budget_ms']:g} ms" if latency["budget_ms"] else f"weight {latency['weight']:g}"
+    return (
+        f"latency ({wish}): all convolutions take {latency['chosen_ms']:.4g} ms, {latency['costs']} for "
+        f"{latency['target']}; the backbone's own kernels {latency['backbone_ms']:.4g} ms"
+    )
 
 
 def kept_table(kept: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ BACKBONE_WEIGHTS_NAME = "backbone.safetensors"
 METRICS_NAME = "metrics.json"
 HISTORY_NAME = "metrics.jsonl"
 SAMPLES_NAME = "samples.npz"
+LATENCY_NAME = "latency.json"
 
 
 class LayerArchitecture(BaseModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -16,13 +18,15 @@ from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.ops.agg_conv import AggConv, same_padding
 from dashdeploy.ops.padded_conv import PaddedConv1d, PaddedConv2d, with_kernel
+from dashdeploy.run_directory import LATENCY_NAME
+from dashdeploy.search.checkpoint import FOLDER_NAME
 from dashdeploy.search.latency import LatencyTable
 from dashdeploy.search.networks import backbone_arguments, backbone_name
+from dashdeploy.search.partial_run import write_json
 from dashdeploy.search.probe import probe
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.tasks import Task
 
-LATENCY_NAME = "latency.json"
 ON_THIS_MACHINE = ("ort-cpu", "openvino")
 
 
@@ -123,3 +127,17 @@ def spec_of(conv: nn.Conv1d | nn.Conv2d, spatial: Sequence[int]) -> ConvSpec:
 def latency_path(folder: Path) -> Path:
     """Where a run keeps what it knows of latencies."""
     return folder / LATENCY_NAME
+
+
+def kept_table(folder: Path, table: LatencyTable) -> LatencyTable:
+    """The table that the run in `folder` was started with: `table`, if it has none.
+
+    A resumed run goes on with the costs that it has, even if they would be measured a little differently now.
+    """
+    path = folder / FOLDER_NAME / LATENCY_NAME
+    if not path.exists():
+        write_json(path, asdict(table))
+        return table
+    content = json.loads(path.read_bytes())
+    content |= {name: tuple(content[name]) for name in ("layers", "backbone")}
+    return LatencyTable(**content | {"milliseconds": tuple(map(tuple, content["milliseconds"]))})

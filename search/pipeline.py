@@ -27,8 +27,8 @@ from dashdeploy.run_directory import (
     load_weights,
 )
 from dashdeploy.search.architecture_gradient import unmix
-from dashdeploy.search.latency import LatencyPressure
-from dashdeploy.search.latency_table import latency_path, latency_table, wants_latency
+from dashdeploy.search.latency import LatencyPressure, LatencyTable
+from dashdeploy.search.latency_table import kept_table, latency_path, latency_table, wants_latency
 from dashdeploy.search.loggers import check_logger, write_csv
 from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
 from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics
@@ -39,7 +39,7 @@ from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.supernet import agg_convs, discretize
 from dashdeploy.search.time_limit import TimeLimit
 from dashdeploy.search.training import PhaseModule, PhaseName, phases
-from dashdeploy.search.tuning import Tuning, help_tuning, tune
+from dashdeploy.search.tuning import Tuning, check_storage, help_tuning, tune
 from dashdeploy.search.tuning_space import Hyperparameters
 from dashdeploy.search.tuning_trial import trial_of
 from dashdeploy.tasks import Task
@@ -83,10 +83,12 @@ def search(
         if resume:
             return Run.load(out)
         raise InputError(f"{out} already exists; choose another --out or remove it first")
-    kept = _check(task, settings)
+    say = note if progress else _silence
+    kept, latencies = _check(task, settings, say)
     try:
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
-            _Phases(task, settings, folder, kept, progress=progress, max_seconds=max_seconds).run()
+            phases_of_run = _Phases(task, settings, folder, kept, progress=progress, max_seconds=max_seconds)
+            phases_of_run.run(latencies and kept_table(folder, latencies))
             finish(folder, out)
     except OSError as error:
         raise InputError(
@@ -122,8 +124,14 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
     return help_tuning(_tuning(task, settings, folder, worker=worker, progress=progress))
 
 
-def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
-    """Refuse what cannot work before anything is written; gives the convolutions that are not searched."""
+def _check(
+    task: Task, settings: SearchSettings, say: Callable[[str], None]
+) -> tuple[dict[str, str], LatencyTable | None]:
+    """Refuse what cannot work before anything is written.
+
+    Returns:
+        The convolutions that are not searched, each with the reason; and what candidates cost, if that counts.
+    """
     count = len(task.train.targets)
     if count < FEWEST_TRAINING_SAMPLES:
         raise InputError(f"task {task.name}: {count} training samples are too few to train")
@@ -133,9 +141,10 @@ def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
             "of torch with: pip install torch"
         )
     check_logger(settings)
-    _, kept = supernet_of(task, settings)
+    check_storage(settings)
+    model, kept = supernet_of(task, settings)
     build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
-    return kept
+    return kept, latency_table(task, settings, agg_convs(model), say) if wants_latency(settings) else None
 
 
 def _tuning(
@@ -187,10 +196,10 @@ class _Phases:
         names = ["search", *(["tune"] if settings.tune != "none" else []), "retrain", "backbone"]
         self.time = TimeLimit(max_seconds, folder, names)
 
-    def run(self) -> None:
-        """All of them."""
+    def run(self, latencies: LatencyTable | None) -> None:
+        """All of them; `latencies` is what candidates cost, if that counts."""
         folder, task = self.folder, self.task
-        self._search()
+        self._search(latencies)
         architecture, settings = load_architecture(folder), self.settings
         if settings.tune != "none":
             tuning = _tuning(task, settings, folder, progress=self.progress)
@@ -220,7 +229,7 @@ class _Phases:
             load_weights(backbone(), folder / BACKBONE_WEIGHTS_NAME),
         )
 
-    def _search(self) -> None:
+    def _search(self, latencies: LatencyTable | None) -> None:
         task, settings = self.task, self.settings
 
         def supernet() -> nn.Module:
@@ -230,12 +239,9 @@ class _Phases:
             return model
 
         def prepare(module: PhaseModule) -> None:
-            if wants_latency(settings):
-                table = latency_table(
-                    task, settings, agg_convs(module.network), note if self.progress else _silence
-                )
+            if latencies is not None:
                 module.latency = LatencyPressure(
-                    table, weight=settings.latency_weight, budget=settings.latency_budget
+                    latencies, weight=settings.latency_weight, budget=settings.latency_budget
                 )
 
         train_phase(

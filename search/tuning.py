@@ -57,6 +57,28 @@ def storage_url(settings: SearchSettings, folder: Path) -> str:
     return settings.tune_storage or f"sqlite:///{(folder / FOLDER_NAME / DATABASE_NAME).absolute()}"
 
 
+def check_storage(settings: SearchSettings) -> None:
+    """Find out before long work whether the user's storage can be opened.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if settings.tune != "none" and settings.tune_storage:
+        with _quiet(), _named_errors(settings.tune_storage):
+            RDBStorage(settings.tune_storage)
+
+
+@contextmanager
+def _named_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
+        first = str(error).splitlines()[0]
+        raise InputError(
+            f"the study of --tune at {url} cannot be opened: {first}; mend --set tune_storage"
+        ) from error
+
+
 def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
     """The study of the run in `folder`, made if there is none.
 
@@ -68,24 +90,21 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
     engine = {"connect_args": {"timeout": 100}} if url.startswith("sqlite") else {}
     name = STUDY if not settings.tune_storage else f"{folder.name.removesuffix('.partial')}-{STUDY}"
     # Two processes that make the tables of one file at once would be in each other's way.
-    with _quiet(), FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock"):
-        try:
-            storage = RDBStorage(
-                url,
-                engine_kwargs=engine,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=GRACE_SECONDS,
-                heartbeat_stale_trial_callback=_PUT_BACK,
-            )
-            return optuna.create_study(
-                study_name=name,
-                storage=storage,
-                direction="maximize" if higher_is_better else "minimize",
-                load_if_exists=True,
-            )
-        except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
-            first = str(error).splitlines()[0]
-            raise InputError(f"the study of --tune at {url} cannot be opened: {first}") from error
+    lock = FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock")
+    with _quiet(), lock, _named_errors(url):
+        storage = RDBStorage(
+            url,
+            engine_kwargs=engine,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=_PUT_BACK,
+        )
+        return optuna.create_study(
+            study_name=name,
+            storage=storage,
+            direction="maximize" if higher_is_better else "minimize",
+            load_if_exists=True,
+        )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dashdeploy.export.candidate_costs import CandidateCosts
 from dashdeploy.export.lowerings import LOWERINGS
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets import target_of
+from dashdeploy.inspection import inspect_run
 from dashdeploy.ops.agg_conv import AggConv1d
 from dashdeploy.ops.padded_conv import with_kernel
 from dashdeploy.search.latency import LatencyPressure, LatencyTable, likeliest_within
@@ -198,3 +199,6 @@ def test_a_heavier_weight_gives_a_quicker_network_and_a_budget_is_kept(waves_tas
     )
     kept = json.loads((within.path / "latency.json").read_text())
     assert kept["chosen_ms"] <= budget == kept["budget_ms"]
+    shown = inspect_run(within)
+    assert f"latency (budget {budget:g} ms): all convolutions take {kept['chosen_ms']:.4g} ms" in shown.text
+    assert shown.data["latency"] == kept

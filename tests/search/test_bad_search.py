@@ -1,0 +1,106 @@
+"""Wrong options of search, as a user meets them: one clear line, the right exit code, nothing half-written."""
+
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from dashdeploy.cli import app
+
+MODULE = """
+from torch import nn
+
+
+def without_convolutions(in_channels, outputs):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(outputs))
+
+
+def not_a_module():
+    return 3
+
+
+def needs_more(in_channels, outputs, secret):
+    return nn.Conv1d(in_channels, outputs, 3)
+
+
+def fails(in_channels, outputs):
+    raise ValueError("no luck today")
+
+
+def wrong_channels(in_channels, outputs):
+    return nn.Sequential(nn.Conv1d(in_channels + 1, outputs, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "mine_bad.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("mine_bad", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            "--kernel-sizes 3,0",
+            "--kernel-sizes 3,0: kernel size 0 is not a kernel size; use integers from 1 up",
+        ),
+        ("--kernel-sizes=", "--kernel-sizes is empty; give at least one kernel size"),
+        ("--dilations 1,0", "--dilations 1,0: dilation 0 is not a dilation"),
+        ("--backbone resnet1e", "--backbone resnet1e: no such backbone; did you mean resnet1d?"),
+        ("--backbone nowhere:net", "--backbone nowhere:net: No module named 'nowhere'"),
+        (
+            "--backbone mine_bad:nets",
+            "mine_bad has no function 'nets'; it has fails, needs_more, not_a_module",
+        ),
+        (
+            "--backbone mine_bad:without_convolutions",
+            "the backbone has no convolution to search (it has none at all); choose another --backbone",
+        ),
+        ("--backbone mine_bad:not_a_module", "it returned a int, not a torch.nn.Module"),
+        (
+            "--backbone mine_bad:needs_more",
+            "missing a required argument: 'secret'; it takes in_channels, outputs",
+        ),
+        ("--backbone mine_bad:fails", "backbone mine_bad:fails: no luck today"),
+        ("--backbone mine_bad:wrong_channels", "does not take samples of shape [1, 32]"),
+        ("--backbone wide_resnet", "inputs of shape [1, 32] are not images"),
+        ("--exclude *", "no convolution to search (blocks.0.convs.0: it is excluded by '*'"),
+        ("--set momentum=2", "momentum = 2: Input should be less than 1"),
+        ("--set momentun=0.5", "momentun: no such setting; did you mean momentum?"),
+        ("--set momentum", "--set momentum: write it as name=value"),
+        ("--config none.json", "--config none.json: No such file or directory; check the path"),
+        ("--max-time soon", "--max-time soon: not a time; write a number and one of"),
+        ("--max-time 0s", "--max-time 0s: not a time"),
+        ("--latency-budget 2", "--latency-budget 2: not a time; write a number and one of"),
+        ("--latency-weight 1 --target tensorrt-rtx", "--target tensorrt-rtx: which device? Add --device"),
+        ("--latency-weight 1 --device gtx", "--device gtx: --target ort-cpu is this machine's CPU"),
+        (
+            "--latency-budget 1us --set latency_costs=estimate",
+            "--latency-budget 0.001ms: the convolutions with",
+        ),
+        ("--join", "--join: these settings tune nothing; start both processes with --tune grid or tpe"),
+        ("--join --tune grid", "run.partial has no architecture yet; join once the run is there"),
+        ("--tune grid --set tune_storage=nodb://x", "the study of --tune at nodb://x cannot be opened"),
+    ],
+)
+def test_one_line_and_nothing_written(here, npz, words, line):
+    before = sorted(path.name for path in here.iterdir())
+    result = CliRunner().invoke(app, ["search", "--data", str(npz), *words.split(), "--out", "run"])
+    assert result.exit_code == 1, result.stderr
+    assert result.stdout == ""
+    (said,) = result.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert line in said
+    assert sorted(path.name for path in here.iterdir() if path.name != "__pycache__") == before
+
+
+def test_a_device_that_is_not_here_is_exit_code_three(here, npz):
+    words = "--latency-weight 1 --target tensorrt-rtx --device l4 --set latency_costs=measure"
+    result = CliRunner().invoke(app, ["search", "--data", str(npz), *words.split(), "--out", "run"])
+    assert result.exit_code == 3
+    assert "nothing can be measured" in result.stderr
+    assert not list(here.glob("run*"))
