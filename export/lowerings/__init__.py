@@ -3,8 +3,9 @@
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
+from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.lowerings.trimmed import Trimmed
 
-LOWERINGS: tuple[type[Lowering], ...] = (Direct, Trimmed, FFT)
+LOWERINGS: tuple[type[Lowering], ...] = (Direct, Trimmed, ToomCook, FFT)
 
-__all__ = ["FFT", "LOWERINGS", "Direct", "Lowering", "Trimmed"]
+__all__ = ["FFT", "LOWERINGS", "Direct", "Lowering", "ToomCook", "Trimmed"]

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
 from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
 
 Bits = tuple[int, ...]
@@ -22,7 +23,7 @@ _KRONECKER_UP_TO = 36
 """Rows up to which one product with the Kronecker product of the axes' matrices beats one product per axis."""
 
 
-class FFTWriter:
+class FFTWriter(RowsWriter[AxisTiling]):
     """Writes one convolution.
 
     Args:
@@ -32,23 +33,15 @@ class FFTWriter:
     """
 
     def __init__(self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[AxisTiling]) -> None:
-        self._writer = writer
-        self._spec = spec
-        self._tilings = tilings
+        super().__init__(writer, spec, tilings)
         self._forms = [tiling.form for tiling in tilings]
         self._half = prod(form.half for form in self._forms)
-        self._splits = prod(spec.strides)
-        self._lead = () if spec.groups == 1 else (spec.groups,)
-        self._axis = len(self._lead)
-        self._group_in = spec.in_channels // spec.groups
-        self._group_out = spec.out_channels // spec.groups
         self._bits: list[Bits] = list(product((0, 1), repeat=spec.rank))
         self._signs = [bits for bits in self._bits if bits[-1] == 0]
-        self._dtype = np.dtype(spec.dtype)
 
     def write(self, x: ir.Value, weight: Weights, bias: Weights | None) -> ir.Value:
         """Write everything; see `Lowering.write`."""
-        rows = self._split_strides(self._positions_first(x))
+        rows = self.input_rows(x)
         corners = {bits: self._gather_corner(rows, bits) for bits in self._bits}
         parts = self._butterfly(corners, "part")
         spectra = {
@@ -62,49 +55,7 @@ class FFTWriter:
         }
         real, imaginary = self._multiply(spectra, weight)
         outputs = self._synthesize(real, imaginary, bias)
-        return self._channels_first(self._butterfly(outputs, "corner"))
-
-    def _positions_first(self, x: ir.Value) -> ir.Value:
-        """[B, C, *spatial] to padded rows [N, B, C] behind the group axis, N counting all positions."""
-        spec, rank = self._spec, self._spec.rank
-        if self._lead:
-            x = self._writer.reshape("split_groups", x, (0, spec.groups, self._group_in, *spec.spatial))
-            perm = (1, *range(3, 3 + rank), 0, 2)
-        else:
-            perm = (*range(2, 2 + rank), 0, 1)
-        rows = self._writer.op("Transpose", "to_rows", x, perm=perm)
-        before = [tiling.before for tiling in self._tilings]
-        after = [tiling.after for tiling in self._tilings]
-        if any(before) or any(after):
-            none = [0] * self._axis
-            pads = [*none, *before, 0, 0, *none, *after, 0, 0]
-            rows = self._writer.op("Pad", "pad", rows, self._writer.integers("pad.pads", pads))
-        if rank == 1:
-            return rows
-        positions = prod(tiling.padded for tiling in self._tilings)
-        return self._writer.reshape("positions", rows, (*self._lead, positions, -1, self._group_in))
-
-    def _split_strides(self, rows: ir.Value) -> ir.Value:
-        """With strides, the rows of the splits beside the channels: [N, B, splits * C]; else the rows as they are."""
-        if self._splits == 1:
-            return rows
-        sources = [tiling.sources() for tiling in self._tilings]
-        flat = sources[0]
-        for tiling, source in zip(self._tilings[1:], sources[1:], strict=True):
-            flat = (flat[:, None, :, None] * tiling.padded + source[None, :, None, :]).reshape(
-                flat.shape[0] * source.shape[0], -1
-            )
-        count = flat.shape[0]
-        gathered = self._gather(rows, flat.reshape(-1), "splits")
-        shaped = self._writer.reshape(
-            "splits.apart", gathered, (*self._lead, count, self._splits, -1, self._group_in)
-        )
-        axis = self._axis
-        perm = (*range(axis), axis, axis + 2, axis + 1, axis + 3)
-        beside = self._writer.op("Transpose", "splits.beside", shaped, perm=perm)
-        return self._writer.reshape(
-            "splits.joined", beside, (*self._lead, count, -1, self._splits * self._group_in)
-        )
+        return self._corners_in_order(self._butterfly(outputs, "corner"))
 
     def _gather_corner(self, rows: ir.Value, bits: Bits) -> ir.Value:
         """One corner of all tiles, mirrored towards the centre: the matrix [H.., M B C]."""
@@ -112,15 +63,10 @@ class FFTWriter:
         for tiling, lower in zip(self._tilings, bits, strict=True):
             axis_rows = tiling.lower if lower else tiling.upper
             width = tiling.padded if self._splits == 1 else tiling.rows
-            index = axis_rows if index is None else _outer_rows(index, axis_rows, width)
+            index = axis_rows if index is None else outer_rows(index, axis_rows, width)
         assert index is not None
-        gathered = self._gather(rows, index.reshape(-1), f"gather_{_name(bits)}")
+        gathered = self.gather(rows, index.reshape(-1), f"gather_{_name(bits)}")
         return self._writer.reshape(f"gather_{_name(bits)}.columns", gathered, (*self._lead, self._half, -1))
-
-    def _gather(self, rows: ir.Value, index: Rows, name: str) -> ir.Value:
-        return self._writer.op(
-            "Gather", name, rows, self._writer.constant(f"{name}.rows", index), axis=self._axis
-        )
 
     def _butterfly(self, corners: dict[Bits, ir.Value], name: str) -> dict[Bits, ir.Value]:
         """Along every axis, replace the pair (bit 0, bit 1) by its sum and its difference."""
@@ -244,31 +190,17 @@ class FFTWriter:
             parts[bits] = self._writer.reshape(
                 f"synthesis_{name}.rows", part, (*self._lead, mirrored, -1, self._group_out)
             )
-        if bias is not None:
-            even = self._bits[0]
-            shape = (*self._lead, *([1, 1] if self._lead else []), self._group_out)
-            values = self._writer.constant("bias.values", bias.reshape(shape))
-            parts[even] = self._writer.op("Add", "bias", parts[even], values)
+        even = self._bits[0]
+        parts[even] = self.add_bias(parts[even], bias)
         return parts
 
-    def _channels_first(self, corners: dict[Bits, ir.Value]) -> ir.Value:
+    def _corners_in_order(self, corners: dict[Bits, ir.Value]) -> ir.Value:
         """The outputs of all corners and tiles in their order, as [B, C, *out_spatial]."""
-        spec, writer, rank = self._spec, self._writer, self._spec.rank
-        together = writer.op("Concat", "corners", *(corners[bits] for bits in self._bits), axis=self._axis)
-        columns = prod(tiling.columns for tiling in self._tilings)
-        mirrored = prod(form.mirrored for form in self._forms)
-        rows = writer.reshape(
-            "corners.rows",
-            together,
-            (*self._lead, len(self._bits) * mirrored * columns, -1, self._group_out),
+        together = self._writer.op(
+            "Concat", "corners", *(corners[bits] for bits in self._bits), axis=self._axis
         )
-        y = self._gather(rows, self._output_rows(), "outputs")
-        if rank > 1:
-            y = writer.reshape("outputs.shape", y, (*self._lead, *spec.out_spatial, -1, self._group_out))
-        if not self._lead:
-            return writer.op("Transpose", "to_channels", y, perm=(rank, rank + 1, *range(rank)))
-        joined = writer.op("Transpose", "to_channels", y, perm=(rank + 1, 0, rank + 2, *range(1, rank + 1)))
-        return writer.reshape("join_groups", joined, (-1, spec.out_channels, *spec.out_spatial))
+        mirrored = prod(tiling.form.mirrored for tiling in self._tilings)
+        return self.channels_first(together, len(self._bits) * mirrored, self._output_rows())
 
     def _output_rows(self) -> Rows:
         """Where each output stands among the rows (corner, mirrored position per axis, tile per axis)."""
@@ -285,12 +217,6 @@ class FFTWriter:
         positions = prod(form.mirrored for form in self._forms)
         columns = prod(tiling.columns for tiling in self._tilings)
         return ((corner * positions + position) * columns + column).reshape(-1)
-
-
-def _outer_rows(outer: Rows, inner: Rows, width: int) -> Rows:
-    """Flat rows of two axes: [H1, M1] and [H2, M2] to [H1 H2, M1 M2]."""
-    both = outer[:, None, :, None] * width + inner[None, :, None, :]
-    return both.reshape(outer.shape[0] * inner.shape[0], -1)
 
 
 def _tap_spectrum(

@@ -9,9 +9,11 @@ p + 2d, ...) depend on the inputs of that phase alone (polyphase), and each phas
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +25,8 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class AxisTiling:
-    """One spatial axis.
+class TiledAxis(ABC):
+    """One spatial axis, cut into tiles of one length.
 
     Attributes:
         tile: T, the tile's length.
@@ -45,7 +47,7 @@ class AxisTiling:
     extent: int
 
     @classmethod
-    def of(cls, spec: ConvSpec, axis: int, tile: int) -> AxisTiling:
+    def of(cls, spec: ConvSpec, axis: int, tile: int) -> Self:
         """The tiling of `axis` of `spec` with tiles of length `tile`."""
         return cls(
             tile=tile,
@@ -66,6 +68,77 @@ class AxisTiling:
     def phase(self) -> int:
         """Outputs of the longest phase."""
         return ceil(self.length / self.dilation)
+
+    @property
+    @abstractmethod
+    def outputs_per_tile(self) -> int:
+        """S: outputs that one tile gives."""
+
+    @property
+    def margin(self) -> int:
+        """Rows of a phase before its first tile that are left out."""
+        return 0
+
+    @property
+    def phases(self) -> int:
+        """Phases that have an output: d, or fewer where the output is shorter."""
+        return min(self.dilation, self.length)
+
+    @property
+    def tiles(self) -> int:
+        """Q: tiles per phase."""
+        return ceil(self.phase / self.outputs_per_tile)
+
+    @property
+    def columns(self) -> int:
+        """Tiles of all phases."""
+        return self.tiles * self.phases
+
+    def steps(self) -> Rows:
+        """Which row the tile position t of (q, p) reads: [T, Q * P]."""
+        q, p = np.arange(self.tiles)[None, :, None], np.arange(self.phases)[None, None, :]
+        t = np.arange(self.tile, dtype=np.int64)[:, None, None] + self.margin
+        return ((q * self.outputs_per_tile + t) * self.dilation + p).reshape(self.tile, self.columns)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the tiles read."""
+        last = (self.tiles - 1) * self.outputs_per_tile + self.tile - 1 + self.margin
+        return last * self.dilation + self.phases
+
+    @property
+    def after(self) -> int:
+        """Zeros behind the input that the rows reach into."""
+        needed = self.stride * (self.rows - 1) + self.dilation * (self.stride - 1) + 1
+        return max(0, needed - self.before - self.extent)
+
+    @property
+    def padded(self) -> int:
+        """The padded input's length."""
+        return self.before + self.extent + self.after
+
+    def sources(self) -> Rows:
+        """Where the padded input holds row n of split r: [rows, s]."""
+        n, r = np.arange(self.rows, dtype=np.int64)[:, None], np.arange(self.stride)[None, :]
+        return self.stride * n + self.dilation * r
+
+    def split_taps(self, weight: npt.NDArray[np.floating], axis: int) -> npt.NDArray[np.floating]:
+        """Split the taps on `axis` of a weight by stride: that axis becomes (taps of a split, splits)."""
+        each = self.each_taps
+        padding = [(0, 0)] * weight.ndim
+        padding[axis] = (0, each * self.stride - self.taps)
+        shape = (*weight.shape[:axis], each, self.stride, *weight.shape[axis + 1 :])
+        return np.pad(weight, padding).reshape(shape)
+
+    def output_places(self) -> tuple[Rows, Rows]:
+        """For every output: its position within its tile, and its tile among the columns; each [length]."""
+        step, phase = np.divmod(np.arange(self.length, dtype=np.int64), self.dilation)
+        q, s = np.divmod(step, self.outputs_per_tile)
+        return s, q * self.phases + phase
+
+
+class AxisTiling(TiledAxis):
+    """One spatial axis of the FFT form; a tile that holds a whole phase makes use of the padding's zeros."""
 
     @cached_property
     def form(self) -> FFTForm:
@@ -103,68 +176,26 @@ class AxisTiling:
         )
 
     @property
-    def phases(self) -> int:
-        """Phases that have an output: d, or fewer where the output is shorter."""
-        return min(self.dilation, self.length)
+    def outputs_per_tile(self) -> int:
+        """S: outputs that one tile gives."""
+        return self.form.outputs
 
     @property
-    def tiles(self) -> int:
-        """Q: tiles per phase."""
-        return ceil(self.phase / self.form.outputs)
-
-    @property
-    def columns(self) -> int:
-        """Tiles of all phases."""
-        return self.tiles * self.phases
-
-    def _steps(self) -> Rows:
-        """Which row the tile position t of (q, p) reads: [T, Q * P]."""
-        q, p = np.arange(self.tiles)[None, :, None], np.arange(self.phases)[None, None, :]
-        t = np.arange(self.tile, dtype=np.int64)[:, None, None] + self.form.margin
-        return ((q * self.form.outputs + t) * self.dilation + p).reshape(self.tile, self.columns)
+    def margin(self) -> int:
+        """Rows of a phase before its first tile, which are zeros and wrap around."""
+        return self.form.margin
 
     @property
     def upper(self) -> Rows:
         """Rows of the right half of every tile: [H, Q * P]."""
-        return self._steps()[self.form.half :]
+        return self.steps()[self.form.half :]
 
     @property
     def lower(self) -> Rows:
         """Rows of the left half, mirrored: [H, Q * P]."""
-        return self._steps()[: self.form.half][::-1]
-
-    @property
-    def rows(self) -> int:
-        """How many rows the tiles read."""
-        last = (self.tiles - 1) * self.form.outputs + self.tile - 1 + self.form.margin
-        return last * self.dilation + self.phases
-
-    @property
-    def after(self) -> int:
-        """Zeros behind the input that the rows reach into."""
-        needed = self.stride * (self.rows - 1) + self.dilation * (self.stride - 1) + 1
-        return max(0, needed - self.before - self.extent)
-
-    @property
-    def padded(self) -> int:
-        """The padded input's length."""
-        return self.before + self.extent + self.after
-
-    def sources(self) -> Rows:
-        """Where the padded input holds row n of split r: [rows, s]."""
-        n, r = np.arange(self.rows, dtype=np.int64)[:, None], np.arange(self.stride)[None, :]
-        return self.stride * n + self.dilation * r
+        return self.steps()[: self.form.half][::-1]
 
     def outputs(self) -> tuple[Rows, Rows]:
         """For every output: its mirrored row within a tile, and its tile among the columns; each [length]."""
-        step, phase = np.divmod(np.arange(self.length, dtype=np.int64), self.dilation)
-        q, s = np.divmod(step, self.form.outputs)
-        return self.form.mirrored_row(s), q * self.phases + phase
-
-    def split_taps(self, weight: npt.NDArray[np.floating], axis: int) -> npt.NDArray[np.floating]:
-        """Split the taps on `axis` of a weight by stride: that axis becomes (taps of a split, splits)."""
-        each = self.each_taps
-        padding = [(0, 0)] * weight.ndim
-        padding[axis] = (0, each * self.stride - self.taps)
-        shape = (*weight.shape[:axis], each, self.stride, *weight.shape[axis + 1 :])
-        return np.pad(weight, padding).reshape(shape)
+        s, column = self.output_places()
+        return self.form.mirrored_row(s), column

@@ -140,3 +140,14 @@ def finished_run(tmp_path: Path) -> tuple[Path, nn.Module, npt.NDArray[np.float3
     for name, content in contents.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder, searched.eval(), samples
+
+
+@pytest.fixture(scope="session")
+def run_model() -> Callable[..., list[np.ndarray]]:
+    """Runs a model in ONNX Runtime and returns its outputs in order."""
+
+    def run(model: onnx.ModelProto | ir.Model, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        proto = ir.to_proto(model) if isinstance(model, ir.Model) else model
+        return list(OnnxRuntime(proto.SerializeToString(), threads=1).run(feeds).values())
+
+    return run

@@ -1,4 +1,4 @@
-"""The FFT lowering run by ONNX Runtime, against PyTorch's convolution in float64."""
+"""The FFT and Toom-Cook lowerings run by ONNX Runtime, against PyTorch's convolution in float64."""
 
 import numpy as np
 import onnx_ir as ir
@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.lowerings import FFT
+from dashdeploy.export.lowerings import FFT, ToomCook
 from dashdeploy.export.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes import OnnxRuntime
 
@@ -113,9 +113,11 @@ def test_two_axes_agree_with_pytorch(spec, batch, data):
 
 def check(spec, batch, data):
     assert FFT.refuses(spec) is None
-    variants = FFT.variants(spec)
-    lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
-    assert largest_relative_error(lowering, spec, batch) <= TOLERANCE
+    for kind in (FFT, ToomCook):
+        if kind.refuses(spec) is None:
+            variants = kind.variants(spec)
+            lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
+            assert largest_relative_error(lowering, spec, batch) <= TOLERANCE
 
 
 @pytest.mark.parametrize("tile", [12, 16, 30, 64, 512])
@@ -134,6 +136,25 @@ def test_every_tile_length_gives_the_same(tile):
 )
 def test_refuses_with_a_reason(spec, reason):
     assert reason in FFT.refuses(spec)
+    assert reason in ToomCook.refuses(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (conv(4, 4, 100, 1), "one tap"),
+        (conv(4, 4, 100, 33, pads=16), "no tile is longer"),
+        (conv(4, 4, (20, 20), (1, 7), pads=[(0, 0), (3, 3)]), "along an axis"),
+    ],
+)
+def test_toom_cook_is_for_short_kernels(spec, reason):
+    assert reason in ToomCook.refuses(spec)
+
+
+@pytest.mark.parametrize(("kernel", "tile"), [(3, 8), (5, 10), (7, 16), (11, 24)])
+def test_toom_cook_needs_fewer_products(kernel, tile):
+    spec = conv(1024, 1024, 1000, kernel, pads=kernel // 2)  # so wide that the transforms hardly count
+    assert ToomCook((tile,)).multiply_adds(spec) < FFT((tile,)).multiply_adds(spec)
 
 
 def test_variants_reach_from_the_taps_to_the_whole_phase():

@@ -1,0 +1,128 @@
+"""The moves at both ends of a tiled convolution: positions first, channels last, so that every move copies rows.
+
+    x [B, C, *spatial] -> [N, B, C] -> pad -> (stride: rows of the splits) ... gather the outputs in order
+      -> [B, C, *out_spatial]
+
+Groups are an axis in front of all others. The transposes at both ends cancel between neighbouring layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Generic, TypeVar
+
+import numpy as np
+import onnx_ir as ir
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.graph_writer import GraphWriter
+from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
+
+Tiling = TypeVar("Tiling", bound=TiledAxis)
+
+
+class RowsWriter(Generic[Tiling]):
+    """What the writers of tiled convolutions share.
+
+    Args:
+        writer: where the nodes go.
+        spec: the convolution.
+        tilings: how each axis is cut.
+    """
+
+    def __init__(self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[Tiling]) -> None:
+        self._writer = writer
+        self._spec = spec
+        self._tilings = tilings
+        self._splits = prod(spec.strides)
+        self._lead = () if spec.groups == 1 else (spec.groups,)
+        self._axis = len(self._lead)
+        self._group_in = spec.in_channels // spec.groups
+        self._group_out = spec.out_channels // spec.groups
+        self._dtype = np.dtype(spec.dtype)
+
+    def input_rows(self, x: ir.Value) -> ir.Value:
+        """[B, C, *spatial] to the padded rows that tiles read, [rows, B, channels], behind the group axis."""
+        return self._split_strides(self._positions_first(x))
+
+    def add_bias(self, rows: ir.Value, bias: Weights | None) -> ir.Value:
+        """Add the bias to [rows, M B, Cout] behind the group axis."""
+        if bias is None:
+            return rows
+        shape = (*self._lead, *([1, 1] if self._lead else []), self._group_out)
+        return self._writer.op("Add", "bias", rows, self._writer.constant("bias.values", bias.reshape(shape)))
+
+    def channels_first(self, tiles: ir.Value, positions: int, order: Rows) -> ir.Value:
+        """The outputs in their order, as [B, C, *out_spatial].
+
+        Args:
+            tiles: [positions, M B, Cout] behind the group axis.
+            positions: rows per tile.
+            order: where each output stands among the rows (position, tile).
+        """
+        spec, writer, rank = self._spec, self._writer, self._spec.rank
+        columns = prod(tiling.columns for tiling in self._tilings)
+        rows = writer.reshape("tiles.rows", tiles, (*self._lead, positions * columns, -1, self._group_out))
+        y = self.gather(rows, order, "outputs")
+        if rank > 1:
+            y = writer.reshape("outputs.shape", y, (*self._lead, *spec.out_spatial, -1, self._group_out))
+        if not self._lead:
+            return writer.op("Transpose", "to_channels", y, perm=(rank, rank + 1, *range(rank)))
+        joined = writer.op("Transpose", "to_channels", y, perm=(rank + 1, 0, rank + 2, *range(1, rank + 1)))
+        return writer.reshape("join_groups", joined, (-1, spec.out_channels, *spec.out_spatial))
+
+    def _positions_first(self, x: ir.Value) -> ir.Value:
+        """[B, C, *spatial] to padded rows [N, B, C] behind the group axis, N counting all positions."""
+        spec, rank = self._spec, self._spec.rank
+        if self._lead:
+            x = self._writer.reshape("split_groups", x, (0, spec.groups, self._group_in, *spec.spatial))
+            perm = (1, *range(3, 3 + rank), 0, 2)
+        else:
+            perm = (*range(2, 2 + rank), 0, 1)
+        rows = self._writer.op("Transpose", "to_rows", x, perm=perm)
+        before = [tiling.before for tiling in self._tilings]
+        after = [tiling.after for tiling in self._tilings]
+        if any(before) or any(after):
+            none = [0] * self._axis
+            pads = [*none, *before, 0, 0, *none, *after, 0, 0]
+            rows = self._writer.op("Pad", "pad", rows, self._writer.integers("pad.pads", pads))
+        if rank == 1:
+            return rows
+        positions = prod(tiling.padded for tiling in self._tilings)
+        return self._writer.reshape("positions", rows, (*self._lead, positions, -1, self._group_in))
+
+    def _split_strides(self, rows: ir.Value) -> ir.Value:
+        """With strides, the rows of the splits beside the channels: [N, B, splits * C]; else the rows as they are."""
+        if self._splits == 1:
+            return rows
+        sources = [tiling.sources() for tiling in self._tilings]
+        flat = sources[0]
+        for tiling, source in zip(self._tilings[1:], sources[1:], strict=True):
+            flat = (flat[:, None, :, None] * tiling.padded + source[None, :, None, :]).reshape(
+                flat.shape[0] * source.shape[0], -1
+            )
+        count = flat.shape[0]
+        gathered = self.gather(rows, flat.reshape(-1), "splits")
+        shaped = self._writer.reshape(
+            "splits.apart", gathered, (*self._lead, count, self._splits, -1, self._group_in)
+        )
+        axis = self._axis
+        perm = (*range(axis), axis, axis + 2, axis + 1, axis + 3)
+        beside = self._writer.op("Transpose", "splits.beside", shaped, perm=perm)
+        return self._writer.reshape(
+            "splits.joined", beside, (*self._lead, count, -1, self._splits * self._group_in)
+        )
+
+    def gather(self, rows: ir.Value, index: Rows, name: str) -> ir.Value:
+        """The rows `index`, in that order, behind the group axis."""
+        return self._writer.op(
+            "Gather", name, rows, self._writer.constant(f"{name}.rows", index), axis=self._axis
+        )
+
+
+def outer_rows(outer: Rows, inner: Rows, width: int) -> Rows:
+    """Flat rows of two axes: [H1, M1] and [H2, M2] to [H1 H2, M1 M2]."""
+    both = outer[:, None, :, None] * width + inner[None, :, None, :]
+    return both.reshape(outer.shape[0] * inner.shape[0], -1)

@@ -1,0 +1,235 @@
+"""The Toom-Cook convolution (Winograd's) in one or two dimensions, in ordinary operators.
+
+`ToomCookForm` has the algorithm of a tile along one axis; two axes nest: the Kronecker products of their matrices are
+a bilinear algorithm of R1 R2 products. Tiles, phases and strides are those of the FFT form. With M the tiles:
+
+    x [B, C, *spatial] -> [N, B, C] -> pad -> gather [T.., M B C] -> MatMul with the analysis matrix [R.., M B C]
+      -> batched MatMul with the transformed taps, [R.., M B, Cin] x [R.., Cin, Cout]
+      -> MatMul with the synthesis matrix [S.., M B C] -> gather the outputs in order -> [B, C, *out_spatial]
+
+Short kernels and tiles are where this is cheaper than the FFT form: it needs fewer products and half the operators,
+but its matrices are dense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+import onnx_ir as ir
+
+from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.export.dead_taps import trim, trim_weight
+from dashdeploy.export.graph_writer import GraphWriter
+from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.fft import FFT
+from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
+from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
+from dashdeploy.ops.toom_cook_form import ToomCookForm
+
+_TILES = {1: (4, 6, 8, 10, 12, 16, 20, 24, 32), 2: (4, 6, 8, 10, 12, 16)}
+"""Tile lengths by rank; dense matrices of longer tiles cost more than the FFT's."""
+
+_KRONECKER_UP_TO = 36
+"""Rows up to which one product with the Kronecker product of the axes' matrices beats one product per axis."""
+
+
+@dataclass(frozen=True)
+class ToomCookAxis(TiledAxis):
+    """One spatial axis.
+
+    Attributes:
+        last_of_two: whether this is the second one of two.
+    """
+
+    last_of_two: bool = False
+
+    @cached_property
+    def form(self) -> ToomCookForm:
+        """The bilinear form of a tile; errors of two axes multiply, so the last one of two is an accurate one."""
+        return ToomCookForm(self.tile, self.each_taps, accurate=self.last_of_two and self.tile == 8)
+
+    @property
+    def outputs_per_tile(self) -> int:
+        """S: outputs that one tile gives."""
+        return self.form.outputs
+
+
+@dataclass(frozen=True)
+class ToomCook(Lowering):
+    """Toom-Cook convolution.
+
+    Args:
+        tile: T per spatial axis, even and at least the number of living taps.
+    """
+
+    name: ClassVar[str] = "toom-cook"
+    tile: tuple[int, ...]
+
+    @classmethod
+    def refuses(cls, spec: ConvSpec) -> str | None:
+        """What the FFT form refuses, and kernels that are too long for its tiles or have one tap."""
+        refusal = FFT.refuses(spec)
+        if refusal is not None:
+            return refusal.replace("FFT", "Toom-Cook")
+        living = trim(spec)
+        if not any(_tile_lengths(living, axis) for axis in range(spec.rank)):
+            return (
+                "no tile is longer than the kernel"
+                if max(living.kernel) > 1
+                else "one tap has nothing to save"
+            )
+        if not all(_tile_lengths(living, axis) for axis in range(spec.rank)):
+            return "the kernel is too long or has one tap along an axis"
+        return None
+
+    @classmethod
+    def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
+        """Tile lengths above the taps, in every combination of the axes."""
+        living = trim(spec)
+        return [cls(tile) for tile in product(*(_tile_lengths(living, axis) for axis in range(spec.rank)))]
+
+    @property
+    def label(self) -> str:
+        """``toom-cook(tile=8)`` or ``toom-cook(tile=6x6)``."""
+        return f"{self.name}(tile={'x'.join(map(str, self.tile))})"
+
+    def tilings(self, spec: ConvSpec) -> tuple[ToomCookAxis, ...]:
+        """How each spatial axis is cut, dead taps left out."""
+        living = trim(spec)
+        axes = [ToomCookAxis.of(living, axis, tile) for axis, tile in enumerate(self.tile)]
+        return (*axes[:-1], replace(axes[-1], last_of_two=spec.rank == 2))
+
+    def multiply_adds(self, spec: ConvSpec) -> int:
+        """Transforms, axis by axis, and products of all tiles."""
+        tilings = self.tilings(spec)
+        forms = [tiling.form for tiling in tilings]
+        splits, analysis, synthesis = prod(spec.strides), 0, 0
+        for axis in range(spec.rank):
+            done = prod(form.products for form in forms[: axis + 1])
+            analysis += done * prod(form.tile for form in forms[axis:])
+            done = prod(form.outputs for form in forms[: axis + 1])
+            synthesis += done * prod(form.products for form in forms[axis:])
+        pairs = splits * spec.in_channels * spec.out_channels // spec.groups
+        per_tile = (
+            analysis * splits * spec.in_channels
+            + synthesis * spec.out_channels
+            + prod(form.products for form in forms) * pairs
+        )
+        return spec.batch * prod(tiling.columns for tiling in tilings) * per_tile
+
+    def bytes_moved(self, spec: ConvSpec) -> int:
+        """Every array that one operator writes and another reads, and the transformed taps, twice as for the FFT."""
+        tilings = self.tilings(spec)
+        splits, columns = prod(spec.strides), prod(tiling.columns for tiling in tilings)
+        products = prod(tiling.form.products for tiling in tilings)
+        outputs = prod(tiling.form.outputs for tiling in tilings)
+        tiles = columns * (
+            (prod(self.tile) + products) * splits * spec.in_channels
+            + (products + outputs) * spec.out_channels
+        )
+        ends = 3 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
+        taps = products * splits * spec.in_channels * spec.out_channels // spec.groups
+        return int(2 * (spec.batch * (tiles + ends) + taps) * np.dtype(spec.dtype).itemsize)
+
+    def operators(self, spec: ConvSpec) -> int:
+        """All but the reshapes, which move nothing."""
+        return 2 + 3 + 1 + 2 * spec.rank + 1  # transposes; pad, two gathers; bias; transforms; product
+
+    def write(
+        self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
+    ) -> ir.Value:
+        """Write the nodes; see `Lowering.write` and the module's docstring."""
+        return _Writer(writer, trim(spec), self.tilings(spec)).write(x, trim_weight(spec, weight), bias)
+
+
+def _tile_lengths(spec: ConvSpec, axis: int) -> list[int]:
+    taps = ToomCookAxis.of(spec, axis, tile=2).each_taps
+    phase = ToomCookAxis.of(spec, axis, tile=2).phase
+    if taps < 2:
+        return []
+    known = [tile for tile in _TILES[spec.rank] if tile > taps]
+    # A tile that holds a whole phase is enough.
+    enough = [tile for tile in known if tile - taps + 1 < phase]
+    return known[: len(enough) + 1]
+
+
+class _Writer(RowsWriter[ToomCookAxis]):
+    def write(self, x: ir.Value, weight: Weights, bias: Weights | None) -> ir.Value:
+        forms = [tiling.form for tiling in self._tilings]
+        outputs = prod(form.outputs for form in forms)
+        products = prod(form.products for form in forms)
+        tiles = self.gather(self.input_rows(x), self._input_order(), "tiles")
+        columns = self._writer.reshape(
+            "tiles.columns", tiles, (*self._lead, prod(form.tile for form in forms), -1)
+        )
+        values = self._transform(columns, [form.analysis for form in forms], "analysis")
+        rows = self._writer.reshape(
+            "product.rows", values, (*self._lead, products, -1, self._splits * self._group_in)
+        )
+        product_ = self._writer.op(
+            "MatMul", "product", rows, self._writer.constant("product.taps", self._taps(weight))
+        )
+        columns = self._writer.reshape("product.columns", product_, (*self._lead, products, -1))
+        y = self._transform(columns, [form.synthesis for form in forms], "synthesis")
+        y = self._writer.reshape("synthesis.rows", y, (*self._lead, outputs, -1, self._group_out))
+        return self.channels_first(self.add_bias(y, bias), outputs, self._output_order())
+
+    def _input_order(self) -> Rows:
+        index = self._tilings[0].steps()
+        for tiling in self._tilings[1:]:
+            index = outer_rows(index, tiling.steps(), tiling.padded if self._splits == 1 else tiling.rows)
+        return index.reshape(-1)
+
+    def _output_order(self) -> Rows:
+        """Where each output stands among the rows (position in the tile per axis, tile per axis)."""
+        rank = len(self._tilings)
+        position = column = np.zeros([1] * rank, dtype=np.int64)
+        columns = 1
+        for axis, tiling in enumerate(self._tilings):
+            place, tile = tiling.output_places()
+            along = [-1 if other == axis else 1 for other in range(rank)]
+            position = tiling.form.outputs * position + place.reshape(along)
+            column = tiling.columns * column + tile.reshape(along)
+            columns *= tiling.columns
+        return np.asarray(position * columns + column, dtype=np.int64).reshape(-1)
+
+    def _transform(self, value: ir.Value, matrices: Sequence[Weights], name: str) -> ir.Value:
+        """Multiply every axis of [H.., columns] by its matrix; the result's rows are flat."""
+        writer, lead = self._writer, self._lead
+        whole = matrices[0]
+        for matrix in matrices[1:]:
+            whole = np.kron(whole, matrix)
+        if len(matrices) == 1 or max(whole.shape) <= _KRONECKER_UP_TO:
+            return writer.op(
+                "MatMul", name, writer.constant(f"{name}.matrix", whole.astype(self._dtype)), value
+            )
+        first, second = matrices
+        columns = writer.reshape(f"{name}.axis_0", value, (*lead, first.shape[1], -1))
+        table = writer.constant(f"{name}.matrix_0", first.astype(self._dtype))
+        rows = writer.op("MatMul", f"{name}_0", table, columns)
+        columns = writer.reshape(f"{name}.axis_1", rows, (*lead, first.shape[0], second.shape[1], -1))
+        table = writer.constant(f"{name}.matrix_1", second.astype(self._dtype))
+        both = writer.op("MatMul", f"{name}_1", table, columns)
+        return writer.reshape(f"{name}.flat", both, (*lead, first.shape[0] * second.shape[0], -1))
+
+    def _taps(self, weight: Weights) -> Weights:
+        """[G, R.., splits Cin, Cout]."""
+        taps: Weights = weight.astype(np.float64).reshape(
+            self._spec.groups, self._group_out, self._group_in, *self._spec.kernel
+        )
+        for axis, tiling in reversed(list(enumerate(self._tilings))):
+            taps = tiling.split_taps(taps, 3 + axis)
+        # [G, Cout, Cin, taps, splits, (taps, splits)]
+        for axis, tiling in enumerate(self._tilings):
+            taps = np.moveaxis(np.tensordot(tiling.form.tap_matrix, taps, (1, 3 + 2 * axis)), 0, 3 + 2 * axis)
+        rank = len(self._tilings)
+        frequencies, splits = [3 + 2 * axis for axis in range(rank)], [4 + 2 * axis for axis in range(rank)]
+        products = prod(tiling.form.products for tiling in self._tilings)
+        table = taps.transpose(0, *frequencies, *splits, 2, 1).astype(self._dtype)
+        return table.reshape(*self._lead, products, -1, self._group_out)
