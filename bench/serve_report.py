@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from pydantic import BaseModel
 
 from dashdeploy.console import table
@@ -90,8 +92,18 @@ class ServeReport(BaseModel):
                     ["server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused"],
                     throughput,
                 ),
+                *self._ratio(),
             ]
         )
+
+    def _ratio(self) -> list[str]:
+        """One sentence on ours beside the peer, with the same requests, if there was a peer."""
+        asked = [row for row in self.throughput if row.encoding == "JSON"]
+        servers = list(dict.fromkeys(row.server for row in asked))
+        if len(servers) != 2:
+            return []
+        ours, theirs = (median(row.per_second for row in asked if row.server == server) for server in servers)
+        return [f"{servers[0]} answers {ours / theirs:.1f} times as many requests a second as {servers[1]}"]
 
 
 def _ms(value: float | None) -> str:

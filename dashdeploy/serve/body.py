@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 
+from dashdeploy.serve.memory_budget import MemoryShare
 from dashdeploy.serve.request_error import RequestError
 
 DEFAULT_LIMIT = 64 * 1024 * 1024
@@ -15,21 +17,42 @@ _FASTEST = 1
 _AUTODETECT_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
 
 
-async def read_body(chunks: AsyncIterator[bytes], declared_length: str | None, *, limit: int) -> bytes:
+async def read_body(
+    chunks: AsyncIterator[bytes],
+    declared_length: str | None,
+    *,
+    limit: int,
+    seconds: float | None = None,
+    share: MemoryShare | None = None,
+) -> bytes:
     """Collect a request body.
 
-    A body over the limit is read on and dropped, up to as much again, because a client that is still sending
+    A body that is refused is read on and dropped, up to as much again, because a client that is still sending
     when the connection closes sees a broken pipe and never the answer.
 
     Args:
         chunks: the body as it arrives.
         declared_length: the Content-Length header, if there is one.
         limit: the most bytes that are kept.
+        seconds: how long it may take to arrive; None waits for ever.
+        share: counts the bytes that are kept; None counts nothing.
 
     Raises:
-        RequestError: 413, the body is longer than `limit`.
+        RequestError: 413, the body is longer than `limit`; 408, it did not arrive in time; 503, too much is
+            held already.
     """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _collected(chunks, declared_length, limit, share)
+    except TimeoutError:
+        raise RequestError(408, f"the request body did not arrive within {seconds:g} s") from None
+
+
+async def _collected(
+    chunks: AsyncIterator[bytes], declared_length: str | None, limit: int, share: MemoryShare | None
+) -> bytes:
     kept: list[bytes] = []
+    refused: RequestError | None = None
     size = 0
     oversized = declared_length is not None and declared_length.isdecimal() and int(declared_length) > limit
     async for chunk in chunks:
@@ -39,8 +62,16 @@ async def read_body(chunks: AsyncIterator[bytes], declared_length: str | None, *
             break
         if oversized:
             kept.clear()
-        else:
-            kept.append(chunk)
+        elif refused is None:
+            try:
+                if share is not None:
+                    share.add(len(chunk))
+                kept.append(chunk)
+            except RequestError as error:
+                refused = error
+                kept.clear()
+    if refused is not None:
+        raise refused
     if oversized:
         raise RequestError(413, f"the request body exceeds the limit of {limit} bytes")
     return kept[0] if len(kept) == 1 else b"".join(kept)

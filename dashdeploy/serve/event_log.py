@@ -21,12 +21,12 @@ class _JsonLines(logging.Formatter):
 
 
 def log_events() -> None:
-    """Send this package's log records, and the warnings of those that serve, to stderr."""
+    """Send this package's log records, and what goes wrong in the packages that it serves with, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     for name, level in (
         ("dashdeploy.serve", logging.INFO),
-        ("uvicorn", logging.WARNING),
+        ("uvicorn", logging.ERROR),
         ("opentelemetry", logging.WARNING),
     ):
         logger = logging.getLogger(name)

@@ -22,6 +22,7 @@ from dashdeploy.serve.grpc_codec import decode_message, encode_message
 from dashdeploy.serve.grpc_messages import message_classes
 from dashdeploy.serve.grpc_schema import PACKAGE, SERVICE, STREAM_METHOD, UNARY_METHODS
 from dashdeploy.serve.inference_request import requested_results
+from dashdeploy.serve.memory_budget import MemoryBudget
 from dashdeploy.serve.repository import ModelRepository
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.state import ServerState
@@ -31,6 +32,7 @@ _CODES = {
     400: StatusCode.INVALID_ARGUMENT,
     401: StatusCode.UNAUTHENTICATED,
     404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
     413: StatusCode.RESOURCE_EXHAUSTED,
     499: StatusCode.CANCELLED,
     500: StatusCode.INTERNAL,
@@ -62,6 +64,7 @@ class InferenceService:
         state: whether the server is ready.
         keys: the API keys.
         log: the access log.
+        budget: bounds what all requests hold; messages are counted once grpc has read them.
         tracing: makes spans; None makes none.
         body_limit: the most bytes of a tensor.
     """
@@ -72,6 +75,7 @@ class InferenceService:
         state: ServerState,
         keys: ApiKeys,
         log: AccessLog,
+        budget: MemoryBudget,
         *,
         body_limit: int,
         tracing: Tracing | None = None,
@@ -80,6 +84,7 @@ class InferenceService:
         self._state = state
         self._keys = keys
         self._log = log
+        self._budget = budget
         self._tracing = tracing
         self._body_limit = body_limit
         self._classes = message_classes()
@@ -189,11 +194,15 @@ class InferenceService:
         await self._repository.unload_model(request.model_name)
 
     async def _infer(self, request: Message, response: Message) -> None:
-        with self._repository.find(request.model_name, request.model_version) as model:
+        with (
+            self._repository.find(request.model_name, request.model_version) as model,
+            self._budget.share() as share,
+        ):
             model.check_admission()
             decoded = decode_message(
                 request, inputs=model.inputs, outputs=model.outputs, limit=self._body_limit
             )
+            share.add(sum(array.nbytes for array in decoded.feeds.values()))
             # A client that goes away, or whose deadline passes, cancels this coroutine.
             results = await model.infer(decoded.feeds, timeout=decoded.timeout)
             asked = requested_results(decoded, results, labels=model.labels, batched=model.batched)

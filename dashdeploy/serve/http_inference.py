@@ -14,8 +14,10 @@ from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.body import compress, decompress, read_body
 from dashdeploy.serve.codec import EncodedResponse, decode_request, encode_response
 from dashdeploy.serve.inference_request import InferRequest, requested_results
+from dashdeploy.serve.memory_budget import MemoryBudget
 from dashdeploy.serve.models import ServedModel
 from dashdeploy.serve.repository import ModelRepository
+from dashdeploy.serve.settings import ServeSettings
 
 _Result = TypeVar("_Result")
 
@@ -32,13 +34,18 @@ class HttpInference:
     Args:
         repository: the models.
         executor: decodes and encodes what is large, so that the event loop stays free for everyone else.
-        body_limit: the most bytes of a request body, before and after decompression, and of a tensor.
+        budget: bounds what all requests hold.
+        settings: the server's.
     """
 
-    def __init__(self, repository: ModelRepository, executor: Executor, *, body_limit: int) -> None:
+    def __init__(
+        self, repository: ModelRepository, executor: Executor, budget: MemoryBudget, settings: ServeSettings
+    ) -> None:
         self._repository = repository
         self._executor = executor
-        self._body_limit = body_limit
+        self._budget = budget
+        self._body_limit = settings.body_limit
+        self._timeout = settings.request_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as an ASGI application.
@@ -49,14 +56,27 @@ class HttpInference:
         """
         headers = _headers(scope)
         parameters = scope["path_params"]
-        with self._repository.find(parameters["model"], parameters.get("version")) as model:
+        with (
+            self._repository.find(parameters["model"], parameters.get("version")) as model,
+            self._budget.share() as share,
+        ):
             model.check_admission()
-            body = await read_body(_chunks(receive), headers.get(b"content-length"), limit=self._body_limit)
+            body = await read_body(
+                _chunks(receive),
+                headers.get(b"content-length"),
+                limit=self._body_limit,
+                seconds=self._timeout,
+                share=share,
+            )
             encoding, header_length = headers.get(b"content-encoding"), headers.get(_HEADER_LENGTH)
             decoded = await self._apart_if_large(
                 len(body) if encoding is None else self._body_limit,
                 lambda: self._decode(model, body, encoding, header_length),
             )
+            if (
+                encoding is not None
+            ):  # otherwise the tensors are views of the body, or shorter than their text
+                share.add(sum(array.nbytes for array in decoded.feeds.values()))
             results = await model.infer(
                 decoded.feeds, timeout=decoded.timeout, gone=lambda: _disconnected(receive)
             )

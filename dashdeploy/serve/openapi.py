@@ -167,7 +167,9 @@ def _responses(answer: str | None) -> dict[str, Any]:
     if answer is not None:
         done["content"] = _json(answer)
     refused = {"description": "Refused; the body says why.", "content": _json("Error")}
-    return {"200": done} | dict.fromkeys(("400", "401", "404", "413", "500", "501", "503", "504"), refused)
+    return {"200": done} | dict.fromkeys(
+        ("400", "401", "404", "408", "413", "500", "501", "503", "504"), refused
+    )
 
 
 def _json(schema: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ class RequestError(Exception):
 
     Attributes:
         status: the HTTP status code, as Triton chooses it: 400 for a bad request, 401 without a valid API
-            key, 404 for an unknown model, 413 for a body over the limit, 499 if the client went away, 500 for
-            a failure of the engine, 501 for what is not supported, 503 for a full queue, an expired wait, a
-            model that is not ready or a server that shuts down, 504 if the answer came too late.
+            key, 404 for an unknown model, 408 for a body that does not arrive, 413 for one over the limit, 499
+            if the client went away, 500 for a failure of the engine, 501 for what is not supported, 503 for a
+            full queue, an expired wait, a model that is not ready or a server that shuts down, 504 if the
+            answer came too late.
             `grpc_service` has the table of the gRPC codes.
         message: one line that says what is wrong and what was expected; cut if it repeats a long request.
         retry_after: seconds after which the client may try again; None if that would not help.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dashdeploy.serve.access_log import AccessLog
     from dashdeploy.serve.api_keys import ApiKeys
     from dashdeploy.serve.grpc_server import GrpcServer
+    from dashdeploy.serve.http_inference import HttpInference
     from dashdeploy.serve.models import RuntimeLoader
     from dashdeploy.serve.repository import ModelRepository
     from dashdeploy.serve.state import ServerState
@@ -93,7 +94,9 @@ class _Server:
         from dashdeploy.serve.api_keys import ApiKeys
         from dashdeploy.serve.grpc_server import GrpcServer
         from dashdeploy.serve.grpc_service import InferenceService
+        from dashdeploy.serve.http_inference import HttpInference
         from dashdeploy.serve.listening import bind, check_host, check_tls
+        from dashdeploy.serve.memory_budget import BODIES, MemoryBudget
         from dashdeploy.serve.models import load_runtime
         from dashdeploy.serve.repository import ModelRepository
         from dashdeploy.serve.state import ServerState
@@ -109,13 +112,16 @@ class _Server:
         state = ServerState(repository)
         listener = bind(settings.host, settings.http_port, option="--http-port")
         keys = ApiKeys(settings.api_keys)
+        budget = MemoryBudget(BODIES * settings.body_limit)
         with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="codec") as executor:
             service = InferenceService(
-                repository, state, keys, log, body_limit=settings.body_limit, tracing=tracing
+                repository, state, keys, log, budget, body_limit=settings.body_limit, tracing=tracing
             )
             grpc_server = GrpcServer(service, settings)
             grpc_port = grpc_server.bind()
-            http = self._http_server(repository, state, executor, keys, log, tracing)
+            http = self._http_server(
+                repository, state, HttpInference(repository, executor, budget, settings), keys, log, tracing
+            )
             self._handle_signals(state, http)
             watch = asyncio.create_task(repository.watch()) if settings.reload_seconds else None
             await grpc_server.start()
@@ -136,7 +142,7 @@ class _Server:
         self,
         repository: ModelRepository,
         state: ServerState,
-        executor: ThreadPoolExecutor,
+        inference: HttpInference,
         keys: ApiKeys,
         log: AccessLog,
         tracing: Tracing | None,
@@ -145,12 +151,10 @@ class _Server:
 
         from dashdeploy.serve.app import InferenceApp
         from dashdeploy.serve.gate import Gate
-        from dashdeploy.serve.http_inference import HttpInference
         from dashdeploy.serve.http_protocol import HttpProtocol
         from dashdeploy.serve.listening import BACKLOG
 
         settings = self._settings
-        inference = HttpInference(repository, executor, body_limit=settings.body_limit)
         app = Gate(InferenceApp(repository, state, inference).asgi(), keys, log, tracing)
         config = uvicorn.Config(
             app,

@@ -1,7 +1,8 @@
 """A server in a process of its own: python server_process.py SETTINGS_JSON BUNDLE...
 
 The settings are those of `ServeSettings` and `BatchPolicy`; two more choose an engine of the tests: `cost`,
-seconds that every call takes besides, and `breaks`, a file during whose existence the engine fails.
+seconds that every call takes besides, and `breaks`, a file during whose existence the engine fails. `head_seconds`
+shortens the time that a request's headers may take.
 """
 
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 from dashdeploy.command_errors import INTERNAL_ERROR
 from dashdeploy.errors import DashdeployError
 from dashdeploy.runtimes import OnnxRuntime
-from dashdeploy.serve import BatchPolicy, ServeSettings, serve
+from dashdeploy.serve import BatchPolicy, ServeSettings, http_protocol, serve
 from dashdeploy.serve.models import load_runtime
 
 
@@ -51,6 +52,7 @@ class BreakableRuntime(SlowRuntime):
 def main():
     options = json.loads(sys.argv[1])
     cost, breaks = options.pop("cost", 0.0), options.pop("breaks", None)
+    http_protocol.HEAD_SECONDS = options.pop("head_seconds", http_protocol.HEAD_SECONDS)
     known = {field.name for field in fields(BatchPolicy)}
     batching = BatchPolicy(**{name: options.pop(name) for name in known & set(options)})
     for name in ("tls_certificate", "tls_key", "access_log"):

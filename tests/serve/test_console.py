@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,9 +16,10 @@ SECONDS = 1000.0
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
     with playwright.sync_playwright() as tools:
+        # Without one of the system, the one that `playwright install chromium` brings.
+        if not Path(CHROMIUM or tools.chromium.executable_path).exists():
+            pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
         browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()

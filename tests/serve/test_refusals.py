@@ -212,7 +212,8 @@ def test_what_is_not_http_is_answered_with_an_error_body(server, message):
         connection.sendall(message)
         response = http.client.HTTPResponse(connection)
         response.begin()
-        assert response.status == 400
+        # An endless head is 431, unless all of it was there at once and the parser found it to be no request.
+        assert response.status in ((400, 431) if len(message) > 65536 else (400,))
         assert list(json.loads(response.read())) == ["error"]
 
 
