@@ -31,9 +31,22 @@ class Pending:
         queued_at: when it came, on `monotonic`'s clock.
         queued_ns: the same moment on `perf_counter_ns`'s clock.
         span: the request's trace; None if it is not traced.
+        timer: ends its waiting, or begins to watch its client; None before it waits.
+        watch: watches its client; None if that is not needed.
     """
 
-    __slots__ = ("feeds", "future", "loop", "queued_at", "queued_ns", "rows", "signature", "span")
+    __slots__ = (
+        "feeds",
+        "future",
+        "loop",
+        "queued_at",
+        "queued_ns",
+        "rows",
+        "signature",
+        "span",
+        "timer",
+        "watch",
+    )
 
     def __init__(self, feeds: Mapping[str, Array], rows: int, signature: Signature | None) -> None:
         self.feeds = feeds
@@ -42,8 +55,17 @@ class Pending:
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[dict[str, Array]] = self.loop.create_future()
         self.span = current_span()
+        self.timer: asyncio.TimerHandle | None = None
+        self.watch: asyncio.Task[None] | None = None
         self.queued_at = monotonic()
         self.queued_ns = perf_counter_ns()
+
+    def stop_waiting(self) -> None:
+        """Cancel what was to happen if it waited for longer."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.watch is not None:
+            self.watch.cancel()
 
 
 class QueueFullError(Exception):

@@ -28,6 +28,9 @@ from dashdeploy.serve.statistics import BatchTimes, ModelStatistics
 
 _LOG = logging.getLogger(__name__)
 
+_UNWATCHED_SECONDS = 0.02
+"""A task that watches a client costs more than many a run; a request that is quicker needs none."""
+
 Gone = Callable[[], Awaitable[None]]
 
 Outcome = dict[str, Array] | RequestError
@@ -128,9 +131,8 @@ class Engine:
             self._queue.put(pending)
         except QueueFullError:
             raise self._refusal() from None
-        timer = pending.loop.call_later(timeout, self._expire, pending)
         # A run that has begun cannot be stopped, so only a request that waits watches its client.
-        watch = pending.loop.create_task(self._give_up(pending, gone)) if gone and busy else None
+        self._wait(pending, timeout, gone if busy else None)
         try:
             return await pending.future
         except asyncio.CancelledError:
@@ -138,9 +140,19 @@ class Engine:
             self._statistics.count_failure("CANCELED", perf_counter_ns() - pending.queued_ns)
             raise
         finally:
-            timer.cancel()
-            if watch is not None:
-                watch.cancel()
+            pending.stop_waiting()
+
+    def _wait(self, pending: Pending, left: float, gone: Gone | None) -> None:
+        """Let the request expire after `left` seconds, and watch its client where it waits for longer."""
+        unwatched = left if gone is None else min(left, _UNWATCHED_SECONDS)
+        pending.timer = pending.loop.call_later(unwatched, self._overdue, pending, left - unwatched, gone)
+
+    def _overdue(self, pending: Pending, left: float, gone: Gone | None) -> None:
+        if left <= 0 or gone is None:
+            self._expire(pending)
+            return
+        pending.watch = pending.loop.create_task(self._give_up(pending, gone))
+        pending.timer = pending.loop.call_later(left, self._expire, pending)
 
     def close(self) -> None:
         """Let the threads end once the queue is empty; requests must not come any more."""
