@@ -61,7 +61,7 @@ def read_pickle(where: Path, file: IO[bytes] | GzipFile, encoding: str = "latin1
         InputError: it is no pickle, is cut short, or holds anything else.
     """
     try:
-        return _ArraysOnly(file, encoding=encoding).load()  # type: ignore[arg-type]  # GzipFile reads too
+        return _ArraysOnly(file, encoding=encoding).load()
     except OSError as error:
         refuse(where, f"cannot be read ({error.strerror or error})", "check the file and its permissions")
     except Exception as error:  # a damaged pickle raises almost anything
