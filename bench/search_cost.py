@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dashdeploy.bench.provenance import Provenance
 from dashdeploy.bench.search_cost_memory import peak_memory
 from dashdeploy.bench.search_cost_problem import Problem
 from dashdeploy.bench.search_cost_report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.errors import InputError
 from dashdeploy.ops.agg_conv import METHODS
+from dashdeploy.provenance import Provenance
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
 if TYPE_CHECKING:

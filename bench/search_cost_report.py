@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from dashdeploy.bench.provenance import Provenance
 from dashdeploy.bench.search_cost_problem import Problem
 from dashdeploy.console import table
+from dashdeploy.provenance import Provenance
 from dashdeploy.timing import Seconds, ratio_of
 
 FORMAT_VERSION = 1

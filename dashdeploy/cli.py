@@ -63,6 +63,10 @@ app.command()(verify)
 @app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="What search or export wrote.")],
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write a report for people: one HTML file."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -73,11 +77,18 @@ def inspect(
     Example:
       dashdeploy inspect runs/mnist1d
       dashdeploy inspect bundles/mnist1d --json
+      dashdeploy inspect bundles/mnist1d --report mnist1d.html
     """
+    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
     from dashdeploy.inspection import inspect as look
 
     found = look(path)
-    Console(as_json=as_json, quiet=quiet, verbose=verbose).result(found.text, found.data)
+    if report is not None:
+        from dashdeploy.report.write import write_report
+
+        write_report(path, report)
+        console.progress(f"wrote {report}")
+    console.result(found.text, found.data)
 
 
 @app.command()

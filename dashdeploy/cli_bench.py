@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dashdeploy.cli_bench_latency import latency
 from dashdeploy.cli_bench_search_cost import search_cost
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console, as_text
@@ -16,6 +17,7 @@ from dashdeploy.option_values import positive_integers
 bench_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Measure latency, the search and serving."
 )
+bench_app.command("latency", cls=JsonFileCommand)(latency)
 bench_app.command("search-cost", cls=JsonFileCommand)(search_cost)
 
 Batches = Annotated[str, typer.Option("--batches", help="The batch sizes.")]
@@ -24,46 +26,6 @@ Seconds = Annotated[
     float,
     typer.Option("--seconds", min=0.01, help="How long to time each batch size, all variants together."),
 ]
-
-
-@bench_app.command(cls=JsonFileCommand)
-def latency(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What export wrote.")],
-    batches: Batches = "1,8,32",
-    threads: Threads = 1,
-    seconds: Seconds = 2.0,
-    engine: Annotated[
-        Literal["ort-cpu", "openvino"] | None,
-        typer.Option("--engine", help="What runs the bundle; otherwise what it was compiled for."),
-    ] = None,
-    json_file: JsonFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Time the compiled model, the direct one and the backbone.
-
-    The variants take turns in one process, so that whatever else the machine does hits all of them.
-
-    \b
-    Example:
-      dashdeploy bench latency bundles/mnist1d
-      dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
-    """
-    console = Console(quiet=quiet, verbose=verbose)
-    sizes = positive_integers("--batches", batches, noun="batch size")
-
-    from dashdeploy.bench.latency import measure_latency
-    from dashdeploy.bundle import Bundle
-
-    measured = measure_latency(
-        Bundle.load(bundle),
-        batches=sizes,
-        threads=threads,
-        seconds=seconds,
-        engine=engine,
-        progress=console.progress,
-    )
-    report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
 
 
 @bench_app.command(cls=JsonFileCommand)

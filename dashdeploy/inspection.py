@@ -46,7 +46,7 @@ def inspect(path: Path) -> Inspection:
 
 def inspect_run(run: Run) -> Inspection:
     """Per layer: the kernel, the dilation, their share of alpha, the receptive field; then the metrics."""
-    layers = [_layer(layer, run) for layer in run.architecture.layers]
+    layers = run_layers(run)
     data = {
         "kind": "run",
         "path": str(run.path),
@@ -90,6 +90,11 @@ def latency_line(latency: Mapping[str, Any]) -> str:
 def kept_table(kept: Mapping[str, str]) -> str:
     """The convolutions that were not searched, each with the reason."""
     return table(["kept as it is", "because"], [[name, reason] for name, reason in kept.items()])
+
+
+def run_layers(run: Run) -> list[dict[str, Any]]:
+    """Per searched layer: name, kernel size, dilation, receptive field, share and entropy of alpha."""
+    return [_layer(layer, run) for layer in run.architecture.layers]
 
 
 def layer_table(layers: list[dict[str, Any]]) -> str:
@@ -246,7 +251,7 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
         plan: the content of ``plan.json``.
     """
     layers = [
-        [layer["name"], _convolution(layer["spec"]), layer["chosen"], layer["reason"]]
+        [layer["name"], convolution_in_words(layer["spec"]), layer["chosen"], layer["reason"]]
         for layer in plan["layers"]
     ]
     parts = [
@@ -286,7 +291,7 @@ def speed_line(plan: Mapping[str, Any]) -> str:
     )
 
 
-def _convolution(spec: Mapping[str, Any] | None) -> str:
+def convolution_in_words(spec: Mapping[str, Any] | None) -> str:
     """Such as ``16 -> 32, k 7, d 3, n 40``."""
     if spec is None:
         return "of unknown size"

@@ -21,6 +21,7 @@ Seconds = npt.NDArray[np.float64]
 
 _STABLE_WINDOW = 5
 _STABLE_WITHIN = 0.03
+_MOST_RESAMPLED = 2000
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,31 @@ def percentiles(seconds: Seconds, at: Sequence[float] = (50, 90, 99)) -> tuple[f
     if seconds.size == 0:
         raise ValueError("percentiles: there are no samples")
     return tuple(float(value) for value in np.percentile(seconds, at))
+
+
+def percentile_intervals(
+    seconds: Seconds, at: Sequence[float] = (50, 90, 99), *, draws: int = 300, seed: int = 0
+) -> list[tuple[float, float]]:
+    """The 95 % confidence intervals of the percentiles `at`, by bootstrap (Efron 1979, percentile method).
+
+    It takes the calls as independent; see `ratio_of` for what that means.
+
+    Args:
+        seconds: the samples; of more than 2000, every so many-th is used, which makes the intervals wider.
+        at: the percentiles.
+        draws: resamples.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    if seconds.size == 0:
+        raise ValueError("percentile_intervals: there are no samples")
+    sample = seconds[:: -(-seconds.size // _MOST_RESAMPLED)]
+    chosen = np.random.default_rng(seed).integers(0, sample.size, (draws, sample.size))
+    estimates = np.percentile(sample[chosen], at, axis=1)
+    low, high = np.percentile(estimates, (2.5, 97.5), axis=1)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 def ratio_of(a: Seconds, b: Seconds) -> RatioEstimate:

@@ -1,7 +1,8 @@
-"""What a run leaves of its trained networks: weights, samples, metrics."""
+"""What a run leaves of its trained networks: weights, samples, metrics, and the report of it all."""
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dashdeploy.run_directory import METRICS_NAME
+from dashdeploy.provenance import Provenance
+from dashdeploy.report.run_report import REPORT_NAME, run_page
+from dashdeploy.run_directory import METRICS_NAME, Run
 from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.partial_run import phase_result, write_json
 from dashdeploy.tasks import Split, Task
@@ -49,3 +52,13 @@ def write_metrics(folder: Path, task: Task, searched: nn.Module, original: nn.Mo
     }
     metrics = {"task": task.name, "metric": task.metric.name, **scores, "seconds": seconds}
     write_json(folder / METRICS_NAME, metrics)
+
+
+def write_report(folder: Path) -> None:
+    """Show the run to a person. Its results are worth more than their picture, so no fault in it ends the run."""
+    try:
+        run_page(Run.load(folder), made_by=Provenance.now()).write(folder / REPORT_NAME)
+    except Exception as error:
+        logging.getLogger(__name__).warning(
+            "%s could not be written: %s; try: dashdeploy inspect RUN --report FILE.html", REPORT_NAME, error
+        )

@@ -31,7 +31,7 @@ from dashdeploy.search.latency import LatencyPressure, LatencyTable
 from dashdeploy.search.latency_table import kept_table, latency_path, latency_table, wants_latency
 from dashdeploy.search.loggers import check_logger, write_csv
 from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
-from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics
+from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics, write_report
 from dashdeploy.search.partial_run import finish, open_partial, partial_path, run_config, write_json
 from dashdeploy.search.phase_training import PhaseJob, train_phase
 from dashdeploy.search.progress import announce, note
@@ -89,6 +89,7 @@ def search(
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
             phases_of_run = _Phases(task, settings, folder, kept, progress=progress, max_seconds=max_seconds)
             phases_of_run.run(latencies and kept_table(folder, latencies))
+            write_report(folder)
             finish(folder, out)
     except OSError as error:
         raise InputError(

@@ -257,6 +257,7 @@ class PhaseModule(L.LightningModule):
         if searched:
             self.record["kernels"] = [list(module.best()) for module in searched]
             self.record["entropy"] = [_entropy(_mixture(module)) for module in searched]
+            self.record["alpha"] = [_shares(module) for module in searched]
         if self.latency is not None:
             self.record["latency_ms"] = self.latency.end_epoch(searched)
         if self.logger is not None:
@@ -298,6 +299,12 @@ class PhaseModule(L.LightningModule):
 
 def _mixture(module: AggConv) -> Tensor:
     return module.coefficients() if module.mixing is None else module.mixing
+
+
+def _shares(module: AggConv) -> list[list[float]]:
+    """The candidates' shares, by kernel size and dilation; four digits are enough for a picture."""
+    rows = _mixture(module).detach().double().view(len(module.kernel_sizes), -1).tolist()
+    return [[round(share, 4) for share in row] for row in rows]
 
 
 def _entropy(coefficients: Tensor) -> float:

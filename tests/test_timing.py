@@ -102,3 +102,17 @@ def test_refuses_nonsense():
         interleaved({"A": lambda: None}, min_rounds=0)
     with pytest.raises(ValueError, match="not 2 and 3"):
         ratio_of(np.ones(2), np.ones(3))
+
+
+def test_percentile_intervals_hold_the_percentile():
+    from dashdeploy.timing import percentile_intervals
+
+    times = np.random.default_rng(0).lognormal(size=1000)
+    (low, high), (low99, high99) = percentile_intervals(times, (50, 99))
+    assert low < np.percentile(times, 50) < high
+    assert high - low < high99 - low99
+    # The median's interval by order statistics is another way to the same; they agree roughly.
+    ranks = np.sort(times)[[468, 531]]
+    assert (low, high) == pytest.approx(ranks, rel=0.05)
+    with pytest.raises(ValueError, match="no samples"):
+        percentile_intervals(np.array([]))

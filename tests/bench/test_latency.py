@@ -1,6 +1,7 @@
 """The latency report is tested for structure and for exact figures from known times, never for speed."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -9,9 +10,10 @@ from onnx import TensorProto, helper
 from rich.console import Console
 
 from dashdeploy.bench.latency import measure_latency
-from dashdeploy.bench.latency_report import BatchNoise, LatencyReport, LatencyRow, Speedup
+from dashdeploy.bench.latency_report import BatchNoise, BundleFacts, LatencyReport, LatencyRow, Speedup
 from dashdeploy.bundle import Bundle, Manifest, write_manifest
 from dashdeploy.errors import InputError
+from dashdeploy.provenance import Provenance
 from dashdeploy.tensor_spec import TensorSpec
 from dashdeploy.timing import RatioEstimate
 
@@ -77,10 +79,17 @@ def test_every_batch_and_variant_has_a_row(bundle_of):
         assert len({row.calls for row in report.rows if row.batch == batch}) == 1
     for entry in report.speedups:
         assert 0 < entry.low <= entry.median <= entry.high
-    assert said == [f"batch {batch}: timing backbone, direct, compiled for 0.05 s" for batch in (1, 3)]
-    assert "ONNX Runtime" in report.engine
-    assert report.machine
-    assert report.command
+    expected = "timing backbone, direct, compiled on ort-cpu, 1 thread(s), for 0.05 s"
+    assert said == [f"batch {batch}: {expected}" for batch in (1, 3)]
+    assert "ONNX Runtime" in report.engines["ort-cpu"]
+    assert report.provenance.machine
+    assert report.provenance.command
+    for row in report.rows:
+        # A lone ReLU multiplies nothing; the compiled model's count needs a plan, which is not there.
+        assert row.multiply_adds == (None if row.variant == "compiled" else 0)
+        assert row.size_mib > 0
+        assert [each.percentile for each in row.intervals] == [50, 90, 99]
+        assert all(each.low_ms <= each.high_ms for each in row.intervals)
 
 
 @pytest.mark.parametrize("variants", [("compiled",), ("direct", "compiled"), ("backbone", "compiled")])
@@ -97,33 +106,57 @@ def test_json_holds_the_whole_report(bundle_of):
     assert json.loads(report.to_json())["rows"][0]["variant"] == "direct"
 
 
-def report_with(noise):
-    rows = (
-        LatencyRow(batch=1, variant="direct", calls=9, p50_ms=2, p90_ms=3, p99_ms=4, items_per_second=500),
-        LatencyRow(batch=1, variant="compiled", calls=9, p50_ms=1, p90_ms=2, p99_ms=3, items_per_second=1000),
-    )
-    return LatencyReport(
-        bundle="bundle",
-        model="net version 1",
-        precision="fp32",
-        engine="the engine",
-        machine="the machine",
+def row_of(variant, ms):
+    return LatencyRow(
+        bundle="net",
+        engine="ort-cpu",
         threads=1,
+        precision="fp32",
+        batch=1,
+        variant=variant,
+        calls=9,
+        p50_ms=ms,
+        p90_ms=ms + 1,
+        p99_ms=ms + 2,
+        intervals=(),
+        items_per_second=1000 / ms,
+        size_mib=0.5,
+        multiply_adds=3_000_000,
+        peak_share=0.25,
+    )
+
+
+def report_with(noise):
+    ratio = RatioEstimate(2, 1.9, 2.125)
+    return LatencyReport(
+        provenance=Provenance.now().model_copy(update={"machine": "the machine"}),
         seconds=2,
-        date="2026-01-01T00:00:00+00:00",
-        command="the command",
-        rows=rows,
-        speedups=(Speedup(batch=1, over="direct", median=2, low=1.9, high=2.125),),
-        noise=(BatchNoise.measured(1, noise),),
+        bundles=(
+            BundleFacts(label="net", path="net", model="net version 1", precision="fp32", target="ort-cpu"),
+        ),
+        engines={"ort-cpu": "the engine"},
+        skipped={"tensorrt": "there is no GPU"},
+        peak_gflops={1: 80.0},
+        rows=(row_of("direct", 2.0), row_of("compiled", 1.0)),
+        speedups=(Speedup.measured("net", "ort-cpu", 1, 1, "direct", ratio),),
+        noise=(BatchNoise.measured(1, 1, noise),),
     )
 
 
 def test_table_shows_figures_and_ratio_beside_the_variant_compared_with():
     text = printed(report_with(RatioEstimate(1.0, 0.99, 1.01)))
     direct = next(line for line in text.splitlines() if "direct" in line)
-    assert direct.replace("│", " ").split()[:6] == ["direct", "1", "2.000", "3.000", "4.000", "500"]
+    cells = direct.replace("│", " ").split()
+    assert cells[:8] == ["direct", "ort-cpu", "1", "1", "2.000", "3.000", "4.000", "500"]
+    assert cells[8:11] == ["0.50", "3.00", "25%"]
     assert "2.00x as fast (1.90 to 2.12)" in direct
-    for said in ("net version 1, fp32", "the engine", "the machine", "quiet"):
+    for said in (
+        "net version 1, fp32",
+        "the engine",
+        "the machine",
+        "quiet",
+        "without tensorrt: there is no GPU",
+    ):
         assert said in text
 
 
@@ -145,17 +178,103 @@ def test_a_quiet_machine_gives_no_warning():
     assert report.speedup(2, "direct") is None
 
 
-def test_figures_are_those_of_the_samples():
+def test_figures_are_those_of_the_samples(bundle_of):
     from dashdeploy.bench.latency import _row, _speedups
+    from dashdeploy.bench.variants import variants_of
 
     times = np.arange(1, 102, dtype=np.float64) * 1e-3
-    row = _row(8, "direct", times)
+    (variant,) = variants_of(bundle_of("compiled"), "ort-cpu")
+    row = _row(variant, ("model", "ort-cpu", "compiled"), 8, 2, times, 1e9)
     assert (row.p50_ms, row.p90_ms, row.p99_ms) == pytest.approx((51, 91, 100))
-    assert row.calls == 101
+    assert (row.calls, row.threads, row.batch) == (101, 2, 8)
     assert row.items_per_second == pytest.approx(8 * 101 / times.sum())
-    (speedup,) = _speedups(8, {"compiled": times, "direct": 3 * times})
-    assert (speedup.over, speedup.batch) == ("direct", 8)
+    keys = [("model", "ort-cpu", name) for name in ("compiled", "direct")]
+    (speedup,) = _speedups(8, 2, {keys[0]: times, keys[1]: 3 * times})
+    assert (speedup.over, speedup.batch, speedup.engine) == ("direct", 8, "ort-cpu")
     assert (speedup.median, speedup.low, speedup.high) == pytest.approx((3, 3, 3))
+
+
+def test_several_engines_threads_and_bundles_share_the_rounds(bundle_of, tmp_path):
+    pytest.importorskip("openvino")
+    first = bundle_of("direct", "compiled")
+    other = Bundle.load(shutil.copytree(first.path, tmp_path / "other"))
+    report = measure_latency(
+        [first, other], batches=[1], threads=[1, 2], seconds=0.05, engines=["ort-cpu", "openvino"]
+    )
+    assert len(report.rows) == 2 * 2 * 2 * 2
+    for threads in (1, 2):
+        assert len({row.calls for row in report.rows if row.threads == threads}) == 1
+    assert {row.bundle for row in report.rows} == {str(first.path), str(other.path)}
+    assert len(report.speedups) == 8
+    with pytest.raises(InputError, match="one is given twice"):
+        measure_latency([first, first])
+
+
+def test_all_engines_are_those_that_are_here(bundle_of):
+    report = measure_latency(bundle_of("compiled"), batches=[1], seconds=0.01, engines=["all"])
+    assert "ort-cpu" in {row.engine for row in report.rows}
+    assert "model.engine; export it again with --trt" in report.skipped["tensorrt"]
+    assert "export the run again with --pt2" in report.skipped["torch"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("onnx", "no such engine; choose from ort-cpu"),
+        ("torchscript", "has no model.ts; export it again with"),
+    ],
+)
+def test_an_engine_that_is_missing_is_one_clear_line(bundle_of, engine, message):
+    with pytest.raises(InputError, match=message):
+        measure_latency(bundle_of("compiled"), engines=[engine])
+
+
+def test_peak_memory_is_that_of_the_largest_batch(bundle_of):
+    report = measure_latency(bundle_of("compiled"), batches=[1, 2], seconds=0.01, memory=True)
+    assert [row.peak_mib is None for row in report.rows] == [True, False]
+    assert 10 < report.rows[1].peak_mib < 4000
+
+
+def test_multiply_adds_are_counted(tmp_path):
+    from dashdeploy.bench.multiply_adds import count_onnx
+
+    values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4, 20])]
+    out = [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", 6, 3])]
+    weights = [
+        helper.make_tensor("w", TensorProto.FLOAT, [6, 2, 5], [0.0] * 60),
+        helper.make_tensor("m", TensorProto.FLOAT, [16, 3], [0.0] * 48),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["y"], group=2),
+        helper.make_node("MatMul", ["y", "m"], ["z"]),
+    ]
+    graph = helper.make_graph(nodes, "graph", values, out, weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "model.onnx")
+    assert count_onnx(tmp_path / "model.onnx") == 6 * 16 * 2 * 5 + 6 * 3 * 16
+
+
+def test_the_profile_names_layers(written_bundle):
+    from dashdeploy.bench.layer_profile import profile_layers
+
+    profile = profile_layers(Bundle.load(written_bundle), batch=2)
+    assert [layer.layer for layer in profile.layers] == ["(Relu)"]
+    assert profile.layers[0].ms > 0
+    assert "100.0%" in profile.text()
+
+
+def test_the_page_holds_the_figures(written_bundle):
+    from dashdeploy.bench.latency_page import latency_page
+
+    report = report_with(RatioEstimate(1.0, 0.99, 1.01))
+    text = latency_page(report, [Bundle.load(written_bundle)]).html()
+    for said in (
+        "direct, ort-cpu",
+        "2 ms, p99 4",
+        "2.00x as fast (1.90 to 2.12)",
+        "The plan",
+        "there is no GPU",
+    ):
+        assert said in text
 
 
 @pytest.mark.parametrize(

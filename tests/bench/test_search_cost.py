@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dashdeploy.bench.provenance import Provenance
 from dashdeploy.bench.search_cost import measure_search_cost, paper_problems
 from dashdeploy.bench.search_cost_memory import peak_memory
 from dashdeploy.bench.search_cost_plot import check_plot_path, plot_search_cost
@@ -15,6 +14,7 @@ from dashdeploy.bench.search_cost_report import AutoRatio, MethodCost, PointCost
 from dashdeploy.cli import app
 from dashdeploy.errors import InputError
 from dashdeploy.ops.agg_conv import METHODS
+from dashdeploy.provenance import Provenance
 
 SMALL = Problem(
     line="c",

@@ -27,6 +27,7 @@ def test_the_run_directory_has_what_the_contract_names(finished):
         "metrics.json",
         "metrics.jsonl",
         "model.safetensors",
+        "report.html",
         "samples.npz",
     }
     metrics = json.loads((finished.path / "metrics.json").read_text())

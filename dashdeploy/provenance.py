@@ -1,4 +1,4 @@
-"""Where a figure comes from: the machine, the date, the code and the command."""
+"""Where a figure or a model comes from: the machine, the date, the code and the command."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PACKAGES = ("dashdeploy", "torch", "numpy", "onnx", "onnxruntime", "openvino")
 
 
 class Provenance(BaseModel):
-    """What is needed to judge a measurement and to repeat it.
+    """What is needed to judge a result and to repeat it.
 
     Attributes:
         machine: processor, cores, operating system.
-        date: when it was measured, UTC, ISO 8601.
-        command: the command line of the measuring process.
+        date: when it was made, UTC, ISO 8601.
+        command: the command line of the process.
         commit: of dashdeploy's own sources, with ``+`` if they were changed since; None outside of a checkout.
         versions: of Python and of the packages that matter.
     """

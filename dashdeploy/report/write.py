@@ -1,0 +1,22 @@
+"""Write the report of whatever is in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dashdeploy.bundle import MANIFEST_NAME, Bundle
+from dashdeploy.report.bundle_report import bundle_page
+from dashdeploy.report.run_report import run_page
+from dashdeploy.run_directory import Run
+
+
+def write_report(path: Path, file: Path) -> None:
+    """Write the report of the run or the bundle at `path` to `file`.
+
+    Raises:
+        InputError: there is neither, it is malformed, or the file cannot be written.
+    """
+    if (path / MANIFEST_NAME).exists():
+        bundle_page(Bundle.load(path)).write(file)
+    else:
+        run_page(Run.load(path)).write(file)
