@@ -41,8 +41,10 @@ format: $(STAMP)  ## Let ruff mend style and format.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP)  ## Write docs/cli.md again from --help.
+docs: $(STAMP)  ## Write docs/cli.md, docs/schemas and the tables of docs/benchmarks.md again.
 	$(RUN) docs/generate_cli_reference.py
+	$(RUN) docs/generate_schemas.py
+	$(RUN) docs/generate_benchmarks.py
 
 clean:  ## Remove what was built or measured, the environment included.
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -205,6 +205,7 @@ def _times(runtimes: Mapping[Key, Runtime], batch: int, seconds: float) -> dict[
         seconds=seconds,
         min_rounds=_MIN_ROUNDS,
         warmup=min(seconds, _MOST_WARMUP_SECONDS),
+        settle=len({engine for _, engine, _ in runtimes}) > 1,
     )
     return {names[name]: series for name, series in measured.items()}
 

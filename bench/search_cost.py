@@ -39,6 +39,23 @@ _ONCE_FROM_SECONDS = 8.0
 _WARMUP_SECONDS = 1.0
 
 
+def problems_of(line: str, values: Sequence[int]) -> list[Problem]:
+    """Points of one line of the figure.
+
+    Args:
+        line: ``c`` or ``n``.
+        values: sizes of the search space, or lengths.
+
+    Raises:
+        InputError: there is no such size.
+    """
+    if line == "c" and max(values) > len(KERNEL_SIZES):
+        raise InputError(f"--sizes {max(values)}: sizes are 1 to {len(KERNEL_SIZES)}")
+    if line == "c":
+        return [_series("c", c, LENGTH, c) for c in values]
+    return [_series("n", n, n, FIXED_C) for n in values]
+
+
 def paper_problems(*, quick: bool = False, rank: int | None = None) -> list[Problem]:
     """The points of the figure, and the 2-D search space of the released code.
 

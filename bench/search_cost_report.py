@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -11,8 +11,6 @@ from dashdeploy.bench.search_cost_problem import Problem
 from dashdeploy.console import table
 from dashdeploy.provenance import Provenance
 from dashdeploy.timing import Seconds, ratio_of
-
-FORMAT_VERSION = 1
 
 AUTO_TOLERANCE = 1.1
 """How much slower than the best method ``auto`` may be before the report says so."""
@@ -110,8 +108,8 @@ class SearchCostReport(_Frozen):
         points: in the order of the lines.
     """
 
-    kind: str = "search-cost"
-    format_version: int = FORMAT_VERSION
+    kind: Literal["search-cost"] = "search-cost"
+    format_version: Literal[1] = 1
     provenance: Provenance
     threads: int
     seconds: float

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from dashdeploy.cli_bench_accuracy import accuracy
 from dashdeploy.cli_bench_latency import latency
 from dashdeploy.cli_bench_search_cost import search_cost
+from dashdeploy.cli_bench_show import show
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console, as_text
 from dashdeploy.json_option import JsonFile, JsonFileCommand, report
@@ -19,6 +21,8 @@ bench_app = typer.Typer(
 )
 bench_app.command("latency", cls=JsonFileCommand)(latency)
 bench_app.command("search-cost", cls=JsonFileCommand)(search_cost)
+bench_app.command("accuracy", cls=JsonFileCommand)(accuracy)
+bench_app.command("show")(show)
 
 Batches = Annotated[str, typer.Option("--batches", help="The batch sizes.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads within one operator.")]

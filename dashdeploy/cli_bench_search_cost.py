@@ -23,7 +23,10 @@ def search_cost(
     ] = None,
     sizes: Annotated[
         str | None,
-        typer.Option("--sizes", help="Only these sizes c of the search space, and no other line."),
+        typer.Option("--sizes", help="Only these sizes c of the search space, such as 1,2,3."),
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option("--lengths", help="Only these lengths of the series, such as 250,1000.")
     ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Torch's threads; otherwise as many as cores.")
@@ -60,23 +63,25 @@ def search_cost(
     """
     console = Console(quiet=quiet, verbose=verbose)
 
-    from dashdeploy.bench.search_cost import KERNEL_SIZES, measure_search_cost, paper_problems
+    from dashdeploy.bench.search_cost import measure_search_cost, paper_problems, problems_of
     from dashdeploy.bench.search_cost_plot import check_plot_path, plot_search_cost
     from dashdeploy.ops.agg_conv import METHODS
     from dashdeploy.option_values import positive_integers
 
     if plot is not None:
         check_plot_path(plot)
-    problems = paper_problems(quick=quick, rank=rank)
-    if sizes is not None:
-        wanted = positive_integers("--sizes", sizes, noun="size")
-        if max(wanted) > len(KERNEL_SIZES) or rank == 2:
-            raise InputError(f"--sizes {sizes}: sizes are 1 to {len(KERNEL_SIZES)}, of series")
-        problems = [
-            problem for problem in paper_problems(rank=1) if problem.line == "c" and problem.x in wanted
-        ]
+    chosen = [
+        problem
+        for line, option, values in (("c", "--sizes", sizes), ("n", "--lengths", lengths))
+        if values is not None
+        for problem in problems_of(
+            line, positive_integers(option, values, noun={"c": "size", "n": "length"}[line])
+        )
+    ]
+    if chosen and rank is not None:
+        raise InputError("--rank does not go with --sizes and --lengths, which are of series; leave it out")
     measured = measure_search_cost(
-        problems,
+        chosen or paper_problems(quick=quick, rank=rank),
         methods=METHODS if methods is None else [word.strip() for word in methods.split(",")],
         threads=threads,
         seconds=min(seconds, 1.0) if quick else seconds,

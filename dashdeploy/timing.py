@@ -45,6 +45,7 @@ def interleaved(
     seconds: float = 1.0,
     min_rounds: int = 10,
     warmup: float = 0.5,
+    settle: bool = False,
 ) -> dict[str, Seconds]:
     """Time every callable once per round, round after round, in an order that rotates.
 
@@ -58,6 +59,9 @@ def interleaved(
         min_rounds: rounds that are run even if they take longer than `seconds`.
         warmup: the most seconds to spend on warming up, all callables together. The warm-up runs at least one
             round and ends early once each callable's median of five rounds is within 3 % of the five before.
+        settle: whether each timed call comes right after an untimed one of the same, so that what the predecessor
+            left in the caches and in its thread pool tells on nobody. It matters where alternatives are unlike,
+            such as engines: a model of 0.15 ms took half as long again behind another engine's.
 
     Returns:
         Per name, the seconds of each call: arrays of one common length, in which entry i is round i.
@@ -76,7 +80,7 @@ def interleaved(
         deadline = perf_counter_ns() + round(seconds * 1e9)
         done = 0
         while done < min_rounds or perf_counter_ns() < deadline:
-            _time_round(callables, _order(names, done), rounds)
+            _time_round(callables, _order(names, done), rounds, settle=settle)
             done += 1
     return {name: np.asarray(nanoseconds, dtype=np.float64) * 1e-9 for name, nanoseconds in rounds.items()}
 
@@ -150,10 +154,16 @@ def _order(names: Sequence[str], round_index: int) -> list[str]:
 
 
 def _time_round(
-    callables: Mapping[str, Callable[[], object]], order: Sequence[str], into: Mapping[str, list[int]]
+    callables: Mapping[str, Callable[[], object]],
+    order: Sequence[str],
+    into: Mapping[str, list[int]],
+    *,
+    settle: bool = False,
 ) -> None:
     for name in order:
         function = callables[name]
+        if settle:
+            function()
         start = perf_counter_ns()
         function()
         into[name].append(perf_counter_ns() - start)

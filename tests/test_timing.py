@@ -116,3 +116,13 @@ def test_percentile_intervals_hold_the_percentile():
     assert (low, high) == pytest.approx(ranks, rel=0.05)
     with pytest.raises(ValueError, match="no samples"):
         percentile_intervals(np.array([]))
+
+
+def test_settled_calls_follow_an_untimed_one_of_the_same():
+    said = []
+    callables = {name: (lambda name=name: said.append(name)) for name in "ab"}
+    times = interleaved(callables, seconds=0, min_rounds=3, warmup=0, settle=True)
+    assert all(series.size == 3 for series in times.values())
+    rounds = said[2:]  # the warm-up is a round of single calls
+    assert rounds[::2] == rounds[1::2]
+    assert len(rounds) == 12

@@ -126,6 +126,8 @@ def test_arguments_out_of_range_are_one_clear_line(arguments, message):
         (["--plot", "nowhere/figure.png"], "make it first"),
         (["--sizes", "8"], "sizes are 1 to 7"),
         (["--sizes", "0"], "size 0"),
+        (["--lengths", "0"], "length 0"),
+        (["--sizes", "1", "--rank", "2"], "--rank does not go with"),
         (["--methods", "fast", "--quick"], "no such method"),
     ],
 )

@@ -1,0 +1,184 @@
+"""Write the tables of docs/benchmarks.md from docs/results/*.json, or check them with --check.
+
+Each kind of result has a part of the page between two comments, which is written anew; everything else on the page
+is prose and stays. A kind without its comments is appended at the end.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dashdeploy.bench.accuracy_report import AccuracyReport
+from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.bench.loadgen import LoadGenReport
+from dashdeploy.bench.published import PUBLISHED
+from dashdeploy.bench.results import Result, load_result
+from dashdeploy.bench.search_cost_report import SearchCostReport, label
+from dashdeploy.provenance import Provenance
+
+FOLDER = Path(__file__).parent
+PAGE, RESULTS = FOLDER / "benchmarks.md", FOLDER / "results"
+
+
+def main() -> int:
+    """Write or check."""
+    before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Benchmarks\n"
+    after = before
+    by_kind: dict[str, list[Result]] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        result = load_result(path)
+        by_kind.setdefault(result.kind, []).append(result)
+    for kind, (heading, render) in SECTIONS.items():
+        if kind in by_kind:
+            after = with_part(after, kind, heading, render(by_kind[kind]))
+    if "--check" in sys.argv[1:]:
+        if after != before:
+            print(
+                "docs/benchmarks.md is out of date; run: python docs/generate_benchmarks.py", file=sys.stderr
+            )
+        return after != before
+    PAGE.write_text(after, encoding="utf-8")
+    return 0
+
+
+def with_part(page: str, kind: str, heading: str, part: str) -> str:
+    """The page with the part of `kind` exchanged or appended."""
+    start, end = f"<!-- generated: {kind} -->", "<!-- end -->"
+    head, found, rest = page.partition(start)
+    if not found:
+        head, rest = f"{page.rstrip()}\n\n## {heading}\n\n", f"{end}\n"
+    _, _, tail = rest.partition(end)
+    return f"{head}{start}\n\n{part.strip()}\n\n{end}{tail}"
+
+
+def markdown(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table."""
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
+
+
+def cell(value: object) -> str:
+    """One cell's text."""
+    if value is None:
+        return "–"
+    return (f"{value:.4g}" if isinstance(value, float) else str(value)).replace("|", "\\|")
+
+
+def origin(made: Provenance, what: str = "") -> str:
+    """Where rows come from."""
+    commit = f", commit {made.commit}" if made.commit else ""
+    return f"- {what}`{made.command}`: {made.machine}, {made.date[:10]}{commit}"
+
+
+def search_cost(results: Sequence[SearchCostReport]) -> str:
+    """Milliseconds per step, and memory."""
+    methods = list(dict.fromkeys(method for each in results for method in each.methods))
+    points = [point for each in results for point in each.points]
+    order = {"c": 0, "n": 1}
+    points.sort(key=lambda point: (order.get(point.problem.line, 2), point.problem.x))
+    rows, memory = [], []
+    for point in points:
+        costs = [point.cost(method) for method in methods]
+        auto = point.cost("auto")
+        over = auto.over_mixed_results if auto else None
+        rows.append(
+            [
+                label(point.problem),
+                *(None if each is None else f"{each.p50_ms:.1f}" for each in costs),
+                None if over is None else f"{over:.3f}",
+                None if point.auto is None else f"{point.auto.median:.2f} ({point.auto.best})",
+                ", ".join(f"{name} {count}" for name, count in sorted(point.choices.items())),
+            ]
+        )
+        if any(each is not None and each.peak_mib is not None for each in costs):
+            peaks = [
+                None if each is None or each.peak_mib is None else f"{each.peak_mib:.0f}" for each in costs
+            ]
+            memory.append([label(point.problem), *peaks])
+    headers = [
+        "ms per step",
+        *methods,
+        "auto / mixed-results",
+        "auto / best other",
+        "layers that auto computes by",
+    ]
+    parts = [markdown(headers, rows)]
+    if memory:
+        parts += ["Peak resident memory in MiB, of a process for each:", markdown(["", *methods], memory)]
+    parts.append("\n".join(origin(each.provenance, f"{each.threads} thread(s), ") for each in results))
+    return "\n\n".join(parts)
+
+
+def latency(results: Sequence[LatencyReport]) -> str:
+    """Percentiles per variant and engine."""
+    parts = []
+    for each in results:
+        rows = [
+            [
+                row.bundle,
+                row.variant,
+                row.engine,
+                row.threads,
+                row.batch,
+                *(f"{value:.3f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
+                f"{row.items_per_second:.0f}",
+                None if row.multiply_adds is None else f"{row.multiply_adds / 1e6:.2f}",
+                None if row.peak_share is None else f"{row.peak_share:.0%}",
+                None if row.peak_mib is None else f"{row.peak_mib:.0f}",
+                each.comparison(row),
+            ]
+            for row in each.rows
+        ]
+        headers = ["bundle", "variant", "engine", "threads", "batch", "p50 ms", "p90 ms", "p99 ms", "items/s"]
+        headers += ["M multiply-adds", "of peak", "peak MiB", "compiled is"]
+        parts += [
+            markdown(headers, rows),
+            each.noise_warning() or "The machine was quiet.",
+            origin(each.provenance),
+        ]
+    return "\n\n".join(parts)
+
+
+def loadgen(results: Sequence[LoadGenReport]) -> str:
+    """Verdicts and figures."""
+    rows = []
+    for each in results:
+        figures = {name.lower(): value for name, value in each.figures.items()}
+        times = [figures.get(f"{at}.00 percentile latency (ns)") for at in (50, 99)]
+        told = ", ".join(f"{name} {value:.4g}" for name, value in each.settings.items())
+        rows.append(
+            [
+                each.scenario,
+                each.answered_by,
+                "VALID" if each.valid else "INVALID",
+                *(None if value is None else f"{value / 1e6:.3f}" for value in times),
+                told,
+            ]
+        )
+    headers = ["scenario", "answered by", "verdict", "p50 ms", "p99 ms", "told"]
+    return "\n\n".join([markdown(headers, rows), "\n".join(origin(each.provenance) for each in results)])
+
+
+def accuracy(results: Sequence[AccuracyReport]) -> str:
+    """Per task, with what is published."""
+    parts = []
+    for each in results:
+        parts.append(markdown(each.HEADERS, each.rows()))
+        parts += [f"{one.task}, seed {one.seed} failed: {one.reason}" for one in each.failures]
+        figures = [(task, one) for task in each.by_task() for one in PUBLISHED.get(task, ())]
+        sources = sorted({f"{task}: {one.method}, {one.source}" for task, one in figures})
+        parts += ["Published: " + "; ".join(sources) + ".", origin(each.provenance)]
+    return "\n\n".join(parts)
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Sequence], str]]] = {
+    "latency": ("Latency of the demo", latency),
+    "search-cost": ("A step of the search", search_cost),
+    "accuracy": ("Accuracy", accuracy),
+    "loadgen": ("MLPerf LoadGen", loadgen),
+}
+"""Per kind the heading of its part, and what renders it."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
