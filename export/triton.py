@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from dashdeploy.atomic import atomic_directory, sha256_of, write_text_atomically
+from dashdeploy.batch_axis import has_batch_axis, warm_up
 from dashdeploy.bundle import MODEL_NAME, Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.export.triton_config import CONFIG_NAME, LABELS_NAME, ModelKind, parse_config, triton_config
+from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.runtimes.engines import ENGINES
 
 _ORT, _TENSORRT = ENGINES["ort-cpu"], ENGINES["tensorrt"]
@@ -50,6 +52,7 @@ def write_triton_repository(
         InputError: a model of this name with other inputs or outputs is there, or the folder cannot be written.
         MissingCapabilityError: tritonclient, which knows Triton's configuration, is not installed.
     """
+    batched = _may_batch(bundle)
     for variant in _variants(bundle):
         folder = repository / variant.name
         known = _known_versions(folder)
@@ -58,7 +61,7 @@ def write_triton_repository(
         if known and hashes[version] == known[max(known)]:
             say(f"{folder} holds this model already, as version {max(known)}")
             continue
-        config = triton_config(bundle.manifest, variant.name, variant.kind, batches, hashes)
+        config = triton_config(bundle.manifest, variant.name, variant.kind, batches, hashes, batched=batched)
         say(f"writing version {version} of {folder}")
         if not known:
             with atomic_directory(folder) as fresh:
@@ -71,6 +74,13 @@ def write_triton_repository(
         with atomic_directory(folder / str(version)) as fresh:
             shutil.copyfile(variant.file, fresh / variant.kind.file_name)
         write_text_atomically(folder / CONFIG_NAME, config)
+
+
+def _may_batch(bundle: Bundle) -> bool:
+    """A dynamic first axis may be a length along which the model mixes its rows: the model is asked."""
+    runtime, manifest = OnnxRuntime(bundle.path / MODEL_NAME), bundle.manifest
+    probe = warm_up(runtime, manifest.inputs)
+    return probe is not None and has_batch_axis(runtime, manifest.inputs, manifest.outputs, probe)
 
 
 def _variants(bundle: Bundle) -> Iterator[Variant]:

@@ -47,6 +47,8 @@ def triton_config(
     kind: ModelKind,
     batches: tuple[int, int, int],
     hashes: Mapping[int, str],
+    *,
+    batched: bool,
 ) -> str:
     """The text of ``config.pbtxt``.
 
@@ -56,6 +58,7 @@ def triton_config(
         kind: how Triton runs it.
         batches: smallest, most usual and largest batch.
         hashes: the sha256 of each version's model, by version.
+        batched: whether Triton may put requests together along the first axis.
 
     Raises:
         MissingCapabilityError: tritonclient is not installed.
@@ -64,8 +67,6 @@ def triton_config(
 
     pb = messages()
     _, usual, largest = batches
-    tensors = (*manifest.inputs, *manifest.outputs)
-    batched = all(spec.shape and isinstance(spec.shape[0], str) for spec in tensors)
     config = pb.ModelConfig(
         name=name,
         backend=kind.backend,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dashdeploy.batch_axis import has_batch_axis, warm_up
 from dashdeploy.bundle import SAMPLE_NAME, Bundle
 from dashdeploy.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.engines import engine_of, load_engine
-from dashdeploy.serve.batch_axis import has_batch_axis, warm_up
 from dashdeploy.serve.engine import Engine, Gone
 from dashdeploy.serve.request_error import RequestError
 from dashdeploy.serve.settings import ServeSettings

@@ -43,15 +43,17 @@ def parser_error(
         return InputError(f"{flavour.title} cannot parse the model and gives no reason")
     error = errors[0]
     where = f"operator {error.operator}" if error.operator else f"node number {error.number}"
+    # A failed assertion without words is reported as the word "false".
+    why = error.code if error.reason in ("", "false") else f"{error.code}: {error.reason}"
     layer = layer_of(error.node, compiled_layers)
     if layer is not None:
         return GateError(
-            f"{flavour.title} does not parse {where} of the compiled layer {layer} ({error.code}: {error.reason}); "
+            f"{flavour.title} does not parse {where} of the compiled layer {layer} ({why}); "
             f"nothing was written; --lowering direct leaves the layer as it is"
         )
     at = f" at node {error.node}" if error.node else ""
     return InputError(
-        f"{flavour.title} does not parse {where}{at} ({error.code}: {error.reason}); nothing was written; "
+        f"{flavour.title} does not parse {where}{at} ({why}); nothing was written; "
         f"replace the operator in the model, or leave {flavour.option} out"
     )
 

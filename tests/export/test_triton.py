@@ -73,13 +73,27 @@ def test_a_fixed_batch_is_not_batched(written_bundle):
             "outputs": [spec.model_copy(update={"shape": (2, "length")}) for spec in manifest.outputs],
         }
     )
-    config = text_format.Parse(triton_config(fixed, "m", PLAN, BATCHES, {}), pb.ModelConfig())
+    config = text_format.Parse(triton_config(fixed, "m", PLAN, BATCHES, {}, batched=False), pb.ModelConfig())
     assert config.max_batch_size == 0
     assert not config.HasField("dynamic_batching")
     assert list(config.input[0].dims) == [2, -1]
     assert not config.model_warmup  # a dynamic axis has no length to warm up with
     assert (config.platform, config.default_model_filename) == ("tensorrt_plan", "model.plan")
     assert config.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
+
+
+def test_rows_that_depend_on_each_other_are_not_batched(written_bundle, tmp_path):
+    model = onnx.load(written_bundle / "model.onnx")
+    node = model.graph.node[0]
+    node.op_type = "Softmax"
+    node.attribute.append(onnx.helper.make_attribute("axis", 0))  # over what looks like the batch
+    onnx.save(model, written_bundle / "model.onnx")
+    write_manifest(written_bundle, Bundle.load(written_bundle, verify=False).manifest)
+    config = parsed(hand_over(written_bundle, tmp_path / "repository"))
+    assert config.max_batch_size == 0
+    assert not config.HasField("dynamic_batching")
+    assert list(config.input[0].dims) == [-1, 4]
+    verify(tmp_path / "repository", silent)
 
 
 def test_an_engine_becomes_a_model_of_its_own(written_bundle, tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from dashdeploy.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes import OnnxRuntime
-from dashdeploy.serve.batch_axis import has_batch_axis, warm_up
 from dashdeploy.serve.engine import Engine
 from dashdeploy.serve.quick_runs import QuickRuns
 from dashdeploy.serve.request_error import RequestError
