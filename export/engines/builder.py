@@ -26,7 +26,10 @@ from dashdeploy.runtimes.tensorrt_flavours import Flavour
 from dashdeploy.runtimes.tensorrt_log import is_harmless
 
 _PROGRAM = Path(__file__).with_name("build_program.py")
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "CUDA_VISIBLE_DEVICES", "SYSTEMROOT", "PATH")
+_ENVIRONMENT = (
+    *("LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "CUDA_VISIBLE_DEVICES"),
+    *(("SYSTEMROOT", "PATH") if sys.platform == "win32" else ()),
+)
 """What the program gets of the environment: where libraries and devices are; anything else moves its memory."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from dashdeploy.export.cost_table import CostTable
 from dashdeploy.export.onnx_files import prepare
 from dashdeploy.export.planner import choose_lowerings
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.source import INPUT_NAME, Source, from_modules
 from dashdeploy.export.targets import OrtCpuTarget
 from dashdeploy.run_directory import Architecture
 from dashdeploy.runtimes import OnnxRuntime
@@ -151,3 +153,22 @@ def run_model() -> Callable[..., list[np.ndarray]]:
         return list(OnnxRuntime(proto.SerializeToString(), threads=1).run(feeds).values())
 
     return run
+
+
+@pytest.fixture
+def small_source(tmp_path: Path) -> Source:
+    """A classifier of two convolutions as a run gives it: a torch module, and samples with the targets it finds."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv1d(2, 6, 11, padding=15, dilation=3),
+        nn.ReLU(),
+        nn.Conv1d(6, 6, 7, padding=3),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+        nn.Linear(6, 3),
+    ).eval()
+    samples = np.random.default_rng(0).standard_normal((20, 2, 64)).astype("f4")
+    with torch.no_grad():
+        targets = module(torch.from_numpy(samples)).argmax(1).numpy()
+    source = from_modules(tmp_path / "run", module, None, (2, 64), lambda _line: None)
+    return replace(source, samples={INPUT_NAME: samples}, targets=targets)

@@ -6,12 +6,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-import torch
 
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export import ExportSettings, export
+from dashdeploy.export.artefact_settings import ArtefactSettings
 from dashdeploy.export.int8 import to_int8
 from dashdeploy.export.onnx_files import prepare
+from dashdeploy.export.pipeline import export_source
 from dashdeploy.runtimes import OnnxRuntime
 
 NETWORK = (
@@ -82,33 +83,24 @@ def test_without_data_there_is_nothing_to_calibrate_on(tmp_path, onnx_model):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def run_with_targets(finished_run):
-    folder, searched, samples = finished_run
-    with torch.no_grad():
-        targets = searched(torch.from_numpy(samples)).argmax(1).numpy()
-    np.savez(folder / "samples.npz", inputs=samples, targets=targets)
-    return folder
-
-
-def test_a_run_brings_its_own_data_and_the_accuracy_is_reported(tmp_path, run_with_targets):
+def test_a_run_brings_its_own_data_and_the_accuracy_is_reported(tmp_path, small_source):
     settings = ExportSettings(precision="int8", lowering="direct", tune="estimate", max_accuracy_drop=1)
-    bundle = export(run_with_targets, tmp_path / "out", settings)
+    bundle = export_source(small_source, tmp_path / "out", settings)
     parity = bundle.read_json("parity.json")
-    assert parity["accuracy"]["samples"] == 20
-    assert parity["accuracy"]["reference"] == 1
-    got = OnnxRuntime(bundle.path / "model.onnx").run(
-        {"input": np.load(run_with_targets / "samples.npz")["inputs"]}
-    )
-    right = np.mean(got["logits"].argmax(1) == np.load(run_with_targets / "samples.npz")["targets"])
-    assert parity["accuracy"]["model"] == pytest.approx(right)
+    got = OnnxRuntime(bundle.path / "model.onnx").run(small_source.samples)["logits"]
+    right = np.mean(got.argmax(1) == small_source.targets)
+    assert parity["accuracy"] == {
+        "samples": 20,
+        "reference": 1,
+        "model": pytest.approx(right),
+        "allowed_drop": 1,
+    }
     assert parity["outputs"][-1]["top1_agreement"] == pytest.approx(right)
 
 
-def test_a_drop_of_accuracy_writes_nothing(tmp_path, run_with_targets):
+def test_a_drop_of_accuracy_writes_nothing(tmp_path, small_source):
     # Calibrated on almost nothing, every activation is cut off.
-    samples = np.load(run_with_targets / "samples.npz")["inputs"]
-    np.savez(tmp_path / "tiny.npz", inputs=0.02 * samples)
+    np.savez(tmp_path / "tiny.npz", inputs=0.01 * small_source.samples["input"])
     settings = ExportSettings(
         precision="int8",
         lowering="direct",
@@ -117,18 +109,21 @@ def test_a_drop_of_accuracy_writes_nothing(tmp_path, run_with_targets):
         max_accuracy_drop=0,
     )
     with pytest.raises(GateError, match=r"int8|accuracy") as error:
-        export(run_with_targets, tmp_path / "out", settings)
+        export_source(small_source, tmp_path / "out", settings)
     assert error.value.exit_code == 4
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_torch_files_follow_the_plan_of_the_bundle(tmp_path, run_with_targets):
-    settings = ExportSettings(precision="int8", lowering="fft", tune="estimate", max_accuracy_drop=1)
-    settings = settings.model_copy(
-        update={"artefacts": settings.artefacts.model_copy(update={"torchscript": True})}
+def test_the_torch_files_follow_the_plan_of_the_bundle(tmp_path, small_source):
+    settings = ExportSettings(
+        precision="int8",
+        lowering="fft",
+        tune="estimate",
+        max_accuracy_drop=1,
+        artefacts=ArtefactSettings(torchscript=True),
     )
-    bundle = export(run_with_targets, tmp_path / "out", settings)
+    bundle = export_source(small_source, tmp_path / "out", settings)
     sidecar = json.loads((bundle.path / "model.ts.json").read_text())
     plan = {layer["name"]: layer["chosen"] for layer in bundle.read_json("plan.json")["layers"]}
     assert sidecar["layers"] == plan

@@ -12,6 +12,7 @@ from dashdeploy.errors import GateError, InputError
 from dashdeploy.export import ExportSettings, export
 from dashdeploy.export.artefact_settings import ArtefactSettings
 from dashdeploy.export.engines import EngineSettings
+from dashdeploy.export.pipeline import export_source
 from dashdeploy.export.verification import verify
 
 
@@ -66,12 +67,11 @@ def test_engines_are_checked_against_their_sidecars(source):
             verify(path, silent)
 
 
-def test_torch_files_run_again(tmp_path, finished_run):
-    folder, _, _ = finished_run
+def test_torch_files_run_again(tmp_path, small_source):
     settings = ExportSettings(
         lowering="direct", tune="estimate", artefacts=ArtefactSettings(torchscript=True)
     )
-    path = export(folder, tmp_path / "out", settings).path
+    path = export_source(small_source, tmp_path / "out", settings).path
     assert "differs by" in checks(path)["model.ts"]
     (path / "model.ts").write_bytes(b"no model")
     sidecar = json.loads((path / "model.ts.json").read_text())
