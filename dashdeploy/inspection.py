@@ -222,17 +222,21 @@ def parity_table(parity: Mapping[str, Any]) -> str:
         ]
         for each in parity["outputs"]
     ]
-    accuracy = parity.get("accuracy")
-    share = (
-        ""
-        if not accuracy
-        else (
-            f"\n\naccuracy on {accuracy['samples']} validation samples: {accuracy['model']:.4f}, reference "
-            f"{accuracy['reference']:.4f}; a drop of {accuracy['allowed_drop']:g} is allowed"
-        )
-    )
     title = f"parity with {parity['reference']}: a relative error of {parity['tolerance']:.0e} is allowed"
-    return f"{title}\n\n{table(headers, rows)}{share}"
+    return "\n\n".join(
+        part for part in (title, table(headers, rows), _accuracy_line(parity.get("accuracy"))) if part
+    )
+
+
+def _accuracy_line(accuracy: Mapping[str, Any] | None) -> str:
+    """What is right on the validation samples; empty where that is not known."""
+    if not accuracy:
+        return ""
+    return (
+        f"{accuracy.get('measure', 'accuracy')} on {accuracy['samples']} validation samples: "
+        f"{accuracy['model']:.4f}, reference {accuracy['reference']:.4f}; "
+        f"a drop of {accuracy['allowed_drop']:g} is allowed"
+    )
 
 
 def _tensor_table(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> str:

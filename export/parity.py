@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.errors import GateError, InputError
+from dashdeploy.export.accuracy import Accuracy, accuracy
 from dashdeploy.export.batches import fixed_batch, run_on_all
 from dashdeploy.export.source import Reference
 from dashdeploy.runtimes import Runtime
@@ -50,24 +51,6 @@ class OutputParity(BaseModel):
     top1_agreement: float | None
 
 
-class Accuracy(BaseModel):
-    """The share of right classes among samples with known targets.
-
-    Attributes:
-        samples: how many.
-        reference: the reference's accuracy.
-        model: the compiled model's.
-        allowed_drop: by how much the model's may be lower.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    samples: int
-    reference: float
-    model: float
-    allowed_drop: float
-
-
 class Parity(BaseModel):
     """The content of ``parity.json``.
 
@@ -76,7 +59,7 @@ class Parity(BaseModel):
         reference: what the outputs were compared with.
         tolerance: the largest `max_relative_error` allowed.
         outputs: one entry per output and set of inputs.
-        accuracy: on the task's validation samples; None where there are none, or no classes.
+        accuracy: on the task's validation samples; None where there are none, or they have no targets.
         fft_in_fp16: how much of the FFT convolutions is in half precision, for fp16: ``everything``,
             ``products`` (of the spectra) or ``nothing``.
     """
@@ -126,7 +109,7 @@ def check_parity(
         reference_name: what computes it, in words.
         samples: real inputs by name; may be empty.
         precision: the compiled model's.
-        targets: the right class of each sample, if known.
+        targets: what the task wants for each sample, if known; see `accuracy`.
         max_accuracy_drop: by how much the accuracy on them may be lower than the reference's.
 
     Raises:
@@ -143,12 +126,15 @@ def check_parity(
         _refuse_if_random(reference, sets[0][1])
         raise GateError(_differences(failed, reference_name, parity))
     if samples and targets is not None:
-        accuracy = _accuracy(got[-1], expected[-1], targets, max_accuracy_drop)
-        parity = parity.model_copy(update={"accuracy": accuracy})
-        if accuracy is not None and accuracy.reference - accuracy.model > max_accuracy_drop:
+        first = next(iter(expected[-1]))
+        share = accuracy(
+            np.asarray(got[-1][first]), np.asarray(expected[-1][first]), targets, max_accuracy_drop
+        )
+        parity = parity.model_copy(update={"accuracy": share})
+        if share is not None and share.fails:
             raise GateError(
-                f"in {precision} the accuracy on {accuracy.samples} validation samples is {accuracy.model:.4f}, "
-                f"{reference_name} has {accuracy.reference:.4f}: a drop of more than --max-accuracy-drop "
+                f"in {precision} the {share.measure} on {share.samples} validation samples is {share.model:.4f}, "
+                f"{reference_name} has {share.reference:.4f}: a drop of more than --max-accuracy-drop "
                 f"{max_accuracy_drop}; nothing was written; allow more, or choose another --precision"
             )
     return parity
@@ -200,21 +186,6 @@ def _differences(failed: Sequence[OutputParity], reference_name: str, parity: Pa
     return (
         f"the compiled model does not agree with {reference_name}: {differences}, tolerance "
         f"{parity.tolerance:.0e}; nothing was written; {mend}"
-    )
-
-
-def _accuracy(got: Feeds, expected: Feeds, targets: Array, allowed_drop: float) -> Accuracy | None:
-    """Of the first output, where it has a row of classes for every target; None otherwise."""
-    name = next(iter(expected))
-    theirs, ours = np.asarray(expected[name]), np.asarray(got[name])
-    rows = theirs.shape[:1] + theirs.shape[2:]
-    if targets.dtype.kind not in "iu" or theirs.ndim < 2 or theirs.shape[1] < 2 or targets.shape != rows:
-        return None
-    return Accuracy(
-        samples=len(targets),
-        reference=float(np.mean(theirs.argmax(1) == targets)),
-        model=float(np.mean(ours.argmax(1) == targets)),
-        allowed_drop=allowed_drop,
     )
 
 

@@ -146,7 +146,8 @@ def _check_model(
     _judge(bundle, MODEL_NAME, again, parity)
     note(MODEL_NAME, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {parity.tolerance:.0e}")
     if parity.accuracy is not None:
-        note("accuracy", f"at export {parity.accuracy.model:.4f}, reference {parity.accuracy.reference:.4f}")
+        share = parity.accuracy
+        note(share.measure, f"at export {share.model:.4f}, reference {share.reference:.4f}")
 
 
 def _check_torch_file(

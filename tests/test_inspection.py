@@ -72,7 +72,7 @@ def test_the_artefacts_of_a_bundle(written_bundle):
     for name, sidecar in sidecars.items():
         (written_bundle / name).write_bytes(b"artefact")
         (written_bundle / f"{name}.json").write_text(json.dumps(sidecar))
-    accuracy = {"samples": 256, "reference": 0.99, "model": 0.98, "allowed_drop": 0.01}
+    accuracy = {"measure": "accuracy", "samples": 256, "reference": 0.99, "model": 0.98, "allowed_drop": 0.01}
     (written_bundle / "parity.json").write_text(json.dumps({**parity, "accuracy": accuracy}))
     write_manifest(written_bundle, Bundle.load(written_bundle, verify=False).manifest)
     found = inspect(written_bundle)

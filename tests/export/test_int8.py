@@ -90,6 +90,7 @@ def test_a_run_brings_its_own_data_and_the_accuracy_is_reported(tmp_path, small_
     got = OnnxRuntime(bundle.path / "model.onnx").run(small_source.samples)["logits"]
     right = np.mean(got.argmax(1) == small_source.targets)
     assert parity["accuracy"] == {
+        "measure": "accuracy",
         "samples": 20,
         "reference": 1,
         "model": pytest.approx(right),

@@ -68,7 +68,13 @@ def test_with_targets_the_accuracy_is_reported_too(tmp_path, finished_run):
     np.savez(folder / "samples.npz", inputs=samples, targets=wrong)
     bundle = export(folder, tmp_path / "out", FORCED)
     accuracy = bundle.read_json("parity.json")["accuracy"]
-    assert accuracy == {"samples": 20, "reference": 0.75, "model": 0.75, "allowed_drop": 0.01}
+    assert accuracy == {
+        "measure": "accuracy",
+        "samples": 20,
+        "reference": 0.75,
+        "model": 0.75,
+        "allowed_drop": 0.01,
+    }
 
 
 def test_a_run_with_another_networks_weights_is_refused(tmp_path, finished_run):
