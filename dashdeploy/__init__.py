@@ -13,6 +13,10 @@ Example:
 
         run = dashdeploy.search("mnist1d", "resnet1d", out="run", kernel_sizes=(3, 7, 11))
         bundle = export(Path("run"), Path("bundle"), dashdeploy.ExportSettings())
+
+    Or a model of your own, which was never searched::
+
+        bundle = dashdeploy.compile(module, example_input, out="bundle")
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dashdeploy.bundle import Bundle
     from dashdeploy.errors import DashdeployError, GateError, InputError, MissingCapabilityError
+    from dashdeploy.export.compile_api import compile
     from dashdeploy.export.settings import ExportSettings
     from dashdeploy.run_directory import Run
     from dashdeploy.search.api import search
@@ -44,6 +49,7 @@ _HOMES = {
     "MissingCapabilityError": "dashdeploy.errors",
     "Run": "dashdeploy.run_directory",
     "SearchSettings": "dashdeploy.search.settings",
+    "compile": "dashdeploy.export.compile_api",
     "load_npz": "dashdeploy.tasks",
     "load_task": "dashdeploy.tasks",
 }
@@ -58,6 +64,7 @@ __all__ = [
     "Run",
     "SearchSettings",
     "__version__",
+    "compile",
     "load_npz",
     "load_task",
     "search",

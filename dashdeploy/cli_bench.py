@@ -81,6 +81,9 @@ def layers(
         int | None, typer.Option("--rank", min=1, max=2, help="Only convolutions of so many dimensions.")
     ] = None,
     batches: Annotated[str, typer.Option("--batches", help="The batch sizes of the 1-D list.")] = "1,8",
+    channels: Annotated[
+        str, typer.Option("--channels", help="Only convolutions of so many channels.")
+    ] = "64,128,256",
     threads: Threads = 1,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.01, help="How long to time each convolution.")
@@ -96,15 +99,20 @@ def layers(
     \b
     Example:
       dashdeploy bench layers
-      dashdeploy bench layers --rank 2 --json layers.json
+      dashdeploy bench layers --rank 2 --channels 64 --json layers.json
     """
     console = Console(quiet=quiet, verbose=verbose)
     sizes = positive_integers("--batches", batches, noun="batch size")
 
+    widths = positive_integers("--channels", channels, noun="number of channels")
+
     from dashdeploy.bench.layers import layer_suite, measure_layers
 
     measured = measure_layers(
-        layer_suite(rank, batches=sizes), threads=threads, seconds=seconds, progress=console.progress
+        layer_suite(rank, batches=sizes, channels=widths),
+        threads=threads,
+        seconds=seconds,
+        progress=console.progress,
     )
     report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
 

@@ -30,6 +30,7 @@ from dashdeploy.export.parity import Parity, check_parity
 from dashdeploy.export.plan import Plan, all_direct
 from dashdeploy.export.planner import Decisions, choose_lowerings
 from dashdeploy.export.precision import convert
+from dashdeploy.export.repair import repair
 from dashdeploy.export.sample_request import write_sample_request
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source, load_source
@@ -117,7 +118,7 @@ def _plan(source: Source, settings: ExportSettings, say: Progress) -> Decisions:
 
 
 def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say: Progress) -> _Compiled:
-    """Compile, check parity, and race against all-direct; what loses the race ships direct."""
+    """Compile, check parity, and race against all-direct; what loses is repaired, or ships direct."""
     plan, model = decisions.plan, source.model
     target = target_of(settings)
     direct = target.load(_serialized(source.model))
@@ -132,14 +133,30 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
         gate = race(direct, runtime)
         plan = plan.model_copy(update={"speed": gate})
         if gate.shipped == "direct":
-            say(f"the compiled model is only {gate.speedup:.2f} times as fast: shipping all-direct")
-            model, plan = source.model, all_direct(plan, gate.speedup)
-            parity = _check(direct, source)
+            say(f"the compiled model is only {gate.speedup:.2f} times as fast: trying fewer compiled layers")
+            repaired = repair(
+                decisions, lambda fewer: race(direct, target.load(_compiled_bytes(source, fewer)))
+            )
+            if repaired is None:
+                say("no part of the plan makes the whole model faster: shipping all-direct")
+                model, plan = source.model, all_direct(plan, gate.speedup)
+                parity = _check(direct, source)
+            else:
+                decisions, gate = repaired
+                kept = ", ".join(decisions.lowerings)
+                say(f"with {kept} alone the model is {gate.speedup:.2f} times as fast: shipping that")
+                plan = decisions.plan.model_copy(update={"speed": gate})
+                model = compile_model(source.model, decisions.lowerings, decisions.merged)
+                parity = _check(target.load(_serialized(model)), source)
     if settings.precision != "fp32":
         converted = convert(model, plan, source, settings, say)
         model, plan, parity = converted.model, converted.plan, converted.parity
     lowerings = decisions.lowerings if plan.compiled_layers else {}
     return _Compiled(model, plan, parity, lowerings)
+
+
+def _compiled_bytes(source: Source, decisions: Decisions) -> bytes:
+    return _serialized(compile_model(source.model, decisions.lowerings, decisions.merged))
 
 
 def _check(runtime: Runtime, source: Source) -> Parity:
