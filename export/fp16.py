@@ -2,7 +2,8 @@
 
 Inputs and outputs of the model stay float32. Every node computes either in half or in float32, and casts stand where
 the two meet, one per value. In float32 stay: what engines have no half kernel for, what has unknown types, and as
-much of the FFT convolutions as parity asks for (their large spectra cancel, which half precision may not stand).
+much of the FFT and Toom-Cook convolutions as parity asks for (what they add up cancels, which half precision may not
+stand).
 """
 
 from __future__ import annotations
@@ -19,35 +20,35 @@ from dashdeploy.export.constants import constant
 from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.export.names import unused, value_names
 
-FFT_IN_FP16 = ("everything", "products", "nothing")
-"""How much of an FFT convolution is computed in half precision, from most to least."""
+COMPILED_IN_FP16 = ("everything", "products", "nothing")
+"""How much of an FFT or Toom-Cook convolution is computed in half precision, from most to least."""
 
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
-def to_fp16(model: ir.Model, compiled_layers: Collection[str], fft_part: str) -> ir.Model:
+def to_fp16(model: ir.Model, compiled_layers: Collection[str], part: str) -> ir.Model:
     """A copy of a float32 model in half precision.
 
     Args:
         model: the compiled model; it is not changed.
         compiled_layers: names of the layers that dashdeploy wrote.
-        fft_part: how much of those is converted as well, one of `FFT_IN_FP16`.
+        part: how much of those is converted as well, one of `COMPILED_IN_FP16`.
 
     Raises:
         InputError: the model has control flow, whose subgraphs are not converted.
     """
     half = model.clone()
     ShapeInferencePass(strict_mode=False)(half)
-    _Conversion(half.graph, compiled_layers, fft_part).run()
+    _Conversion(half.graph, compiled_layers, part).run()
     RemoveUnusedNodesPass()(half)
     return half
 
 
 class _Conversion:
-    def __init__(self, graph: ir.Graph, compiled_layers: Collection[str], fft_part: str) -> None:
+    def __init__(self, graph: ir.Graph, compiled_layers: Collection[str], part: str) -> None:
         self._graph = graph
         self._layers = compiled_layers
-        self._fft_part = fft_part
+        self._part = part
         self._opset = graph.opset_imports[""]
         self._taken = value_names(graph)
         self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
@@ -89,9 +90,9 @@ class _Conversion:
             return False
         if node.op_type == "Conv" or layer_of(str(node.name), self._layers) is None:
             return True
-        if self._fft_part == "products":
+        if self._part == "products":
             return _is_spectral_product(node)
-        return self._fft_part == "everything"
+        return self._part == "everything"
 
     def _takes_half(self, node: ir.Node, index: int) -> bool:
         """Whether the operator's definition admits half precision for an input: Resize takes no half scales."""

@@ -60,8 +60,8 @@ class Parity(BaseModel):
         tolerance: the largest `max_relative_error` allowed.
         outputs: one entry per output and set of inputs.
         accuracy: on the task's validation samples; None where there are none, or they have no targets.
-        fft_in_fp16: how much of the FFT convolutions is in half precision, for fp16: ``everything``,
-            ``products`` (of the spectra) or ``nothing``.
+        compiled_in_fp16: how much of the FFT and Toom-Cook convolutions is in half precision, for fp16:
+            ``everything``, ``products`` (with the transformed taps) or ``nothing``.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -71,7 +71,7 @@ class Parity(BaseModel):
     tolerance: float
     outputs: list[OutputParity]
     accuracy: Accuracy | None = None
-    fft_in_fp16: str | None = None
+    compiled_in_fp16: str | None = None
 
     @property
     def worst(self) -> float:

@@ -10,9 +10,10 @@ import onnx_ir as ir
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.batches import fixed_batch
 from dashdeploy.export.calibration import load_calibration
-from dashdeploy.export.fp16 import FFT_IN_FP16, to_fp16
+from dashdeploy.export.fp16 import COMPILED_IN_FP16, to_fp16
 from dashdeploy.export.fp16_rounding import with_roundings
 from dashdeploy.export.int8 import to_int8
+from dashdeploy.export.lowerings import Direct, Trimmed
 from dashdeploy.export.parity import Parity, check_parity
 from dashdeploy.export.plan import Plan, all_direct
 from dashdeploy.export.settings import ExportSettings
@@ -22,6 +23,9 @@ from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.runtimes.base import Array
 
 Progress = Callable[[str], None]
+
+_CONV_NODES = {Direct().label, Trimmed().label, "merged"}
+"""Layers that are operators Conv, or part of another layer; all others are many operators."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def convert(
 
 def _half(model: ir.Model, plan: Plan, source: Source, settings: ExportSettings) -> Converted:
     """As much in half precision as parity allows."""
-    parts = FFT_IN_FP16 if any("fft" in layer.chosen for layer in plan.layers) else FFT_IN_FP16[:1]
+    written = any(layer.chosen not in _CONV_NODES for layer in plan.layers)
+    parts = COMPILED_IN_FP16 if written else COMPILED_IN_FP16[:1]
     for part in parts:
         half = to_fp16(model, plan.compiled_layers, part)
         try:
@@ -66,7 +71,7 @@ def _half(model: ir.Model, plan: Plan, source: Source, settings: ExportSettings)
             if part == parts[-1]:
                 raise
             continue
-        update = {"fft_in_fp16": part if len(parts) > 1 else None}
+        update = {"compiled_in_fp16": part if len(parts) > 1 else None}
         return Converted(half, plan, parity.model_copy(update=update))
     raise AssertionError("the last part is returned or raised")
 

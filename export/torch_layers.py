@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +13,14 @@ from torch import nn
 
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.dead_taps import trim, trim_weight
-from dashdeploy.export.lowerings import FFT, Lowering
+from dashdeploy.export.lowerings import FFT, Lowering, ToomCook
 from dashdeploy.export.lowerings.base import Weights
-from dashdeploy.export.lowerings.tiling import AxisTiling
+from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
 from dashdeploy.export.lowerings.trimmed import Trimmed
+from dashdeploy.export.torch_rows import input_positions
+from dashdeploy.export.torch_toom_cook import toom_cook_tables
 from dashdeploy.ops.fft_conv import FFTConv, FFTConvTables
+from dashdeploy.ops.toom_cook_conv import ToomCookConv
 
 _CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 
@@ -39,6 +41,10 @@ def torch_layer(
         taps = trim_weight(spec, weight).astype(np.float64)
         tables = fft_tables(living, taps, lowering.tilings(spec), torch.from_numpy(weight).dtype)
         return FFTConv(tables, None if bias is None else torch.from_numpy(bias))
+    if isinstance(lowering, ToomCook):
+        taps = trim_weight(spec, weight).astype(np.float64)
+        table = toom_cook_tables(living, taps, lowering.tilings(spec), torch.from_numpy(weight).dtype)
+        return ToomCookConv(table, None if bias is None else torch.from_numpy(bias))
     if isinstance(lowering, Trimmed) and living.pads_begin == living.pads_end:
         return _convolution(living, trim_weight(spec, weight), bias)
     return None
@@ -72,7 +78,9 @@ def fft_tables(
     # Both signs of every axis but the last are summed.
     scale = 0.5 ** (spec.rank - 1)
     return FFTConvTables(
-        inputs=torch.from_numpy(np.stack([_input_rows(tilings, part) for part in parts])),
+        inputs=torch.from_numpy(
+            np.stack([input_positions(tilings, _corner(tilings, part)) for part in parts])
+        ),
         outputs=torch.from_numpy(_output_rows(tilings)),
         analysis=(matrices(0, analysis, 1.0), matrices(1, analysis, 1.0)),
         synthesis=(matrices(0, synthesis, scale), matrices(1, synthesis, scale)),
@@ -80,28 +88,9 @@ def fft_tables(
     )
 
 
-def _input_rows(tilings: Sequence[AxisTiling], part: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """[F1, F2, M, s]: the flat input position that one corner of each tile reads; beyond the last one, a zero."""
-    flat: npt.NDArray[np.int64] = np.zeros((1, 1, 1), dtype=np.int64)
-    valid: npt.NDArray[np.bool] = np.ones((1, 1, 1), dtype=bool)
-    halves: list[int] = []
-    for tiling, lower in zip(tilings, part, strict=True):
-        rows = tiling.lower if lower else tiling.upper  # [H, M]
-        position = tiling.sources()[rows] - tiling.before  # [H, M, s]
-        inside = (position >= 0) & (position < tiling.extent)
-        halves.append(rows.shape[0])
-        flat = _outer(flat * tiling.extent, np.where(inside, position, 0), np.add)
-        valid = _outer(valid, inside, np.logical_and)
-    extent = prod(tiling.extent for tiling in tilings)
-    halves += [1] * (2 - len(halves))
-    return np.where(valid, flat, extent).reshape(*halves, flat.shape[1], flat.shape[2])
-
-
-def _outer(a: npt.NDArray[Any], b: npt.NDArray[Any], combine: np.ufunc) -> npt.NDArray[Any]:
-    """Combine [H1, M1, s1] and [H2, M2, s2] to [H1 H2, M1 M2, s1 s2]."""
-    both = combine(a[:, None, :, None, :, None], b[None, :, None, :, None, :])
-    shape = [a.shape[axis] * b.shape[axis] for axis in range(3)]
-    return np.asarray(both.reshape(shape))
+def _corner(tilings: Sequence[AxisTiling], part: tuple[int, ...]) -> list[Rows]:
+    """The rows of one corner of each tile: per axis its lower half or its upper one."""
+    return [tiling.lower if lower else tiling.upper for tiling, lower in zip(tilings, part, strict=True)]
 
 
 def _output_rows(tilings: Sequence[AxisTiling]) -> npt.NDArray[np.int64]:

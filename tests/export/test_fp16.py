@@ -7,8 +7,10 @@ import pytest
 
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export import ExportSettings, export
-from dashdeploy.export.fp16 import FFT_IN_FP16, to_fp16
+from dashdeploy.export.compiler import compile_model
+from dashdeploy.export.fp16 import COMPILED_IN_FP16, to_fp16
 from dashdeploy.export.fp16_rounding import with_roundings
+from dashdeploy.export.lowerings import ToomCook
 from dashdeploy.export.onnx_files import prepare
 from dashdeploy.runtimes import OnnxRuntime
 
@@ -35,7 +37,7 @@ def error(model, reference, feeds):
     return max(np.abs(got[name] - y).max() / np.abs(y).max() for name, y in expected.items())
 
 
-@pytest.mark.parametrize("part", FFT_IN_FP16)
+@pytest.mark.parametrize("part", COMPILED_IN_FP16)
 def test_every_part_agrees_to_a_few_roundings(network, fft, part):
     half = to_fp16(fft(network, expected=1), ["stem"], part)
     onnx.checker.check_model(ir.to_proto(half), full_check=True)
@@ -50,6 +52,15 @@ def test_every_part_agrees_to_a_few_roundings(network, fft, part):
     assert error(half, reference, feeds) > HALF_EPSILON / 100  # something was rounded
 
 
+@pytest.mark.parametrize("part", COMPILED_IN_FP16)
+def test_toom_cook_convolutions_too(network, part):
+    compiled = compile_model(prepare(ir.from_proto(network)), {"stem": ToomCook((16,))})
+    half = to_fp16(compiled, ["stem"], part)
+    reference = OnnxRuntime(network.SerializeToString(), threads=1)
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 4, 64)).astype("f4")}
+    assert HALF_EPSILON / 100 < error(with_roundings(half), reference, feeds) < 20 * HALF_EPSILON
+
+
 def test_the_parts_are_nested(network, fft):
     compiled = fft(network, expected=1)
 
@@ -61,7 +72,7 @@ def test_the_parts_are_nested(network, fft):
             if node.op_type != "Cast" and any(v.dtype == ir.DataType.FLOAT16 for v in node.outputs)
         }
 
-    everything, products, nothing = map(halves, FFT_IN_FP16)
+    everything, products, nothing = map(halves, COMPILED_IN_FP16)
     assert everything > products > nothing > set()
     assert {name.partition("_")[0] for name in products - nothing} == {"stem/product"}
 
@@ -130,7 +141,7 @@ def test_an_export_in_half_precision(tmp_path, network, lowering):
     bundle = export(tmp_path / "m.onnx", tmp_path / "out", settings)
     parity = bundle.read_json("parity.json")
     assert (bundle.manifest.precision, parity["precision"], parity["tolerance"]) == ("fp16", "fp16", 5e-3)
-    assert parity["fft_in_fp16"] == (None if lowering == "direct" else "everything")
+    assert parity["compiled_in_fp16"] == (None if lowering == "direct" else "everything")
     assert {entry["inputs"] for entry in parity["outputs"]} == {
         f"random, batch {batch}{how}" for batch in (1, 3) for how in ("", ", every operator rounded")
     }

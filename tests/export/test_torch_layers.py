@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.lowerings import FFT
+from dashdeploy.export.lowerings import FFT, ToomCook
 from dashdeploy.export.lowerings.trimmed import Trimmed
 from dashdeploy.export.single_layer import random_weights
 from dashdeploy.export.torch_layers import torch_layer
 
 EXACT = 1e-11
 """Of the largest output, in float64: what is left are roundings of a few hundred additions."""
+
+
+TOLERANCE = {FFT: EXACT, ToomCook: 1e-11}
 
 
 def convolve(spec, x, weight, bias):
@@ -70,13 +73,15 @@ def check(spec, lowering, tolerance=EXACT):
     return module, x, expected
 
 
+@pytest.mark.parametrize("kind", [FFT, ToomCook])
 @pytest.mark.parametrize("rank", [1, 2])
-def test_fft_convolutions_are_exact(rank):
+def test_tiled_convolutions_are_exact(rank, kind):
     @settings(max_examples=60 if rank == 1 else 40, deadline=None)
     @given(specs(rank), st.data())
     def exact(spec, data):
-        variants = FFT.variants(spec)
-        check(spec, variants[data.draw(st.integers(0, len(variants) - 1))])
+        assume(kind.refuses(spec) is None)
+        variants = kind.variants(spec)
+        check(spec, variants[data.draw(st.integers(0, len(variants) - 1))], TOLERANCE[kind])
 
     exact()
 
@@ -102,9 +107,10 @@ ONE_AXIS = SPEC.model_copy(
 )
 
 
+@pytest.mark.parametrize("kind", [FFT, ToomCook])
 @pytest.mark.parametrize("spec", [ONE_AXIS, SPEC], ids=["1d", "2d"])
-def test_they_can_be_scripted_traced_and_exported_with_a_dynamic_batch(spec):
-    module, x, _ = check(spec, FFT.variants(spec)[0], tolerance=2e-6)
+def test_they_can_be_scripted_traced_and_exported_with_a_dynamic_batch(spec, kind):
+    module, x, _ = check(spec, kind.variants(spec)[0], tolerance=2e-6)
     batch = torch.export.Dim("batch")
     forms = [
         torch.jit.script(module),

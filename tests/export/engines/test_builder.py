@@ -9,12 +9,14 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
+from dashdeploy.export.compiler import compile_model
 from dashdeploy.export.engines import RTX, TENSORRT, EngineSettings, build_engine
 from dashdeploy.export.engines.artefact import write_engine
 from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.export.engines.sidecar import EngineSidecar
-from dashdeploy.export.fp16 import to_fp16
+from dashdeploy.export.fp16 import COMPILED_IN_FP16, to_fp16
 from dashdeploy.export.int8 import to_int8
+from dashdeploy.export.lowerings import ToomCook
 from dashdeploy.export.onnx_files import prepare
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -87,6 +89,16 @@ def test_every_precision_builds(tmp_path, onnx_model, fft, rank, lowering, preci
     if lowering == "direct":  # the operators of the precision really went in
         names = {"fp16": b"half", "int8": b"int8"}
         assert names[precision] in first.content
+
+
+@pytest.mark.parametrize(("rank", "tile"), [("1d", (16,)), ("2d", (8, 8))])
+@pytest.mark.parametrize("part", COMPILED_IN_FP16)
+def test_toom_cook_convolutions_build_in_half_precision_too(tmp_path, onnx_model, rank, tile, part):
+    model = compile_model(prepare(ir.from_proto(network(onnx_model, rank))), {"stem": ToomCook(tile)})
+    path = saved(to_fp16(model, ["stem"], part), tmp_path / "m.onnx")
+    first = build_engine(path, RTX, ONE)
+    if first.reproducible:
+        assert build_engine(path, RTX, ONE).content == first.content
 
 
 def test_the_sidecar_says_what_the_engine_is(tmp_path, onnx_model, fft):
