@@ -28,6 +28,7 @@ Scenario = Literal["single-stream", "offline", "server"]
 
 _LOADGEN_NAMES = {"single-stream": "SingleStream", "offline": "Offline", "server": "Server"}
 _PILOT_SECONDS = 1.0
+_LONGEST_FACTOR, _LONGEST_EXTRA = 2.0, 5.0
 _SAFE_SHARE = 0.5
 """Part of the pilot's throughput that the Server scenario asks for unless told otherwise."""
 
@@ -191,6 +192,8 @@ def _settings(
     settings.mode = loadgen.TestMode.PerformanceOnly
     settings.scenario = getattr(loadgen.TestScenario, _LOADGEN_NAMES[load.scenario])
     settings.min_duration_ms = round(1000 * load.seconds)
+    # A rate that is never reached would otherwise take as long as all its queries do.
+    settings.max_duration_ms = round(1000 * (_LONGEST_FACTOR * load.seconds + _LONGEST_EXTRA))
     told = {"least seconds": load.seconds}
     if load.scenario == "single-stream":
         settings.single_stream_expected_latency_ns = max(1, round(1e9 * latency))

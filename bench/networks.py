@@ -22,6 +22,7 @@ from dashdeploy.backbones.wide_resnet import WideResNet
 from dashdeploy.bench.inception_time import InceptionTime
 from dashdeploy.bench.latency import measure_latency
 from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.export.pipeline import export_source
 from dashdeploy.export.settings import ExportSettings
@@ -153,32 +154,56 @@ def measure_networks(
     Raises:
         InputError: there is no such network.
     """
+    chosen = check_names(names)
+    say = progress or (lambda _message: None)
+    reports = {}
+    with TemporaryDirectory(prefix="dashdeploy-networks-") as folder:
+        for name in chosen:
+            bundle = export_network(
+                name, Path(folder) / name, ExportSettings(target=target, threads=threads), progress=say
+            )
+            reports[name] = measure_latency(
+                bundle, batches=batches, threads=threads, seconds=seconds, progress=progress
+            )
+    return reports
+
+
+def check_names(names: Sequence[str] | None) -> list[str]:
+    """The entries of `NETWORKS` that are meant; all for None.
+
+    Raises:
+        InputError: there is no such network.
+    """
     chosen = list(NETWORKS) if names is None else list(names)
     for name in chosen:
         if name not in NETWORKS:
             close = get_close_matches(name, NETWORKS, 1)
             hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(NETWORKS)}"
             raise InputError(f"{name}: no such network; {hint}")
-    say = progress or (lambda _message: None)
-    reports = {}
-    with TemporaryDirectory(prefix="dashdeploy-networks-") as folder:
-        for name in chosen:
-            network = NETWORKS[name]
-            say(f"{name}: {network.description}")
-            source = from_modules(
-                Path(name),
-                with_random_weights(network.searched()),
-                None if network.original is None else with_random_weights(network.original()),
-                network.input_shape,
-                say,
-            )
-            bundle = export_source(
-                source, Path(folder) / name, ExportSettings(target=target, threads=threads), progress=say
-            )
-            reports[name] = measure_latency(
-                bundle, batches=batches, threads=threads, seconds=seconds, progress=progress
-            )
-    return reports
+    return chosen
+
+
+def export_network(
+    name: str, out: Path, settings: ExportSettings, *, progress: Callable[[str], None]
+) -> Bundle:
+    """Export an entry of `NETWORKS` with random weights.
+
+    Args:
+        name: the entry.
+        out: where the bundle is to appear.
+        settings: of the export.
+        progress: told in one line what is being done.
+    """
+    network = NETWORKS[name]
+    progress(f"{name}: {network.description}")
+    source = from_modules(
+        Path(name),
+        with_random_weights(network.searched()),
+        None if network.original is None else with_random_weights(network.original()),
+        network.input_shape,
+        progress,
+    )
+    return export_source(source, out, settings, progress=progress)
 
 
 def with_random_weights(model: nn.Module, seed: int = 0) -> nn.Module:

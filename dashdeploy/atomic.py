@@ -98,6 +98,20 @@ def check_writable(final: Path) -> None:
         Path(tempfile.mkdtemp(dir=nearest, prefix=f".{final.name}.")).rmdir()
 
 
+def check_file_writable(path: Path) -> None:
+    """Find out before long work whether the file `path` can be written after it.
+
+    Raises:
+        InputError: its folder is missing or not writable, or it is a folder itself.
+    """
+    with _named_os_errors(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        Path(temporary).unlink()
+
+
 def rename_into_place(temporary: Path, final: Path) -> None:
     """Give the finished directory `temporary` its `final` name; an older directory there is removed after."""
     if not final.exists():

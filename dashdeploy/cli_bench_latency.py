@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dashdeploy.atomic import check_file_writable
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console, as_text
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.json_option import JsonFile, report
 from dashdeploy.option_values import positive_integers
 
+if TYPE_CHECKING:
+    from dashdeploy.bundle import Bundle
+
 
 def latency(
-    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="What export wrote.")],
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(metavar="BUNDLE...", help="What export wrote.")
+    ] = None,
+    networks: Annotated[
+        str | None,
+        typer.Option(
+            "--networks",
+            help="Compile and time these networks of bench networks too, such as resnet1d,tcn, or all.",
+        ),
+    ] = None,
     batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1,8,32",
     threads: Annotated[
         str,
@@ -75,6 +90,7 @@ def latency(
       dashdeploy bench latency bundles/mnist1d
       dashdeploy bench latency bundles/mnist1d --engine all --threads 1,2 --report latency.html
       dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
+      dashdeploy bench latency bundles/mnist1d --networks all --engine all --batches 1
       dashdeploy bench latency bundles/mnist1d --loadgen server --url http://127.0.0.1:8000 --seconds 60
     """
     console = Console(quiet=quiet, verbose=verbose)
@@ -83,11 +99,14 @@ def latency(
     if url is not None and loadgen is None:
         raise InputError("--url belongs to --loadgen; add --loadgen single-stream, or leave --url out")
 
+    if report_file is not None:
+        check_file_writable(report_file)
+
     from dashdeploy.bundle import Bundle
 
-    loaded = [Bundle.load(path) for path in bundles]
+    loaded = [Bundle.load(path) for path in bundles or ()]
     if loadgen is not None:
-        if len(loaded) > 1:
+        if len(loaded) != 1 or networks is not None:
             raise InputError("--loadgen measures one bundle at a time; name one")
         from dashdeploy.bench.loadgen import Load, measure_loadgen
 
@@ -106,24 +125,42 @@ def latency(
 
     from dashdeploy.bench.latency import measure_latency
 
-    measured = measure_latency(
-        loaded,
-        batches=sizes,
-        threads=counts,
-        seconds=seconds,
-        engines=None if engine is None else [word.strip() for word in engine.split(",")],
-        memory=memory,
-        progress=console.progress,
-    )
-    text = as_text(measured.table())
-    if profile:
-        from dashdeploy.bench.layer_profile import profile_layers
+    with ExitStack() as stack:
+        if networks is not None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="dashdeploy-networks-")))
+            loaded += _exported(networks, folder, counts[0], console)
+        measured = measure_latency(
+            loaded,
+            batches=sizes,
+            threads=counts,
+            seconds=seconds,
+            engines=None if engine is None else [word.strip() for word in engine.split(",")],
+            memory=memory,
+            progress=console.progress,
+        )
+        text = as_text(measured.table())
+        if profile:
+            from dashdeploy.bench.layer_profile import profile_layers
 
-        for bundle in loaded:
-            text += "\n\n" + profile_layers(bundle, batch=sizes[0], threads=counts[0]).text()
-    if report_file is not None:
-        from dashdeploy.bench.latency_page import latency_page
+            for bundle in loaded:
+                text += "\n\n" + profile_layers(bundle, batch=sizes[0], threads=counts[0]).text()
+        if report_file is not None:
+            from dashdeploy.bench.latency_page import latency_page
 
-        latency_page(measured, loaded).write(report_file)
-        console.progress(f"wrote {report_file}")
+            latency_page(measured, loaded).write(report_file)
+            console.progress(f"wrote {report_file}")
     report(console, text, measured.model_dump(mode="json"), json_file)
+
+
+def _exported(names: str, folder: Path, threads: int, console: Console) -> list[Bundle]:
+    """Bundles of the networks of the list, with everything that an engine here may ask of them."""
+    from dashdeploy.bench.networks import check_names, export_network
+    from dashdeploy.export.artefact_settings import ArtefactSettings
+    from dashdeploy.export.settings import ExportSettings
+
+    chosen = None if names == "all" else [word.strip() for word in names.split(",")]
+    settings = ExportSettings(threads=threads, artefacts=ArtefactSettings(torchscript=True, pt2=True))
+    return [
+        export_network(name, folder / name, settings, progress=console.progress)
+        for name in check_names(chosen)
+    ]

@@ -43,7 +43,7 @@ def name_stdout(words: Sequence[str]) -> list[str]:
     What follows is no file if it is an option or an existing folder (``bench latency --json BUNDLE``).
     """
     named: list[str] = []
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], *[None] * bool(words)], strict=True):
         named.append(word)
         if word == "--json" and (
             following is None

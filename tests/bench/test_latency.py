@@ -305,3 +305,36 @@ def test_a_fixed_batch_is_named(bundle_of):
     with pytest.raises(InputError, match="has a fixed batch of 1, not 8; measure batch 1 alone"):
         measure_latency(bundle)
     assert len(measure_latency(bundle, batches=[1], seconds=0.01).rows) == 2
+
+
+def test_what_cannot_be_written_is_found_before_anything_is_measured(bundle_of, tmp_path):
+    from typer.testing import CliRunner
+
+    from dashdeploy.cli import app
+
+    for file in (tmp_path, tmp_path / "no" / "report.html"):
+        done = CliRunner().invoke(
+            app, ["bench", "latency", str(bundle_of("compiled").path), "--report", str(file)]
+        )
+        assert done.exit_code == 1
+        assert done.stderr.startswith("error: cannot write")
+        assert done.stderr.count("\n") == 1
+    done = CliRunner().invoke(app, ["bench", "latency"])
+    assert done.exit_code == 1, done.stderr
+    assert "no bundle to measure" in done.stderr
+
+
+def test_networks_of_the_list_are_exported_and_timed(monkeypatch):
+    from torch import nn
+    from typer.testing import CliRunner
+
+    from dashdeploy.bench import networks
+    from dashdeploy.cli import app
+
+    small = networks.Network("a convolution", (2, 40), lambda: nn.Sequential(nn.Conv1d(2, 3, 5), nn.ReLU()))
+    monkeypatch.setattr(networks, "NETWORKS", {"small": small})
+    words = ["bench", "latency", "--networks", "all", "--engine", "ort-cpu,torchscript,torch"]
+    done = CliRunner().invoke(app, [*words, "--batches", "1", "--seconds", "0.05", "--json"])
+    assert done.exit_code == 0, done.stderr
+    measured = {(row["engine"], row["variant"]) for row in json.loads(done.stdout)["rows"]}
+    assert {("ort-cpu", "compiled"), ("torchscript", "compiled"), ("torch", "compiled")} <= measured
