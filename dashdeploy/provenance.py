@@ -51,7 +51,9 @@ class Provenance(BaseModel):
 
 def command_line() -> str:
     """This process's command line, the interpreter and the folders in front left out."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    words = ["python", "-m", "dashdeploy"] if program == "__main__.py" else [program]
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def _commit() -> str | None:

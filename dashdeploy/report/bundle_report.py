@@ -97,7 +97,7 @@ def plan_section(plan: Mapping[str, Any]) -> Section:
             _candidates(plan),
         ],
         f"Every convolution is computed in the cheapest way on {plan.get('device', 'the target')}. Strong bars "
-        "were chosen; blue is direct, orange an FFT convolution.",
+        "were chosen; blue is direct, orange any other way.",
     )
 
 
