@@ -71,7 +71,7 @@ def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Iterator
                 f"{folder} is an unfinished run; go on with it by adding --resume, or delete that folder"
             )
         if (folder / CONFIG_NAME).exists():
-            _check_same(folder, config)
+            check_same(folder, config)
     (folder / FOLDER_NAME).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_NAME, blocking=False)
     try:
@@ -97,7 +97,12 @@ def _remove_leftovers(folder: Path) -> None:
         path.unlink()
 
 
-def _check_same(folder: Path, config: dict[str, Any]) -> None:
+def check_same(folder: Path, config: dict[str, Any]) -> None:
+    """Compare what the unfinished run in `folder` was started with.
+
+    Raises:
+        InputError: it was something else.
+    """
     try:
         before = json.loads((folder / CONFIG_NAME).read_bytes())
         differences = [

@@ -32,7 +32,14 @@ from dashdeploy.search.latency_table import kept_table, latency_path, latency_ta
 from dashdeploy.search.loggers import check_logger, write_csv
 from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
 from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics, write_report
-from dashdeploy.search.partial_run import finish, open_partial, partial_path, run_config, write_json
+from dashdeploy.search.partial_run import (
+    check_same,
+    finish,
+    open_partial,
+    partial_path,
+    run_config,
+    write_json,
+)
 from dashdeploy.search.phase_training import PhaseJob, train_phase
 from dashdeploy.search.progress import announce, note
 from dashdeploy.search.settings import SearchSettings
@@ -112,7 +119,8 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
         How many trials this process ran.
 
     Raises:
-        InputError: there is no unfinished run at `out` whose search is over and that tunes.
+        InputError: there is no unfinished run at `out` whose search is over and that tunes, or it was started with
+            something else.
     """
     folder = partial_path(out)
     if settings.tune == "none":
@@ -121,6 +129,7 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
         raise InputError(
             f"--join: {folder} has no architecture yet; join once the run is there and its search is over"
         )
+    check_same(folder, run_config(task, settings))
     worker = f"{os.uname().nodename} {os.getpid()}"
     return help_tuning(_tuning(task, settings, folder, worker=worker, progress=progress))
 

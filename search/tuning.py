@@ -169,8 +169,13 @@ def help_tuning(tuning: Tuning) -> int:
     """Work off trials of another process's tuning until it is done; gives how many were worked off."""
     folder, count = tuning.folder, 0
     study = open_study(tuning.settings, folder, higher_is_better=tuning.higher_is_better)
-    while folder.exists() and phase_result(folder, STUDY) is None and not study.user_attrs.get(DONE):
-        count += _work(tuning, study)
+    try:
+        while folder.exists() and phase_result(folder, STUDY) is None and not study.user_attrs.get(DONE):
+            count += _work(tuning, study)
+    except Exception:
+        if folder.exists():
+            raise
+        # The run ran out of time, went on without this trial, and was finished meanwhile: nothing is missing.
     return count
 
 

@@ -16,7 +16,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.run_directory import Run
 from dashdeploy.search.history import append_record, forget_from
 from dashdeploy.search.partial_run import partial_path
-from dashdeploy.search.pipeline import search
+from dashdeploy.search.pipeline import join, search
 
 SAME = [
     "architecture.json",
@@ -219,3 +219,10 @@ def test_history_is_cut_back_to_the_checkpoint(tmp_path):
         ("search", 1),
         ("retrain", 0),
     ]
+
+
+def test_only_the_same_run_is_joined(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, *BACKBONE_PHASE)
+    tuned = small.model_copy(update={"tune": "grid"})
+    with pytest.raises(InputError, match="was started with tune = none, now it is grid"):
+        join(waves_task, tuned, out, progress=False)
