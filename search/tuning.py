@@ -182,8 +182,9 @@ def help_tuning(tuning: Tuning) -> int:
 def _enqueue(study: optuna.Study, group: Sequence[dict[str, Any]]) -> None:
     """Add those trials of a group that an interrupted process had not added yet."""
     if any(group):
-        for params in group:
-            study.enqueue_trial(params, skip_if_exists=True)
+        with _quiet():  # Optuna tells of each that is there already
+            for params in group:
+                study.enqueue_trial(params, skip_if_exists=True)
         return
     known = sum(trial.state != TrialState.FAIL for trial in study.get_trials(deepcopy=False))
     for _ in group[known:]:

@@ -111,7 +111,7 @@ def test_tpe_samples_between_the_ends_and_prunes(tmp_path):
 
 
 @pytest.mark.parametrize("way", ["grid", "tpe"])
-def test_an_interrupted_tuning_goes_on_to_the_same_end(tmp_path, way):
+def test_an_interrupted_tuning_goes_on_to_the_same_end(tmp_path, way, capfd):
     chosen_way = settings(tune=way, tune_trials=8)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir(), broken.mkdir()
@@ -133,6 +133,7 @@ def test_an_interrupted_tuning_goes_on_to_the_same_end(tmp_path, way):
             interrupted += 1
     assert interrupted >= 3
     assert report(broken) == report(whole)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_limit_of_time_decides_by_what_is_done(tmp_path):
