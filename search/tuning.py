@@ -202,6 +202,7 @@ def _done(study: optuna.Study) -> list[FrozenTrial]:
 def _work(tuning: Tuning, study: optuna.Study) -> bool:
     """Run one waiting trial, or wait a little; gives whether there was one."""
     taken: list[int] = []
+    ended: list[bool] = []
 
     def run(trial: Trial) -> float:
         taken.append(trial.number)
@@ -209,6 +210,7 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
         value = tuning.objective(trial, chosen)
         tuning.say(f"tuning, trial {trial.number + 1}: {chosen}: {value:.4f}")
+        ended.append(True)
         return value
 
     with _quiet():
@@ -220,6 +222,9 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         try:
             study.optimize(run, n_trials=1)
         except BaseException:
+            if ended and study.trials[taken[0]].state == TrialState.FAIL:
+                # This process was asleep for longer than the grace period: its trial waits again already.
+                return True
             for number in taken:
                 _plan_again(study, study.trials[number])
             raise
