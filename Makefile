@@ -27,7 +27,7 @@ demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; end
 	$(RUN) examples/demo.py
 
 test: lint  ## Lint, types and the tests (minutes).
-	$(RUN) -m pytest -rs
+	$(RUN) -m pytest -rfEs
 
 test-slow: $(STAMP)  ## The tests that take long: packaging, kill and resume at full size.
 	$(RUN) -m pytest -m slow

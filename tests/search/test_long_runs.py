@@ -159,7 +159,7 @@ def test_tensorboard_that_is_not_installed_is_named(waves_task, small, tmp_path,
 def test_images(tmp_path, small):
     """A 2-D supernet of a WRN, on images whose class is where the bright square is."""
     from dashdeploy.tasks import Split
-    from dashdeploy.tasks.task import classification
+    from dashdeploy.tasks.from_arrays import make_task
 
     torch.manual_seed(0)
 
@@ -169,8 +169,8 @@ def test_images(tmp_path, small):
         images[labels == 1, :, :6] += 0.5
         return Split(images, labels)
 
-    task = classification(
-        "squares", ("below", "above"), train=split(64), validation=split(16), test=split(32), source={}
+    task = make_task(
+        "squares", "classification", 2, split(64), split(16), split(32), labels=("below", "above")
     )
     settings = few(small, backbone_arguments={"depth": 10, "widen": 1}, retrain_arguments={"widen": 2})
     run = search(task, settings, tmp_path / "run", progress=False)

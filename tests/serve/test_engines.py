@@ -26,10 +26,11 @@ class Double(torch.nn.Module):
 @pytest.fixture
 def bundle(tmp_path, write):
     folder = write.double(tmp_path / "double")
+    manifest = Bundle.load(folder).manifest
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(Double(), torch.zeros(2, 4)), folder / "model.ts")
-    write_manifest(folder, Bundle.load(folder).manifest)
+    write_manifest(folder, manifest)
     return folder
 
 
