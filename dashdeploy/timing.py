@@ -22,6 +22,7 @@ Seconds = npt.NDArray[np.float64]
 _STABLE_WINDOW = 5
 _STABLE_WITHIN = 0.03
 _MOST_RESAMPLED = 2000
+_SETTLE_NS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def interleaved(
         min_rounds: rounds that are run even if they take longer than `seconds`.
         warmup: the most seconds to spend on warming up, all callables together. The warm-up runs at least one
             round and ends early once each callable's median of five rounds is within 3 % of the five before.
-        settle: whether each timed call comes right after an untimed one of the same, so that what the predecessor
-            left in the caches and in its thread pool tells on nobody. It matters where alternatives are unlike,
-            such as engines: a model of 0.15 ms took half as long again behind another engine's.
+        settle: whether each timed call comes right after a millisecond of untimed ones of the same, so that what the
+            predecessor left in the caches and in its thread pool tells on nobody. It matters where alternatives
+            are unlike, such as engines: a model of 0.08 ms took twice as long behind another engine's.
 
     Returns:
         Per name, the seconds of each call: arrays of one common length, in which entry i is round i.
@@ -163,10 +164,18 @@ def _time_round(
     for name in order:
         function = callables[name]
         if settle:
-            function()
+            _settle(function)
         start = perf_counter_ns()
         function()
         into[name].append(perf_counter_ns() - start)
+
+
+def _settle(function: Callable[[], object]) -> None:
+    """Call for a millisecond, at least once: a quick function needs several calls to find its caches filled."""
+    deadline = perf_counter_ns() + _SETTLE_NS
+    function()
+    while perf_counter_ns() < deadline:
+        function()
 
 
 def _warm_up(callables: Mapping[str, Callable[[], object]], names: Sequence[str], *, limit: float) -> None:
