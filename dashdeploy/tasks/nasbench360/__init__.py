@@ -1,0 +1,25 @@
+"""NAS-Bench-360: tasks read from the benchmark's own files in ``--data-dir``, with its splits, losses and metrics.
+
+R. Tu, N. Roberts, M. Khodak, J. Shen, F. Sala, A. Talwalkar, "NAS-Bench-360: Benchmarking neural architecture search
+on diverse tasks" (arXiv 2110.05668). The benchmark reports errors, 1 - accuracy and so on; here are the metrics
+themselves. Random crops and flips of CIFAR-100 are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dashdeploy.tasks.nasbench360.images import load_cifar100, load_ninapro, load_spherical
+from dashdeploy.tasks.nasbench360.series import load_deepsea, load_ecg, load_satellite
+from dashdeploy.tasks.task import Task
+
+NASBENCH360: Mapping[str, tuple[str, Callable[[Path], Task]]] = {
+    "cifar100": ("CIFAR-100: images of 100 classes", load_cifar100),
+    "spherical": ("the same images on a sphere", load_spherical),
+    "ninapro": ("NinaPro: 18 gestures from 16 electrodes", load_ninapro),
+    "ecg": ("ECG: heart rhythms", load_ecg),
+    "satellite": ("Satellite: 24 land covers from 46 instants", load_satellite),
+    "deepsea": ("DeepSEA: 36 chromatin features of DNA", load_deepsea),
+}
+"""What each task is, and what loads it from the folder with its files."""
