@@ -40,15 +40,24 @@ class WideResNet(nn.Module):
         depth: d, 6 n + 4 for n blocks per group.
         widen: w.
         dropout: probability, while training.
+        dense: whether each position is predicted ([B, outputs, h, w]): no stride, no pooling, as in DASH's dense
+            tasks.
 
     Raises:
         ValueError: `depth` is not 6 n + 4.
     """
 
     def __init__(
-        self, in_channels: int, outputs: int, depth: int = 16, widen: int = 4, dropout: float = 0.0
+        self,
+        in_channels: int,
+        outputs: int,
+        depth: int = 16,
+        widen: int = 4,
+        dropout: float = 0.0,
+        dense: bool = False,
     ) -> None:
         super().__init__()
+        self.dense = dense
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"depth {depth}: a wide residual network has 6 n + 4 layers, such as 16, 22, 28")
         widths = [16, *(16 * 2**group * widen for group in range(_GROUPS))]
@@ -56,14 +65,16 @@ class WideResNet(nn.Module):
         for group in range(_GROUPS):
             for index in range((depth - 4) // 6):
                 source = widths[group] if index == 0 else widths[group + 1]
-                stride = 2 if group > 0 and index == 0 else 1
+                stride = 2 if group > 0 and index == 0 and not dense else 1
                 blocks.append(WideBlock(source, widths[group + 1], stride, dropout))
         self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.head = nn.Linear(widths[-1], outputs)
+        self.head: nn.Module = nn.Linear(widths[-1], outputs)
+        if dense:
+            self.head = nn.Conv2d(widths[-1], outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x [B, in_channels, h, w] to logits [B, outputs]."""
+        """Map x [B, in_channels, h, w] to logits [B, outputs], or [B, outputs, h, w] for dense prediction."""
         y = torch.relu(self.norm(self.blocks(self.stem(x))))
-        return cast("Tensor", self.head(y.mean((2, 3))))
+        return cast("Tensor", self.head(y if self.dense else y.mean((2, 3))))

@@ -87,3 +87,10 @@ def test_unknown_names_and_arguments_are_named():
     assert list(BACKBONES) == ["resnet1d", "tcn", "wide_resnet", "convnext"]
     with pytest.raises(InputError, match="backbone wide_resnet: depth 18"):
         build_backbone("wide_resnet", {"in_channels": 1, "outputs": 2, "depth": 18})
+
+
+def test_a_dense_wide_resnet_predicts_every_position():
+    model = build_backbone(
+        "wide_resnet", {"in_channels": 3, "outputs": 2, "depth": 10, "widen": 1, "dense": True}
+    )
+    assert model(torch.randn(2, 3, 9, 11)).shape == (2, 2, 9, 11)
