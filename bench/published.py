@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_BAKE_OFF = "Middlehurst et al. 2024, arXiv 2304.13029"
-_DEEP = "Ismail Fawaz et al. 2019, arXiv 1809.04356"
+_BAKE_OFF = "attributed to Middlehurst et al. 2024, arXiv 2304.13029, not re-checked"
+_DEEP = "attributed to Ismail Fawaz et al. 2019, arXiv 1809.04356, not re-checked"
 _MNIST1D = "Greydanus and Kobak 2020, arXiv 2011.14439"
 _TCN = "Bai et al. 2018, arXiv 1803.01271"
 _DARCY = "NAS-Bench-360, arXiv 2110.05668"
