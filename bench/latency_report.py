@@ -81,7 +81,7 @@ class LatencyRow(_Frozen):
         size_mib: of the file that was run.
         multiply_adds: of one item; None if sizes are not known.
         peak_share: multiply-adds per second over those of a large matrix product on this machine; None if the
-            former are not known.
+            former are not known. Those with padding are counted, so an engine that skips them may exceed 1.
         peak_mib: peak resident memory of a process that runs this alone; None if it was not measured.
     """
 
