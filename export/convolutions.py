@@ -46,15 +46,22 @@ class _UnreadableError(Exception):
 
 
 def find_convolutions(model: ir.Model) -> list[Convolution]:
-    """Every Conv node of the main graph, in graph order. Shapes must have been inferred."""
+    """Every Conv node of a model: the main graph's, in order, then those in bodies of control flow, which stay.
+
+    Shapes must have been inferred.
+    """
     found: list[Convolution] = []
     taken: set[str] = set()
-    for node in model.graph:
+    main = list(model.graph)
+    inner = [node for graph in model.graph.subgraphs() for node in graph]
+    for place, node in enumerate([*main, *inner]):
         if node.op_type != "Conv" or node.domain not in ("", "ai.onnx"):
             continue
         name = unused(_name(node), taken)
         taken.add(name)
         try:
+            if place >= len(main):
+                raise _UnreadableError("it lies in a body of control flow (If, Loop, Scan)")
             found.append(Convolution(node, name, _read(node), None))
         except _UnreadableError as obstacle:
             found.append(Convolution(node, name, None, str(obstacle)))

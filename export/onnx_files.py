@@ -13,6 +13,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import (
     ClearMetadataAndDocStringPass,
+    InlinePass,
     LiftConstantsToInitializersPass,
     RemoveUnusedNodesPass,
     ShapeInferencePass,
@@ -22,6 +23,7 @@ from torch import nn
 
 from dashdeploy.errors import InputError
 from dashdeploy.export.batch_norm import fold_batch_norms
+from dashdeploy.export.pads import fold_pads
 
 OLDEST_OPSET = 13
 
@@ -61,7 +63,9 @@ def read_onnx(path: Path) -> ir.Model:
 
 
 def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> ir.Model:
-    """A copy of `model` that is ready for the compiler: constants and batch norms folded, shapes known.
+    """A copy of `model` that is ready for the compiler: functions inlined, constants folded, shapes known.
+
+    Padding and batch norms around convolutions become part of them.
 
     Args:
         model: any model; it is not changed.
@@ -72,11 +76,14 @@ def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None 
     """
     prepared = model.clone()
     _fix_inputs(prepared, input_shapes or {})
+    if prepared.functions:
+        InlinePass()(prepared)
     # Weight norm and the like: what is computed from weights alone becomes a weight.
     fold_constants(
         prepared, onnx_shape_inference=False, input_size_limit=_MOST_FOLDED, output_size_limit=_MOST_FOLDED
     )
     LiftConstantsToInitializersPass(lift_all_constants=False)(prepared)
+    fold_pads(prepared.graph)
     fold_batch_norms(prepared.graph)
     RemoveUnusedNodesPass()(prepared)
     ClearMetadataAndDocStringPass()(prepared)

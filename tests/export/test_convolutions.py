@@ -1,6 +1,7 @@
 """Reading the convolutions of a graph: what they are, what they are called, why they cannot be read."""
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -169,4 +170,44 @@ def test_convolutions_elsewhere_are_not_ours(onnx_model):
         domains=', "com.microsoft" : 1',
         w=(4, 4, 3),
     )
-    assert read(model) == []
+    (inner,) = read(model)  # the one in the body, with the reason why it stays
+    assert inner.spec is None
+    assert "control flow" in str(inner.obstacle)
+
+
+def test_convolutions_in_bodies_are_listed_and_those_of_functions_are_inlined():
+    def conv(x, y):
+        return onnx.helper.make_node("Conv", [x, "w"], [y], pads=[4, 4])
+
+    def info(name, *shape):
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape or None)
+
+    bodies = {
+        branch: onnx.helper.make_graph([conv("x", branch)], branch, [], [info(branch)])
+        for branch in ("then_branch", "else_branch")
+    }
+    function = onnx.helper.make_function(
+        "mine",
+        "Block",
+        ["a", "w"],
+        ["o"],
+        [onnx.helper.make_node("Conv", ["a", "w"], ["o"], pads=[4, 4])],
+        [onnx.helper.make_opsetid("", 17)],
+    )
+    nodes = [
+        onnx.helper.make_node("If", ["c"], ["z"], **bodies),
+        onnx.helper.make_node("Block", ["x", "w"], ["v"], domain="mine"),
+        onnx.helper.make_node("Add", ["z", "v"], ["y"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "g",
+        [info("x", "b", 4, 60), onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])],
+        [info("y", "b", 4, 60)],
+        [onnx.numpy_helper.from_array(np.ones((4, 4, 9), np.float32), "w")],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("mine", 1)]
+    model = onnx.helper.make_model(graph, functions=[function], opset_imports=opsets, ir_version=9)
+    found = find_convolutions(prepare(ir.from_proto(model)))
+    assert [convolution.spec is None for convolution in found] == [False, True, True]
+    assert "control flow" in str(found[1].obstacle)
