@@ -324,6 +324,7 @@ def test_what_cannot_be_written_is_found_before_anything_is_measured(bundle_of, 
     assert "no bundle to measure" in done.stderr
 
 
+@pytest.mark.slow
 def test_networks_of_the_list_are_exported_and_timed(monkeypatch):
     from torch import nn
     from typer.testing import CliRunner
