@@ -69,4 +69,6 @@ def _generate(name: str, seed: int, *, shuffled: bool) -> Task:
         split("x_test", "y_test"),
         labels=tuple(str(digit) for digit in range(10)),
         source={"package": f"mnist1d {version('mnist1d')}"},
+        # Of the two decays tried (seed 0), the one with the better validation accuracy: 99.2 against 98.8 %.
+        settings={"quick": {"weight_decay": 2e-3}},
     )
