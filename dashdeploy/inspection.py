@@ -209,10 +209,12 @@ def _checked(parity: Mapping[str, Any]) -> str:
     return f"differs by {max((entry['max_relative_error'] for entry in judged), default=0.0):.1e}"
 
 
-def parity_table(parity: Mapping[str, Any]) -> str:
-    """How far the compiled model is from its reference, per output and set of inputs."""
-    headers = ["output", "inputs", "relative error", "cosine", "same top class"]
-    rows = [
+PARITY_HEADERS = ["output", "inputs", "relative error", "cosine", "same top class"]
+
+
+def parity_rows(parity: Mapping[str, Any]) -> list[list[str | None]]:
+    """One row per output and set of inputs, under `PARITY_HEADERS`."""
+    return [
         [
             each["output"],
             each["inputs"],
@@ -222,6 +224,11 @@ def parity_table(parity: Mapping[str, Any]) -> str:
         ]
         for each in parity["outputs"]
     ]
+
+
+def parity_table(parity: Mapping[str, Any]) -> str:
+    """How far the compiled model is from its reference, per output and set of inputs."""
+    headers, rows = PARITY_HEADERS, parity_rows(parity)
     title = f"parity with {parity['reference']}: a relative error of {parity['tolerance']:.0e} is allowed"
     return "\n\n".join(
         part for part in (title, table(headers, rows), _accuracy_line(parity.get("accuracy"))) if part

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from dashdeploy.bundle import PARITY_NAME, PLAN_NAME, Bundle
-from dashdeploy.inspection import convolution_in_words
+from dashdeploy.inspection import PARITY_HEADERS, convolution_in_words, parity_rows
 from dashdeploy.provenance import Provenance
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
 from dashdeploy.report.charts import Bar, bar_chart
@@ -128,17 +128,7 @@ def kernels_section(plan: Mapping[str, Any]) -> Section:
 
 def parity_section(parity: Mapping[str, Any]) -> Section:
     """How far the compiled model is from its reference."""
-    rows = [
-        [
-            each["output"],
-            each["inputs"],
-            f"{each['max_relative_error']:.1e}",
-            f"{each['cosine']:.9f}",
-            None if each["top1_agreement"] is None else f"{each['top1_agreement']:.1%}",
-        ]
-        for each in parity["outputs"]
-    ]
-    headers = ["output", "inputs", "relative error", "cosine", "same top class"]
+    headers, rows = PARITY_HEADERS, parity_rows(parity)
     return Section(
         "parity",
         "Parity",
