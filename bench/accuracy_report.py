@@ -27,8 +27,9 @@ class SeedResult(_Frozen):
         higher_is_better: whether more is better.
         searched: test figure of the searched network.
         backbone: test figure of the backbone that was trained with the same budget.
-        searched_validation: validation figure of the searched network.
-        backbone_validation: validation figure of the backbone.
+        searched_validation: validation figure of the searched network; None if it has learned from that data and no
+            short list judged it before.
+        backbone_validation: the same of the backbone.
         seconds: of the whole run.
         kernels: kernel size and dilation per searched layer.
     """
@@ -39,8 +40,8 @@ class SeedResult(_Frozen):
     higher_is_better: bool
     searched: float
     backbone: float
-    searched_validation: float
-    backbone_validation: float
+    searched_validation: float | None
+    backbone_validation: float | None
     seconds: float
     kernels: tuple[tuple[int, int], ...]
 

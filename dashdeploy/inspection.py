@@ -117,8 +117,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 def _layer(layer: LayerArchitecture, run: Run) -> dict[str, Any]:
     shares = [share for row in layer.alpha for share in row]
     try:
-        row = run.architecture.kernel_sizes.index(layer.kernel_size)
-        chosen = layer.alpha[row][run.architecture.dilations.index(layer.dilation)]
+        chosen = None if layer.original else _share(layer, run)
     except (ValueError, IndexError) as error:
         raise InputError(
             f"{run.path / ARCHITECTURE_NAME}: layer {layer.name}: kernel {layer.kernel_size}, dilation "
@@ -134,6 +133,11 @@ def _layer(layer: LayerArchitecture, run: Run) -> dict[str, Any]:
         # Relative to uniform shares: 1 is undecided, 0 is certain.
         "alpha_entropy": entropy / math.log(len(shares)) if len(shares) > 1 else 0.0,
     }
+
+
+def _share(layer: LayerArchitecture, run: Run) -> float:
+    row = run.architecture.kernel_sizes.index(layer.kernel_size)
+    return layer.alpha[row][run.architecture.dilations.index(layer.dilation)]
 
 
 def inspect_bundle(bundle: Bundle) -> Inspection:

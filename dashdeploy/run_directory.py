@@ -22,6 +22,7 @@ METRICS_NAME = "metrics.json"
 HISTORY_NAME = "metrics.jsonl"
 SAMPLES_NAME = "samples.npz"
 LATENCY_NAME = "latency.json"
+SHORTLIST_NAME = "shortlist.json"
 
 
 class LayerArchitecture(BaseModel):
@@ -33,6 +34,7 @@ class LayerArchitecture(BaseModel):
         dilation: distance between taps, per axis.
         alpha: architecture parameters after softmax, ``alpha[i][j]`` for kernel size i and dilation j.
         causal: whether kernels are aligned at their last tap, as in the convolution that was replaced.
+        original: whether the backbone's own kernel was kept, because it did better on the short list.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,6 +44,7 @@ class LayerArchitecture(BaseModel):
     dilation: int
     alpha: list[list[float]]
     causal: bool = False
+    original: bool = False
 
 
 class Architecture(BaseModel):

@@ -131,7 +131,7 @@ def report(run: Run, bundle: Bundle, served: Array, difference: float) -> str:
         for layer in run.architecture.layers
     ]
     accuracies = [
-        [name, f"{metrics[key]['validation']:.2%}", f"{metrics[key]['test']:.2%}"]
+        [name, *("–" if value is None else f"{value:.2%}" for value in metrics[key].values())]
         for name, key in (("searched", "searched"), ("baseline backbone", "backbone"))
     ]
     if all(layer["chosen"] == "direct" for layer in plan.values()):

@@ -59,3 +59,8 @@ def shuffled(count: int, seed: int, epoch: int) -> Tensor:
     """A permutation of `count` indices that depends on the seed and the epoch alone, so it can be resumed."""
     generator = torch.Generator().manual_seed(seed * EPOCHS_PER_SEED + epoch)
     return torch.randperm(count, generator=generator)
+
+
+def joined(*splits: Split) -> Split:
+    """All samples of several splits, one split after the other."""
+    return Split(torch.cat([each.inputs for each in splits]), torch.cat([each.targets for each in splits]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -13,12 +14,13 @@ from torch import Tensor, nn
 
 from dashdeploy.provenance import Provenance
 from dashdeploy.report.run_report import REPORT_NAME, run_page
-from dashdeploy.run_directory import METRICS_NAME, Run
+from dashdeploy.run_directory import METRICS_NAME, SHORTLIST_NAME, Run
 from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.partial_run import phase_result, write_json
 from dashdeploy.tasks import Split, Task
 
 MOST_SAMPLES_KEPT = 256
+ORIGINAL = -1  # the backbone's own kernels are last on a short list
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
@@ -38,20 +40,49 @@ def keep_samples(path: Path, validation: Split) -> None:
         np.savez_compressed(file, inputs=inputs, targets=targets)
 
 
-def write_metrics(folder: Path, task: Task, searched: nn.Module, original: nn.Module) -> None:
-    """Measure both networks; the only place that touches the test data."""
-    results = {name: phase_result(folder, name) for name in ("search", "tune", "retrain", "backbone")}
-    seconds = {name: round(result["seconds"], 3) if result else 0.0 for name, result in results.items()}
+def write_metrics(
+    folder: Path, task: Task, searched: nn.Module, original: nn.Module, *, refit: bool = False
+) -> None:
+    """Measure both networks; the only place that touches the test data.
+
+    Args:
+        folder: the unfinished run.
+        task: the data and the metric.
+        searched: the network that was found, trained.
+        original: the backbone, trained.
+        refit: whether both have learned from the validation data. Then their validation figures are those of the
+            short list, from before that, or None.
+    """
+    names = ["search", "shortlist", "tune", "retrain", "backbone"]
+    results = {name: phase_result(folder, name) for name in names}
+    seconds = {
+        name: round(result["seconds"], 3) if result else 0.0
+        for name, result in results.items()
+        if result or name != "shortlist"
+    }
+    before = shortlisted(folder) if refit else {}
     device = torch.device("cpu")
     scores = {
         label: {
-            "validation": evaluate(model.to(device), task.validation, task.metric),
+            "validation": before.get(label)
+            if refit
+            else evaluate(model.to(device), task.validation, task.metric),
             "test": evaluate(model.to(device), task.test, task.metric),
         }
         for label, model in (("searched", searched), ("backbone", original))
     }
     metrics = {"task": task.name, "metric": task.metric.name, **scores, "seconds": seconds}
     write_json(folder / METRICS_NAME, metrics)
+
+
+def shortlisted(folder: Path) -> dict[str, float | None]:
+    """The validation figures of the chosen candidate and of the backbone's own kernels, if there was a short list."""
+    path = folder / SHORTLIST_NAME
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_bytes())
+    rows = content["candidates"]
+    return {"searched": rows[content["chosen"]]["validation"], "backbone": rows[ORIGINAL]["validation"]}
 
 
 def write_report(folder: Path) -> None:

@@ -27,6 +27,7 @@ from dashdeploy.run_directory import (
     load_weights,
 )
 from dashdeploy.search.architecture_gradient import unmix
+from dashdeploy.search.augmentation import check_augmentation
 from dashdeploy.search.latency import LatencyPressure, LatencyTable
 from dashdeploy.search.latency_table import kept_table, latency_path, latency_table, wants_latency
 from dashdeploy.search.loggers import check_logger, write_csv
@@ -43,6 +44,7 @@ from dashdeploy.search.partial_run import (
 from dashdeploy.search.phase_training import PhaseJob, train_phase
 from dashdeploy.search.progress import announce, note
 from dashdeploy.search.settings import SearchSettings
+from dashdeploy.search.shortlist import choose_from_shortlist
 from dashdeploy.search.supernet import agg_convs, discretize
 from dashdeploy.search.time_limit import TimeLimit
 from dashdeploy.search.training import PhaseModule, PhaseName, phases
@@ -150,6 +152,7 @@ def _check(
             "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build "
             "of torch with: pip install torch"
         )
+    check_augmentation(task, settings)
     check_logger(settings)
     check_storage(settings)
     model, kept = supernet_of(task, settings)
@@ -203,14 +206,16 @@ class _Phases:
     ) -> None:
         self.task, self.settings, self.folder, self.kept = task, settings, folder, kept
         self.progress = progress
-        names = ["search", *(["tune"] if settings.tune != "none" else []), "retrain", "backbone"]
+        self.listed = settings.shortlist > 1 and not wants_latency(settings)
+        optional = [*(["shortlist"] if self.listed else []), *(["tune"] if settings.tune != "none" else [])]
+        names = ["search", *optional, "retrain", "backbone"]
         self.time = TimeLimit(max_seconds, folder, names)
 
     def run(self, latencies: LatencyTable | None) -> None:
         """All of them; `latencies` is what candidates cost, if that counts."""
         folder, task = self.folder, self.task
         self._search(latencies)
-        architecture, settings = load_architecture(folder), self.settings
+        architecture, settings = self._architecture(), self.settings
         if settings.tune != "none":
             tuning = _tuning(task, settings, folder, progress=self.progress)
             chosen = tune(tuning, seconds=self.time.share("tune"))
@@ -237,7 +242,24 @@ class _Phases:
             task,
             load_weights(searched(), folder / WEIGHTS_NAME),
             load_weights(backbone(), folder / BACKBONE_WEIGHTS_NAME),
+            refit=settings.refit,
         )
+
+    def _architecture(self) -> Architecture:
+        """What is retrained: what the search found, or the best of a short list."""
+        found = load_architecture(self.folder)
+        if not self.listed:
+            return found
+        chosen = choose_from_shortlist(
+            self.task,
+            self.settings,
+            found,
+            self.folder,
+            seconds=self.time.share("shortlist"),
+            say=note if self.progress else _silence,
+        )
+        write_json(self.folder / ARCHITECTURE_NAME, chosen.model_dump())
+        return chosen
 
     def _search(self, latencies: LatencyTable | None) -> None:
         task, settings = self.task, self.settings

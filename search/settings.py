@@ -68,6 +68,21 @@ class SearchSettings(BaseModel):
         search_clip: largest gradient norm in the search; 0 does not clip (DASH: 1).
         retrain_clip: the same when retraining (DASH: none).
         dropout: of the backbone, where it has such a parameter; None leaves its own default.
+        augment: whether training batches go through the task's own augmentation, if it has one.
+        noise: standard deviation of the Gaussian noise that is added to training inputs.
+        mask: part of the positions of each training input that is set to 0 in all channels (Park et al., 2019).
+        mixup: both parameters of the beta distribution of Zhang et al. (ICLR 2018) by which pairs of training samples
+            and their losses are mixed; 0 does not mix.
+        label_smoothing: share of the uniform distribution in the target of each class (Szegedy et al., CVPR 2016).
+        refit: whether retraining and the backbone learn from the validation data as well, as soon as all choices are
+            made; the last epoch counts then, not the best one. For small data sets.
+        shortlist: how many candidates are trained for a short while after the search, to retrain the best one on
+            validation data. All that was found; from 3 up, the kernel that all layers together favour; ever fewer of
+            the found layers with the original kernels in the others; the original kernels alone. 1 retrains what was
+            found (DASH), and so does a search for latency.
+        shortlist_epochs: passes of each.
+        shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data.
+        shortlist_by: ``metric`` or ``loss``; the other one decides between equals.
         tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
             keeps those above; ``grid`` tries all of the lists below, rate by rate, and ends with the first rate
             that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median.
@@ -127,6 +142,16 @@ class SearchSettings(BaseModel):
     search_clip: NonNegativeFloat = 1.0
     retrain_clip: NonNegativeFloat = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    augment: bool = True
+    noise: NonNegativeFloat = 0.0
+    mask: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mixup: NonNegativeFloat = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    refit: bool = False
+    shortlist: PositiveInt = 1
+    shortlist_epochs: PositiveInt = 10
+    shortlist_folds: PositiveInt = 1
+    shortlist_by: Literal["metric", "loss"] = "metric"
     tune: Literal["none", "grid", "tpe"] = "none"
     tune_epochs: PositiveInt = 10
     tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from dashdeploy.search.partial_run import phase_result
 from dashdeploy.search.training import PhaseModule
 
-SHARES: Mapping[str, float] = {"search": 3, "tune": 2, "retrain": 3, "backbone": 3}
+SHARES: Mapping[str, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
 """How the time that is left is divided among the phases that are left."""
 
 

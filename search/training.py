@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from dashdeploy.errors import InputError
 from dashdeploy.ops.agg_conv import AggConv
 from dashdeploy.search.architecture_gradient import mix, shape_gradients
-from dashdeploy.search.batches import TensorBatches, shuffled
+from dashdeploy.search.augmentation import training_loss
+from dashdeploy.search.batches import TensorBatches, joined, shuffled
 from dashdeploy.search.latency import LatencyPressure
 from dashdeploy.search.schedule import SCHEDULES
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.supernet import agg_convs
 from dashdeploy.tasks import Task
 
-PhaseName = Literal["search", "tune", "retrain", "backbone"]
+PhaseName = Literal["search", "shortlist", "tune", "retrain", "backbone"]
 STATE_KEY = "dashdeploy"
 SCALARS = ("train_loss", "validation_loss")
 
@@ -44,12 +45,13 @@ class Phase:
     """What sets one phase apart from the others.
 
     Attributes:
-        name: ``search`` trains the supernet, ``tune`` and ``retrain`` the found network, ``backbone`` the unsearched
-            one.
+        name: ``search`` trains the supernet, ``shortlist`` candidates for what comes of it, ``tune`` and ``retrain``
+            the found network, ``backbone`` the unsearched one.
         epochs: passes.
         learning_rate: peak rate of the weights.
         share: part of the training data that each pass sees.
         clip: largest gradient norm; 0 does not clip.
+        refit: whether validation data is learned from as well, so that the last epoch counts.
     """
 
     name: PhaseName
@@ -57,6 +59,7 @@ class Phase:
     learning_rate: float
     share: float
     clip: float
+    refit: bool = False
 
 
 def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
@@ -70,7 +73,9 @@ def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
     )
 
     def training(name: PhaseName) -> Phase:
-        return Phase(name, settings.retrain_epochs, settings.learning_rate, 1.0, settings.retrain_clip)
+        return Phase(
+            name, settings.retrain_epochs, settings.learning_rate, 1.0, settings.retrain_clip, settings.refit
+        )
 
     return {"search": search, "retrain": training("retrain"), "backbone": training("backbone")}
 
@@ -83,7 +88,9 @@ class PhaseModule(L.LightningModule):
 
     Attributes:
         record: what the last epoch brought, for the history and the progress display.
-        best_state: the network's weights after the best epoch; of equals, the later, whose rate was lower.
+        train_split: what is learned from.
+        best_state: the network's weights after the best epoch; of equals, the later, whose rate was lower. The last
+            epoch's where validation data is learned from.
         rate_scale: a factor on all learning rates, less than 1 after a divergence.
         time_limit: seconds after which the phase is to end; the rates fall in time for it.
         latency: the pressure towards quick kernels, in the search if it was asked for.
@@ -93,7 +100,8 @@ class PhaseModule(L.LightningModule):
         super().__init__()
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
         self.metric = task.metric.create()
-        self.batch_size = min(settings.batch_size, len(task.train.targets))
+        self.train_split = joined(task.train, task.validation) if phase.refit else task.train
+        self.batch_size = min(settings.batch_size, len(self.train_split.targets))
         self.record: dict[str, Any] = {}
         self.best_state: dict[str, Tensor] = {}
         self.best_value: float | None = None
@@ -115,7 +123,7 @@ class PhaseModule(L.LightningModule):
 
     def train_dataloader(self) -> TensorBatches:
         """Batches in an order that depends on the seed and the epoch alone."""
-        split = self.task.train
+        split = self.train_split
 
         def order() -> Tensor:
             return shuffled(len(split.targets), self.settings.seed, self.current_epoch)
@@ -206,7 +214,7 @@ class PhaseModule(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """The loss of one batch."""
         inputs, targets = batch
-        loss = self.task.loss(self.network(inputs), targets)
+        loss = training_loss(self.network, inputs, targets, self.task, self.settings)
         self._loss_sum += loss.detach()
         return loss if self.latency is None else loss + self.latency.penalty(self._searched)
 
@@ -256,7 +264,7 @@ class PhaseModule(L.LightningModule):
         searched = self._searched
         if searched:
             self.record["kernels"] = [list(module.best()) for module in searched]
-            self.record["entropy"] = [_entropy(_mixture(module)) for module in searched]
+            self.record["entropy"] = [entropy(_mixture(module)) for module in searched]
             self.record["alpha"] = [_shares(module) for module in searched]
         if self.latency is not None:
             self.record["latency_ms"] = self.latency.end_epoch(searched)
@@ -265,8 +273,10 @@ class PhaseModule(L.LightningModule):
                 {f"{self.phase.name}/{name}": self.record[name] for name in SCALARS}
                 | {f"{self.phase.name}/validation_{name}": value}
             )
-        better = self.best_value is None or (
-            value >= self.best_value if self.task.metric.higher_is_better else value <= self.best_value
+        better = (
+            self.phase.refit
+            or self.best_value is None
+            or (value >= self.best_value if self.task.metric.higher_is_better else value <= self.best_value)
         )
         if better:
             self.best_value, self.best_epoch = value, self.current_epoch
@@ -307,7 +317,7 @@ def _shares(module: AggConv) -> list[list[float]]:
     return [[round(share, 4) for share in row] for row in rows]
 
 
-def _entropy(coefficients: Tensor) -> float:
+def entropy(coefficients: Tensor) -> float:
     """Entropy relative to uniform coefficients: 1 is undecided, 0 is certain."""
     if coefficients.numel() == 1:
         return 0.0

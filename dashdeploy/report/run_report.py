@@ -286,7 +286,7 @@ def _details(layer: Mapping[str, Any], original: Kernel | None) -> dict[str, str
         "kernel size": str(layer["kernel_size"]),
         "dilation": str(layer["dilation"]),
         "receptive field": str(layer["receptive_field"]),
-        "share of alpha": f"{layer['alpha_share']:.3f}",
+        "share of alpha": "not searched" if layer["alpha_share"] is None else f"{layer['alpha_share']:.3f}",
         "entropy of alpha": f"{layer['alpha_entropy']:.3f}",
     }
     if original is not None:

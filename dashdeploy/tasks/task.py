@@ -66,6 +66,7 @@ class Task:
         settings: search settings that suit the data, by preset; the user's own come before them.
         scaling: how the splits' inputs and targets were scaled from what the user has; the run keeps it, and its
             model takes and gives numbers as they are.
+        augment: changes a batch of training inputs at random in a way that leaves the targets right; None is nothing.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Task:
     kind: Kind = "classification"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scaling: Scaling = field(default_factory=Scaling)
+    augment: Callable[[Tensor], Tensor] | None = None
 
     @property
     def rank(self) -> int:
