@@ -153,7 +153,7 @@ def _shares(run: Run, history: Sequence[Mapping[str, Any]]) -> Section:
         "What the search preferred",
         parts,
         "The share of every kernel size and dilation in the mixture, after softmax. The darker, the larger; "
-        "the framed one was kept.",
+        "the framed one was kept, unless a short list judged otherwise.",
     )
 
 

@@ -25,11 +25,10 @@ _OUTLINES = {
         **_FEW,
         "width": 16,
         "learning_rate": 0.03,
-        "search_learning_rate": 0.03,
-        "search_epochs": 12,
+        "search_epochs": 15,
         "shortlist": 3,
         "shortlist_folds": 2,
-        "shortlist_epochs": 30,
+        "shortlist_epochs": 40,
         "retrain_epochs": 100,
     }
 }
