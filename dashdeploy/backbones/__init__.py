@@ -107,6 +107,8 @@ def build_searched(architecture: Architecture) -> nn.Module:
                 f"the architecture names {layer.name!r}, which is not a convolution of "
                 f"{architecture.backbone}; the run was written by another version: search again"
             )
+        if layer.original:
+            continue  # with it, its initial weights stay those of the backbone
         replace(model, conv, with_kernel(conv, layer.kernel_size, layer.dilation, causal=layer.causal))
     return model
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from dashdeploy.backbones import build_backbone, build_searched
 from dashdeploy.run_directory import Architecture, LayerArchitecture, load_architecture
 from dashdeploy.search import shortlist as module
 from dashdeploy.search.partial_run import phase_result
@@ -137,6 +138,16 @@ def test_without_a_short_list_what_was_learned_from_has_no_validation_figure(wav
     run = search(waves_task, few, tmp_path / "run", progress=False)
     assert run.metrics["searched"]["validation"] is None
     assert run.metrics["searched"]["test"] > 0
+
+
+def test_the_original_kernels_are_the_backbone_to_the_last_weight(found):
+    original = shortlist(found, 2)[1]
+    torch.manual_seed(5)
+    searched = build_searched(original).state_dict()
+    torch.manual_seed(5)
+    backbone = build_backbone(original.backbone, original.arguments).state_dict()
+    assert searched.keys() == backbone.keys()
+    assert all(torch.equal(tensor, backbone[name]) for name, tensor in searched.items())
 
 
 def test_layers_keep_their_alpha(found):
