@@ -61,7 +61,12 @@ def serve(
         typer.Option("--preferred-batches", help="Batch sizes that are run without the delay, such as 8,16."),
     ] = None,
     queue_size: Annotated[
-        int, typer.Option("--queue-size", min=1, help="Requests that wait per model; one more gets 503.")
+        int,
+        typer.Option(
+            "--queue-size",
+            min=1,
+            help="Places per model, for requests that wait and batches under way; one more gets 503.",
+        ),
     ] = 256,
     request_timeout: Annotated[
         float,

@@ -3,6 +3,9 @@
 Work-conserving: a batch is taken as soon as the engine is free, of whatever waits by then. Requests share a
 batch if their inputs agree in everything but the batch axis. Every batch contains the oldest request, so none
 starves; the others of its kind join it in the order they came.
+
+A batch under way counts as one of the queue's places, so that an accepted request is answered after at most as
+many runs as there are places, its own included.
 """
 
 from __future__ import annotations
@@ -84,6 +87,7 @@ class BatchQueue:
         self._policy = policy
         self._clock = clock
         self._waiting: deque[Pending] = deque()
+        self._under_way = 0
         self._changed = Condition()
         self._closed = False
 
@@ -93,7 +97,7 @@ class BatchQueue:
     @property
     def is_full(self) -> bool:
         """Whether `put` would refuse."""
-        return len(self._waiting) >= self._policy.queue_size
+        return len(self._waiting) + self._under_way >= self._policy.queue_size
 
     def put(self, pending: Pending) -> None:
         """Append a request.
@@ -117,19 +121,25 @@ class BatchQueue:
             return True
 
     def take(self) -> list[Pending] | None:
-        """Wait for the next batch; None once the queue is closed and empty."""
+        """Wait for the next batch, which is under way until `done`; None once the queue is closed and empty."""
         with self._changed:
             while True:
                 if self._waiting:
                     batch, wait = self._choose()
                     if batch:
                         self._remove(batch)
+                        self._under_way += 1
                         return batch
                     self._changed.wait(wait)
                 elif self._closed:
                     return None
                 else:
                     self._changed.wait()
+
+    def done(self) -> None:
+        """Give back the place of a batch that was taken."""
+        with self._changed:
+            self._under_way -= 1
 
     def close(self) -> None:
         """Let `take` return None after what waits was taken."""

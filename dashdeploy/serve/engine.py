@@ -194,6 +194,7 @@ class Engine:
             self._running.add(get_ident())
             self._execute(batch)
             self._running.discard(get_ident())
+            self._queue.done()
 
     def _execute(self, batch: list[Pending], *, on_loop: bool = False) -> None:
         start = perf_counter_ns()

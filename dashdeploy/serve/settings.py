@@ -19,7 +19,8 @@ class BatchPolicy:
         preferred: row counts at which a batch is sent without waiting for `delay`, ascending.
         delay: the most seconds that the oldest request waits for company; 0 runs it as soon as the engine is
             idle, so that batches form only from what came while the engine was busy.
-        queue_size: the most requests that wait for one model; one more is refused.
+        queue_size: the places for one model's requests: each that waits takes one, and each batch under way.
+            One more is refused.
     """
 
     max_rows: int = 32

@@ -81,6 +81,21 @@ def test_a_full_queue_refuses_and_takes_again_when_there_is_room():
     in_a_loop(check)
 
 
+def test_a_batch_under_way_takes_one_place():
+    def check():
+        pending = requests(1, 1, 1, 1)
+        queue = filled(BatchPolicy(queue_size=3, max_rows=2), pending[:2])
+        assert len(queue.take()) == 2
+        assert not queue.is_full
+        queue.put(pending[2])
+        queue.put(pending[3])
+        assert queue.is_full and len(queue) == 2
+        queue.done()
+        assert not queue.is_full
+
+    in_a_loop(check)
+
+
 def test_preferred_sizes_are_sent_at_once_and_the_rest_after():
     def check():
         pending = requests(1, 1, 1, 1, 1, 1, 1)

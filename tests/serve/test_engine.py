@@ -85,7 +85,7 @@ def test_a_bad_request_fails_alone(tmp_path, write, engines):
 
 def test_a_full_queue_is_refused_at_once(tmp_path, write, engines):
     runtime = engines.SlowRuntime(write.double(tmp_path / "double") / "model.onnx", 0.2)
-    engine, statistics = engine_of(runtime, policy=BatchPolicy(max_rows=1, queue_size=2))
+    engine, statistics = engine_of(runtime, policy=BatchPolicy(max_rows=1, queue_size=3))
 
     async def run():
         first = asyncio.ensure_future(engine.infer({"x": np.zeros((1, 4), np.float32)}, timeout=9))
