@@ -34,6 +34,7 @@ from dashdeploy.bench.variants import (
 )
 from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
+from dashdeploy.option_values import check_seconds
 from dashdeploy.provenance import Provenance
 from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.engines import engine_of
@@ -99,7 +100,7 @@ def measure_latency(
             for key, series in times.items():
                 rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
             speedups += _speedups(batch, count, times)
-            noise.append(BatchNoise.measured(batch, count, ratio_of(control, times[_control(times)])))
+            noise.append(BatchNoise.measured(labels, batch, count, ratio_of(control, times[_control(times)])))
     if memory:
         say("peak memory")
         rows = [
@@ -137,8 +138,7 @@ def _check_arguments(
             raise InputError(
                 f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"
             )
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"seconds {seconds:g}: use a number above 0")
+    check_seconds(seconds)
 
 
 def _labels(bundles: Sequence[Bundle]) -> list[str]:

@@ -19,66 +19,61 @@ _ORDER = ("backbone", "direct", "compiled")
 def latency_page(report: LatencyReport, bundles: Sequence[Bundle]) -> Page:
     """The measurement, then every bundle's plan, parity and provenance."""
     measured = latency_section(report)
+    several = len(bundles) > 1
     pages = [
-        bundle_page(bundle, measured=measured if index == 0 else None, made_by=report.provenance)
-        for index, bundle in enumerate(bundles)
+        bundle_page(
+            bundle,
+            measured=measured if index == 0 else None,
+            made_by=report.provenance if index == 0 else None,
+            label=facts.label if several else "",
+        )
+        for index, (facts, bundle) in enumerate(zip(report.bundles, bundles, strict=True))
     ]
-    first = pages[0]
-    if len(pages) == 1:
-        return replace(first, title=f"{bundles[0].manifest.name}: latency")
+    if not several:
+        return replace(pages[0], title=f"{bundles[0].manifest.name}: latency")
     sections = [measured]
     for facts, page in zip(report.bundles, pages, strict=True):
         sections += [
-            replace(
-                section,
-                anchor=f"{section.anchor}-{facts.label}",
-                title=f"{facts.label}: {section.title[0].lower()}{section.title[1:]}",
-            )
+            replace(section, title=f"{facts.label}: {section.title[0].lower()}{section.title[1:]}")
             for section in page.sections
             if section is not measured
         ]
-    sections = [replace(each, anchor=f"section-{index}") for index, each in enumerate(sections)]
-    layers = {name: details for page in reversed(pages) for name, details in page.layers.items()}
     return Page(
         title="Latency of " + ", ".join(facts.label for facts in report.bundles),
         subtitle=f"{report.provenance.machine}, {report.provenance.date}",
-        sections=sections,
-        layers=layers,
+        sections=[replace(each, anchor=f"section-{index}") for index, each in enumerate(sections)],
+        layers={name: details for page in pages for name, details in page.layers.items()},
     )
 
 
 def latency_section(report: LatencyReport) -> Section:
     """Bars of the medians with whiskers to the 99th percentile, and every figure as a table."""
     parts = [paragraph(report.noise_warning() or "The machine was quiet: one variant timed twice agrees.")]
-    for threads, batch in dict.fromkeys((row.threads, row.batch) for row in report.rows):
-        rows = [row for row in report.rows if (row.threads, row.batch) == (threads, batch)]
+    apart = len({each.bundles for each in report.noise}) > 1
+    for rounds in report.noise:
         bars = [
             Bar(
-                label=_label(report, row),
+                label=_label(row, bundle=len(rounds.bundles) > 1),
                 value=row.p50_ms,
                 high=row.p99_ms,
                 note=f"{row.p50_ms:.3g} ms, p99 {row.p99_ms:.3g}",
                 series=_ORDER.index(row.variant),
                 strong=row.variant == "compiled",
             )
-            for row in rows
+            for row in report.rows
+            if rounds.timed(row)
         ]
-        title = f"Batch {batch}, {threads} thread(s): milliseconds per call, median and 99th percentile"
+        batch = f"batch {rounds.batch}, {rounds.threads} thread(s): milliseconds per call, median and 99th percentile"
+        title = f"{', '.join(rounds.bundles)}, {batch}" if apart else f"{batch[0].upper()}{batch[1:]}"
         parts.append(bar_chart(title, bars, unit="ms"))
     parts.append(_table(report))
     parts += [paragraph(f"Without {engine}: {reason}") for engine, reason in report.skipped.items()]
     engines = "; ".join(report.engines.values())
-    return Section(
-        "latency",
-        "Latency",
-        parts,
-        f"All took turns in one process: {engines}.",
-    )
+    return Section("latency", "Latency", parts, f"Taking turns in one process: {engines}.")
 
 
-def _label(report: LatencyReport, row: LatencyRow) -> str:
-    bundle = f"{row.bundle} " if len(report.bundles) > 1 else ""
-    return f"{bundle}{row.variant}, {row.engine}"
+def _label(row: LatencyRow, *, bundle: bool) -> str:
+    return f"{row.bundle} {row.variant}, {row.engine}" if bundle else f"{row.variant}, {row.engine}"
 
 
 def _table(report: LatencyReport) -> Markup:
@@ -99,7 +94,7 @@ def _table(report: LatencyReport) -> Markup:
         bounds = {each.percentile: f"{each.low_ms:.3f} to {each.high_ms:.3f}" for each in row.intervals}
         rows.append(
             [
-                _label(report, row),
+                _label(row, bundle=len(report.bundles) > 1),
                 row.threads,
                 row.batch,
                 f"{row.p50_ms:.3f}",

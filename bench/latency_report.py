@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from dashdeploy.bundle import Bundle
+from dashdeploy.errors import InputError
 from dashdeploy.provenance import Provenance
 from dashdeploy.timing import RatioEstimate
 
@@ -145,9 +147,10 @@ class Speedup(_Frozen):
 
 
 class BatchNoise(_Frozen):
-    """What one variant timed against itself came to, at one batch size; on a quiet machine it is 1.
+    """What one variant timed against itself came to, in one set of rounds; on a quiet machine it is 1.
 
     Attributes:
+        bundles: the labels of the bundles that took turns in these rounds.
         batch: items per call.
         threads: threads within one operator.
         median: median over the rounds of the ratio of the two times of the one variant.
@@ -156,6 +159,7 @@ class BatchNoise(_Frozen):
         noisy: whether the interval reaches beyond 3 % from 1.
     """
 
+    bundles: tuple[str, ...]
     batch: int
     threads: int
     median: float
@@ -164,12 +168,21 @@ class BatchNoise(_Frozen):
     noisy: bool
 
     @classmethod
-    def measured(cls, batch: int, threads: int, ratio: RatioEstimate) -> Self:
+    def measured(cls, bundles: Sequence[str], batch: int, threads: int, ratio: RatioEstimate) -> Self:
         """The noise that the control ratio `ratio` shows."""
-        noisy = ratio.low < 1 - _QUIET_WITHIN or ratio.high > 1 + _QUIET_WITHIN
         return cls(
-            batch=batch, threads=threads, median=ratio.median, low=ratio.low, high=ratio.high, noisy=noisy
+            bundles=tuple(bundles),
+            batch=batch,
+            threads=threads,
+            median=ratio.median,
+            low=ratio.low,
+            high=ratio.high,
+            noisy=ratio.low < 1 - _QUIET_WITHIN or ratio.high > 1 + _QUIET_WITHIN,
         )
+
+    def timed(self, row: LatencyRow) -> bool:
+        """Whether `row` was timed in these rounds."""
+        return row.bundle in self.bundles and (row.batch, row.threads) == (self.batch, self.threads)
 
 
 class LatencyReport(_Frozen):
@@ -179,18 +192,18 @@ class LatencyReport(_Frozen):
         kind: tells this file from other results.
         format_version: this format's version.
         provenance: machine, date, command, versions.
-        seconds: seconds of timing per batch size and number of threads, everything together.
+        seconds: of timing per set of rounds; each batch size, number of threads and network of the list has one.
         bundles: what was measured.
         engines: the engines, in words, by name.
         skipped: engines that were asked for with ``all`` and are not here, with the reasons.
         peak_gflops: of a large fp32 matrix product on this machine, by threads.
         rows: one per threads, batch size, bundle, engine and variant.
         speedups: one per threads, batch size, bundle, engine and baseline.
-        noise: one per threads and batch size.
+        noise: one per set of rounds.
     """
 
     kind: Literal["latency"] = "latency"
-    format_version: Literal[2] = 2
+    format_version: Literal[3] = 3
     provenance: Provenance
     seconds: float
     bundles: tuple[BundleFacts, ...]
@@ -201,9 +214,44 @@ class LatencyReport(_Frozen):
     speedups: tuple[Speedup, ...]
     noise: tuple[BatchNoise, ...]
 
+    @classmethod
+    def merged(cls, reports: Sequence[Self]) -> Self:
+        """Measurements that were made one after the other, as one.
+
+        Raises:
+            InputError: there is none, or two bundles have one name.
+        """
+        if not reports:
+            raise InputError("nothing to measure; name at least one bundle or network")
+        if len(reports) == 1:
+            return reports[0]
+        bundles = tuple(bundle for each in reports for bundle in each.bundles)
+        labels = [bundle.label for bundle in bundles]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise InputError(f"{label}: two bundles have this name; export one with --name OTHER")
+        return cls(
+            provenance=reports[0].provenance,
+            seconds=reports[0].seconds,
+            bundles=bundles,
+            engines={name: words for each in reports for name, words in each.engines.items()},
+            skipped={
+                f"{name}, {each.bundles[0].label}" if len(each.bundles) == 1 else name: reason
+                for each in reports
+                for name, reason in each.skipped.items()
+            },
+            peak_gflops={
+                count: max(each.peak_gflops.get(count, 0.0) for each in reports)
+                for count in reports[0].peak_gflops
+            },
+            rows=tuple(row for each in reports for row in each.rows),
+            speedups=tuple(speedup for each in reports for speedup in each.speedups),
+            noise=tuple(noise for each in reports for noise in each.noise),
+        )
+
     @property
     def noisy(self) -> bool:
-        """Whether the machine was noisy at any batch size."""
+        """Whether the machine was noisy in any set of rounds."""
         return any(entry.noisy for entry in self.noise)
 
     def speedup(self, batch: int, over: str) -> Speedup | None:
@@ -227,8 +275,10 @@ class LatencyReport(_Frozen):
         if not noisy:
             return None
         worst = max(noisy, key=lambda entry: max(1 - entry.low, entry.high - 1))
+        apart = len({entry.bundles for entry in self.noise}) > 1
+        of = f"{', '.join(worst.bundles)}: " if apart else ""
         return (
-            f"noisy machine: at batch {worst.batch} one variant timed against itself gave {worst.median:.3f} "
+            f"noisy machine: {of}at batch {worst.batch} one variant timed against itself gave {worst.median:.3f} "
             f"({worst.low:.3f} to {worst.high:.3f}) instead of 1; close other programs or measure longer"
         )
 

@@ -8,110 +8,20 @@ figure do not come from the same measurement.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from math import exp, log
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
-from rich.table import Table
 
+from dashdeploy.bench.layers_report import LayerResult, LayersReport
+from dashdeploy.errors import InputError
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.cost_table import CostTable
 from dashdeploy.export.lowerings import Direct
 from dashdeploy.export.planner import Planner
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets import OrtCpuTarget
-from dashdeploy.machine import describe_machine
+from dashdeploy.option_values import check_seconds
+from dashdeploy.provenance import Provenance
 from dashdeploy.timing import ratio_of
-
-SLOWER = 1 / 1.03
-"""A speed-up below this is a layer that lost time by the planner's choice, beyond the noise."""
-
-
-class LayerResult(BaseModel):
-    """One convolution.
-
-    Attributes:
-        spec: the convolution.
-        chosen: the planner's lowering.
-        direct_ms: median milliseconds of the direct convolution.
-        chosen_ms: median milliseconds of the chosen lowering.
-        speedup: median over the rounds of direct / chosen.
-        low: lower end of its 95 % interval.
-        high: upper end.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    spec: ConvSpec
-    chosen: str
-    direct_ms: float
-    chosen_ms: float
-    speedup: float
-    low: float
-    high: float
-
-
-class LayersReport(BaseModel):
-    """The suite's results.
-
-    Attributes:
-        device: engine, version, device and threads.
-        machine: processor, cores, operating system.
-        date: when it was measured, UTC, ISO 8601.
-        results: one per convolution.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    device: str
-    machine: str
-    date: str
-    results: tuple[LayerResult, ...]
-
-    def geometric_mean(self, rank: int) -> float | None:
-        """Of the speed-ups over the convolutions with `rank` spatial axes; None if there are none."""
-        logs = [log(result.speedup) for result in self.results if result.spec.rank == rank]
-        return exp(sum(logs) / len(logs)) if logs else None
-
-    def subsets(self) -> dict[str, float]:
-        """The geometric mean of every subset of equal dimensions, channels, batch and, in 2-D, size."""
-        logs: dict[str, list[float]] = {}
-        for result in self.results:
-            spec = result.spec
-            size = "" if spec.rank == 1 else f", {'x'.join(map(str, spec.spatial))}"
-            name = f"{spec.rank}-D, {spec.in_channels} channels{size}, batch {spec.batch}"
-            logs.setdefault(name, []).append(log(result.speedup))
-        return {name: exp(sum(values) / len(values)) for name, values in logs.items()}
-
-    @property
-    def slower(self) -> int:
-        """How many chosen lowerings are slower than direct by more than 3 %."""
-        return sum(result.speedup < SLOWER for result in self.results)
-
-    def table(self) -> Table:
-        """The report for a terminal."""
-        means = ", ".join(
-            f"{rank}-D {mean:.2f}" for rank in (1, 2) if (mean := self.geometric_mean(rank)) is not None
-        )
-        lines = [
-            f"geometric mean of direct / chosen: {means}; slower than direct by more than 3 %: {self.slower}",
-            *(f"  {name}: {mean:.2f}" for name, mean in self.subsets().items()),
-            self.device,
-            self.machine,
-        ]
-        caption = "\n".join(lines)
-        table = Table(title="layer suite", caption=caption, caption_justify="left")
-        table.add_column("convolution")
-        table.add_column("chosen")
-        for heading in ("direct ms", "chosen ms", "times as fast"):
-            table.add_column(heading, justify="right")
-        for result in self.results:
-            ratio = f"{result.speedup:.2f} ({result.low:.2f} to {result.high:.2f})"
-            table.add_row(
-                str(result.spec), result.chosen, f"{result.direct_ms:.3f}", f"{result.chosen_ms:.3f}", ratio
-            )
-        return table
 
 
 def layer_suite(
@@ -175,7 +85,13 @@ def measure_layers(
         seconds: how long to time each, both variants together.
         table: costs known from earlier; None takes the user's.
         progress: told in one line what is being done.
+
+    Raises:
+        InputError: there is no convolution, or no time to measure for.
     """
+    check_seconds(seconds)
+    if not specs:
+        raise InputError("no convolution of the list is like that; it has 64, 128 and, in 1-D, 256 channels")
     say = progress or (lambda _message: None)
     target = OrtCpuTarget(threads)
     costs = table or CostTable(target.describe())
@@ -192,6 +108,7 @@ def measure_layers(
             LayerResult(
                 spec=spec,
                 chosen=plan.chosen,
+                reason=plan.reason,
                 direct_ms=float(np.median(direct_times)) * 1e3,
                 chosen_ms=float(np.median(chosen_times)) * 1e3,
                 speedup=ratio.median,
@@ -199,7 +116,10 @@ def measure_layers(
                 high=ratio.high,
             )
         )
-    date = datetime.now(UTC).isoformat(timespec="seconds")
     return LayersReport(
-        device=target.describe(), machine=describe_machine(), date=date, results=tuple(results)
+        provenance=Provenance.now(),
+        device=target.describe(),
+        threads=threads,
+        seconds=seconds,
+        results=tuple(results),
     )

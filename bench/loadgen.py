@@ -22,6 +22,7 @@ from dashdeploy.bench.loadgen_targets import InProcess, OverHttp, Target
 from dashdeploy.bundle import Bundle
 from dashdeploy.console import table
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.option_values import check_seconds
 from dashdeploy.provenance import Provenance
 
 Scenario = Literal["single-stream", "offline", "server"]
@@ -128,8 +129,7 @@ def measure_loadgen(
         MissingCapabilityError: LoadGen or the engine is not installed.
     """
     loadgen = _import_loadgen()
-    if not 0 < load.seconds < float("inf"):
-        raise InputError(f"seconds {load.seconds:g}: use a number above 0")
+    check_seconds(load.seconds)
     say = progress or (lambda _line: None)
     target: Target = (
         OverHttp(bundle, url) if url is not None else InProcess(bundle, engine, threads, batch=load.batch)

@@ -5,12 +5,12 @@ The list is fixed, so that figures of different versions and machines can be com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
 
 import torch
 from torch import nn
@@ -20,7 +20,6 @@ from dashdeploy.backbones.convnext import ConvNeXt
 from dashdeploy.backbones.tcn import TCN
 from dashdeploy.backbones.wide_resnet import WideResNet
 from dashdeploy.bench.inception_time import InceptionTime
-from dashdeploy.bench.latency import measure_latency
 from dashdeploy.bench.latency_report import LatencyReport
 from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
@@ -128,43 +127,45 @@ NETWORKS: Mapping[str, Network] = {
     ),
 }
 
+IN_THE_LIST = "bench networks"
+"""What a result says in place of the path of a network's bundle, which lay in a folder that is gone."""
 
-def measure_networks(
-    names: Sequence[str] | None = None,
-    *,
-    batches: Sequence[int] = (1,),
-    threads: int = 1,
-    seconds: float = 5.0,
-    target: Literal["ort-cpu", "openvino"] = "ort-cpu",
-    progress: Callable[[str], None] | None = None,
-) -> dict[str, LatencyReport]:
-    """Export each network of the list with random weights and time its three variants interleaved.
+
+@contextmanager
+def exported_networks(
+    names: Sequence[str] | None, settings: ExportSettings, *, progress: Callable[[str], None]
+) -> Iterator[list[Bundle]]:
+    """Bundles of networks of the list, with random weights, in a folder that is gone afterwards.
 
     Args:
-        names: entries of `NETWORKS`; None measures all.
-        batches: the batch sizes.
-        threads: threads within one operator, for the plan and for the timing.
-        seconds: how long to time each network and batch size, all variants together.
-        target: the engine, for the plan and for the timing.
+        names: entries of `NETWORKS`; None takes all.
+        settings: of every export.
         progress: told in one line what is being done.
-
-    Returns:
-        One report per network, by name.
 
     Raises:
         InputError: there is no such network.
     """
     chosen = check_names(names)
-    say = progress or (lambda _message: None)
-    reports = {}
     with TemporaryDirectory(prefix="dashdeploy-networks-") as folder:
-        for name in chosen:
-            bundle = export_network(
-                name, Path(folder) / name, ExportSettings(target=target, threads=threads), progress=say
-            )
-            reports[name] = measure_latency(
-                bundle, batches=batches, threads=threads, seconds=seconds, progress=progress
-            )
+        yield [export_network(name, Path(folder) / name, settings, progress=progress) for name in chosen]
+
+
+def measure_networks(
+    bundles: Sequence[Bundle], measure: Callable[[Bundle], LatencyReport]
+) -> list[LatencyReport]:
+    """Measure what `exported_networks` gives, each network in rounds of its own.
+
+    They are no alternatives to each other, and in common rounds the slow ones would leave the quick ones few calls.
+
+    Args:
+        bundles: the networks.
+        measure: measures one of them.
+    """
+    reports = []
+    for bundle in bundles:
+        measured = measure(bundle)
+        facts = tuple(each.model_copy(update={"path": IN_THE_LIST}) for each in measured.bundles)
+        reports.append(measured.model_copy(update={"bundles": facts}))
     return reports
 
 

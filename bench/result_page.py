@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
+from dashdeploy.bench.comparison import Result
 from dashdeploy.bench.latency_page import latency_section
 from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.bench.layers_page import layers_details, layers_sections
+from dashdeploy.bench.layers_report import LayersReport
 from dashdeploy.bench.loadgen import LoadGenReport
-from dashdeploy.bench.results import Result
 from dashdeploy.bench.search_cost_report import PointCost, SearchCostReport, label
+from dashdeploy.bench.serve_page import serve_sections
+from dashdeploy.bench.serve_report import ServeReport
 from dashdeploy.report.charts import Bar, Line, bar_chart, line_chart
 from dashdeploy.report.page import Page, Section, html_table, paragraph
 from dashdeploy.report.run_report import origin_rows, provenance_section
@@ -20,23 +24,28 @@ from dashdeploy.report.run_report import origin_rows, provenance_section
 def result_page(result: Result) -> Page:
     """The page of a result, with what it was measured on and by."""
     made = result.provenance
-    title, section = _section(result)
+    title, sections = _content(result)
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     return Page(
         title=title,
         subtitle=f"{made.machine}, {made.date}",
-        sections=[section, provenance_section(origin_rows(made) | {"versions": versions})],
+        sections=[*sections, provenance_section(origin_rows(made) | {"versions": versions})],
+        layers=layers_details(result) if isinstance(result, LayersReport) else {},
     )
 
 
-def _section(result: Result) -> tuple[str, Section]:
+def _content(result: Result) -> tuple[str, list[Section]]:
     if isinstance(result, LatencyReport):
-        return "Latency of " + ", ".join(each.label for each in result.bundles), latency_section(result)
+        return "Latency of " + ", ".join(each.label for each in result.bundles), [latency_section(result)]
+    if isinstance(result, LayersReport):
+        return "Single convolutions, direct and chosen", layers_sections(result)
     if isinstance(result, SearchCostReport):
-        return "What a step of the search costs", _search_cost(result)
+        return "What a step of the search costs", [_search_cost(result)]
     if isinstance(result, LoadGenReport):
-        return f"MLPerf LoadGen, {result.scenario}", _loadgen(result)
-    return "Accuracy of DASH and of its backbone", _accuracy(result)
+        return f"MLPerf LoadGen, {result.scenario}", [_loadgen(result)]
+    if isinstance(result, ServeReport):
+        return "What serving costs", serve_sections(result)
+    return "Accuracy of DASH and of its backbone", [_accuracy(result)]
 
 
 def _search_cost(result: SearchCostReport) -> Section:

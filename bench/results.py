@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
+from dashdeploy.bench.comparison import Comparison, Result
 from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.bench.layers_report import LayersReport
 from dashdeploy.bench.loadgen import LoadGenReport
 from dashdeploy.bench.search_cost_report import SearchCostReport
+from dashdeploy.bench.serve_report import ServeReport
 from dashdeploy.errors import InputError
-
-Result = LatencyReport | SearchCostReport | LoadGenReport | AccuracyReport
 
 KINDS: Mapping[str, type[Result]] = {
     "latency": LatencyReport,
+    "layers": LayersReport,
     "search-cost": SearchCostReport,
     "loadgen": LoadGenReport,
     "accuracy": AccuracyReport,
+    "serve": ServeReport,
 }
-"""The kinds of result that carry their kind and format version."""
+"""The kinds of result, each with its own format and version; `bench networks` writes ``latency``."""
+
+SCHEMAS: Mapping[str, type[BaseModel]] = {**KINDS, "comparison": Comparison}
+"""Everything that the bench commands print as JSON."""
 
 
 def load_result(path: Path) -> Result:
@@ -33,7 +40,7 @@ def load_result(path: Path) -> Result:
         InputError: the file is missing, is no result, or is of another version.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_number, parse_float=_number)
     except FileNotFoundError as error:
         raise InputError(
             f"{path}: no such file; write one with: dashdeploy bench latency BUNDLE --json {path}"
@@ -60,20 +67,27 @@ def load_result(path: Path) -> Result:
         raise InputError(f"{path}: {where}: {first['msg']}; measure again") from error
 
 
+def _number(words: str) -> float:
+    value = float(words)
+    if not isfinite(value):
+        raise ValueError(f"{words} is no figure")
+    return value
+
+
 def version_of(model: type[BaseModel]) -> int:
     """The format version of a kind of result."""
     return cast("int", get_args(model.model_fields["format_version"].annotation)[0])
 
 
 def schema_of(kind: str) -> dict[str, Any]:
-    """The JSON Schema of a kind of result."""
-    schema = KINDS[kind].model_json_schema(mode="serialization")
+    """The JSON Schema of one of `SCHEMAS`."""
+    schema = SCHEMAS[kind].model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def text_of(result: Result) -> str:
     """A result for a person."""
-    if isinstance(result, LatencyReport):
+    if isinstance(result, LatencyReport | LayersReport):
         from dashdeploy.console import as_text
 
         return as_text(result.table())

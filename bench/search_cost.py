@@ -19,6 +19,7 @@ from dashdeploy.bench.search_cost_problem import Problem
 from dashdeploy.bench.search_cost_report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.errors import InputError
 from dashdeploy.ops.agg_conv import METHODS
+from dashdeploy.option_values import check_seconds
 from dashdeploy.provenance import Provenance
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
@@ -161,8 +162,7 @@ def _check(
         raise InputError(f"methods {', '.join(methods) or 'none'}: name at least one, and each once")
     if threads is not None and threads < 1:
         raise InputError(f"threads {threads}: use an integer from 1 up")
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"seconds {seconds:g}: use a number above 0")
+    check_seconds(seconds)
     if min_rounds < 1:
         raise InputError(f"rounds {min_rounds}: use an integer from 1 up")
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,8 @@ from dashdeploy.bench.serve_peer import Peer
 from dashdeploy.bench.serve_report import OverheadRow, ServeReport, ThroughputRow
 from dashdeploy.bundle import MODEL_NAME, Bundle
 from dashdeploy.errors import InputError
-from dashdeploy.machine import describe_machine
+from dashdeploy.option_values import check_seconds
+from dashdeploy.provenance import Provenance
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.runtimes.base import Array
 from dashdeploy.timing import interleaved, percentiles
@@ -53,9 +53,10 @@ def measure_serving(
         progress: told in one line what is being measured.
 
     Raises:
-        InputError: the bundle has no model, or a server did not start.
+        InputError: the bundle has no model, a server did not start, or there is no time to measure for.
         MissingCapabilityError: a package is not installed.
     """
+    check_seconds(seconds)
     say = progress or (lambda _line: None)
     file = bundle.file(MODEL_NAME)
     if file is None:
@@ -93,10 +94,9 @@ def measure_serving(
                         body = {"JSON": _json_request(at, name, feeds)}
                         throughput.append(_throughput(server, at, body, connections, seconds / 2, say))
     return ServeReport(
+        provenance=Provenance.now(),
         bundle=str(bundle.path),
         engine=runtime.describe(),
-        machine=describe_machine(),
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=seconds,
         overhead=overhead,
         throughput=tuple(throughput),

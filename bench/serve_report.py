@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from statistics import median
+from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.console import table
+from dashdeploy.provenance import Provenance
 
 
-class OverheadRow(BaseModel):
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OverheadRow(_Frozen):
     """One way to call the model, one request at a time.
 
     Attributes:
@@ -27,7 +33,7 @@ class OverheadRow(BaseModel):
     overhead_p50_ms: float
 
 
-class ThroughputRow(BaseModel):
+class ThroughputRow(_Frozen):
     """One server under many requests at once, over HTTP.
 
     Attributes:
@@ -49,13 +55,25 @@ class ThroughputRow(BaseModel):
     refused: int
 
 
-class ServeReport(BaseModel):
-    """What was measured, on what."""
+class ServeReport(_Frozen):
+    """What was measured, on what.
 
+    Attributes:
+        kind: tells this file from other results.
+        format_version: this format's version.
+        provenance: machine, date, command, versions.
+        bundle: the bundle's path.
+        engine: what ran it, in this process as in the server.
+        seconds: how long each of the measurements took.
+        overhead: one request at a time, one row per way to call.
+        throughput: many requests at once, one row per server and kind of request, in the order of measuring.
+    """
+
+    kind: Literal["serve"] = "serve"
+    format_version: Literal[1] = 1
+    provenance: Provenance
     bundle: str
     engine: str
-    machine: str
-    date: str
     seconds: float
     overhead: tuple[OverheadRow, ...]
     throughput: tuple[ThroughputRow, ...]
@@ -86,24 +104,24 @@ class ServeReport(BaseModel):
         ]
         return "\n\n".join(
             [
-                f"{self.bundle}: {self.engine}\n{self.machine}, {self.date}",
+                f"{self.bundle}: {self.engine}\n{self.provenance.machine}, {self.provenance.date}",
                 table(["one at a time", "calls", "p50 ms", "p99 ms", "overhead p50 ms"], overhead),
                 table(
                     ["server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused"],
                     throughput,
                 ),
-                *self._ratio(),
+                *([] if (beside := self.beside_peer()) is None else [beside]),
             ]
         )
 
-    def _ratio(self) -> list[str]:
-        """One sentence on ours beside the peer, with the same requests, if there was a peer."""
+    def beside_peer(self) -> str | None:
+        """One sentence on ours beside the peer, with the same requests; None if there was no peer."""
         asked = [row for row in self.throughput if row.encoding == "JSON"]
         servers = list(dict.fromkeys(row.server for row in asked))
         if len(servers) != 2:
-            return []
+            return None
         ours, theirs = (median(row.per_second for row in asked if row.server == server) for server in servers)
-        return [f"{servers[0]} answers {ours / theirs:.1f} times as many requests a second as {servers[1]}"]
+        return f"{servers[0]} answers {ours / theirs:.1f} times as many requests a second as {servers[1]}"
 
 
 def _ms(value: float | None) -> str:

@@ -49,8 +49,7 @@ def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
     Raises:
         InputError: there is no such engine, or the bundle holds nothing that it runs.
     """
-    if engine not in ENGINES:
-        raise InputError(f"engine {engine}: no such engine; choose from {', '.join(ENGINES)}, or all")
+    check_engine(engine)
     if engine in (TORCH, TORCH_COMPILE):
         return _torch_variants(bundle, engine)
     kind = SERVED[engine]
@@ -74,6 +73,16 @@ def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
         if (file := bundle.file(FILES[name])) is not None
     ]
     return [*baselines, compiled]
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that is none.
+
+    Raises:
+        InputError: there is no such engine.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine}: no such engine; choose from {', '.join(ENGINES)}, or all")
 
 
 def _loader(bundle: Bundle, engine: str, file: Path) -> Callable[[int], Runtime]:

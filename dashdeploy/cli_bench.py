@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,11 +10,12 @@ import typer
 
 from dashdeploy.cli_bench_accuracy import accuracy
 from dashdeploy.cli_bench_latency import latency
+from dashdeploy.cli_bench_result import ReportFile, finish
 from dashdeploy.cli_bench_search_cost import search_cost
 from dashdeploy.cli_bench_show import show
 from dashdeploy.command_options import Quiet, Verbose
-from dashdeploy.console import Console, as_text
-from dashdeploy.json_option import JsonFile, JsonFileCommand, report
+from dashdeploy.console import Console
+from dashdeploy.json_option import JsonFile, JsonFileCommand
 from dashdeploy.option_values import positive_integers
 
 bench_app = typer.Typer(
@@ -28,7 +30,9 @@ Batches = Annotated[str, typer.Option("--batches", help="The batch sizes.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads within one operator.")]
 Seconds = Annotated[
     float,
-    typer.Option("--seconds", min=0.01, help="How long to time each batch size, all variants together."),
+    typer.Option(
+        "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
+    ),
 ]
 
 
@@ -45,6 +49,7 @@ def networks(
         Literal["ort-cpu", "openvino"], typer.Option("--target", help="The engine to compile for and run in.")
     ] = "ort-cpu",
     json_file: JsonFile = None,
+    report_file: ReportFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -56,23 +61,25 @@ def networks(
     \b
     Example:
       dashdeploy bench networks
-      dashdeploy bench networks resnet1d --batches 1,8 --json networks.json
+      dashdeploy bench networks resnet1d --batches 1,8 --json networks.json --report networks.html
     """
     console = Console(quiet=quiet, verbose=verbose)
     sizes = positive_integers("--batches", batches, noun="batch size")
 
-    from dashdeploy.bench.networks import measure_networks
+    from dashdeploy.bench.latency import measure_latency
+    from dashdeploy.bench.latency_page import latency_page
+    from dashdeploy.bench.latency_report import LatencyReport
+    from dashdeploy.bench.networks import exported_networks, measure_networks
+    from dashdeploy.export.settings import ExportSettings
 
-    measured = measure_networks(
-        names or None,
-        batches=sizes,
-        threads=threads,
-        seconds=seconds,
-        target=target,
-        progress=console.progress,
+    settings = ExportSettings(target=target, threads=threads)
+    measure = partial(
+        measure_latency, batches=sizes, threads=threads, seconds=seconds, progress=console.progress
     )
-    text = "\n\n".join(as_text(each.table()) for each in measured.values())
-    report(console, text, {name: each.model_dump(mode="json") for name, each in measured.items()}, json_file)
+    with exported_networks(names or None, settings, progress=console.progress) as bundles:
+        measured = LatencyReport.merged(measure_networks(bundles, measure))
+        page = partial(latency_page, measured, bundles)
+        finish(console, measured, json_file, report_file, page=page)
 
 
 @bench_app.command(cls=JsonFileCommand)
@@ -86,9 +93,10 @@ def layers(
     ] = "64,128,256",
     threads: Threads = 1,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.01, help="How long to time each convolution.")
+        float, typer.Option("--seconds", min=0.01, max=86400, help="How long to time each convolution.")
     ] = 0.5,
     json_file: JsonFile = None,
+    report_file: ReportFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -99,11 +107,10 @@ def layers(
     \b
     Example:
       dashdeploy bench layers
-      dashdeploy bench layers --rank 2 --channels 64 --json layers.json
+      dashdeploy bench layers --rank 2 --channels 64 --json layers.json --report layers.html
     """
     console = Console(quiet=quiet, verbose=verbose)
     sizes = positive_integers("--batches", batches, noun="batch size")
-
     widths = positive_integers("--channels", channels, noun="number of channels")
 
     from dashdeploy.bench.layers import layer_suite, measure_layers
@@ -114,7 +121,7 @@ def layers(
         seconds=seconds,
         progress=console.progress,
     )
-    report(console, as_text(measured.table()), measured.model_dump(mode="json"), json_file)
+    finish(console, measured, json_file, report_file)
 
 
 @bench_app.command(cls=JsonFileCommand)
@@ -124,7 +131,9 @@ def serve(
         int, typer.Option("--connections", min=1, help="Requests under way at once for the throughput.")
     ] = 16,
     threads: Threads = 1,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long each part takes.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=86400, help="How long each part takes.")
+    ] = 10.0,
     peer: Annotated[
         Path | None,
         typer.Option(
@@ -134,6 +143,7 @@ def serve(
         ),
     ] = None,
     json_file: JsonFile = None,
+    report_file: ReportFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -161,4 +171,4 @@ def serve(
         peer=None if peer is None else Peer(peer.expanduser(), progress=console.progress),
         progress=console.progress,
     )
-    report(console, measured.text(), measured.model_dump(mode="json"), json_file)
+    finish(console, measured, json_file, report_file)

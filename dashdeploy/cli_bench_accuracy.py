@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from dashdeploy.cli_bench_result import ReportFile, finish
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console
 from dashdeploy.errors import InputError
-from dashdeploy.json_option import JsonFile, report
+from dashdeploy.json_option import JsonFile
 
 
 def accuracy(
@@ -30,6 +31,7 @@ def accuracy(
         int | None, typer.Option("--jobs", min=1, help="Searches at once; otherwise one per core.")
     ] = None,
     json_file: JsonFile = None,
+    report_file: ReportFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -56,7 +58,7 @@ def accuracy(
         jobs=jobs,
     )
     measured = measure_accuracy(plan, progress=console.progress)
-    report(console, measured.text(), measured.model_dump(mode="json"), json_file)
+    finish(console, measured, json_file, report_file)
     if measured.failures:
         first = measured.failures[0]
         raise InputError(

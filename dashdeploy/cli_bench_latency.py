@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dashdeploy.atomic import check_file_writable
+from dashdeploy.cli_bench_result import ReportFile, finish
 from dashdeploy.command_options import Quiet, Verbose
-from dashdeploy.console import Console, as_text
+from dashdeploy.console import Console
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.json_option import JsonFile, report
+from dashdeploy.json_option import JsonFile
 from dashdeploy.option_values import positive_integers
 
 if TYPE_CHECKING:
     from dashdeploy.bundle import Bundle
+    from dashdeploy.export.settings import ExportSettings
 
 
 def latency(
@@ -38,7 +40,9 @@ def latency(
     ] = "1",
     seconds: Annotated[
         float,
-        typer.Option("--seconds", min=0.01, help="How long to time each batch size, all variants together."),
+        typer.Option(
+            "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
+        ),
     ] = 2.0,
     engine: Annotated[
         str | None,
@@ -72,10 +76,7 @@ def latency(
         float,
         typer.Option("--bound", min=0.001, help="With --loadgen server: milliseconds that 99 % must keep."),
     ] = 15.0,
-    report_file: Annotated[
-        Path | None,
-        typer.Option("--report", metavar="FILE", help="Write a report for people: one HTML file."),
-    ] = None,
+    report_file: ReportFile = None,
     json_file: JsonFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -83,7 +84,7 @@ def latency(
     """Time the compiled model, the direct one and the backbone.
 
     The variants take turns in one process, so that whatever else the machine does hits all of them. Several bundles
-    and several engines are compared in the same rounds.
+    and several engines are compared in the same rounds; networks of the list have rounds of their own.
 
     \b
     Example:
@@ -98,9 +99,6 @@ def latency(
     counts = positive_integers("--threads", threads, noun="number of threads")
     if url is not None and loadgen is None:
         raise InputError("--url belongs to --loadgen; add --loadgen single-stream, or leave --url out")
-
-    if report_file is not None:
-        check_file_writable(report_file)
 
     from dashdeploy.bundle import Bundle
 
@@ -118,49 +116,64 @@ def latency(
             threads=counts[0],
             progress=console.progress,
         )
-        report(console, verdict.text(), verdict.model_dump(mode="json"), json_file)
+        finish(console, verdict, json_file, report_file)
         if not verdict.valid:
             raise GateError(f"LoadGen's verdict is INVALID: {verdict.why()}")
         return
 
     from dashdeploy.bench.latency import measure_latency
+    from dashdeploy.bench.latency_report import LatencyReport
+    from dashdeploy.bench.networks import exported_networks, measure_networks
 
+    engines = None if engine is None else [word.strip() for word in engine.split(",")]
+    measure = partial(
+        measure_latency,
+        batches=sizes,
+        threads=counts,
+        seconds=seconds,
+        engines=engines,
+        memory=memory,
+        progress=console.progress,
+    )
     with ExitStack() as stack:
+        listed: list[Bundle] = []
         if networks is not None:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="dashdeploy-networks-")))
-            loaded += _exported(networks, folder, counts[0], console)
-        measured = measure_latency(
-            loaded,
-            batches=sizes,
-            threads=counts,
-            seconds=seconds,
-            engines=None if engine is None else [word.strip() for word in engine.split(",")],
-            memory=memory,
-            progress=console.progress,
-        )
-        text = as_text(measured.table())
+            names = None if networks == "all" else [word.strip() for word in networks.split(",")]
+            settings = _settings(counts[0], engines or ())
+            listed = stack.enter_context(exported_networks(names, settings, progress=console.progress))
+        together = [measure(loaded)] if loaded or not listed else []
+        measured = LatencyReport.merged([*together, *measure_networks(listed, measure)])
+        measured_bundles = [*loaded, *listed]
+        profiles = ""
         if profile:
             from dashdeploy.bench.layer_profile import profile_layers
 
-            for bundle in loaded:
-                text += "\n\n" + profile_layers(bundle, batch=sizes[0], threads=counts[0]).text()
-        if report_file is not None:
-            from dashdeploy.bench.latency_page import latency_page
+            profiles = "\n\n".join(
+                profile_layers(bundle, batch=sizes[0], threads=counts[0]).text()
+                for bundle in measured_bundles
+            )
+        from dashdeploy.bench.latency_page import latency_page
 
-            latency_page(measured, loaded).write(report_file)
-            console.progress(f"wrote {report_file}")
-    report(console, text, measured.model_dump(mode="json"), json_file)
+        page = partial(latency_page, measured, measured_bundles)
+        finish(console, measured, json_file, report_file, page=page, more=profiles)
 
 
-def _exported(names: str, folder: Path, threads: int, console: Console) -> list[Bundle]:
-    """Bundles of the networks of the list, with everything that an engine here may ask of them."""
-    from dashdeploy.bench.networks import check_names, export_network
+def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
+    """Settings that give a bundle everything that `engines` may ask of it.
+
+    Raises:
+        InputError: there is no such engine; better known before the export than after it.
+    """
+    from dashdeploy.bench.latency import ALL
+    from dashdeploy.bench.variants import TORCH, TORCH_COMPILE, check_engine
     from dashdeploy.export.artefact_settings import ArtefactSettings
     from dashdeploy.export.settings import ExportSettings
 
-    chosen = None if names == "all" else [word.strip() for word in names.split(",")]
-    settings = ExportSettings(threads=threads, artefacts=ArtefactSettings(torchscript=True, pt2=True))
-    return [
-        export_network(name, folder / name, settings, progress=console.progress)
-        for name in check_names(chosen)
-    ]
+    for engine in engines:
+        if engine != ALL:
+            check_engine(engine)
+    artefacts = ArtefactSettings(
+        torchscript=bool({ALL, "torchscript"} & set(engines)),
+        pt2=bool({ALL, TORCH, TORCH_COMPILE} & set(engines)),
+    )
+    return ExportSettings(threads=threads, artefacts=artefacts)

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from dashdeploy.cli_bench_result import ReportFile, finish
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console
 from dashdeploy.errors import InputError
-from dashdeploy.json_option import JsonFile, report
+from dashdeploy.json_option import JsonFile
 
 
 def search_cost(
@@ -32,7 +33,10 @@ def search_cost(
         int | None, typer.Option("--threads", min=1, help="Torch's threads; otherwise as many as cores.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.01, help="How long to time each point, all methods together.")
+        float,
+        typer.Option(
+            "--seconds", min=0.01, max=86400, help="How long to time each point, all methods together."
+        ),
     ] = 4.0,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, help="The fewest rounds of each point, however long they take.")
@@ -48,6 +52,7 @@ def search_cost(
         typer.Option("--plot", metavar="FILE", help="Draw the figure into FILE: .png, .svg or .pdf."),
     ] = None,
     json_file: JsonFile = None,
+    report_file: ReportFile = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -92,4 +97,4 @@ def search_cost(
     if plot is not None:
         plot_search_cost(measured, plot)
         console.progress(f"wrote {plot}")
-    report(console, measured.text(), measured.model_dump(mode="json"), json_file)
+    finish(console, measured, json_file, report_file)

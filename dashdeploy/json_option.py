@@ -14,16 +14,25 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from dashdeploy.atomic import write_text_atomically
+from dashdeploy.atomic import check_file_writable, write_text_atomically
 from dashdeploy.console import Console
 
 STDOUT = "-"
+
+
+def _checked(file: str | None) -> str | None:
+    """Callback of ``--json``: minutes of measuring must not end at a file that cannot be written."""
+    if file is not None and file != STDOUT:
+        check_file_writable(Path(file))
+    return file
+
 
 JsonFile = Annotated[
     str | None,
     typer.Option(
         "--json",
         metavar="[FILE]",
+        callback=_checked,
         help="Write the result to FILE as JSON; without FILE, to stdout and nothing else.",
     ),
 ]

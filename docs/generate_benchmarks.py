@@ -1,23 +1,33 @@
 """Write the tables of docs/benchmarks.md from docs/results/*.json, or check them with --check.
 
 Each kind of result has a part of the page between two comments, which is written anew; everything else on the page
-is prose and stays. A kind without its comments is appended at the end.
+is prose and stays. A kind without its comments is appended at the end. Results of `bench networks` are of the kind
+latency, too: those in files called networks-*.json have a part of their own.
 """
 
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
+from shlex import split
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
+from dashdeploy.bench.comparison import Result
 from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.bench.layers_report import SLOWER, LayersReport, geometric_mean
 from dashdeploy.bench.loadgen import LoadGenReport
+from dashdeploy.bench.networks import NETWORKS
 from dashdeploy.bench.published import PUBLISHED
-from dashdeploy.bench.results import Result, load_result
+from dashdeploy.bench.results import load_result
 from dashdeploy.bench.search_cost_report import SearchCostReport, label
+from dashdeploy.bench.serve_report import ServeReport
 from dashdeploy.provenance import Provenance
 
 FOLDER = Path(__file__).parent
 PAGE, RESULTS = FOLDER / "benchmarks.md", FOLDER / "results"
+
+WANTED = {"resnet1d": 2.5, "tcn": 1.6, "inceptiontime": 1.6, "wrn-16-4": 1.5, "convnext": 1.0}
+"""Direct over compiled, at batch 1 on one thread."""
 
 
 def main() -> int:
@@ -27,7 +37,10 @@ def main() -> int:
     by_kind: dict[str, list[Result]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         result = load_result(path)
-        by_kind.setdefault(result.kind, []).append(result)
+        part = "networks" if path.stem.startswith("networks") else result.kind
+        by_kind.setdefault(part, []).append(result)
+        for doubt in doubts(result.provenance):
+            print(f"{path.relative_to(FOLDER.parent)}: {doubt}", file=sys.stderr)
     for kind, (heading, render) in SECTIONS.items():
         if kind in by_kind:
             after = with_part(after, kind, heading, render(by_kind[kind]))
@@ -68,6 +81,22 @@ def origin(made: Provenance, what: str = "") -> str:
     """Where rows come from."""
     commit = f", commit {made.commit}" if made.commit else ""
     return f"- {what}`{made.command}`: {made.machine}, {made.date[:10]}{commit}"
+
+
+def doubts(made: Provenance) -> list[str]:
+    """Why a reader could not repeat a result."""
+    found = [
+        f"{word} in its command is a place on one machine; run it with relative paths"
+        for word in split(made.command)
+        if PurePath(word).is_absolute()
+    ]
+    if made.commit is not None:
+        asked = ["git", "-C", str(FOLDER), "merge-base", "--is-ancestor", made.commit.rstrip("+"), "HEAD"]
+        if subprocess.run(asked, capture_output=True, check=False).returncode:
+            found.append(f"the history lacks commit {made.commit}; measure again, or take the commit out")
+        if made.commit.endswith("+"):
+            found.append("measured with changes that no commit holds; commit first, then measure")
+    return found
 
 
 def search_cost(results: Sequence[SearchCostReport]) -> str:
@@ -139,6 +168,103 @@ def latency(results: Sequence[LatencyReport]) -> str:
     return "\n\n".join(parts)
 
 
+def networks(results: Sequence[LatencyReport]) -> str:
+    """Per network the medians of its variants, and how many times as fast the compiled one is."""
+    rows = []
+    for each in results:
+        for rounds in each.noise:
+            timed = [row for row in each.rows if rounds.timed(row)]
+            for compiled in (row for row in timed if row.variant == "compiled"):
+                beside = {row.variant: row for row in timed if row.engine == compiled.engine}
+                ratios = {name: each.speedup_of(row) for name, row in beside.items()}
+                shown = {
+                    name: f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+                    for name, ratio in ratios.items()
+                    if ratio is not None
+                }
+                plain = (rounds.batch, rounds.threads) == (1, 1)
+                rows.append(
+                    [
+                        compiled.bundle,
+                        compiled.engine,
+                        rounds.batch,
+                        rounds.threads,
+                        *(
+                            f"{beside[name].p50_ms:.2f}" if name in beside else None
+                            for name in ("backbone", "direct", "compiled")
+                        ),
+                        shown.get("direct"),
+                        WANTED.get(compiled.bundle) if plain else None,
+                        shown.get("backbone"),
+                        f"{rounds.median:.3f} ({rounds.low:.3f} to {rounds.high:.3f})",
+                    ]
+                )
+    order = list(NETWORKS)
+    rows.sort(key=lambda row: (order.index(row[0]) if row[0] in order else len(order), row[1:4]))
+    headers = ["network", "engine", "batch", "threads", "backbone ms", "direct ms", "compiled ms"]
+    headers += ["direct / compiled", "wanted", "backbone / compiled", "direct against itself"]
+    return "\n\n".join([markdown(headers, rows), "\n".join(origin(each.provenance) for each in results)])
+
+
+def layers(results: Sequence[LayersReport]) -> str:
+    """The geometric mean of every subset and rank."""
+    subsets, ranks = {}, {}
+    for each in results:
+        for name, found in each.subsets().items():
+            subsets.setdefault(name, []).extend(found)
+            ranks.setdefault(f"all, {name[:3]}", []).extend(found)
+    rows = [
+        [
+            name,
+            len(found),
+            f"{geometric_mean(found):.2f}",
+            f"{min(found, key=lambda one: one.speedup).speedup:.2f}",
+            sum(one.speedup < SLOWER for one in found),
+        ]
+        for name, found in {**subsets, **ranks}.items()
+    ]
+    headers = ["subset", "layers", "direct / chosen, geometric mean", "the least", "slower by more than 3 %"]
+    told = [origin(each.provenance, f"{each.device}, {each.seconds:g} s a layer, ") for each in results]
+    return "\n\n".join([markdown(headers, rows), "\n".join(told)])
+
+
+def serve(results: Sequence[ServeReport]) -> str:
+    """What one request costs, and how many a second are answered."""
+    parts = []
+    for each in results:
+        overhead = [
+            [
+                row.protocol,
+                row.calls,
+                f"{row.p50_ms:.3f}",
+                f"{row.p99_ms:.3f}",
+                f"{row.overhead_p50_ms:+.3f}",
+            ]
+            for row in each.overhead
+        ]
+        throughput = [
+            [
+                row.server,
+                row.encoding,
+                row.connections,
+                f"{row.per_second:.0f}",
+                row.p50_ms,
+                row.p99_ms,
+                row.refused,
+            ]
+            for row in each.throughput
+        ]
+        parts += [
+            markdown(["one at a time", "calls", "p50 ms", "p99 ms", "overhead at p50, ms"], overhead),
+            markdown(
+                ["server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused"], throughput
+            ),
+            *([] if (beside := each.beside_peer()) is None else [f"{beside}."]),
+            origin(each.provenance, f"{each.engine}, {each.seconds:g} s a part, "),
+        ]
+    return "\n\n".join(parts)
+
+
 def loadgen(results: Sequence[LoadGenReport]) -> str:
     """Verdicts and figures."""
     rows = []
@@ -173,6 +299,9 @@ def accuracy(results: Sequence[AccuracyReport]) -> str:
 
 SECTIONS: dict[str, tuple[str, Callable[[Sequence], str]]] = {
     "latency": ("Latency of the demo", latency),
+    "layers": ("Layers, measured", layers),
+    "networks": ("Networks, measured", networks),
+    "serve": ("Serving, measured", serve),
     "search-cost": ("A step of the search", search_cost),
     "accuracy": ("Accuracy", accuracy),
     "loadgen": ("MLPerf LoadGen", loadgen),

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from dashdeploy.bench.results import KINDS, schema_of
+from dashdeploy.bench.results import SCHEMAS, schema_of
 
 FOLDER = Path(__file__).parent / "schemas"
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent / "schemas"
 def main() -> int:
     """Write or check."""
     stale = []
-    for kind in KINDS:
+    for kind in SCHEMAS:
         path = FOLDER / f"{kind}.schema.json"
         text = json.dumps(schema_of(kind), indent=2) + "\n"
         if "--check" in sys.argv[1:]:

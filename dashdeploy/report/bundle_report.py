@@ -19,7 +19,7 @@ MOST_BARS = 160
 
 
 def bundle_page(
-    bundle: Bundle, *, measured: Section | None = None, made_by: Provenance | None = None
+    bundle: Bundle, *, measured: Section | None = None, made_by: Provenance | None = None, label: str = ""
 ) -> Page:
     """The report of a bundle.
 
@@ -27,12 +27,15 @@ def bundle_page(
         bundle: the bundle.
         measured: what a measurement of it found, as a section.
         made_by: the process that measured it.
+        label: set before the names of layers, where a page shows several bundles whose layers have the same names.
 
     Raises:
         InputError: the plan or the parity cannot be read.
     """
     manifest = bundle.manifest
     plan, parity = bundle.read_json(PLAN_NAME), bundle.read_json(PARITY_NAME)
+    if label:
+        plan["layers"] = [layer | {"name": f"{label} {layer['name']}"} for layer in plan["layers"]]
     rows: dict[str, object] = {
         "model": f"{manifest.name} version {manifest.version}",
         "source": manifest.source,

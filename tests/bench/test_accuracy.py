@@ -39,7 +39,7 @@ def finished(plan, written_run, task="mnist1d", seed=0, **settings):
     (path / "config.json").write_text(json.dumps({"settings": {"width": 8, "seed": seed} | settings}))
 
 
-def test_finished_runs_are_read_and_not_run_again(plan_of, written_run):
+def test_finished_runs_are_read_and_not_run_again(plan_of, written_run, fits_schema):
     plan = plan_of()
     for seed in (0, 1):
         finished(plan, written_run, seed=seed)
@@ -52,6 +52,7 @@ def test_finished_runs_are_read_and_not_run_again(plan_of, written_run):
     assert "arXiv 2011.14439" in report.text()
     assert report.means() == pytest.approx((0.88, 0.75))
     assert AccuracyReport.model_validate_json(report.model_dump_json()) == report
+    fits_schema("accuracy", report.model_dump_json())
 
 
 def report_jobs():

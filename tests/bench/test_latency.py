@@ -139,7 +139,7 @@ def report_with(noise):
         peak_gflops={1: 80.0},
         rows=(row_of("direct", 2.0), row_of("compiled", 1.0)),
         speedups=(Speedup.measured("net", "ort-cpu", 1, 1, "direct", ratio),),
-        noise=(BatchNoise.measured(1, 1, noise),),
+        noise=(BatchNoise.measured(["net"], 1, 1, noise),),
     )
 
 
@@ -176,6 +176,24 @@ def test_a_quiet_machine_gives_no_warning():
     assert report.noise_warning() is None
     assert report.speedup(1, "direct").median == 2
     assert report.speedup(2, "direct") is None
+
+
+def test_measurements_made_one_after_the_other_are_one_report():
+    first = report_with(RatioEstimate(1.0, 0.99, 1.01))
+    noisy = report_with(RatioEstimate(1.0, 0.9, 1.01)).model_dump_json().replace('"net"', '"other"')
+    second = LatencyReport.model_validate_json(noisy)
+    both = LatencyReport.merged([first, second])
+    assert [row.bundle for row in both.rows] == ["net", "net", "other", "other"]
+    assert [each.bundles for each in both.noise] == [("net",), ("other",)]
+    assert [[row.bundle for row in both.rows if each.timed(row)] for each in both.noise] == [
+        ["net", "net"],
+        ["other", "other"],
+    ]
+    assert both.noise_warning().startswith("noisy machine: other: at batch 1 one variant")
+    assert list(both.skipped) == ["tensorrt, net", "tensorrt, other"]
+    assert LatencyReport.merged([first]) == first
+    with pytest.raises(InputError, match="net: two bundles have this name"):
+        LatencyReport.merged([first, first])
 
 
 def test_figures_are_those_of_the_samples(bundle_of):
@@ -269,12 +287,30 @@ def test_the_page_holds_the_figures(written_bundle):
     text = latency_page(report, [Bundle.load(written_bundle)]).html()
     for said in (
         "direct, ort-cpu",
+        "Batch 1, 1 thread(s)",
         "2 ms, p99 4",
         "2.00x as fast (1.90 to 2.12)",
         "The plan",
         "there is no GPU",
     ):
         assert said in text
+
+
+def test_layers_of_two_bundles_that_share_a_name_keep_their_own_plans(written_bundle, tmp_path):
+    from dashdeploy.bench.latency_page import latency_page
+
+    other = shutil.copytree(written_bundle, tmp_path / "other")
+    plan = json.loads((other / "plan.json").read_text())
+    plan["layers"][0]["reason"] = "another reason"
+    (other / "plan.json").write_text(json.dumps(plan))
+    manifest = Bundle.load(written_bundle).manifest.model_copy(update={"name": "other", "files": {}})
+    write_manifest(other, manifest)
+    bundles = [Bundle.load(written_bundle), Bundle.load(other)]
+    page = latency_page(measure_latency(bundles, batches=[1], seconds=0.01), bundles)
+    assert page.layers["rectifier first"]["reason"] == "1.5x as fast as direct"
+    assert page.layers["other first"]["reason"] == "another reason"
+    assert len({section.anchor for section in page.sections}) == len(page.sections)
+    assert 'data-layer="other first"' in page.html()
 
 
 @pytest.mark.parametrize(
@@ -312,10 +348,13 @@ def test_what_cannot_be_written_is_found_before_anything_is_measured(bundle_of, 
 
     from dashdeploy.cli import app
 
-    for file in (tmp_path, tmp_path / "no" / "report.html"):
-        done = CliRunner().invoke(
-            app, ["bench", "latency", str(bundle_of("compiled").path), "--report", str(file)]
-        )
+    bundle = str(bundle_of("compiled").path)
+    for option, file in (
+        ("--report", tmp_path),
+        ("--report", tmp_path / "no" / "report.html"),
+        ("--json", tmp_path / "no" / "result.json"),
+    ):
+        done = CliRunner().invoke(app, ["bench", "latency", bundle, option, str(file)])
         assert done.exit_code == 1
         assert done.stderr.startswith("error: cannot write")
         assert done.stderr.count("\n") == 1

@@ -14,7 +14,7 @@ pytest.importorskip("mlperf_loadgen", reason="mlcommons-loadgen is not installed
 
 
 @pytest.mark.parametrize("scenario", ["single-stream", "offline", "server"])
-def test_every_scenario_runs_in_process(written_bundle, scenario):
+def test_every_scenario_runs_in_process(written_bundle, scenario, fits_schema):
     load = Load(scenario, seconds=0.3, qps=200 if scenario == "server" else None, bound_ms=1000)
     report = measure_loadgen(Bundle.load(written_bundle), load)
     assert report.scenario.lower() == scenario.replace("-", "")
@@ -22,6 +22,7 @@ def test_every_scenario_runs_in_process(written_bundle, scenario):
     assert isinstance(report.valid, bool)
     assert "MLPerf LoadGen" in report.text()
     assert "ONNX Runtime" in report.answered_by
+    fits_schema("loadgen", report.model_dump_json())
 
 
 def test_a_server_is_asked_over_http(written_bundle):

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 from dashdeploy.bench import networks
-from dashdeploy.bench.networks import NETWORKS, Network, measure_networks, with_random_weights
+from dashdeploy.bench.networks import NETWORKS, Network, check_names, with_random_weights
+from dashdeploy.cli import app
 from dashdeploy.errors import InputError
 
 
@@ -53,15 +55,15 @@ def test_random_weights_leave_no_batch_norm_that_could_be_left_out():
 
 def test_an_unknown_network_is_named():
     with pytest.raises(InputError, match=r"resnet2d: no such network; did you mean resnet1d\?"):
-        measure_networks(["resnet2d"])
+        check_names(["resnet2d"])
     with pytest.raises(
         InputError,
         match="zebra: no such network; choose from resnet1d, tcn, inceptiontime, wrn-16-4, convnext",
     ):
-        measure_networks(["zebra"])
+        check_names(["zebra"])
 
 
-def test_a_small_network_is_exported_and_timed(monkeypatch):
+def test_a_small_network_is_exported_and_timed(monkeypatch, tmp_path, fits_schema):
     small = Network(
         "two convolutions",
         (2, 60),
@@ -69,11 +71,14 @@ def test_a_small_network_is_exported_and_timed(monkeypatch):
         lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 3)),
     )
     monkeypatch.setattr(networks, "NETWORKS", {**NETWORKS, "small": small})
-    said = []
-    reports = measure_networks(["small"], batches=(1, 2), seconds=0.1, progress=said.append)
-    assert list(reports) == ["small"]
-    report = reports["small"]
-    measured = [(row.batch, row.variant) for row in report.rows]
+    file, page = tmp_path / "small.json", tmp_path / "small.html"
+    words = ["bench", "networks", "small", "--batches", "1,2", "--seconds", "0.1"]
+    done = CliRunner().invoke(app, [*words, "--json", str(file), "--report", str(page)])
+    assert done.exit_code == 0, done.output
+    report = fits_schema("latency", file.read_text())
+    assert [bundle["path"] for bundle in report["bundles"]] == ["bench networks"]
+    measured = [(row["batch"], row["variant"]) for row in report["rows"]]
     assert measured == [(batch, name) for batch in (1, 2) for name in ("backbone", "direct", "compiled")]
-    assert all(row.calls > 0 and 0 < row.p50_ms <= row.p99_ms for row in report.rows)
-    assert "small: two convolutions" in said
+    assert all(row["calls"] > 0 and 0 < row["p50_ms"] <= row["p99_ms"] for row in report["rows"])
+    assert "small: two convolutions" in done.stderr
+    assert "The plan" in page.read_text()

@@ -1,7 +1,5 @@
 """`bench search-cost` is tested for structure and for exact figures from known times, never for speed."""
 
-import json
-
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -142,12 +140,14 @@ def test_a_bad_option_ends_with_one_line_before_anything_is_measured(
     assert done.stderr.count("\n") == 1
 
 
-def test_the_command_writes_table_json_and_figure(tmp_path):
-    json_file, figure = tmp_path / "cost.json", tmp_path / "cost.svg"
+def test_the_command_writes_table_json_figure_and_report(tmp_path, fits_schema):
+    json_file, figure, page = (tmp_path / f"cost.{ending}" for ending in ("json", "svg", "html"))
     words = ["bench", "search-cost", "--sizes", "1", "--methods", "auto", "--no-memory", "--rounds", "1"]
     words += ["--seconds", "0.01", "--threads", "1", "--json", str(json_file), "--plot", str(figure)]
+    words += ["--report", str(page)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "c = 1" in done.stdout
-    assert json.loads(json_file.read_text())["kind"] == "search-cost"
+    assert fits_schema("search-cost", json_file.read_text())["points"][0]["costs"][0]["method"] == "auto"
+    assert "What a step of the search costs" in page.read_text()
     assert figure.stat().st_size > 1000

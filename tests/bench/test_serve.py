@@ -25,13 +25,15 @@ def test_measures_overhead_and_throughput(written_bundle):
     assert "overhead p50 ms" in report.text()
 
 
-def test_the_command_writes_json(written_bundle, tmp_path):
-    file = tmp_path / "serve.json"
+def test_the_command_writes_json_and_a_report(written_bundle, tmp_path, fits_schema):
+    file, page = tmp_path / "serve.json", tmp_path / "serve.html"
     arguments = ["bench", "serve", written_bundle, "--seconds", "0.2", "--connections", "2", "--json", file]
+    arguments += ["--report", page]
     result = CliRunner().invoke(app, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
     assert "requests/s" in result.stdout
-    assert json.loads(file.read_text())["throughput"][0]["connections"] == 2
+    assert fits_schema("serve", file.read_text())["throughput"][0]["connections"] == 2
+    assert "Many requests at once" in page.read_text()
 
 
 def test_a_refusal_is_an_error(written_bundle):
