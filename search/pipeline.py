@@ -44,7 +44,7 @@ from dashdeploy.search.partial_run import (
 from dashdeploy.search.phase_training import PhaseJob, train_phase
 from dashdeploy.search.progress import announce, note
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.shortlist import choose_from_shortlist
+from dashdeploy.search.shortlist import check_folds, choose_from_shortlist, chosen_architecture
 from dashdeploy.search.supernet import agg_convs, discretize
 from dashdeploy.search.time_limit import TimeLimit
 from dashdeploy.search.training import PhaseModule, PhaseName, phases
@@ -127,7 +127,8 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
     folder = partial_path(out)
     if settings.tune == "none":
         raise InputError("--join: these settings tune nothing; start both processes with --tune grid or tpe")
-    if not (folder / ARCHITECTURE_NAME).exists():
+    searched = (folder / ARCHITECTURE_NAME).exists()
+    if not searched or (_has_shortlist(settings) and chosen_architecture(folder) is None):
         raise InputError(
             f"--join: {folder} has no architecture yet; join once the run is there and its search is over"
         )
@@ -153,6 +154,7 @@ def _check(
             "of torch with: pip install torch"
         )
     check_augmentation(task, settings)
+    check_folds(task, settings)
     check_logger(settings)
     check_storage(settings)
     model, kept = supernet_of(task, settings)
@@ -164,7 +166,7 @@ def _tuning(
     task: Task, settings: SearchSettings, folder: Path, *, progress: bool, worker: str = "main"
 ) -> Tuning:
     """What a process needs to run trials of the network that was found."""
-    architecture = load_architecture(folder)
+    architecture = chosen_architecture(folder) or load_architecture(folder)
 
     def build(chosen: Hyperparameters) -> nn.Module:
         return build_searched(_with_dropout(architecture, chosen))
@@ -187,6 +189,10 @@ def _with_dropout(architecture: Architecture, chosen: Hyperparameters) -> Archit
     return architecture.model_copy(update={"arguments": arguments})
 
 
+def _has_shortlist(settings: SearchSettings) -> bool:
+    return settings.shortlist > 1 and not wants_latency(settings)
+
+
 def _silence(_: str) -> None:
     pass
 
@@ -206,7 +212,7 @@ class _Phases:
     ) -> None:
         self.task, self.settings, self.folder, self.kept = task, settings, folder, kept
         self.progress = progress
-        self.listed = settings.shortlist > 1 and not wants_latency(settings)
+        self.listed = _has_shortlist(settings)
         optional = [*(["shortlist"] if self.listed else []), *(["tune"] if settings.tune != "none" else [])]
         names = ["search", *optional, "retrain", "backbone"]
         self.time = TimeLimit(max_seconds, folder, names)

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from dashdeploy.backbones import build_backbone, build_searched
+from dashdeploy.errors import InputError
 from dashdeploy.run_directory import SHORTLIST_NAME, Architecture, LayerArchitecture
 from dashdeploy.search.batches import joined
 from dashdeploy.search.checkpoint import FOLDER_NAME
@@ -33,6 +34,7 @@ from dashdeploy.search.training import DivergedError, Phase, PhaseModule, PhaseN
 from dashdeploy.tasks import Split, Task
 
 PHASE: PhaseName = "shortlist"
+ARCHITECTURE = "architecture"
 SCORES_NAME = "shortlist.scores.json"
 
 
@@ -55,10 +57,10 @@ def choose_from_shortlist(
         seconds: how long it may take; the candidates that are done by then decide.
         say: told of every candidate.
     """
+    chosen_before = chosen_architecture(folder)
+    if chosen_before is not None:
+        return chosen_before
     candidates = shortlist(found, settings.shortlist)
-    result = phase_result(folder, PHASE)
-    if result is not None:
-        return candidates[int(result["chosen"])]
     started = time.perf_counter()
     path = folder / FOLDER_NAME / SCORES_NAME
     known: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
@@ -83,8 +85,16 @@ def choose_from_shortlist(
         {"metric": task.metric.name, "folds": len(folds), "chosen": chosen, "candidates": rows},
     )
     spent = sum(score["seconds"] for score in known.values())
-    finish_phase(folder, PHASE, {"chosen": chosen, "seconds": spent})
+    # architecture.json is still what was found, so that a list that is interrupted starts from the same.
+    result = {"chosen": chosen, "seconds": spent, ARCHITECTURE: candidates[chosen].model_dump()}
+    finish_phase(folder, PHASE, result)
     return candidates[chosen]
+
+
+def chosen_architecture(folder: Path) -> Architecture | None:
+    """What the short list of the unfinished run in `folder` chose; None if that is not over, or there is none."""
+    result = phase_result(folder, PHASE)
+    return None if result is None else Architecture.model_validate(result[ARCHITECTURE])
 
 
 def shortlist(found: Architecture, count: int) -> list[Architecture]:
@@ -133,6 +143,20 @@ def original_layers(found: Architecture) -> list[LayerArchitecture]:
         return layer.model_copy(update={**kernel, "original": True})
 
     return [original(layer) for layer in found.layers]
+
+
+def check_folds(task: Task, settings: SearchSettings) -> None:
+    """Refuse more folds than there are samples.
+
+    Raises:
+        InputError: there would be folds without any.
+    """
+    count = len(task.train.targets) + len(task.validation.targets)
+    if settings.shortlist_folds > count:
+        raise InputError(
+            f"shortlist_folds = {settings.shortlist_folds}: task {task.name} has {count} training samples; use fewer "
+            "folds"
+        )
 
 
 def folds_of(task: Task, count: int, seed: int) -> Iterator[Task]:

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from dashdeploy.backbones import build_backbone, build_searched
+from dashdeploy.errors import InputError
 from dashdeploy.run_directory import Architecture, LayerArchitecture, load_architecture
+from dashdeploy.search import pipeline
 from dashdeploy.search import shortlist as module
-from dashdeploy.search.partial_run import phase_result
-from dashdeploy.search.pipeline import search
+from dashdeploy.search.partial_run import partial_path, phase_result
+from dashdeploy.search.phase_training import train_phase
+from dashdeploy.search.pipeline import join, search
 from dashdeploy.search.shortlist import choose_from_shortlist, folds_of, shortlist
 
 ORIGINAL = [(8, 1), (5, 1), (3, 1)] * 3
@@ -78,8 +81,10 @@ def test_the_best_is_chosen_and_an_interrupted_list_goes_on(waves_task, small, f
     content = json.loads((tmp_path / "shortlist.json").read_text())
     assert (content["folds"], content["chosen"]) == (2, 2)
     assert [row["validation"] for row in content["candidates"]] == [0.4, 0.4, 0.5]
-    assert phase_result(tmp_path, "shortlist") == {"chosen": 2, "seconds": 6.0}
-    assert choose_from_shortlist(waves_task, settings, found, tmp_path) == chosen and len(calls) == 7
+    marked = phase_result(tmp_path, "shortlist")
+    assert (marked["chosen"], marked["seconds"]) == (2, 6.0)
+    # Resumed once more, architecture.json is what was chosen.
+    assert choose_from_shortlist(waves_task, settings, chosen, tmp_path) == chosen and len(calls) == 7
 
 
 def test_of_equals_the_first_and_what_diverged_never(waves_task, small, found, tmp_path, monkeypatch):
@@ -152,3 +157,44 @@ def test_the_original_kernels_are_the_backbone_to_the_last_weight(found):
 
 def test_layers_keep_their_alpha(found):
     assert all(isinstance(layer, LayerArchitecture) for layer in shortlist(found, 2)[1].layers)
+
+
+def test_killed_after_its_short_list_a_run_goes_on_to_the_same_end(waves_task, small, tmp_path, monkeypatch):
+    settings = small.model_copy(
+        update={"search_epochs": 1, "retrain_epochs": 2, "shortlist": 3, "shortlist_epochs": 1, "mixup": 0.3}
+    )
+    # The original kernels win, which is where an index into another list would be wrong.
+    monkeypatch.setattr(module, "_best", lambda rows, *_: len(rows) - 1)
+    whole = search(waves_task, settings, tmp_path / "whole", progress=False)
+    for phase in ("retrain", "backbone"):
+
+        def stop(job, *, at=phase):
+            if job.phase.name == at:
+                raise KeyboardInterrupt
+            return train_phase(job)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(pipeline, "train_phase", stop)
+            search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
+    killed = search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
+    for name in ("architecture.json", "model.safetensors", "backbone.safetensors", "metrics.jsonl"):
+        assert (killed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert kernels(killed.architecture) == ORIGINAL
+    assert killed.metrics["searched"]["test"] == killed.metrics["backbone"]["test"]
+
+
+def test_more_folds_than_samples_are_refused(waves_task, small, tmp_path):
+    settings = small.model_copy(update={"shortlist": 2, "shortlist_folds": 91})
+    with pytest.raises(
+        InputError, match="shortlist_folds = 91: task waves has 90 training samples; use fewer"
+    ):
+        search(waves_task, settings, tmp_path / "run", progress=False)
+
+
+def test_join_waits_for_the_short_list(waves_task, small, tmp_path):
+    settings = small.model_copy(update={"shortlist": 2, "tune": "grid"})
+    folder = partial_path(tmp_path / "run")
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "architecture.json").write_text("{}")
+    with pytest.raises(InputError, match="has no architecture yet; join once"):
+        join(waves_task, settings, tmp_path / "run", progress=False)
