@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from dashdeploy.backbones import build_backbone, build_searched
@@ -36,8 +37,10 @@ from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics,
 from dashdeploy.search.partial_run import (
     check_same,
     finish,
+    finish_phase,
     open_partial,
     partial_path,
+    phase_result,
     run_config,
     write_json,
 )
@@ -235,11 +238,11 @@ class _Phases:
         def backbone() -> nn.Module:
             return build_backbone(architecture.backbone, architecture.arguments)
 
-        for name, build, file in (
-            ("retrain", searched, WEIGHTS_NAME),
-            ("backbone", backbone, BACKBONE_WEIGHTS_NAME),
-        ):
-            self._train(name, build, file, settings)  # type: ignore[arg-type]
+        self._train("retrain", searched, WEIGHTS_NAME, settings)
+        if all(layer.original for layer in architecture.layers):
+            self._is_the_backbone()
+        else:
+            self._train("backbone", backbone, BACKBONE_WEIGHTS_NAME, settings)
         keep_samples(folder / SAMPLES_NAME, task.unscaled(task.validation))
         if settings.log == "csv":
             write_csv(folder)
@@ -315,6 +318,12 @@ class _Phases:
             kept=self.kept,
         )
         write_json(self.folder / ARCHITECTURE_NAME, architecture.model_dump())
+
+    def _is_the_backbone(self) -> None:
+        """The original kernels won: the backbone would start with the same weights and end with the same."""
+        if phase_result(self.folder, "backbone") is None:
+            save_weights(self.folder / BACKBONE_WEIGHTS_NAME, load_file(self.folder / WEIGHTS_NAME))
+            finish_phase(self.folder, "backbone", {"same_as": "retrain", "seconds": 0.0})
 
     def _train(
         self, name: PhaseName, build: Callable[[], nn.Module], file: str, settings: SearchSettings

@@ -166,21 +166,24 @@ def test_killed_after_its_short_list_a_run_goes_on_to_the_same_end(waves_task, s
     # The original kernels win, which is where an index into another list would be wrong.
     monkeypatch.setattr(module, "_best", lambda rows, *_: len(rows) - 1)
     whole = search(waves_task, settings, tmp_path / "whole", progress=False)
-    for phase in ("retrain", "backbone"):
+    for place, step in (("train_phase", "retrain"), ("save_weights", "")):  # before and after it is retrained
 
-        def stop(job, *, at=phase):
-            if job.phase.name == at:
+        def stop(job, *rest, at=step):
+            if getattr(job, "phase", None) is None or job.phase.name == at:
                 raise KeyboardInterrupt
-            return train_phase(job)
+            return train_phase(job, *rest)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(pipeline, "train_phase", stop)
+            patch.setattr(pipeline, place, stop)
             search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
     killed = search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
     for name in ("architecture.json", "model.safetensors", "backbone.safetensors", "metrics.jsonl"):
         assert (killed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
     assert kernels(killed.architecture) == ORIGINAL
-    assert killed.metrics["searched"]["test"] == killed.metrics["backbone"]["test"]
+    # Trained once, since it would be trained to the same.
+    assert killed.metrics["searched"] == killed.metrics["backbone"]
+    assert killed.metrics["seconds"]["backbone"] == 0
+    assert (killed.path / "report.html").exists()
 
 
 def test_more_folds_than_samples_are_refused(waves_task, small, tmp_path):
