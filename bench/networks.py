@@ -12,9 +12,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import onnx_ir as ir
 import torch
 from torch import nn
 
+from dashdeploy.atomic import write_bytes_atomically
 from dashdeploy.backbones import build_backbone, build_searched
 from dashdeploy.backbones.convnext import ConvNeXt
 from dashdeploy.backbones.tcn import TCN
@@ -25,7 +27,7 @@ from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.export.pipeline import export_source
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.source import from_modules
+from dashdeploy.export.source import Source, from_modules
 from dashdeploy.run_directory import Architecture, LayerArchitecture
 
 
@@ -169,6 +171,41 @@ def measure_networks(
     return reports
 
 
+def save_networks(
+    names: Sequence[str] | None, folder: Path, *, progress: Callable[[str], None] | None = None
+) -> list[Path]:
+    """Write networks of the list as ONNX files with random weights, for any other command: NAME.onnx.
+
+    A network that has an original backbone has it written beside it: NAME-backbone.onnx.
+
+    Args:
+        names: entries of `NETWORKS`; None writes all.
+        folder: where the files go; it is made if missing, files of those names in it are replaced.
+        progress: told in one line what is being done.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: there is no such network, or the folder cannot be written.
+    """
+    chosen = check_names(names)
+    say = progress or (lambda _message: None)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--save {folder}: {error.strerror or error}; name another folder") from error
+    paths = []
+    for name in chosen:
+        source = _source(name, say)
+        for stem, model in ((name, source.model), (f"{name}-backbone", source.backbone)):
+            if model is not None:
+                path = folder / f"{stem}.onnx"
+                write_bytes_atomically(path, bytes(ir.to_proto(model).SerializeToString()))
+                paths.append(path)
+    return paths
+
+
 def check_names(names: Sequence[str] | None) -> list[str]:
     """The entries of `NETWORKS` that are meant; all for None.
 
@@ -195,16 +232,18 @@ def export_network(
         settings: of the export.
         progress: told in one line what is being done.
     """
+    return export_source(_source(name, progress), out, settings, progress=progress)
+
+
+def _source(name: str, progress: Callable[[str], None]) -> Source:
+    """An entry of `NETWORKS` with random weights, always the same ones."""
     network = NETWORKS[name]
     progress(f"{name}: {network.description}")
-    source = from_modules(
-        Path(name),
-        with_random_weights(network.searched()),
-        None if network.original is None else with_random_weights(network.original()),
-        network.input_shape,
-        progress,
-    )
-    return export_source(source, out, settings, progress=progress)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        searched = with_random_weights(network.searched())
+        original = None if network.original is None else with_random_weights(network.original())
+    return from_modules(Path(name), searched, original, network.input_shape, progress)
 
 
 def with_random_weights(model: nn.Module, seed: int = 0) -> nn.Module:

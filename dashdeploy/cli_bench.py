@@ -15,7 +15,7 @@ from dashdeploy.cli_bench_search_cost import search_cost
 from dashdeploy.cli_bench_show import show
 from dashdeploy.command_options import Quiet, Verbose
 from dashdeploy.console import Console
-from dashdeploy.json_option import JsonFile, JsonFileCommand
+from dashdeploy.json_option import JsonFile, JsonFileCommand, report
 from dashdeploy.option_values import positive_integers
 
 bench_app = typer.Typer(
@@ -48,6 +48,14 @@ def networks(
     target: Annotated[
         Literal["ort-cpu", "openvino"], typer.Option("--target", help="The engine to compile for and run in.")
     ] = "ort-cpu",
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FOLDER",
+            help="Write the networks there as ONNX files, for export and others; nothing is timed.",
+        ),
+    ] = None,
     json_file: JsonFile = None,
     report_file: ReportFile = None,
     quiet: Quiet = False,
@@ -62,9 +70,17 @@ def networks(
     Example:
       dashdeploy bench networks
       dashdeploy bench networks resnet1d --batches 1,8 --json networks.json --report networks.html
+      dashdeploy bench networks resnet1d --save networks
     """
     console = Console(quiet=quiet, verbose=verbose)
     sizes = positive_integers("--batches", batches, noun="batch size")
+
+    if save is not None:
+        from dashdeploy.bench.networks import save_networks
+
+        files = [str(path) for path in save_networks(names or None, save, progress=console.progress)]
+        report(console, "\n".join(files), files, json_file)
+        return
 
     from dashdeploy.bench.latency import measure_latency
     from dashdeploy.bench.latency_page import latency_page

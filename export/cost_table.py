@@ -8,8 +8,8 @@ replaces the file whole. What cannot be read is rebuilt, never trusted.
 from __future__ import annotations
 
 import json
+import logging
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -23,6 +23,7 @@ from dashdeploy.cache import cache_folder
 from dashdeploy.errors import InputError
 
 _FORMAT = 1
+_LOG = logging.getLogger(__name__)
 
 
 class CostTable:
@@ -76,7 +77,7 @@ class CostTable:
             document = None
         costs = _validated(document, self._device)
         if costs is None:
-            warnings.warn(f"{self.path} is damaged; its costs are measured again", stacklevel=3)
+            _LOG.warning("%s is damaged; its costs are measured again", self.path)
             self.path.unlink(missing_ok=True)
             return {}
         return costs

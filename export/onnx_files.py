@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
@@ -23,12 +24,16 @@ from torch import nn
 
 from dashdeploy.errors import InputError
 from dashdeploy.export.batch_norm import fold_batch_norms
+from dashdeploy.export.constants import constant
 from dashdeploy.export.pads import fold_pads
 
 OLDEST_OPSET = 13
 
 _MOST_FOLDED = 2**28
-"""Bytes of the largest tensor that takes part in constant folding."""
+"""Numbers of the largest tensor that takes part in constant folding."""
+
+_SHORT = 64
+"""Numbers of a list of sizes or paddings at most: two per axis, of more axes than anyone has."""
 
 
 def read_onnx(path: Path) -> ir.Model:
@@ -80,7 +85,11 @@ def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None 
         InlinePass()(prepared)
     # Weight norm and the like: what is computed from weights alone becomes a weight.
     fold_constants(
-        prepared, onnx_shape_inference=False, input_size_limit=_MOST_FOLDED, output_size_limit=_MOST_FOLDED
+        prepared,
+        onnx_shape_inference=False,
+        input_size_limit=_MOST_FOLDED,
+        output_size_limit=_MOST_FOLDED,
+        should_fold=_is_short_list,
     )
     LiftConstantsToInitializersPass(lift_all_constants=False)(prepared)
     fold_pads(prepared.graph)
@@ -89,6 +98,15 @@ def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None 
     ClearMetadataAndDocStringPass()(prepared)
     ShapeInferencePass(strict_mode=False)(prepared)
     return prepared
+
+
+def _is_short_list(node: ir.Node) -> bool | None:
+    """True for a ConstantOfShape of a few numbers; None leaves the decision to the pass, which keeps them all.
+
+    torch's older exporter computes the amounts of a Pad with one, and no shape behind that Pad is known without them.
+    """
+    shape = constant(node.inputs[0]) if node.op_type == "ConstantOfShape" else None
+    return True if shape is not None and np.prod(shape.numpy()) <= _SHORT else None
 
 
 def from_torch(module: nn.Module, sample: torch.Tensor, *, input_name: str, output_name: str) -> ir.Model:

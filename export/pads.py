@@ -2,7 +2,8 @@
 
     Conv(Pad(x, before, after), pads) = Conv(x, before + pads, after + pads)
 
-Only constant zeros on spatial axes, only where nothing else reads what Pad writes, and never a negative amount.
+Only constant zeros on spatial axes, only where nothing but convolutions reads what Pad writes (WaveNet's filters and
+gates read the same), and never a negative amount.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dashdeploy.export.constants import constant
 
 
 def fold_pads(graph: ir.Graph) -> int:
-    """Fold every Pad that only adds zeros before a convolution; returns how many."""
+    """Fold every Pad that only adds zeros before convolutions; returns how many convolutions took one in."""
     folded = 0
     for conv in graph:  # an onnx_ir graph may be changed while it is walked
         padded = conv.inputs[0] if conv.op_type == "Conv" and conv.domain in ("", "ai.onnx") else None
@@ -25,8 +26,7 @@ def fold_pads(graph: ir.Graph) -> int:
         mode = conv.attributes.get("auto_pad")
         if (
             amounts is None
-            or len(padded.uses()) != 1
-            or padded.is_graph_output()
+            or not _only_convolutions_read(padded)
             or (mode is not None and mode.as_string() not in ("NOTSET", "VALID"))
         ):
             continue
@@ -38,9 +38,16 @@ def fold_pads(graph: ir.Graph) -> int:
         conv.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(known, amounts, strict=True)])
         conv.attributes.pop("auto_pad", None)
         conv.replace_input_with(0, pad.inputs[0])
-        graph.remove(pad, safe=True)
         folded += 1
+        if not padded.uses():
+            graph.remove(pad, safe=True)
     return folded
+
+
+def _only_convolutions_read(value: ir.Value) -> bool:
+    """Whether every use of `value` is the input of a convolution."""
+    reads = all(use.node.op_type == "Conv" and use.idx == 0 for use in value.uses())
+    return reads and not value.is_graph_output()
 
 
 def _zeros_added(pad: ir.Node) -> list[int] | None:

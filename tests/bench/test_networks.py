@@ -1,5 +1,6 @@
 """The fixed list of whole networks, and one small network walked through export and timing."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from dashdeploy.bench import networks
 from dashdeploy.bench.networks import NETWORKS, Network, check_names, with_random_weights
 from dashdeploy.cli import app
 from dashdeploy.errors import InputError
+from dashdeploy.runtimes import OnnxRuntime
 
 
 def kernels(model):
@@ -63,14 +65,35 @@ def test_an_unknown_network_is_named():
         check_names(["zebra"])
 
 
+SMALL = Network(
+    "two convolutions",
+    (2, 60),
+    lambda: nn.Sequential(nn.Conv1d(2, 4, 9), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 7)),
+    lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 3)),
+)
+
+
+def test_networks_are_saved_for_other_commands(monkeypatch, tmp_path):
+    monkeypatch.setattr(networks, "NETWORKS", {**NETWORKS, "small": SMALL})
+    folder = tmp_path / "new" / "folder"
+    result = CliRunner().invoke(app, ["bench", "networks", "small", "--save", str(folder), "--quiet"])
+    assert result.exit_code == 0
+    searched, backbone = folder / "small.onnx", folder / "small-backbone.onnx"
+    assert result.stdout == f"{searched}\n{backbone}\n"
+    x = np.ones((3, 2, 60), np.float32)
+    outputs = [OnnxRuntime(path).run({"input": x})["logits"].shape for path in (searched, backbone)]
+    assert outputs == [(3, 2, 46), (3, 2, 56)]
+    first = searched.read_bytes()
+    networks.save_networks(["small"], folder)
+    assert searched.read_bytes() == first  # always the same weights
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(app, ["bench", "networks", "small", "--save", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert result.stderr == f"error: --save {tmp_path}/file: File exists; name another folder\n"
+
+
 def test_a_small_network_is_exported_and_timed(monkeypatch, tmp_path, fits_schema):
-    small = Network(
-        "two convolutions",
-        (2, 60),
-        lambda: nn.Sequential(nn.Conv1d(2, 4, 9), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 7)),
-        lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 3)),
-    )
-    monkeypatch.setattr(networks, "NETWORKS", {**NETWORKS, "small": small})
+    monkeypatch.setattr(networks, "NETWORKS", {**NETWORKS, "small": SMALL})
     file, page = tmp_path / "small.json", tmp_path / "small.html"
     words = ["bench", "networks", "small", "--batches", "1,2", "--seconds", "0.1"]
     done = CliRunner().invoke(app, [*words, "--json", str(file), "--report", str(page)])

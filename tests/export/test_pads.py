@@ -10,6 +10,12 @@ FOLDED = {
     "causal": "p = Constant<value = int64[6] {0,0,16,0,0,0}>()  z = Pad(x, p)  y = Conv<dilations = [2]>(z, w) }",
     "beside own padding": """p = Constant<value = int64[6] {0,0,3,0,0,1}>()  c = Constant<value = float {0.0}>()
         z = Pad(x, p, c)  y = Conv<pads = [2,5], strides = [2]>(z, w) }""",
+    "two convolutions": """p = Constant<value = int64[6] {0,0,8,0,0,0}>()  z = Pad(x, p)  v = Conv(z, w)
+        r = Conv<pads = [8,0], dilations = [2]>(z, w)  y = Add(v, r) }""",
+    "computed amounts": """n = Constant<value = int64[1] {4}>()  o = ConstantOfShape<value = int64[1] {0}>(n)
+        f = Constant<value = int64[2] {8,0}>()  r = Concat<axis = 0>(o, f)  h = Constant<value = int64[2] {-1,2}>()
+        m = Reshape(r, h)  t = Transpose<perm = [1,0]>(m)  v = Constant<value = int64[1] {-1}>()
+        i = Reshape(t, v)  p = Cast<to = 7>(i)  z = Pad(x, p)  y = Conv<strides = [2]>(z, w) }""",
     "named axes": """p = Constant<value = int64[2] {8,1}>()  a = Constant<value = int64[1] {-1}>()
         z = Pad(x, p, , a)  y = Conv<auto_pad = "VALID">(z, w) }""",
 }
