@@ -12,6 +12,7 @@ from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings import Lowering
 from dashdeploy.export.names import value_names
 from dashdeploy.export.parallel import merge, parallel_groups
+from dashdeploy.export.shared_rows import share_rows
 
 
 def compile_model(
@@ -33,6 +34,7 @@ def compile_model(
         lowering = lowerings.get(convolution.name)
         if lowering is not None:
             _replace(compiled.graph, convolution, lowering, taken)
+    share_rows(compiled.graph)
     RemoveUnusedNodesPass()(compiled)
     return compiled
 

@@ -58,6 +58,7 @@ class FFT(Lowering):
     """
 
     name: ClassVar[str] = "fft"
+    revision: ClassVar[int] = 2
     tile: tuple[int, ...]
 
     @classmethod

@@ -91,20 +91,20 @@ class TiledAxis(ABC):
 
     @property
     def columns(self) -> int:
-        """Tiles of all phases."""
-        return self.tiles * self.phases
+        """M: tiles of all phases that have an output; those of the shorter phases may end one tile earlier."""
+        before_last = (self.tiles - 1) * self.outputs_per_tile * self.dilation
+        return (self.tiles - 1) * self.phases + min(self.phases, self.length - before_last)
 
     def steps(self) -> Rows:
-        """Which row the tile position t of (q, p) reads: [T, Q * P]."""
-        q, p = np.arange(self.tiles)[None, :, None], np.arange(self.phases)[None, None, :]
-        t = np.arange(self.tile, dtype=np.int64)[:, None, None] + self.margin
-        return ((q * self.outputs_per_tile + t) * self.dilation + p).reshape(self.tile, self.columns)
+        """Which row the tile position t of (q, p) reads: [T, M], the phases of one q beside each other."""
+        q, p = np.divmod(np.arange(self.columns, dtype=np.int64), self.phases)
+        t = np.arange(self.tile, dtype=np.int64)[:, None] + self.margin
+        return (q * self.outputs_per_tile + t) * self.dilation + p
 
     @property
     def rows(self) -> int:
         """How many rows the tiles read."""
-        last = (self.tiles - 1) * self.outputs_per_tile + self.tile - 1 + self.margin
-        return last * self.dilation + self.phases
+        return int(self.steps()[-1].max()) + 1
 
     @property
     def after(self) -> int:
@@ -187,12 +187,12 @@ class AxisTiling(TiledAxis):
 
     @property
     def upper(self) -> Rows:
-        """Rows of the right half of every tile: [H, Q * P]."""
+        """Rows of the right half of every tile: [H, M]."""
         return self.steps()[self.form.half :]
 
     @property
     def lower(self) -> Rows:
-        """Rows of the left half, mirrored: [H, Q * P]."""
+        """Rows of the left half, mirrored: [H, M]."""
         return self.steps()[: self.form.half][::-1]
 
     def outputs(self) -> tuple[Rows, Rows]:

@@ -32,7 +32,7 @@ from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
 from dashdeploy.ops.toom_cook_form import ToomCookForm
 
-_TILES = {1: (4, 6, 8, 10, 12, 16, 20, 24, 32), 2: (4, 6, 8, 10, 12, 16)}
+_TILES = {1: (4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32), 2: (4, 6, 8, 10, 12, 16)}
 """Tile lengths by rank; dense matrices of longer tiles cost more than the FFT's."""
 
 _KRONECKER_UP_TO = 36
@@ -69,6 +69,7 @@ class ToomCook(Lowering):
     """
 
     name: ClassVar[str] = "toom-cook"
+    revision: ClassVar[int] = 2
     tile: tuple[int, ...]
 
     @classmethod

@@ -59,7 +59,7 @@ def onnx_model() -> Callable[..., onnx.ModelProto]:
 def fft() -> Callable[..., ir.Model]:
     """Compiles a model with every convolution that can be computed by FFT forced to it."""
 
-    def compiled(model: onnx.ModelProto, *, expected: int) -> ir.Model:
+    def compiled(model: onnx.ModelProto, *, expected: int | None) -> ir.Model:
         prepared = prepare(ir.from_proto(model))
         target = OrtCpuTarget(1)
         decisions = choose_lowerings(
@@ -69,7 +69,7 @@ def fft() -> Callable[..., ir.Model]:
             CostTable(target.describe()),
             lambda _message: None,
         )
-        assert len(decisions.lowerings) == expected
+        assert expected is None or len(decisions.lowerings) == expected
         return compile_model(prepared, decisions.lowerings)
 
     return compiled

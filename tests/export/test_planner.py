@@ -129,7 +129,8 @@ def test_a_candidate_must_be_worth_it(decide, tmp_path, onnx_model, seconds, win
     labels = [c.lowering for c in layer.candidates if c.lowering != "direct" and c.cost_ms is not None]
     table = CostTable(OrtCpuTarget(1).describe(), tmp_path)
     costs = dict.fromkeys(labels, (2e-3, 0.0)) | {"direct": (1e-3, 0.0), labels[-1]: (seconds, 1e-7)}
-    revised = {f"{label} r{FFT.revision}": cost for label, cost in costs.items()}
+    revisions = {kind.name: kind.revision for kind in LOWERINGS}
+    revised = {f"{label} r{revisions[label.partition('(')[0]]}": cost for label, cost in costs.items()}
     table.add(layer.spec.signature, revised)
     decisions, said = decide(model)
     assert said == []

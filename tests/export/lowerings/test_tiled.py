@@ -208,3 +208,19 @@ def test_multiply_adds_in_two_dimensions():
     analysis = 4 * (7 * 7 * 7 + 7 * 7 * 7) * 64
     synthesis = 4 * (7 * 4 * 4 + 7 * 7 * 4) * 32
     assert FFT((14, 14)).multiply_adds(spec) == 16 * (analysis + synthesis + 3 * 98 * 64 * 32)
+
+
+@given(one_axis)
+@settings(max_examples=60, deadline=None)
+@example(conv(100, 100, 784, 7, 128, [(768, 0)]))
+def test_every_tile_has_an_output(spec):
+    for kind in (FFT, ToomCook):
+        for lowering in kind.variants(spec) if kind.refuses(spec) is None else ():
+            (tiling,) = lowering.tilings(spec)
+            assert set(tiling.output_places()[1]) == set(range(tiling.columns))
+
+
+def test_shorter_phases_have_fewer_tiles():
+    # 784 positions are 16 phases of 7 and 112 of 6, and 12 positions with 7 taps give 6 outputs.
+    (tiling,) = ToomCook((12,)).tilings(conv(100, 100, 784, 7, 128, [(768, 0)]))
+    assert tiling.columns == 128 + 16
