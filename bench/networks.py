@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import onnx_ir as ir
 import torch
 from torch import nn
 
@@ -26,6 +25,7 @@ from dashdeploy.bench.latency_report import LatencyReport
 from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.export.pipeline import export_source
+from dashdeploy.export.serialized import serialized
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source, from_modules
 from dashdeploy.run_directory import Architecture, LayerArchitecture
@@ -201,7 +201,7 @@ def save_networks(
         for stem, model in ((name, source.model), (f"{name}-backbone", source.backbone)):
             if model is not None:
                 path = folder / f"{stem}.onnx"
-                write_bytes_atomically(path, bytes(ir.to_proto(model).SerializeToString()))
+                write_bytes_atomically(path, serialized(model))
                 paths.append(path)
     return paths
 

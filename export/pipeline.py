@@ -32,6 +32,7 @@ from dashdeploy.export.planner import Decisions, choose_lowerings
 from dashdeploy.export.precision import convert
 from dashdeploy.export.repair import repair
 from dashdeploy.export.sample_request import write_sample_request
+from dashdeploy.export.serialized import serialized
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source, load_source
 from dashdeploy.export.speed_gate import race
@@ -121,11 +122,11 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
     """Compile, check parity, and race against all-direct; what loses is repaired, or ships direct."""
     plan, model = decisions.plan, source.model
     target = target_of(settings)
-    direct = target.load(_serialized(source.model))
+    direct = target.load(serialized(source.model))
     runtime = direct
     if decisions.lowerings:
         model = compile_model(source.model, decisions.lowerings, decisions.merged)
-        runtime = target.load(_serialized(model))
+        runtime = target.load(serialized(model))
     say("checking that the compiled model agrees with the reference")
     parity = _check(runtime, source)
     if decisions.lowerings and settings.lowering == "auto" and target.present:
@@ -147,7 +148,7 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
                 say(f"with {kept} alone the model is {gate.speedup:.2f} times as fast: shipping that")
                 plan = decisions.plan.model_copy(update={"speed": gate})
                 model = compile_model(source.model, decisions.lowerings, decisions.merged)
-                parity = _check(target.load(_serialized(model)), source)
+                parity = _check(target.load(serialized(model)), source)
     if settings.precision != "fp32":
         converted = convert(model, plan, source, settings, say)
         model, plan, parity = converted.model, converted.plan, converted.parity
@@ -156,7 +157,7 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
 
 
 def _compiled_bytes(source: Source, decisions: Decisions) -> bytes:
-    return _serialized(compile_model(source.model, decisions.lowerings, decisions.merged))
+    return serialized(compile_model(source.model, decisions.lowerings, decisions.merged))
 
 
 def _check(runtime: Runtime, source: Source) -> Parity:
@@ -193,10 +194,6 @@ def _write_manifest(folder: Path, bundle_name: str, source: Source, settings: Ex
         files={},
     )
     write_manifest(folder, manifest)
-
-
-def _serialized(model: ir.Model) -> bytes:
-    return bytes(ir.to_proto(model).SerializeToString())
 
 
 def _tool_versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from dashdeploy.export.int8 import to_int8
 from dashdeploy.export.lowerings import Direct, Trimmed
 from dashdeploy.export.parity import Parity, check_parity
 from dashdeploy.export.plan import Plan, all_direct
+from dashdeploy.export.serialized import serialized
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source
 from dashdeploy.export.speed_gate import race
@@ -91,7 +92,7 @@ def _integers(
     model: ir.Model, plan: Plan, source: Source, settings: ExportSettings, say: Progress
 ) -> Converted:
     calibration: dict[str, Array] = dict(source.samples)
-    inputs = OnnxRuntime(_serialized(source.model)).inputs
+    inputs = OnnxRuntime(serialized(source.model)).inputs
     if settings.calibration is not None:
         calibration = load_calibration(settings.calibration, inputs)
     if not calibration:
@@ -126,8 +127,4 @@ def _check(model: ir.Model, source: Source, samples: dict[str, Array], settings:
 
 
 def _runtime(model: ir.Model, settings: ExportSettings) -> OnnxRuntime:
-    return OnnxRuntime(_serialized(model), threads=settings.threads)
-
-
-def _serialized(model: ir.Model) -> bytes:
-    return bytes(ir.to_proto(model).SerializeToString())
+    return OnnxRuntime(serialized(model), threads=settings.threads)

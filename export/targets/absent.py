@@ -20,7 +20,7 @@ class Device:
         description: its full name.
         flops: fp32 operations per second, without tensor cores (TF32 is off, so that parity holds).
         bandwidth: bytes per second of its memory.
-        source: where the figures are published.
+        source: where both figures are published, by NVIDIA.
     """
 
     description: str
@@ -37,15 +37,15 @@ DEVICES: Mapping[str, Device] = {
         "NVIDIA GeForce RTX 4090", 82.6e12, 1.008e12, "NVIDIA Ada GPU architecture whitepaper"
     ),
     "orin": Device(
-        "NVIDIA Jetson AGX Orin 64 GB", 5.3e12, 0.2048e12, "Jetson AGX Orin series technical brief"
+        "NVIDIA Jetson AGX Orin 64 GB", 5.3e12, 0.2048e12, "NVIDIA Jetson AGX Orin series technical brief"
     ),
 }
 
 _SHARE_OF_PEAK = 0.5
-"""What well-tuned kernels of middling size reach of either peak."""
+"""What well-tuned kernels of middling size reach of either peak: an assumption, measured on none of them."""
 
 _LAUNCH_SECONDS = 3e-6
-"""One kernel, launched behind another: what a chain of small kernels takes on these devices at least."""
+"""One kernel, launched behind another in a chain of small ones: an assumption too, of the usual order."""
 
 
 class AbsentTarget(Target):

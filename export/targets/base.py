@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-import onnx_ir as ir
 
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import Lowering
 from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.serialized import serialized
 from dashdeploy.export.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes import Runtime
 from dashdeploy.timing import Seconds, interleaved
@@ -78,4 +78,4 @@ def roofline(flops: float, flops_per_second: float, moved: float, bytes_per_seco
 
 
 def _serialized(lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None) -> bytes:
-    return bytes(ir.to_proto(single_layer_model(lowering, spec, weight, bias)).SerializeToString())
+    return serialized(single_layer_model(lowering, spec, weight, bias))

@@ -11,7 +11,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from typer.testing import CliRunner
 
 from dashdeploy.cli import app
+from dashdeploy.errors import InputError
 from dashdeploy.export import ExportSettings, export
+from dashdeploy.export import serialized as limits
 from dashdeploy.runtimes import OnnxRuntime
 
 FORCED = ExportSettings(lowering="fft", tune="estimate")
@@ -124,3 +126,12 @@ def test_a_dry_run_tells_everything_of_every_layer(tmp_path, onnx_model):
     shown = CliRunner().invoke(app, [word for word in words if word != "--json"])
     for layer in plan["layers"]:
         assert layer["reason"] in shown.stdout
+
+
+def test_a_model_that_would_be_too_large_is_refused_in_a_line(tmp_path, onnx_model, monkeypatch):
+    onnx.save(onnx_model(TEXT, **WEIGHTS), tmp_path / "m.onnx")
+    monkeypatch.setattr(limits, "_LARGEST", (tmp_path / "m.onnx").stat().st_size)
+    with pytest.raises(InputError, match=r"an ONNX file holds 2 GB; export it with --lowering direct"):
+        export(tmp_path / "m.onnx", tmp_path / "out", FORCED)
+    assert not (tmp_path / "out").exists()
+    export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(lowering="direct"))

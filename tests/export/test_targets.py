@@ -1,5 +1,7 @@
 """Targets: which there are, what they measure, and what is estimated of those that are not here."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,14 @@ def test_batch_scales_the_estimate():
     assert target.estimate(Direct(), many) == pytest.approx(8 * target.estimate(Direct(), SPEC))
     # The spectra of the taps are read once, whatever the batch.
     assert target.estimate(FFT((40,)), many) < 8 * target.estimate(FFT((40,)), SPEC)
+
+
+def test_every_figure_of_an_absent_device_names_its_source():
+    assert set(DEVICES) == {"h100", "a100", "l4", "rtx-4090", "orin"}
+    for device in DEVICES.values():
+        assert re.match("NVIDIA .*(datasheet|whitepaper|technical brief)$", device.source)
+        assert 1e12 < device.flops < 1e14
+        assert 1e11 < device.bandwidth < 1e13
 
 
 def test_absent_devices_are_estimated():
