@@ -12,13 +12,13 @@ import torch
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.tiling import Rows
 from dashdeploy.export.lowerings.toom_cook import ToomCookAxis
-from dashdeploy.export.torch_rows import input_positions
-from dashdeploy.ops.toom_cook_conv import ToomCookConvTables
+from dashdeploy.export.torch_rows import by_group, input_positions, split_taps
+from dashdeploy.ops.tiled_conv import TiledConvTables
 
 
 def toom_cook_tables(
     spec: ConvSpec, weight: npt.NDArray[np.float64], tilings: Sequence[ToomCookAxis], dtype: torch.dtype
-) -> ToomCookConvTables:
+) -> TiledConvTables:
     """The constants of a Toom-Cook convolution.
 
     Args:
@@ -32,7 +32,7 @@ def toom_cook_tables(
         found = [torch.from_numpy(np.asarray(getattr(tiling.form, name))).to(dtype) for tiling in tilings]
         return found[0], found[1] if len(found) > 1 else torch.ones(1, 1, dtype=dtype)
 
-    return ToomCookConvTables(
+    return TiledConvTables(
         inputs=torch.from_numpy(input_positions(tilings, [tiling.steps() for tiling in tilings])),
         outputs=torch.from_numpy(_output_rows(tilings)),
         analysis=matrices("analysis"),
@@ -56,14 +56,11 @@ def _taps(
     spec: ConvSpec, weight: npt.NDArray[np.float64], tilings: Sequence[ToomCookAxis]
 ) -> npt.NDArray[np.float64]:
     """[R, G, K, Cout / G]: every axis of the taps multiplied by its matrix."""
-    group_out, group_in = spec.out_channels // spec.groups, spec.in_channels // spec.groups
-    taps: npt.NDArray[np.floating] = weight.reshape(spec.groups, group_out, group_in, *spec.kernel)
-    for axis, tiling in reversed(list(enumerate(tilings))):
-        taps = tiling.split_taps(taps, 3 + axis)
+    taps = split_taps(spec, weight, tilings)
     first = tilings[0].form.tap_matrix
     if spec.rank == 1:
         table = np.einsum("gocas,ra->rgsco", taps, first)
     else:
         table = np.einsum("gocasbt,ra,qb->rqgstco", taps, first, tilings[1].form.tap_matrix, optimize=True)
-    products = prod(tiling.form.products for tiling in tilings)
-    return np.asarray(table.reshape(products, spec.groups, prod(spec.strides) * group_in, group_out))
+        table = table.reshape(-1, *table.shape[2:])
+    return by_group(spec, table)

@@ -2,97 +2,38 @@
 
 It computes what the compiler writes as ONNX operators (`dashdeploy.export.lowerings.fft` has the mathematics): tiles
 are gathered, split into their even and odd parts along every axis, transformed, multiplied with the spectra of the
-taps (three real products per complex one), transformed back, and put in order. The module can be scripted, traced,
-and exported by `torch.export` with a dynamic batch; its constants are buffers, so a saved one needs no dashdeploy.
+taps (three real products per complex one), transformed back, and put in order.
 
-Letters: r axes (1 or 2) have P = 2^r parity parts and S = 2^(r-1) sign patterns; F = F1 F2 frequencies (F2 = 1 for
-one axis), R = R1 R2 mirrored outputs, M tiles, s splits of a strided convolution, G groups, K = s Cin / G.
+Letters, besides those of `tiled_conv`: r axes (1 or 2) have P = 2^r parity parts and S = 2^(r-1) sign patterns;
+F = F1 F2 frequencies (F2 = 1 for one axis), R = R1 R2 mirrored outputs. The tables of `TiledConvTables` are
+
+    inputs     [P, F1, F2, M, s], a row of a tile's corner
+    outputs    among the rows (corner, mirrored position, tile)
+    analysis   [P, F1, F1] and [P, F2, F2], from a part of a tile to its spectrum
+    synthesis  [P, R1, F1] and [P, R2, F2], from a spectrum to a part of the outputs
+    taps       [3, S F, G, K, Cout / G], the factors of the three products: Wr, Wi - Wr and Wr + Wi
 """
 
-# Without "from __future__ import annotations": TorchScript reads the annotations of the class as types, not text.
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from dashdeploy.ops.tiled_conv import TiledConv, TiledConvTables
 
 
-@dataclass(frozen=True)
-class FFTConvTables:
-    """The constants of one FFT convolution.
+class FFTConv(TiledConv):
+    """A convolution that is computed tile by tile in frequency; see `TiledConv`."""
 
-    Attributes:
-        inputs: [P, F1, F2, M, s], which input position (flat) a corner of a tile reads; the number of positions
-            stands for a zero.
-        outputs: [out_1 .. out_r], where each output stands among the rows (corner, mirrored position, tile).
-        analysis: [P, F1, F1] and [P, F2, F2], from a part of a tile to its spectrum.
-        synthesis: [P, R1, F1] and [P, R2, F2], from a spectrum to a part of the outputs.
-        taps: [3, S F, G, K, Cout / G], the factors of the three products: Wr, Wi - Wr and Wr + Wi.
-    """
+    def __init__(self, tables: TiledConvTables, bias: Tensor | None) -> None:
+        super().__init__(tables, bias)
+        self.parts, self.half_1, self.half_2 = tables.inputs.shape[:3]
+        self.rank = tables.outputs.dim()
 
-    inputs: Tensor
-    outputs: Tensor
-    analysis: tuple[Tensor, Tensor]
-    synthesis: tuple[Tensor, Tensor]
-    taps: Tensor
-
-
-class FFTConv(nn.Module):
-    """A convolution [B, Cin, *spatial] -> [B, Cout, *out] that is computed tile by tile in frequency.
-
-    Args:
-        tables: the constants.
-        bias: [Cout], or None.
-    """
-
-    inputs: Tensor
-    outputs: Tensor
-    analysis_1: Tensor
-    analysis_2: Tensor
-    synthesis_1: Tensor
-    synthesis_2: Tensor
-    taps: Tensor
-    bias: Tensor
-    out_spatial: list[int]
-
-    def __init__(self, tables: FFTConvTables, bias: Tensor | None) -> None:
-        super().__init__()
-        self.parts, self.half_1, self.half_2, self.tiles, self.splits = tables.inputs.shape
-        _, _, self.groups, self.depth, self.group_out = tables.taps.shape
-        self.out_spatial = list(tables.outputs.shape)
-        self.rank = len(self.out_spatial)
-        none = torch.zeros(self.groups * self.group_out, dtype=tables.taps.dtype)
-        buffers = {
-            "inputs": tables.inputs.reshape(-1),
-            "outputs": tables.outputs.reshape(-1),
-            "analysis_1": tables.analysis[0],
-            "analysis_2": tables.analysis[1],
-            "synthesis_1": tables.synthesis[0],
-            "synthesis_2": tables.synthesis[1],
-            "taps": tables.taps,
-            "bias": none if bias is None else bias.detach(),
-        }
-        for name, value in buffers.items():
-            self.register_buffer(name, value)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [B, Cin, *spatial]."""
-        batch = x.size(0)
-        # Positions first, channels last: every move copies whole rows. The last row stands for the padding.
-        rows = x.flatten(2).permute(2, 0, 1)
-        rows = torch.cat([rows, torch.zeros_like(rows[:1])])
-        corners = rows.index_select(0, self.inputs)
-        if self.splits > 1:
-            apart = corners.reshape(-1, self.splits, batch, self.groups, self.depth // self.splits)
-            corners = apart.permute(0, 2, 3, 1, 4)
-        parts = self._butterfly(corners.reshape(self.parts, self.half_1, self.half_2, -1))
+    def _of_tiles(self, rows: Tensor) -> Tensor:
+        parts = self._butterfly(rows.reshape(self.parts, self.half_1, self.half_2, -1))
         spectra = self._transform(parts, self.analysis_1, self.analysis_2)
         real, imaginary = self._multiply(spectra)
         parts = self._output_parts(real, imaginary)
-        parts = self._transform(parts, self.synthesis_1, self.synthesis_2)
-        channels = self.groups * self.group_out
-        y = self._butterfly(parts).reshape(-1, batch, channels)
-        y = y.index_select(0, self.outputs) + self.bias
-        return y.permute(1, 2, 0).reshape([batch, channels] + self.out_spatial)  # noqa: RUF005 - TorchScript
+        return self._butterfly(self._transform(parts, self.synthesis_1, self.synthesis_2))
 
     def _butterfly(self, v: Tensor) -> Tensor:
         """Along every axis, replace the two halves by their sum and their difference: [P, ...]."""
