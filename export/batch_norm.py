@@ -17,7 +17,7 @@ from dashdeploy.export.constants import constant
 from dashdeploy.export.names import unused, value_names
 
 _DEFAULT_EPSILON = 1e-5
-_FOLDED = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+FOLDED_TYPES = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
 
 def fold_batch_norms(graph: ir.Graph) -> int:
@@ -43,7 +43,7 @@ def _can_fold(norm: ir.Node) -> bool:
         return False
     values = [weight, *norm.inputs[1:5], *_bias(conv)]
     tensors = [constant(value) for value in values]
-    return all(tensor is not None and tensor.dtype in _FOLDED for tensor in tensors)
+    return all(tensor is not None and tensor.dtype in FOLDED_TYPES for tensor in tensors)
 
 
 def _fold(graph: ir.Graph, norm: ir.Node, taken: set[str]) -> None:

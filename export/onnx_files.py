@@ -24,6 +24,7 @@ from torch import nn
 
 from dashdeploy.errors import InputError
 from dashdeploy.export.batch_norm import fold_batch_norms
+from dashdeploy.export.concatenated_norms import split_norms
 from dashdeploy.export.constants import constant
 from dashdeploy.export.pads import fold_pads
 
@@ -93,6 +94,7 @@ def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None 
     )
     LiftConstantsToInitializersPass(lift_all_constants=False)(prepared)
     fold_pads(prepared.graph)
+    split_norms(prepared.graph)
     fold_batch_norms(prepared.graph)
     RemoveUnusedNodesPass()(prepared)
     ClearMetadataAndDocStringPass()(prepared)
