@@ -122,15 +122,14 @@ def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say
     """Compile, check parity, and race against all-direct; what loses is repaired, or ships direct."""
     plan, model = decisions.plan, source.model
     target = target_of(settings)
-    direct = target.load(serialized(source.model))
-    runtime = direct
     if decisions.lowerings:
         model = compile_model(source.model, decisions.lowerings, decisions.merged)
-        runtime = target.load(serialized(model))
+    runtime = target.load(serialized(model))
     say("checking that the compiled model agrees with the reference")
     parity = _check(runtime, source)
     if decisions.lowerings and settings.lowering == "auto" and target.present:
         say("timing the compiled model against the all-direct one")
+        direct = target.load(serialized(source.model))
         gate = race(direct, runtime)
         plan = plan.model_copy(update={"speed": gate})
         if gate.shipped == "direct":
