@@ -1,8 +1,12 @@
 """How fast bundles are: their variants, on every engine asked for, by batch and threads.
 
-All variants on all engines are loaded at once and timed in interleaved rounds (see `timing`). One of them runs twice
-per round: the two series should have the same times, and how far they do not is the noise of this machine during
-this measurement.
+All variants on all engines are loaded at once and timed in interleaved rounds (see `timing`). One of them is there
+twice: the two series should have the same times, and how far they do not is the noise of this machine during this
+measurement.
+
+Where a model's weights happen to lie in memory changes its speed by a few percent for as long as it is loaded, which
+no number of rounds averages out (Mytkowicz et al., Producing wrong data without doing anything obviously wrong,
+ASPLOS 2009). So the variants that are compared with each other are loaded anew several times within the rounds.
 """
 
 from __future__ import annotations
@@ -45,7 +49,10 @@ Key = tuple[str, str, str]
 
 ALL = "all"
 _CONTROL: Key = ("", "", "control")
-_MIN_ROUNDS = 7
+_LOADS = 3
+_MIN_ROUNDS = 3
+"""Of each load."""
+
 _MOST_WARMUP_SECONDS = 2.0
 _SEED = 0
 
@@ -67,7 +74,7 @@ def measure_latency(
             *direct* and ``baseline/backbone.onnx`` as *backbone*, as far as they are there.
         batches: the batch sizes.
         threads: threads within one operator, one number or several.
-        seconds: how long to time each batch size and number of threads, everything together; at least seven
+        seconds: how long to time each batch size and number of threads, everything together; at least nine
             rounds are run.
         engines: some of `ENGINES`; ``all`` takes those that run here and says why the others do not; None takes
             the one that each bundle was planned for, or ONNX Runtime where that is not here.
@@ -95,7 +102,7 @@ def measure_latency(
         _check_batches(variants, runtimes, batches)
         for batch in batches:
             say(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
-            times = _times(runtimes, batch, seconds)
+            times = _times(variants, runtimes, batch, count, seconds)
             control = times.pop(_CONTROL)
             for key, series in times.items():
                 rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
@@ -196,18 +203,35 @@ def _check_batches(
                 )
 
 
-def _times(runtimes: Mapping[Key, Runtime], batch: int, seconds: float) -> dict[Key, Seconds]:
-    callables = {key: _call(runtime, batch) for key, runtime in runtimes.items()}
-    callables[_CONTROL] = callables[_control(runtimes)]
-    names = {"/".join(key): key for key in callables}
-    measured = interleaved(
-        {name: callables[key] for name, key in names.items()},
-        seconds=seconds,
-        min_rounds=_MIN_ROUNDS,
-        warmup=min(seconds, _MOST_WARMUP_SECONDS),
-        settle=len({engine for _, engine, _ in runtimes}) > 1,
-    )
-    return {names[name]: series for name, series in measured.items()}
+def _times(
+    variants: Mapping[Key, Variant], runtimes: dict[Key, Runtime], batch: int, threads: int, seconds: float
+) -> dict[Key, Seconds]:
+    """Seconds of every call, by key and of the control; `runtimes` are those that were loaded last."""
+    twice = _control(variants)
+    several = len({engine for _, engine, _ in variants}) > 1
+    series: dict[Key, list[Seconds]] = {key: [] for key in (*variants, _CONTROL)}
+    for load in range(_LOADS):
+        for key in _compared(variants) if load > 0 else ():
+            runtimes[key] = variants[key].load(threads)
+        callables = {key: _call(runtime, batch) for key, runtime in runtimes.items()}
+        callables[_CONTROL] = _call(variants[twice].load(threads), batch)
+        names = {"/".join(key): key for key in callables}
+        measured = interleaved(
+            {name: callables[key] for name, key in names.items()},
+            seconds=seconds / _LOADS,
+            min_rounds=_MIN_ROUNDS,
+            warmup=min(seconds, _MOST_WARMUP_SECONDS if load == 0 else _MOST_WARMUP_SECONDS / 2),
+            settle=several,
+        )
+        for name, key in names.items():
+            series[key].append(measured[name])
+    return {key: np.concatenate(parts) for key, parts in series.items()}
+
+
+def _compared(keys: Mapping[Key, object]) -> list[Key]:
+    """Those that stand beside another variant on the same engine."""
+    counts = Counter((bundle, engine) for bundle, engine, _ in keys)
+    return [key for key in keys if counts[key[:2]] > 1]
 
 
 def _call(runtime: Runtime, batch: int) -> Callable[[], object]:

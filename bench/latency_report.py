@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
+from dashdeploy.bench.profile_report import Profile
 from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.provenance import Provenance
@@ -200,6 +201,7 @@ class LatencyReport(_Frozen):
         rows: one per threads, batch size, bundle, engine and variant.
         speedups: one per threads, batch size, bundle, engine and baseline.
         noise: one per set of rounds.
+        profiles: where the compiled models' time goes, one per bundle; empty if it was not asked for.
     """
 
     kind: Literal["latency"] = "latency"
@@ -213,6 +215,7 @@ class LatencyReport(_Frozen):
     rows: tuple[LatencyRow, ...]
     speedups: tuple[Speedup, ...]
     noise: tuple[BatchNoise, ...]
+    profiles: tuple[Profile, ...] = ()
 
     @classmethod
     def merged(cls, reports: Sequence[Self]) -> Self:
@@ -247,6 +250,7 @@ class LatencyReport(_Frozen):
             rows=tuple(row for each in reports for row in each.rows),
             speedups=tuple(speedup for each in reports for speedup in each.speedups),
             noise=tuple(noise for each in reports for noise in each.noise),
+            profiles=tuple(profile for each in reports for profile in each.profiles),
         )
 
     @property

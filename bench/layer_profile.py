@@ -10,14 +10,13 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dashdeploy.bench.profile_report import LayerTime, Profile
 from dashdeploy.bundle import MODEL_NAME, PLAN_NAME, Bundle
-from dashdeploy.console import table
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes import OnnxRuntime
 
@@ -25,50 +24,16 @@ _WARMUP, _CALLS = 5, 50
 _KERNEL = "_kernel_time"
 
 
-@dataclass(frozen=True)
-class LayerTime:
-    """One layer's part.
-
-    Attributes:
-        layer: its name, or an operator's in brackets.
-        lowering: how it is computed; empty for what is no planned layer.
-        ms: milliseconds of a call.
-        nodes: milliseconds of a call by operator.
-    """
-
-    layer: str
-    lowering: str
-    ms: float
-    nodes: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A profile: its layers, those that take most first, and what was profiled."""
-
-    title: str
-    layers: tuple[LayerTime, ...]
-
-    def text(self) -> str:
-        """For a person."""
-        total = sum(layer.ms for layer in self.layers) or 1.0
-        rows: list[list[object]] = [
-            [
-                layer.layer,
-                layer.lowering,
-                f"{layer.ms:.4f}",
-                f"{layer.ms / total:.1%}",
-                ", ".join(f"{name} {ms:.3f}" for name, ms in layer.nodes.items()),
-            ]
-            for layer in self.layers
-        ]
-        return table(["layer", "lowering", "ms", "share", "by operator, ms"], rows, title=self.title)
-
-
-def profile_layers(bundle: Bundle, *, batch: int = 1, threads: int = 1) -> Profile:
+def profile_layers(bundle: Bundle, *, batch: int = 1, threads: int = 1, label: str | None = None) -> Profile:
     """Profile the compiled model of a bundle in ONNX Runtime on the CPU.
 
     The profiler itself takes time, so the sum is more than the model's latency; the shares are what counts.
+
+    Args:
+        bundle: the bundle.
+        batch: items per call.
+        threads: threads within one operator.
+        label: what the profile calls the bundle; None takes the model's name.
 
     Raises:
         InputError: the bundle has no model or no plan, or the batch does not fit.
@@ -95,8 +60,7 @@ def profile_layers(bundle: Bundle, *, batch: int = 1, threads: int = 1) -> Profi
         for name, nodes in times.items()
     ]
     layers.sort(key=lambda layer: -layer.ms)
-    title = f"{bundle.manifest.name}, batch {batch}, {threads} thread(s): where the time goes"
-    return Profile(title, tuple(layers))
+    return Profile(bundle=label or bundle.manifest.name, batch=batch, threads=threads, layers=tuple(layers))
 
 
 def _events(file: Path, bundle: Bundle, batch: int, threads: int) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
 from dashdeploy.bench.comparison import Result
-from dashdeploy.bench.latency_page import latency_section
+from dashdeploy.bench.latency_page import latency_section, profile_sections
 from dashdeploy.bench.latency_report import LatencyReport
 from dashdeploy.bench.layers_page import layers_details, layers_sections
 from dashdeploy.bench.layers_report import LayersReport
@@ -36,7 +36,8 @@ def result_page(result: Result) -> Page:
 
 def _content(result: Result) -> tuple[str, list[Section]]:
     if isinstance(result, LatencyReport):
-        return "Latency of " + ", ".join(each.label for each in result.bundles), [latency_section(result)]
+        labels = ", ".join(each.label for each in result.bundles)
+        return f"Latency of {labels}", [latency_section(result), *profile_sections(result)]
     if isinstance(result, LayersReport):
         return "Single convolutions, direct and chosen", layers_sections(result)
     if isinstance(result, SearchCostReport):

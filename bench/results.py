@@ -90,5 +90,6 @@ def text_of(result: Result) -> str:
     if isinstance(result, LatencyReport | LayersReport):
         from dashdeploy.console import as_text
 
-        return as_text(result.table())
+        profiles = result.profiles if isinstance(result, LatencyReport) else ()
+        return "\n\n".join([as_text(result.table()), *(each.text() for each in profiles)])
     return result.text()

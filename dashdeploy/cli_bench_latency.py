@@ -144,18 +144,18 @@ def latency(
         together = [measure(loaded)] if loaded or not listed else []
         measured = LatencyReport.merged([*together, *measure_networks(listed, measure)])
         measured_bundles = [*loaded, *listed]
-        profiles = ""
         if profile:
             from dashdeploy.bench.layer_profile import profile_layers
 
-            profiles = "\n\n".join(
-                profile_layers(bundle, batch=sizes[0], threads=counts[0]).text()
-                for bundle in measured_bundles
-            )
+            profiles = [
+                profile_layers(bundle, batch=sizes[0], threads=counts[0], label=facts.label)
+                for facts, bundle in zip(measured.bundles, measured_bundles, strict=True)
+            ]
+            measured = measured.model_copy(update={"profiles": tuple(profiles)})
         from dashdeploy.bench.latency_page import latency_page
 
         page = partial(latency_page, measured, measured_bundles)
-        finish(console, measured, json_file, report_file, page=page, more=profiles)
+        finish(console, measured, json_file, report_file, page=page)
 
 
 def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:

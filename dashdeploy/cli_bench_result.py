@@ -39,7 +39,6 @@ def finish(
     report_file: Path | None,
     *,
     page: Callable[[], Page] | None = None,
-    more: str = "",
 ) -> None:
     """Print the result and write the files that were asked for.
 
@@ -49,7 +48,6 @@ def finish(
         json_file: the value of ``--json``.
         report_file: the value of ``--report``.
         page: makes the page; None takes the one that every result has.
-        more: text for a person, below the result's own.
 
     Raises:
         InputError: a file cannot be written.
@@ -57,8 +55,7 @@ def finish(
     from dashdeploy.bench.results import text_of
 
     # The JSON goes first: whatever else fails, the figures are kept.
-    text = "\n\n".join(part for part in (text_of(result), more) if part)
-    report(console, text, result.model_dump(mode="json"), json_file)
+    report(console, text_of(result), result.model_dump(mode="json"), json_file)
     if report_file is not None:
         from dashdeploy.bench.result_page import result_page
 

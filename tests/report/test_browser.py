@@ -3,15 +3,22 @@
 import json
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from dashdeploy.bench.latency import measure_latency
+from dashdeploy.bench.latency_page import latency_page
+from dashdeploy.bench.result_page import result_page
+from dashdeploy.bench.results import load_result
 from dashdeploy.bundle import Bundle
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.run_report import run_page
 from dashdeploy.run_directory import Run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RESULTS = Path(__file__).parent.parent.parent / "docs" / "results"
+ONE_OF_EACH = {path.stem.partition("-")[0]: path for path in sorted(RESULTS.glob("*.json"))}
 ALPHA = [[[0.4, 0.1], [0.2, 0.3]], [[0.0, 0.0], [0.0, 1.0]]]
 
 
@@ -109,3 +116,49 @@ def test_print_opens_the_tables_and_hides_the_inspector(browser, run_file):
         assert page.locator("#inspector").is_hidden()
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         assert all(page.locator("details").evaluate_all("all => all.map(each => each.open)"))
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_a_result_opens_on_a_phone_and_is_printed(browser, name, tmp_path):
+    file = tmp_path / "result.html"
+    result_page(load_result(ONE_OF_EACH[name])).write(file)
+    assert file.stat().st_size < 3e6
+    with page_of(browser, file, viewport={"width": 390, "height": 844}, color_scheme="dark") as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        sections = page.locator("section").all()
+        assert len(sections) >= 2
+        for section in sections:
+            assert section.is_visible()
+            assert section.locator("table, svg").count() > 0
+        for picture in page.locator("svg").all():
+            assert picture.get_attribute("aria-label")
+        page.emulate_media(media="print")
+        assert page.locator("h1").is_visible()
+
+
+def test_pointing_at_a_layer_of_the_suite_shows_its_plan(browser, tmp_path):
+    file = tmp_path / "layers.html"
+    result = load_result(ONE_OF_EACH["layers"])
+    result_page(result).write(file)
+    layer = result.results[0]
+    with page_of(browser, file) as page:
+        page.locator(f'svg [data-layer="{layer.spec}"]').hover()
+        inspector = page.locator("#inspector")
+        assert inspector.locator("h2").inner_text() == str(layer.spec)
+        assert layer.chosen in inspector.inner_text()
+        assert layer.reason in inspector.inner_text()
+
+
+def test_pointing_at_a_layer_of_the_second_bundle_shows_its_own_plan(browser, written_bundle, tmp_path):
+    other = shutil.copytree(written_bundle, tmp_path / "other")
+    plan = json.loads((other / "plan.json").read_text())
+    plan["layers"][0]["reason"] = "another reason"
+    (other / "plan.json").write_text(json.dumps(plan))
+    bundles = [Bundle.load(written_bundle), Bundle.load(other)]
+    measured, file = measure_latency(bundles, batches=[1], seconds=0.01), tmp_path / "latency.html"
+    latency_page(measured, bundles).write(file)
+    with page_of(browser, file) as page:
+        page.locator(f'tr[data-layer="{other} first"]').hover()
+        assert "another reason" in page.locator("#inspector").inner_text()
+        page.locator(f'tr[data-layer="{written_bundle} first"]').hover()
+        assert "1.5x as fast as direct" in page.locator("#inspector").inner_text()

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import struct
 
 import pytest
 import torch
@@ -144,6 +145,29 @@ def test_the_history_as_a_table(waves_task, small, tmp_path):
         (record["phase"], record["epoch"]) for record in history(run)
     ]
     assert float(rows[-1]["validation_accuracy"]) == history(run)[-1]["validation_accuracy"]
+
+
+def scalars_of(file):
+    """(tag, step, value) of a TensorBoard event file, whose records are length, checksum, event, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    content, place, found = file.read_bytes(), 0, []
+    while place < len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        event = Event.FromString(content[place + 12 : place + 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        place += 12 + length + 4
+    return found
+
+
+def test_the_history_as_event_files(waves_task, small, tmp_path):
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    run = search(waves_task, few(small, log="tensorboard"), tmp_path / "run", progress=False)
+    for phase in ("search", "retrain", "backbone"):
+        (file,) = (run.path / "logs" / phase).glob("events.*")
+        written = [value for tag, _, value in scalars_of(file) if tag == f"{phase}/validation_loss"]
+        records = [record for record in history(run) if record["phase"] == phase]
+        assert written == pytest.approx([record["validation_loss"] for record in records])
 
 
 def test_tensorboard_that_is_not_installed_is_named(waves_task, small, tmp_path, monkeypatch):
