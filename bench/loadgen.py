@@ -84,21 +84,36 @@ class LoadGenReport(BaseModel):
 
     def text(self) -> str:
         """The result for a person."""
-        rows: list[list[object]] = []
-        for name, value in self.figures.items():
-            if name.endswith("(ns)"):
-                rows.append([name.removesuffix(" (ns)"), f"{value / 1e6:.3f} ms"])
-            else:
-                rows.append([name, f"{value:.6g}"])
         told = ", ".join(f"{name} {value:g}" for name, value in self.settings.items())
         parts = [
             f"MLPerf LoadGen, {self.scenario}: {'VALID' if self.valid else 'INVALID'}",
             f"{self.bundle}, answered by {self.answered_by}",
-            table(["", ""], rows),
+            table(["", ""], self.rows()),
             f"told: {told}",
             *([] if self.valid else [self.why()]),
         ]
         return "\n\n".join(parts)
+
+    def rows(self) -> list[list[object]]:
+        """Its figures with their names; times in milliseconds."""
+        return [
+            [name.removesuffix(" (ns)"), f"{value / 1e6:.3f} ms"]
+            if name.endswith("(ns)")
+            else [name, f"{value:.6g}"]
+            for name, value in self.figures.items()
+        ]
+
+    def percentiles(self) -> dict[float, float]:
+        """Milliseconds by percentile."""
+        ending = " percentile latency (ns)"
+        found = {}
+        for name, value in self.figures.items():
+            at = name.removesuffix(ending)
+            if (
+                at != name and at.replace(".", "").isdigit()
+            ):  # SingleStream names its own twice, once as 90.0th
+                found[float(at)] = value / 1e6
+        return found
 
     def why(self) -> str:
         """What LoadGen says of an invalid run."""

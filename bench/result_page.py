@@ -93,13 +93,18 @@ def _curve(points: Sequence[PointCost], method: str) -> list[tuple[float, float]
 
 
 def _loadgen(result: LoadGenReport) -> Section:
-    rows = [[name, value] for name, value in {**result.figures, **result.settings}.items()]
+    bars = [Bar(f"{at:g} %", value, note=f"{value:.3g} ms") for at, value in result.percentiles().items()]
+    told = [[name, f"{value:g}"] for name, value in result.settings.items()]
     return Section(
         "loadgen",
         "VALID" if result.valid else "INVALID",
         [
-            html_table(["figure", "value"], rows, caption="LoadGen's own summary"),
             paragraph("" if result.valid else result.why()),
+            bar_chart(
+                "Milliseconds that so many queries were answered within", bars, unit="ms", label_width=80
+            ),
+            html_table(["figure", "value"], result.rows(), caption="LoadGen's own summary"),
+            html_table(["setting", "value"], told, caption="What it was told"),
         ],
         f"{result.bundle}, answered by {result.answered_by}",
     )

@@ -13,7 +13,7 @@ from shlex import split
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
 from dashdeploy.bench.comparison import Result
-from dashdeploy.bench.latency_report import LatencyReport
+from dashdeploy.bench.latency_report import LatencyReport, LatencyRow
 from dashdeploy.bench.layers_report import SLOWER, LayersReport, geometric_mean
 from dashdeploy.bench.loadgen import LoadGenReport
 from dashdeploy.bench.published import PUBLISHED
@@ -168,41 +168,42 @@ def latency(results: Sequence[LatencyReport]) -> str:
 
 
 def networks(results: Sequence[LatencyReport]) -> str:
-    """Per network the medians of its variants, and how many times as fast the compiled one is."""
+    """Per network and engine the medians of its variants, and how many times as fast the compiled one is."""
     rows = []
     for each in results:
         for rounds in each.noise:
             timed = [row for row in each.rows if rounds.timed(row)]
             for compiled in (row for row in timed if row.variant == "compiled"):
-                beside = {row.variant: row for row in timed if row.engine == compiled.engine}
-                ratios = {name: each.speedup_of(row) for name, row in beside.items()}
-                shown = {
-                    name: f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-                    for name, ratio in ratios.items()
-                    if ratio is not None
-                }
-                plain = (rounds.batch, rounds.threads) == (1, 1)
+                here = (compiled.bundle, compiled.engine)
+                beside = {row.variant: row for row in timed if (row.bundle, row.engine) == here}
+                ratios = {name: ratio_of(each, beside.get(name)) for name in ("direct", "backbone")}
+                wanted = (rounds.batch, rounds.threads, compiled.engine) == (1, 1, "ort-cpu")
                 rows.append(
                     [
-                        compiled.bundle,
-                        compiled.engine,
+                        *here,
                         rounds.batch,
                         rounds.threads,
                         *(
                             f"{beside[name].p50_ms:.2f}" if name in beside else None
                             for name in ("backbone", "direct", "compiled")
                         ),
-                        shown.get("direct"),
-                        WANTED.get(compiled.bundle) if plain else None,
-                        shown.get("backbone"),
+                        ratios["direct"],
+                        WANTED.get(compiled.bundle) if wanted else None,
+                        ratios["backbone"],
                         f"{rounds.median:.3f} ({rounds.low:.3f} to {rounds.high:.3f})",
                     ]
                 )
     order = list(WANTED)
-    rows.sort(key=lambda row: (order.index(row[0]) if row[0] in order else len(order), row[1:4]))
+    rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else -1)
     headers = ["network", "engine", "batch", "threads", "backbone ms", "direct ms", "compiled ms"]
-    headers += ["direct / compiled", "wanted", "backbone / compiled", "direct against itself"]
+    headers += ["direct / compiled", "wanted", "backbone / compiled", "a variant against itself"]
     return "\n\n".join([markdown(headers, rows), "\n".join(origin(each.provenance) for each in results)])
+
+
+def ratio_of(result: LatencyReport, row: LatencyRow | None) -> str | None:
+    """The ratio of a variant to the compiled one, with its interval."""
+    ratio = None if row is None else result.speedup_of(row)
+    return None if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def layers(results: Sequence[LayersReport]) -> str:
