@@ -9,9 +9,12 @@ import pytest
 
 from dashdeploy.bench.latency import measure_latency
 from dashdeploy.bench.latency_page import latency_page
+from dashdeploy.bench.layers import layer_suite
+from dashdeploy.bench.layers_report import LayerResult, LayersReport
 from dashdeploy.bench.result_page import result_page
 from dashdeploy.bench.results import load_result
-from dashdeploy.bundle import Bundle
+from dashdeploy.bundle import Bundle, write_manifest
+from dashdeploy.provenance import Provenance
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.run_report import run_page
 from dashdeploy.run_directory import Run
@@ -137,14 +140,25 @@ def test_a_result_opens_on_a_phone_and_is_printed(browser, name, tmp_path):
 
 
 def test_pointing_at_a_layer_of_the_suite_shows_its_plan(browser, tmp_path):
-    file = tmp_path / "layers.html"
-    result = load_result(ONE_OF_EACH["layers"])
-    result_page(result).write(file)
-    layer = result.results[0]
+    file, spec = tmp_path / "layers.html", layer_suite(2)[0]
+    layer = LayerResult(
+        spec=spec,
+        chosen="fft(tile=8)",
+        reason="1.5 times as fast as direct",
+        direct_ms=1.5,
+        chosen_ms=1.0,
+        speedup=1.5,
+        low=1.4,
+        high=1.6,
+    )
+    report = LayersReport(
+        provenance=Provenance.now(), device="engine", threads=1, seconds=0.5, results=(layer,)
+    )
+    result_page(report).write(file)
     with page_of(browser, file) as page:
-        page.locator(f'svg [data-layer="{layer.spec}"]').hover()
+        page.locator(f'svg [data-layer="{spec}"]').hover()
         inspector = page.locator("#inspector")
-        assert inspector.locator("h2").inner_text() == str(layer.spec)
+        assert inspector.locator("h2").inner_text() == str(spec)
         assert layer.chosen in inspector.inner_text()
         assert layer.reason in inspector.inner_text()
 
@@ -154,6 +168,7 @@ def test_pointing_at_a_layer_of_the_second_bundle_shows_its_own_plan(browser, wr
     plan = json.loads((other / "plan.json").read_text())
     plan["layers"][0]["reason"] = "another reason"
     (other / "plan.json").write_text(json.dumps(plan))
+    write_manifest(other, Bundle.load(written_bundle).manifest.model_copy(update={"files": {}}))
     bundles = [Bundle.load(written_bundle), Bundle.load(other)]
     measured, file = measure_latency(bundles, batches=[1], seconds=0.01), tmp_path / "latency.html"
     latency_page(measured, bundles).write(file)

@@ -247,8 +247,8 @@ def test_decompression_bomb_is_refused(exchange, encoding):
     "body, encoding, status",
     [
         (b"not gzip", "gzip", 400),
-        (gzip.compress(b"{}")[:-3], "gzip", 400),
-        (gzip.compress(b"{}") + b"more", "gzip", 400),
+        (gzip.compress(b"{}", mtime=0)[:-3], "gzip", 400),
+        (gzip.compress(b"{}", mtime=0) + b"more", "gzip", 400),
         (b"{}", "br", 501),
     ],
 )
