@@ -88,7 +88,7 @@ def expected_of(case, x, weight, bias):
 
 
 @given(case=cases())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(
     case=Case("SAME_UPPER", ((3, 8, 5, 1),), 1, (4, 4), False, 1)
 )  # even taps, a field far beyond the input
