@@ -168,9 +168,12 @@ def latency(results: Sequence[LatencyReport]) -> str:
 
 
 def networks(results: Sequence[LatencyReport]) -> str:
-    """Per network and engine the medians of its variants, and how many times as fast the compiled one is."""
-    rows = []
-    for each in results:
+    """Per network and engine the medians of its variants, and how many times as fast the compiled one is.
+
+    Of several measurements of one row the newest counts.
+    """
+    newest: dict[tuple[object, ...], tuple[LatencyReport, list[object]]] = {}
+    for each in sorted(results, key=lambda result: result.provenance.date):
         for rounds in each.noise:
             timed = [row for row in each.rows if rounds.timed(row)]
             for compiled in (row for row in timed if row.variant == "compiled"):
@@ -178,26 +181,26 @@ def networks(results: Sequence[LatencyReport]) -> str:
                 beside = {row.variant: row for row in timed if (row.bundle, row.engine) == here}
                 ratios = {name: ratio_of(each, beside.get(name)) for name in ("direct", "backbone")}
                 wanted = (rounds.batch, rounds.threads, compiled.engine) == (1, 1, "ort-cpu")
-                rows.append(
-                    [
-                        *here,
-                        rounds.batch,
-                        rounds.threads,
-                        *(
-                            f"{beside[name].p50_ms:.2f}" if name in beside else None
-                            for name in ("backbone", "direct", "compiled")
-                        ),
-                        ratios["direct"],
-                        WANTED.get(compiled.bundle) if wanted else None,
-                        ratios["backbone"],
-                        f"{rounds.median:.3f} ({rounds.low:.3f} to {rounds.high:.3f})",
-                    ]
+                key = (*here, rounds.batch, rounds.threads)
+                medians = (
+                    f"{beside[name].p50_ms:.2f}" if name in beside else None
+                    for name in ("backbone", "direct", "compiled")
                 )
+                compared = (
+                    ratios["direct"],
+                    WANTED.get(compiled.bundle) if wanted else None,
+                    ratios["backbone"],
+                )
+                alone = len(beside) == 1
+                noise = None if alone else f"{rounds.median:.3f} ({rounds.low:.3f} to {rounds.high:.3f})"
+                newest[key] = each, [*key, *medians, *compared, noise]
     order = list(WANTED)
+    rows = [row for _, row in newest.values()]
     rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else -1)
     headers = ["network", "engine", "batch", "threads", "backbone ms", "direct ms", "compiled ms"]
     headers += ["direct / compiled", "wanted", "backbone / compiled", "a variant against itself"]
-    return "\n\n".join([markdown(headers, rows), "\n".join(origin(each.provenance) for each in results)])
+    origins = dict.fromkeys(origin(each.provenance) for each, _ in newest.values())
+    return "\n\n".join([markdown(headers, rows), "\n".join(origins)])
 
 
 def ratio_of(result: LatencyReport, row: LatencyRow | None) -> str | None:

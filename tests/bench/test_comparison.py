@@ -54,8 +54,8 @@ def test_a_noisy_machine_is_said(latency):
 
 
 def test_other_kinds_have_their_ratios_or_are_refused(latency):
-    cost = load_result(RESULTS / "search-cost-c1-4.json")
-    assert "c = 1: auto / mixed-results" in {each.of for each in compare(cost, cost).ratios}
+    cost = load_result(next(RESULTS.glob("search-cost-*.json")))
+    assert any(each.of.endswith(": auto / mixed-results") for each in compare(cost, cost).ratios)
     loadgen = load_result(RESULTS / "loadgen-server.json")
     with pytest.raises(InputError, match="holds no ratios"):
         compare(loadgen, loadgen)
