@@ -126,11 +126,12 @@ def bar_chart(
     """Horizontal bars, one below the other; empty if there are none."""
     if not bars:
         return Markup("")
-    note_width = 130
+    notes = [bar.note or f"{bar.value:.3g} {unit}" for bar in bars]
+    note_width = max(130, 16 + round(6.3 * max(map(len, notes))))
     room = width - label_width - note_width
     most = max(max(bar.value, bar.high or 0) for bar in bars) or 1.0
     parts = []
-    for index, bar in enumerate(bars):
+    for index, (bar, note) in enumerate(zip(bars, notes, strict=True)):
         y = 8 + 20 * index
         length = room * bar.value / most
         shapes = [
@@ -150,9 +151,9 @@ def bar_chart(
             far = label_width + room * bar.high / most
             shapes.append(element("path", d=f"M{end:.1f},{y + 8.5}H{far:.1f}m0,-4v8", class_="whisker"))
             end = far
-        shapes.append(text(end + 6, y + 12, bar.note or f"{bar.value:.3g} {unit}", class_="small"))
+        shapes.append(text(end + 6, y + 12, note, class_="small"))
         parts.append(group(shapes, bar.layer, f"{bar.label}: {bar.note or bar.value}"))
-    described = "; ".join(f"{bar.label} {bar.note or f'{bar.value:.3g} {unit}'}" for bar in bars[:40])
+    described = "; ".join(f"{bar.label} {note}" for bar, note in zip(bars[:40], notes, strict=False))
     return picture(width, 14 + 20 * len(bars), title, described, parts, least=560)
 
 

@@ -20,6 +20,7 @@ from dashdeploy.run_directory import Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+LONG = "a very long note, of fifty letters or so, to the right"
 HISTORY = [
     {
         "phase": phase,
@@ -182,6 +183,10 @@ def test_charts_leave_out_what_is_no_number():
     )
     assert drawn.count("<circle") == 2
     assert bar_chart("t", [], unit="ms") == ""
+    (drawn,) = re.findall(
+        r'<text x="([0-9.]+)"[^>]*>a very long note', bar_chart("t", [Bar("a", 1.0, note=LONG)], unit="")
+    )
+    assert float(drawn) + 6 * len(LONG) < 680  # the note ends within the picture
     assert 'class="whisker"' in bar_chart("t", [Bar("a", 1.0, high=2.0)], unit="ms")
 
 
