@@ -29,10 +29,10 @@ from torch import Tensor, nn
 
 from dashdeploy.ops.agg_cost import best_tile, cheapest
 from dashdeploy.ops.agg_direct import mixed_results, mixed_weights, per_dilation
-from dashdeploy.ops.agg_fourier import fourier_tiles, fourier_whole, smooth_length
+from dashdeploy.ops.agg_fourier import fourier
 from dashdeploy.ops.agg_taps import Frame, same_padding, tap_plan
 
-__all__ = ["METHODS", "AggConv", "AggConv1d", "AggConv2d", "Method", "same_padding", "smooth_length"]
+__all__ = ["METHODS", "AggConv", "AggConv1d", "AggConv2d", "Method", "same_padding"]
 
 Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -156,11 +156,7 @@ class AggConv(nn.Module):
         # Spectra lose too much in half precision, and neither FFTs nor their sums exist in it everywhere.
         with torch.autocast(x.device.type, enabled=False):
             wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-            taps, shares = weight.to(wide.dtype), a.to(wide.dtype)
-            if tile:
-                y = fourier_tiles(wide, taps, shares, plan, frame, groups, tile)
-            else:
-                y = fourier_whole(wide, taps, shares, plan, frame, groups)
+            y = fourier(wide, weight.to(wide.dtype), a.to(wide.dtype), plan, frame, groups, tile)
         return y.to(x.dtype)
 
     def extra_repr(self) -> str:

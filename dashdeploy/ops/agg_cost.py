@@ -1,43 +1,75 @@
 """Which way of computing an AggConv costs least, by counting: what ``method = auto`` decides with.
 
-The count is of one training step, forward and backward: multiply-adds at the rate of the kernel that runs them, and
-elements passed through memory. The rates were fitted to one AVX2 core, the direct one also to AVX-512; only their
-ratios matter. Counting instead of measuring keeps the choice the same on every run of a machine, so that a resumed
-search goes on bit for bit.
+The count is of one training step, forward and backward: multiply-adds at the rate of the kernel that runs them,
+points through FFTs, and elements through memory. The rates were fitted to two AVX-512 cores; only their ratios
+matter. Counting instead of measuring keeps the choice the same on every run of a machine, so that a resumed search
+goes on bit for bit.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Literal
 
 import torch
 
-from dashdeploy.ops.agg_fourier import smooth_length, whole_lengths
+from dashdeploy.ops.agg_spectrum import TapSpectrum
 from dashdeploy.ops.agg_taps import Frame, TapPlan
+from dashdeploy.ops.agg_tiles import tiling, whole_lengths
 
 Computation = Literal["mixed-weights", "per-dilation", "fourier"]
 
-DIRECT_RATE = 6e9
+AVX512_DIRECT_RATE = 110e9
 """Multiply-adds per second of torch's direct convolutions from `FULL_CHANNELS` channels up."""
 
-AVX512_DIRECT_RATE = 11e9
-"""The same where torch has AVX-512, which direct convolutions gain more by than matrix products of this size."""
+DIRECT_RATE = 60e9
+"""The same where torch has no AVX-512, which direct convolutions gain more by than products of this size."""
 
 FULL_CHANNELS = 32
 
-DEPTHWISE_RATE = 0.6e9
+DEPTHWISE_RATE = 6e9
 """The same if a group has one channel."""
 
-PRODUCT_RATE = 12e9
+DIRECT_PASS_RATE = 0.9e9
+"""Elements of input and output per second that a direct convolution brings into its own layout and back."""
+
+PRODUCT_RATE = 70e9
 """Multiply-adds per second of matrix products."""
 
-PASS_RATE = 0.25e9
-"""Elements per second that pass through memory."""
+FFT_RATE = 9e9
+"""Points times their binary logarithm per second that pass through FFTs."""
 
-LONGEST_TILE = 256
-"""Above this length FFTs are quicker than products with DFT matrices."""
+PASS_RATE = 0.9e9
+"""Elements of spectra per second that are transposed, or multiplied one by one."""
+
+MOVE_RATE = 2.5e9
+"""Elements per second that are copied in long runs."""
+
+DIRECT_CALLS, FOURIER_CALLS = 0.06e-3, 0.25e-3
+"""Seconds that the calls alone take."""
+
+TILES = (64, 96, 128, 192, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 1536, 1920, 2048)
+"""Lengths that a series is cut into: those whose FFTs are quick."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    plan: TapPlan
+    frame: Frame
+    batch: int
+    in_channels: int
+    out_channels: int
+    groups: int
+
+    @property
+    def pairs(self) -> int:
+        return self.in_channels * self.out_channels // self.groups
+
+    @property
+    def depthwise(self) -> bool:
+        return self.groups == self.in_channels == self.out_channels
 
 
 @lru_cache(maxsize=4096)
@@ -45,41 +77,39 @@ def cheapest(
     plan: TapPlan, frame: Frame, batch: int, in_channels: int, out_channels: int, groups: int
 ) -> tuple[Computation, int]:
     """The computation with the least count, and its tile length (0: the input in one piece)."""
-    pairs = in_channels * out_channels // groups
+    layer = _Layer(plan, frame, batch, in_channels, out_channels, groups)
+    tile = best_tile(plan, frame, batch, in_channels, out_channels, groups)
     costs: dict[tuple[Computation, int], float] = {
-        ("per-dilation", 0): sum(
-            _direct(math.prod(box.shape), plan, batch, in_channels, out_channels, groups)
-            for box in plan.boxes
-        ),
-        ("mixed-weights", 0): _direct(
-            math.prod(plan.whole.shape), plan, batch, in_channels, out_channels, groups
-        ),
-        ("fourier", 0): _whole(plan, frame, batch, in_channels, out_channels, pairs),
+        ("per-dilation", 0): sum(_direct(layer, math.prod(box.shape)) for box in plan.boxes),
+        ("mixed-weights", 0): _direct(layer, math.prod(plan.whole.shape)),
+        ("fourier", tile): _fourier(layer, tile),
     }
-    if frame.rank == 1:
-        for tile in _tile_lengths(plan, frame):
-            costs["fourier", tile] = _tiles(plan, frame, batch, in_channels, out_channels, pairs, tile)
     return min(costs, key=lambda choice: costs[choice])
 
 
+@lru_cache(maxsize=4096)
 def best_tile(
     plan: TapPlan, frame: Frame, batch: int, in_channels: int, out_channels: int, groups: int
 ) -> int:
     """The tile length with which the Fourier method costs least; 0 is the input in one piece."""
-    pairs = in_channels * out_channels // groups
-    costs = {0: _whole(plan, frame, batch, in_channels, out_channels, pairs)}
+    layer = _Layer(plan, frame, batch, in_channels, out_channels, groups)
+    lengths = [0]
     if frame.rank == 1:
-        for tile in _tile_lengths(plan, frame):
-            costs[tile] = _tiles(plan, frame, batch, in_channels, out_channels, pairs, tile)
-    return min(costs, key=lambda tile: costs[tile])
+        field, whole = plan.high[0] - plan.low[0] + 1, whole_lengths(plan, frame)[0]
+        lengths += [tile for tile in TILES if field < tile < whole]
+    return min(lengths, key=lambda tile: _fourier(layer, tile))
 
 
-def _direct(taps: int, plan: TapPlan, batch: int, in_channels: int, out_channels: int, groups: int) -> float:
-    filled = math.sqrt(in_channels * out_channels) / groups
-    rate = DEPTHWISE_RATE if in_channels == groups else _direct_rate() * min(1, filled / FULL_CHANNELS)
-    outputs = batch * math.prod(plan.out)
-    products = 3 * outputs * taps * in_channels * out_channels / groups
-    return products / rate + outputs * (in_channels + out_channels) / PASS_RATE
+def _direct(layer: _Layer, taps: int) -> float:
+    filled = math.sqrt(layer.in_channels * layer.out_channels) / layer.groups
+    rate = (
+        DEPTHWISE_RATE
+        if layer.in_channels == layer.groups
+        else _direct_rate() * min(1, filled / FULL_CHANNELS)
+    )
+    outputs = layer.batch * math.prod(layer.plan.out)
+    elements = outputs * (layer.in_channels + layer.out_channels)
+    return 3 * outputs * taps * layer.pairs / rate + elements / DIRECT_PASS_RATE + DIRECT_CALLS
 
 
 @cache
@@ -87,33 +117,25 @@ def _direct_rate() -> float:
     return AVX512_DIRECT_RATE if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else DIRECT_RATE
 
 
-def _whole(plan: TapPlan, frame: Frame, batch: int, in_channels: int, out_channels: int, pairs: int) -> float:
-    lengths = whole_lengths(plan, frame)
-    bins = math.prod(lengths[:-1]) * (lengths[-1] // 2 + 1)
-    products = 2 * 2 * bins * len(plan.distances) * pairs + 3 * 4 * bins * batch * pairs
-    passes = 12 * 2 * bins * batch * (in_channels + out_channels) + 4 * 2 * bins * pairs
-    return products / PRODUCT_RATE + passes / PASS_RATE
+def _fourier(layer: _Layer, tile: int) -> float:
+    cut = tiling(layer.plan, layer.frame, tile)
+    taps = TapSpectrum(layer.plan.distances, cut.lengths)
+    points, bins = math.prod(cut.lengths), taps.bins
+    rows = layer.batch * cut.tiles
+    # x, y and their gradients are transformed once each.
+    signals = 2 * rows * (layer.in_channels + layer.out_channels)
+    seconds = FOURIER_CALLS + _ffts(signals, cut.lengths) + signals * points / MOVE_RATE
+    if layer.depthwise:
+        seconds += 3 * rows * bins * layer.in_channels / PASS_RATE
+    else:
+        seconds += (signals + 3 * layer.pairs) * bins / PASS_RATE
+        seconds += 3 * 4 * bins * rows * layer.pairs / PRODUCT_RATE
+    if taps.by_table:
+        return seconds + 2 * 2 * bins * len(taps.distances) * layer.pairs / PRODUCT_RATE
+    return seconds + _ffts(2 * layer.pairs, cut.lengths) + 2 * layer.pairs * points / MOVE_RATE
 
 
-def _tiles(
-    plan: TapPlan, frame: Frame, batch: int, in_channels: int, out_channels: int, pairs: int, tile: int
-) -> float:
-    wanted = frame.stride[0] * (plan.out[0] - 1) + 1
-    valid, length = tile - (plan.high[0] - plan.low[0]), tile
-    if tile >= whole_lengths(plan, frame)[0]:
-        valid, length = wanted, plan.spatial[0]
-    rows = batch * -(-wanted // valid)
-    bins = tile // 2 + 1
-    transforms = 2 * bins * rows * (length * in_channels + valid * out_channels)
-    products = 3 * transforms + 2 * 2 * bins * len(plan.distances) * pairs + 3 * 4 * bins * rows * pairs
-    passes = 6 * 2 * bins * rows * (in_channels + out_channels) + 4 * 2 * bins * pairs
-    return products / PRODUCT_RATE + passes / PASS_RATE
-
-
-def _tile_lengths(plan: TapPlan, frame: Frame) -> set[int]:
-    field = plan.high[0] - plan.low[0] + 1
-    multiples = {smooth_length(math.ceil(field * factor) + 1) for factor in (1.25, 1.5, 2, 3, 4, 6, 8)}
-    whole = whole_lengths(plan, frame)[0]
-    return {whole} & set(range(LONGEST_TILE + 1)) | {
-        tile for tile in multiples | {32, 48, 64} if field < tile <= min(LONGEST_TILE, whole)
-    }
+def _ffts(signals: int, lengths: tuple[int, ...]) -> float:
+    points = math.prod(lengths)
+    # Only the first axis of several is real, and half as much work.
+    return signals * points * math.log2(points + 1) * (2 * len(lengths) - 1) / FFT_RATE

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dashdeploy.ops import agg_fourier
-from dashdeploy.ops.agg_conv import METHODS, AggConv1d, AggConv2d, frame_of, same_padding, smooth_length
+from dashdeploy.ops import agg_fourier, agg_spectrum
+from dashdeploy.ops.agg_conv import METHODS, AggConv1d, AggConv2d, frame_of, same_padding
 from dashdeploy.ops.agg_cost import cheapest
 from dashdeploy.ops.agg_direct import mixed_results, mixed_weights, per_dilation
-from dashdeploy.ops.agg_fourier import fourier_tiles, fourier_whole, whole_lengths
+from dashdeploy.ops.agg_fourier import fourier
 from dashdeploy.ops.agg_taps import Frame, tap_plan
+from dashdeploy.ops.agg_tiles import smooth_length, whole_lengths
 
 CPU = torch.device("cpu")
 
@@ -128,31 +129,31 @@ def test_all_ways_agree_for_any_frame(data):
     plan = tap_plan(kernel_sizes, dilations, frame, spatial, CPU)
     agree(mixed_weights(x, weight, a, plan, frame, 1), expected, [x, weight, a])
     agree(per_dilation(x, weight, a, plan, frame, 1), expected, [x, weight, a])
-    agree(fourier_whole(x, weight, a, plan, frame, 1), expected, [x, weight, a])
+    agree(fourier(x, weight, a, plan, frame, 1), expected, [x, weight, a])
     if rank == 1:
         field = plan.high[0] - plan.low[0] + 1
         tile = draw(st.sampled_from([field, field + 5, 2 * field + 3, whole_lengths(plan, frame)[0]]))
-        agree(fourier_tiles(x, weight, a, plan, frame, 1, tile), expected, [x, weight, a])
+        agree(fourier(x, weight, a, plan, frame, 1, tile), expected, [x, weight, a])
 
 
+@pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize(
-    ("n", "spared"), [(60, "KEPT_SPECTRUM"), (60, "LARGEST_TABLE"), (60, "LEAST_FOR_GAUSS")]
+    ("where", "spared"),
+    [(agg_fourier, "KEPT_SPECTRUM"), (agg_spectrum, "LARGEST_TABLE"), (agg_spectrum, "FFT_FROM_TAPS")],
 )
-def test_what_spares_memory_or_time_changes_nothing(monkeypatch, n, spared):
-    module = AggConv1d(4, 6, [3, 6], [1, 7], groups=2, method="fourier").double()
-    x = torch.randn(2, 4, n, dtype=torch.double, requires_grad=True)
+def test_what_spares_memory_or_time_changes_nothing(monkeypatch, where, spared, rank):
+    module = (AggConv1d, AggConv2d)[rank - 1](4, 6, [3, 6], [1, 7], groups=2, method="fourier").double()
+    x = torch.randn(2, 4, *[60, 17][:rank], dtype=torch.double, requires_grad=True)
     expected = explicit_sum(module, x)
-    monkeypatch.setattr(agg_fourier, spared, 1)
-    agg_fourier._tap_table.cache_clear()
+    monkeypatch.setattr(where, spared, 1)
     agree(module(x), expected, [x, *module.parameters()])
-    agg_fourier._tap_table.cache_clear()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_single_precision_is_as_accurate_as_a_convolution(method):
     torch.manual_seed(0)
     module = AggConv1d(8, 8, [3, 5, 7, 9], [1, 3, 7, 15], method=method)
-    for n in (40, 500):  # the dense DFT and the FFT
+    for n in (40, 500):  # in one piece and in tiles
         x = torch.randn(4, 8, n)
         exact = explicit_sum(module.double(), x.double())
         assert (module.float()(x) - exact).abs().max() <= 2e-6 * exact.abs().max()
