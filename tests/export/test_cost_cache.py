@@ -43,7 +43,7 @@ def started(path, out, *options):
 
 def finished(processes):
     """What the processes said, once all have ended well."""
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    said = [process.communicate(timeout=600)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), said
     return said
 
