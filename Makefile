@@ -1,6 +1,8 @@
-# The whole set-up: make demo, make test. Everything lands in .venv; PYTHON picks the interpreter it is made with.
+# The whole set-up: make demo, make test. Everything lands in .venv; PYTHON picks the interpreter it is made with, JOBS how many
+# processes run the tests.
 
 PYTHON ?= python3
+JOBS ?= 0
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python
@@ -27,7 +29,7 @@ demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; end
 	$(RUN) examples/demo.py
 
 test: lint  ## Lint, types and the tests (minutes).
-	$(RUN) -m pytest -rfEs
+	$(RUN) -m pytest -rfEs --numprocesses $(JOBS) --dist loadfile
 
 test-slow: $(STAMP)  ## The tests that take long: packaging, kill and resume at full size.
 	$(RUN) -m pytest -m slow
