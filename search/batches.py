@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from dashdeploy.tasks import Split
+from dashdeploy.tasks.lazy_inputs import joined_inputs
+
+MOST_SAMPLES, MOST_POSITIONS = (
+    512,
+    2**20,
+)  # of a batch that is only evaluated; large images would not fit in memory
 
 # Any two seeds below 2**32 and any two epochs below this give different orders.
 EPOCHS_PER_SEED = 1_000_003
@@ -25,6 +32,8 @@ class TensorBatches:
             None keeps the order of the data.
         share: the part of the batches that one epoch gives (at least one batch).
         drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
+        rank: of this process, among those that share every batch.
+        processes: how many these are.
     """
 
     def __init__(
@@ -35,8 +44,11 @@ class TensorBatches:
         order: Callable[[], Tensor] | None = None,
         share: float = 1.0,
         drop_last: bool = False,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.split, self.batch_size, self.order = split, batch_size, order
+        self.rank, self.processes = rank, processes
         count = len(split.targets)
         batches = count // batch_size if drop_last else -(-count // batch_size)
         self.batches = max(1, round(share * batches))
@@ -50,9 +62,17 @@ class TensorBatches:
         inputs, targets = self.split
         indices = self.order() if self.order else None
         for batch in range(self.batches):
-            part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+            # Every batch is dealt out like cards.
+            part = slice(batch * self.batch_size + self.rank, (batch + 1) * self.batch_size, self.processes)
             chosen = part if indices is None else indices[part]
-            yield inputs[chosen], targets[chosen]
+            if len(some := targets[chosen]):
+                yield inputs[chosen], some
+
+
+def evaluation_batch(split: Split) -> int:
+    """Samples per batch where no gradient is needed."""
+    positions = math.prod(split.inputs.shape[2:])
+    return max(1, min(MOST_SAMPLES, MOST_POSITIONS // positions))
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:
@@ -63,4 +83,5 @@ def shuffled(count: int, seed: int, epoch: int) -> Tensor:
 
 def joined(*splits: Split) -> Split:
     """All samples of several splits, one split after the other."""
-    return Split(torch.cat([each.inputs for each in splits]), torch.cat([each.targets for each in splits]))
+    targets = torch.cat([each.targets for each in splits])
+    return Split(joined_inputs([each.inputs for each in splits]), targets)

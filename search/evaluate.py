@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dashdeploy.search.batches import TensorBatches
+from dashdeploy.search.batches import TensorBatches, evaluation_batch
 from dashdeploy.tasks import Metric, Split
-
-BATCH_SIZE = 512
 
 
 def evaluate(model: nn.Module, split: Split, metric: Metric) -> float:
@@ -18,8 +16,9 @@ def evaluate(model: nn.Module, split: Split, metric: Metric) -> float:
     """
     device = next(model.parameters()).device
     score = metric.create().to(device)
+    score.distributed_available_fn = lambda: False  # one process evaluates, the others wait
     model.eval()
     with torch.inference_mode():
-        for inputs, targets in TensorBatches(split, BATCH_SIZE):
+        for inputs, targets in TensorBatches(split, evaluation_batch(split)):
             score.update(model(inputs.to(device)), targets.to(device))
     return float(score.compute())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from dashdeploy.atomic import write_bytes_atomically
 from dashdeploy.provenance import Provenance
 from dashdeploy.report.run_report import REPORT_NAME, run_page
 from dashdeploy.run_directory import METRICS_NAME, SHORTLIST_NAME, Run
@@ -19,23 +20,21 @@ from dashdeploy.search.evaluate import evaluate
 from dashdeploy.search.partial_run import phase_result, write_json
 from dashdeploy.tasks import Split, Task
 
-MOST_SAMPLES_KEPT = 256
+MOST_SAMPLES_KEPT, MOST_NUMBERS_KEPT = 256, 2**24
 ORIGINAL = -1  # the backbone's own kernels are last on a short list
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write a network's weights, all of them or nothing."""
-    partial = path.with_suffix(".part")
-    save_file(state, partial)
-    partial.chmod(0o644)  # safetensors makes it private
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    # Not by safetensors itself, whose errors of a full disk are none of Python's.
+    write_bytes_atomically(path, save(state))
 
 
 def keep_samples(path: Path, validation: Split) -> None:
     """Store real inputs that export and bench can run the model on, without the data set."""
-    inputs, targets = (tensor[:MOST_SAMPLES_KEPT].numpy() for tensor in validation)
+    numbers = math.prod(validation.inputs.shape[1:])
+    count = max(1, min(MOST_SAMPLES_KEPT, MOST_NUMBERS_KEPT // numbers))
+    inputs, targets = (tensor[:count].numpy() for tensor in validation)
     with path.open("wb") as file:
         np.savez_compressed(file, inputs=inputs, targets=targets)
 

@@ -93,8 +93,9 @@ def finish(folder: Path, out: Path) -> None:
 
 def _remove_leftovers(folder: Path) -> None:
     """Delete files that were being written when the process was killed."""
-    for path in [*folder.rglob("*.part"), *folder.rglob(".*.json.*"), *folder.rglob(".*.jsonl.*")]:
-        path.unlink()
+    for pattern in ("*.part", ".*.json.*", ".*.jsonl.*", ".*.safetensors.*"):
+        for path in folder.rglob(pattern):
+            path.unlink()
 
 
 def check_same(folder: Path, config: dict[str, Any]) -> None:

