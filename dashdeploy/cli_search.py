@@ -132,8 +132,12 @@ def search(
         ),
     ] = False,
     devices: Annotated[
-        Literal["auto", "cpu", "cuda"] | None,
-        typer.Option("--devices", help="auto takes a GPU if there is one."),
+        str | None,
+        typer.Option(
+            "--devices",
+            metavar="[auto|cpu|cuda][:][N]",
+            help="auto takes a GPU if there is one; 2, cpu:2 or cuda:4 share every batch among so many.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the split, the search and the training.")

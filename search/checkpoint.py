@@ -51,10 +51,13 @@ class EpochCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save after the last batch and the validation of an epoch."""
         assert isinstance(pl_module, PhaseModule)
-        append_record(self.folder, pl_module.record)
+        if trainer.is_global_zero:
+            append_record(self.folder, pl_module.record)
         final = checkpoint_path(self.folder, pl_module.phase.name)
         partial = final.with_suffix(".part")
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial)  # every process takes part; the first writes
+        if not trainer.is_global_zero:
+            return
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(final)

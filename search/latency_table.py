@@ -138,6 +138,11 @@ def kept_table(folder: Path, table: LatencyTable) -> LatencyTable:
     if not path.exists():
         write_json(path, asdict(table))
         return table
-    content = json.loads(path.read_bytes())
+    return read_table(folder)
+
+
+def read_table(folder: Path) -> LatencyTable:
+    """The table that the run in `folder` was started with."""
+    content = json.loads((folder / FOLDER_NAME / LATENCY_NAME).read_bytes())
     content |= {name: tuple(content[name]) for name in ("layers", "backbone")}
     return LatencyTable(**content | {"milliseconds": tuple(map(tuple, content["milliseconds"]))})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from dashdeploy.search.checkpoint import FOLDER_NAME, EpochCheckpoint, checkpoint_path, epochs_done
+from dashdeploy.search.devices import Devices, devices_of, rank
 from dashdeploy.search.history import forget_from
 from dashdeploy.search.loggers import logger_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
+from dashdeploy.search.probe import leaves_unused
+from dashdeploy.search.processes import wait_for_all
 from dashdeploy.search.progress import PhaseProgress, note
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
@@ -68,6 +74,7 @@ def train_phase(job: PhaseJob) -> None:
     """
     if phase_result(job.folder, job.phase.name) is not None:
         return
+    writes = rank(devices_of(job.settings)) == 0
     record = job.folder / FOLDER_NAME / f"{job.phase.name}.rollbacks.json"
     rollbacks: list[dict[str, Any]] = json.loads(record.read_bytes()) if record.exists() else []
     while True:
@@ -78,10 +85,18 @@ def train_phase(job: PhaseJob) -> None:
             if len(rollbacks) >= MOST_ROLLBACKS:
                 raise
             rollbacks.append({"epoch": error.epoch, "reason": error.loss})
-            write_json(record, rollbacks)
+            if writes:
+                write_json(record, rollbacks)
             if job.progress:
                 factor = ROLLBACK_FACTOR ** len(rollbacks)
                 note(f"{error.loss}; back to the last good epoch, with {factor:.2g} times the learning rates")
+    if writes:
+        _finish(job, module, rollbacks)
+        record.unlink(missing_ok=True)
+    wait_for_all()
+
+
+def _finish(job: PhaseJob, module: PhaseModule, rollbacks: list[dict[str, Any]]) -> None:
     job.keep(module)
     result: dict[str, Any] = {
         "epochs": module.epochs_trained,
@@ -91,7 +106,6 @@ def train_phase(job: PhaseJob) -> None:
     if rollbacks:
         result["rollbacks"] = rollbacks
     finish_phase(job.folder, job.phase.name, result)
-    record.unlink(missing_ok=True)
 
 
 def _fit(job: PhaseJob, rate_scale: float) -> PhaseModule:
@@ -102,12 +116,15 @@ def _fit(job: PhaseJob, rate_scale: float) -> PhaseModule:
         job.prepare(module)
         checkpoint = checkpoint_path(job.folder, job.phase.name)
         done = epochs_done(checkpoint)
-        forget_from(job.folder, job.phase.name, done)
+        processes = devices_of(job.settings).processes
+        if rank(devices_of(job.settings)) == 0:
+            forget_from(job.folder, job.phase.name, done)
         callbacks: list[Callback] = [EpochCheckpoint(job.folder), StopInTime()]
         trainer = trainer_of(
             job.settings,
             job.phase,
             callbacks + ([PhaseProgress()] if job.progress else []),
+            unused=processes > 1 and leaves_unused(module.network, job.task.input_shape),
             logger=logger_of(job.settings, job.folder, job.phase.name),
             default_root_dir=job.folder,
         )
@@ -120,16 +137,45 @@ def _fit(job: PhaseJob, rate_scale: float) -> PhaseModule:
     return module
 
 
+def _placement(devices: Devices, *, alone: bool, unused: bool) -> dict[str, Any]:
+    """Lightning's arguments for where a network is trained."""
+    accelerator = {"cuda": "gpu"}.get(devices.accelerator, devices.accelerator)
+    if devices.processes == 1:
+        return {"accelerator": accelerator, "devices": 1}
+    if alone:
+        local = [int(os.environ.get("LOCAL_RANK", "0"))] if devices.is_cuda else 1
+        return {"accelerator": accelerator, "devices": local, "plugins": [LightningEnvironment()]}
+    return {
+        "accelerator": accelerator,
+        "devices": devices.count,
+        "num_nodes": devices.nodes,
+        "strategy": DDPStrategy(find_unused_parameters=unused),
+        "sync_batchnorm": devices.is_cuda,  # torch has it for GPUs alone
+        "use_distributed_sampler": False,  # TensorBatches takes a process's part itself
+    }
+
+
 def trainer_of(
     settings: SearchSettings,
     phase: Phase,
     callbacks: list[Callback],
+    *,
+    alone: bool = False,
+    unused: bool = False,
     **more: Any,  # noqa: ANN401 - Lightning's own arguments
 ) -> L.Trainer:
-    """A Trainer for one phase, with no output of its own."""
+    """A Trainer for one phase, with no output of its own.
+
+    Args:
+        settings: where it computes, and how.
+        phase: its epochs, and how gradients are clipped.
+        callbacks: what to call back.
+        alone: whether it computes on this process's device only.
+        unused: whether the network has parameters without influence.
+        more: for Lightning's Trainer.
+    """
     return L.Trainer(
-        accelerator={"cuda": "gpu"}.get(settings.devices, settings.devices),
-        devices=1,
+        **_placement(devices_of(settings), alone=alone, unused=unused),
         precision=settings.precision,
         max_epochs=phase.epochs,
         gradient_clip_val=phase.clip or None,

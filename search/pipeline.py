@@ -11,12 +11,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from dashdeploy.backbones import build_backbone, build_searched
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import InputError
 from dashdeploy.run_directory import (
     ARCHITECTURE_NAME,
     BACKBONE_WEIGHTS_NAME,
@@ -29,8 +28,9 @@ from dashdeploy.run_directory import (
 )
 from dashdeploy.search.architecture_gradient import unmix
 from dashdeploy.search.augmentation import check_augmentation
+from dashdeploy.search.devices import check_devices, devices_of, rank
 from dashdeploy.search.latency import LatencyPressure, LatencyTable
-from dashdeploy.search.latency_table import kept_table, latency_path, latency_table, wants_latency
+from dashdeploy.search.latency_table import kept_table, latency_path, latency_table, read_table, wants_latency
 from dashdeploy.search.loggers import check_logger, write_csv
 from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
 from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics, write_report
@@ -45,6 +45,7 @@ from dashdeploy.search.partial_run import (
     write_json,
 )
 from dashdeploy.search.phase_training import PhaseJob, train_phase
+from dashdeploy.search.processes import all_processes, helper, helps_another, wait_for_all
 from dashdeploy.search.progress import announce, note
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.shortlist import check_folds, choose_from_shortlist, chosen_architecture
@@ -92,22 +93,41 @@ def search(
         KeyboardInterrupt: the user interrupted it; the unfinished run can be resumed.
     """
     if out.exists():
-        if resume:
+        if resume or helps_another(out):
             return Run.load(out)
         raise InputError(f"{out} already exists; choose another --out or remove it first")
     say = note if progress else _silence
+    if rank(devices_of(settings)):
+        return _help(task, settings, out, max_seconds)
     kept, latencies = _check(task, settings, say)
     try:
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
-            phases_of_run = _Phases(task, settings, folder, kept, progress=progress, max_seconds=max_seconds)
-            phases_of_run.run(latencies and kept_table(folder, latencies))
-            write_report(folder)
-            finish(folder, out)
+            latencies = latencies and kept_table(folder, latencies)
+            with all_processes(devices_of(settings), out):
+                wait_for_all()
+                phases_of_run = _Phases(
+                    task, settings, folder, kept, progress=progress, max_seconds=max_seconds
+                )
+                phases_of_run.run(latencies)
+                write_report(folder)
+                finish(folder, out)
+                wait_for_all()
     except OSError as error:
         raise InputError(
             f"cannot write {partial_path(out)}: {error.strerror or error}; choose an --out that is writable "
             "and has room"
         ) from error
+    return Run.load(out)
+
+
+def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | None) -> Run:
+    """Take part in the run that another process builds at `out`, on another device."""
+    with all_processes(devices_of(settings), out), helper():
+        wait_for_all()
+        folder = partial_path(out)
+        phases_of_run = _Phases(task, settings, folder, {}, progress=False, max_seconds=max_seconds)
+        phases_of_run.run(read_table(folder) if wants_latency(settings) else None)
+        wait_for_all()
     return Run.load(out)
 
 
@@ -136,8 +156,11 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
             f"--join: {folder} has no architecture yet; join once the run is there and its search is over"
         )
     check_same(folder, run_config(task, settings))
-    worker = f"{os.uname().nodename} {os.getpid()}"
-    return help_tuning(_tuning(task, settings, folder, worker=worker, progress=progress))
+    return help_tuning(_tuning(task, settings, folder, worker=_worker(), progress=progress))
+
+
+def _worker() -> str:
+    return f"{os.uname().nodename} {os.getpid()}"
 
 
 def _check(
@@ -151,13 +174,9 @@ def _check(
     count = len(task.train.targets)
     if count < FEWEST_TRAINING_SAMPLES:
         raise InputError(f"task {task.name}: {count} training samples are too few to train")
-    if settings.devices == "cuda" and not torch.cuda.is_available():
-        raise MissingCapabilityError(
-            "devices = 'cuda': torch sees no NVIDIA GPU; use 'auto', or install the driver and a CUDA build "
-            "of torch with: pip install torch"
-        )
     check_augmentation(task, settings)
     check_folds(task, settings)
+    check_devices(settings, count, len(task.validation.targets))
     check_logger(settings)
     check_storage(settings)
     model, kept = supernet_of(task, settings)
@@ -214,7 +233,7 @@ class _Phases:
         max_seconds: float | None,
     ) -> None:
         self.task, self.settings, self.folder, self.kept = task, settings, folder, kept
-        self.progress = progress
+        self.progress, self.writes = progress, rank(devices_of(settings)) == 0
         self.listed = _has_shortlist(settings)
         optional = [*(["shortlist"] if self.listed else []), *(["tune"] if settings.tune != "none" else [])]
         names = ["search", *optional, "retrain", "backbone"]
@@ -226,11 +245,11 @@ class _Phases:
         self._search(latencies)
         architecture, settings = self._architecture(), self.settings
         if settings.tune != "none":
-            tuning = _tuning(task, settings, folder, progress=self.progress)
-            chosen = tune(tuning, seconds=self.time.share("tune"))
+            chosen = self._tune()
             settings = chosen.applied(settings)
             architecture = _with_dropout(architecture, chosen)
-            write_json(folder / ARCHITECTURE_NAME, architecture.model_dump())
+            if self.writes:
+                write_json(folder / ARCHITECTURE_NAME, architecture.model_dump())
 
         def searched() -> nn.Module:
             return build_searched(architecture)
@@ -243,6 +262,8 @@ class _Phases:
             self._is_the_backbone()
         else:
             self._train("backbone", backbone, BACKBONE_WEIGHTS_NAME, settings)
+        if not self.writes:
+            return
         keep_samples(folder / SAMPLES_NAME, task.unscaled(task.validation))
         if settings.log == "csv":
             write_csv(folder)
@@ -255,19 +276,33 @@ class _Phases:
         )
 
     def _architecture(self) -> Architecture:
-        """What is retrained: what the search found, or the best of a short list."""
+        """What is retrained: what the search found, or the best of a short list, trained on one device."""
         found = load_architecture(self.folder)
         if not self.listed:
             return found
-        chosen = choose_from_shortlist(
-            self.task,
-            self.settings,
-            found,
-            self.folder,
-            seconds=self.time.share("shortlist"),
-            say=note if self.progress else _silence,
-        )
-        write_json(self.folder / ARCHITECTURE_NAME, chosen.model_dump())
+        if self.writes:
+            chosen = choose_from_shortlist(
+                self.task,
+                self.settings,
+                found,
+                self.folder,
+                seconds=self.time.share("shortlist"),
+                say=note if self.progress else _silence,
+            )
+            write_json(self.folder / ARCHITECTURE_NAME, chosen.model_dump())
+        wait_for_all()
+        return chosen_architecture(self.folder) or found
+
+    def _tune(self) -> Hyperparameters:
+        """The processes of a run share its trials, each on its own device."""
+        if not self.writes:
+            tuning = _tuning(self.task, self.settings, self.folder, worker=_worker(), progress=False)
+            help_tuning(tuning)
+            wait_for_all()
+            return tune(tuning)  # what was found
+        tuning = _tuning(self.task, self.settings, self.folder, progress=self.progress)
+        chosen = tune(tuning, seconds=self.time.share("tune"))
+        wait_for_all()
         return chosen
 
     def _search(self, latencies: LatencyTable | None) -> None:

@@ -89,6 +89,20 @@ def run_once(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
         model.train(training)
 
 
+def leaves_unused(model: nn.Module, input_shape: Sequence[int]) -> bool:
+    """Whether some of the parameters have no influence on the output; the model and the random state stay."""
+    training = model.training
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            output: Tensor = model.eval()(torch.randn(SAMPLES, *input_shape))
+            gradients = torch.autograd.grad(output.sum(), parameters, allow_unused=True)
+            return any(gradient is None for gradient in gradients)
+    finally:
+        model.train(training)
+
+
 def first_line(error: Exception) -> str:
     """What an exception says, in one line."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -11,14 +11,21 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from dashdeploy.errors import InputError
+from dashdeploy.search.devices import read_devices
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _devices(value: object) -> str:
+    text = str(value)
+    read_devices(text)
+    return text
 
 
 class SearchSettings(BaseModel):
@@ -107,7 +114,9 @@ class SearchSettings(BaseModel):
         precision: ``32-true``, or Lightning's mixed precisions ``16-mixed`` (GPU) and ``bf16-mixed``.
         accumulate: batches whose gradients add up before each step.
         log: ``csv`` writes the history as a table as well, ``tensorboard`` as event files.
-        devices: where to compute. ``auto`` takes a GPU if there is one.
+        devices: where to compute: ``auto``, a GPU if there is one; ``cpu``; ``cuda``; with a number, ``2`` or
+            ``cuda:4``, on so many, each of which takes its part of every batch.
+        nodes: machines with so many devices each, on which torchrun or SLURM has started the command.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -169,7 +178,8 @@ class SearchSettings(BaseModel):
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     accumulate: PositiveInt = 1
     log: Literal["none", "csv", "tensorboard"] = "none"
-    devices: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Annotated[str, BeforeValidator(_devices)] = "auto"
+    nodes: PositiveInt = 1
 
     @field_validator(
         "kernel_sizes",

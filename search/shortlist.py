@@ -191,7 +191,7 @@ def _score(task: Task, settings: SearchSettings, candidate: Architecture, folder
         L.seed_everything(settings.seed, verbose=False)  # every candidate starts alike
         module = PhaseModule(build_searched(candidate), task, phase, settings)
         trainer = trainer_of(
-            settings, phase, [], logger=False, enable_checkpointing=False, default_root_dir=folder
+            settings, phase, [], alone=True, logger=False, enable_checkpointing=False, default_root_dir=folder
         )
         try:
             trainer.fit(module)

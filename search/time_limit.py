@@ -46,5 +46,6 @@ class StopInTime(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the clock."""
         assert isinstance(pl_module, PhaseModule)
-        if pl_module.time_limit is not None and pl_module.seconds >= pl_module.time_limit:
-            trainer.should_stop = True
+        if pl_module.time_limit is not None:
+            late = pl_module.seconds >= pl_module.time_limit
+            trainer.should_stop |= trainer.strategy.broadcast(late)  # all processes end with the same epoch

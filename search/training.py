@@ -15,7 +15,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.ops.agg_conv import AggConv
 from dashdeploy.search.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.augmentation import training_loss
-from dashdeploy.search.batches import TensorBatches, joined, shuffled
+from dashdeploy.search.batches import TensorBatches, evaluation_batch, joined, shuffled
 from dashdeploy.search.latency import LatencyPressure
 from dashdeploy.search.schedule import SCHEDULES
 from dashdeploy.search.settings import SearchSettings
@@ -100,6 +100,7 @@ class PhaseModule(L.LightningModule):
         super().__init__()
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
         self.metric = task.metric.create()
+        self.metric.distributed_available_fn = lambda: self.trainer.world_size > 1
         self.train_split = joined(task.train, task.validation) if phase.refit else task.train
         self.batch_size = min(settings.batch_size, len(self.train_split.targets))
         self.record: dict[str, Any] = {}
@@ -111,10 +112,16 @@ class PhaseModule(L.LightningModule):
         self.epochs_trained = 0
         self.rate_scale = 1.0
         self.time_limit: float | None = None
+        self.time_spent = 0.0
         self.latency: LatencyPressure | None = None
+        self._random_state = torch.get_rng_state()
         self._loss_sum = torch.zeros(())
         self._validation_loss_sum = torch.zeros(())
         self._searched = list(agg_convs(network).values())
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Go on with the random numbers behind the network's weights; Lightning may have seeded them anew."""
+        torch.set_rng_state(self._random_state)
 
     @property
     def seconds(self) -> float:
@@ -128,11 +135,22 @@ class PhaseModule(L.LightningModule):
         def order() -> Tensor:
             return shuffled(len(split.targets), self.settings.seed, self.current_epoch)
 
-        return TensorBatches(split, self.batch_size, order=order, share=self.phase.share, drop_last=True)
+        processes = self.trainer.world_size
+        return TensorBatches(
+            split,
+            self.batch_size - self.batch_size % processes,
+            order=order,
+            share=self.phase.share,
+            drop_last=True,
+            rank=self.trainer.global_rank,
+            processes=processes,
+        )
 
     def val_dataloader(self) -> TensorBatches:
         """The validation data in its own order."""
-        return TensorBatches(self.task.validation, max(self.batch_size, 512))
+        split = self.task.validation
+        size = max(self.batch_size, evaluation_batch(split))
+        return TensorBatches(split, size, rank=self.trainer.global_rank, processes=self.trainer.world_size)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
         """SGD with Nesterov momentum; weights and architecture parameters are groups of their own."""
@@ -168,12 +186,11 @@ class PhaseModule(L.LightningModule):
         """The part of the phase that is done after so many steps (None: now), 0 to 1; a time limit hastens it."""
         per_epoch = -(-len(self.train_dataloader()) // self.settings.accumulate)
         done = (self.global_step if steps is None else steps) / (self.phase.epochs * per_epoch)
-        if self.time_limit is not None:
-            done = max(done, self.seconds / self.time_limit)
-        return min(1.0, done)
+        return min(1.0, max(done, self.time_spent))
 
     def on_train_start(self) -> None:
         """A resumed optimizer has the rates of its checkpoint; scale them if they were too large."""
+        self._look_at_the_clock()
         schedule: Any = self.lr_schedulers()
         for group, base, rate in zip(
             self.optimizers().param_groups,  # type: ignore[union-attr]
@@ -185,7 +202,13 @@ class PhaseModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Mix the candidates for this pass."""
+        self._look_at_the_clock()
         mix(self._searched, self.settings, self._progress(), noise=True)
+
+    def _look_at_the_clock(self) -> None:
+        """All processes read one clock, since their rates must not differ."""
+        if self.time_limit is not None:
+            self.time_spent = self.trainer.strategy.broadcast(self.seconds / self.time_limit)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:  # noqa: ANN401, ARG002
         """Shape the gradients of the architecture parameters, all batches' together and unscaled."""
@@ -220,6 +243,9 @@ class PhaseModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start the validation's sums anew; judge the mixture without its noise."""
+        if self.trainer.world_size > 1:  # every process has seen other batches; what counts is what is kept
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
         mix(self._searched, self.settings, self._progress(), noise=False)
         self.metric.reset()
         self._validation_loss_sum = torch.zeros((), device=self.device)
@@ -238,8 +264,10 @@ class PhaseModule(L.LightningModule):
             DivergedError: the loss is not finite any more.
         """
         name = self.task.metric.name
-        train_loss = float(self._loss_sum) / len(self.train_dataloader())
-        validation_loss = float(self._validation_loss_sum) / len(self.task.validation.targets)
+        reduce = self.trainer.strategy.reduce
+        train_loss = float(reduce(self._loss_sum, reduce_op="mean")) / len(self.train_dataloader())
+        validation_sum = float(reduce(self._validation_loss_sum, reduce_op="sum"))
+        validation_loss = validation_sum / len(self.task.validation.targets)
         if not (torch.tensor([train_loss, validation_loss]).isfinite().all()):
             loss = (
                 f"{self.phase.name} diverged: in epoch {self.current_epoch + 1} the loss became "

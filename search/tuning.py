@@ -23,9 +23,10 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from dashdeploy.errors import InputError
 from dashdeploy.search.batches import EPOCHS_PER_SEED
@@ -66,6 +67,24 @@ def check_storage(settings: SearchSettings) -> None:
     if settings.tune != "none" and settings.tune_storage:
         with _quiet(), _named_errors(settings.tune_storage):
             RDBStorage(settings.tune_storage)
+
+
+@contextmanager
+def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[None]:
+    """Name what keeps the study from being written.
+
+    Raises:
+        InputError: the disk is full, the database is gone, or the like.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ or error
+        first = str(getattr(cause, "orig", None) or cause).splitlines()[0]
+        raise InputError(
+            f"the study of --tune at {storage_url(settings, folder)} cannot be written: {first}; make room or mend "
+            "the database, and go on with --resume"
+        ) from error
 
 
 @contextmanager
@@ -136,11 +155,20 @@ def tune(tuning: Tuning, *, seconds: float | None = None) -> Hyperparameters:
     Args:
         tuning: the study and its objective.
         seconds: how long it may take; the trials that are done by then decide.
+
+    Raises:
+        InputError: the study cannot be opened or written.
     """
     settings, folder = tuning.settings, tuning.folder
     result = phase_result(folder, STUDY)
     if result is not None:
         return Hyperparameters(**result["chosen"])
+    with writing_to_the_study(settings, folder):
+        return _tune(tuning, seconds)
+
+
+def _tune(tuning: Tuning, seconds: float | None) -> Hyperparameters:
+    settings, folder = tuning.settings, tuning.folder
     started = time.perf_counter()
     study = open_study(settings, folder, higher_is_better=tuning.higher_is_better)
     _put_back(study, tuning.worker)

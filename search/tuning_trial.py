@@ -56,7 +56,13 @@ def trial_of(
             L.seed_everything(settings.seed, verbose=False)  # every trial starts with the same weights
             module = PhaseModule(build(chosen), task, phase, tuned)
             trainer = trainer_of(
-                tuned, phase, [report], logger=False, enable_checkpointing=False, default_root_dir=folder
+                tuned,
+                phase,
+                [report],
+                alone=True,
+                logger=False,
+                enable_checkpointing=False,
+                default_root_dir=folder,
             )
             try:
                 trainer.fit(module)

@@ -25,6 +25,35 @@ def test_a_run_s_own_configuration_is_taken(tmp_path):
     assert combined_settings(None, path, [], {}) == settings
 
 
+def test_what_suits_the_task_comes_behind_the_preset_and_before_the_user_s_own(tmp_path):
+    suited = {"quick": {"width": 8, "momentum": 0.8, "seed": 3}, "paper": {"width": 16}}
+    assert combined_settings(None, None, [], {}, suited) == SearchSettings.preset(
+        "quick", width=8, momentum=0.8, seed=3
+    )
+    assert combined_settings("paper", None, [], {}, suited) == SearchSettings.preset("paper", width=16)
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"preset": "quick", "width": 10, "momentum": 0.7}))
+    found = combined_settings(None, path, ["momentum=0.6"], {"seed": None}, suited)
+    assert found == SearchSettings.preset("quick", width=10, momentum=0.6, seed=3)
+    found = combined_settings(None, path, [], {"seed": 4, "width": 12}, suited)
+    assert found == SearchSettings.preset("quick", width=12, momentum=0.7, seed=4)
+    assert combined_settings("quick", None, [], {}, {"paper": {"width": 16}}) == SearchSettings.preset(
+        "quick"
+    )
+
+
+def test_what_suits_every_built_in_task_are_settings():
+    """Each of them is a setting that the presets accept; the tasks whose data are generated or packaged small."""
+    from dashdeploy.tasks import load_task
+
+    for name in ("mnist1d", "osuleaf", "arrowhead", "japanesevowels", "splice"):
+        suited = load_task(name).settings
+        assert set(suited) <= {"quick", "paper"}
+        for preset, values in suited.items():
+            found = combined_settings(preset, None, [], {}, suited).model_dump()
+            assert {key: found[key] for key in values} == values, (name, preset)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

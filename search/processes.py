@@ -1,0 +1,207 @@
+"""The processes of a run on several devices: starting them, keeping them in step, ending all together.
+
+Each runs the same command again with another rank, so each reads the data for itself. torchrun and SLURM start them
+elsewhere; on one machine this file does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+from dashdeploy.errors import DashdeployError, InputError
+from dashdeploy.search.devices import Devices, rank, started_by_others
+
+RUN = "DASHDEPLOY_RUN"
+"""The run that a process was started to help with."""
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0
+"""How long a process may take to end by itself after the run."""
+LONGEST_WAIT = timedelta(days=1)
+"""For the others, which a trial of a tuning may keep; a process that is gone is noticed at once."""
+
+
+class LostProcessError(InputError):
+    """One of a run's processes ended before the run did."""
+
+
+def helps_another(out: Path) -> bool:
+    """Whether this process was started for another run than `out`: its program has several, and comes by this one."""
+    return os.environ.get(RUN, str(out.resolve())) != str(out.resolve())
+
+
+@contextmanager
+def all_processes(devices: Devices, out: Path) -> Iterator[None]:
+    """Within the block, every device has its process, they are connected, and end when it ends.
+
+    Raises:
+        LostProcessError: one of them ended before.
+        InputError: they cannot be started from here.
+    """
+    if devices.processes == 1:
+        yield
+    elif RUN in os.environ:
+        _end_with_parent()
+        with _connected(devices):
+            yield
+    elif started_by_others(devices):
+        with _connected(devices):
+            yield
+    else:
+        with _started(devices, out), _connected(devices):
+            yield
+
+
+@contextmanager
+def helper() -> Iterator[None]:
+    """What a process runs that is not the run's own; if that one started it, it ends here with the run."""
+    try:
+        yield
+    except DashdeployError:
+        # The run's own process has met the same, says so, and ends this one; unless it happened here alone.
+        if RUN in os.environ:
+            time.sleep(PATIENCE_SECONDS)
+        raise
+    if RUN in os.environ:
+        sys.exit(0)
+
+
+def wait_for_all() -> None:
+    """Go on when every process of the run is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+@contextmanager
+def _connected(devices: Devices) -> Iterator[None]:
+    """The process group of torch, which Lightning finds and uses."""
+    if SLURMEnvironment.detect():
+        slurm = SLURMEnvironment()
+        os.environ |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
+    if devices.is_cuda:
+        torch.cuda.set_device(rank(devices) % devices.count)
+    dist.init_process_group(
+        "nccl" if devices.is_cuda else "gloo",
+        rank=rank(devices),
+        world_size=devices.processes,
+        timeout=LONGEST_WAIT,
+    )
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _started(devices: Devices, out: Path) -> Iterator[None]:
+    if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
+        raise InputError(
+            f"devices = {devices.count}: every device runs the whole program, which an interactive session is not; "
+            "put it into a file"
+        )
+    shared = {
+        RUN: str(out.resolve()),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+        "WORLD_SIZE": str(devices.processes),
+        "NODE_RANK": "0",
+    }
+    command = [sys.executable, *sys.orig_argv[1:]]
+    before = dict(os.environ)
+    others = [
+        subprocess.Popen(
+            command,
+            env=before | shared | {"LOCAL_RANK": str(number)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        for number in range(1, devices.processes)
+    ]
+    os.environ |= {name: value for name, value in shared.items() if name != RUN} | {"LOCAL_RANK": "0"}
+    watch = _Watch(others)
+    try:
+        yield
+        watch.over.set()
+        _wait(others)
+    except (RuntimeError, KeyboardInterrupt) as error:
+        # A collective operation fails where a process has gone; on GPUs it hangs, and the watch interrupts it.
+        if not watch.lost and isinstance(error, RuntimeError):
+            watch.over.wait(4 * POLL_SECONDS)  # it may be seen a little later
+        lost = watch.lost
+        if lost is None:
+            raise
+        raise LostProcessError(
+            f"a process of this run ended with exit code {lost.returncode}; see what it said above, and go on with "
+            "--resume"
+        ) from error
+    finally:
+        watch.over.set()
+        for process in others:
+            process.kill()
+            process.wait()
+        os.environ.clear()
+        os.environ |= before
+
+
+class _Watch:
+    """A thread that interrupts this process when another one is lost.
+
+    Attributes:
+        over: set when they may end.
+        lost: the first that ended before.
+    """
+
+    def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
+        self.others, self.over = others, threading.Event()
+        self.lost: subprocess.Popen[bytes] | None = None
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while not self.over.wait(POLL_SECONDS):
+            for process in self.others:
+                if process.poll() not in (None, 0):
+                    self.lost = process
+                    self.over.set()
+                    os.kill(os.getpid(), signal.SIGINT)
+                    return
+
+
+def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return
+
+
+def _end_with_parent() -> None:
+    """Let this process end at once when the run's own process is gone, whatever it waits for."""
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the run's own process ends the others
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])

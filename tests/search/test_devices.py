@@ -1,0 +1,272 @@
+"""``--devices``: two processes on one machine do what one does, with the same batch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from dashdeploy.cli import app
+from dashdeploy.errors import InputError
+from dashdeploy.search.batches import TensorBatches
+from dashdeploy.search.devices import check_devices, devices_of, rank, read_devices, started_by_others
+from dashdeploy.search.probe import leaves_unused
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.tasks import Split
+
+# Without batch norm, which on CPUs each process computes over its own half of a batch.
+NET = """
+import os
+import pathlib
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, in_channels, outputs):
+        super().__init__()
+        layers = []
+        for inputs in (in_channels, 8, 8):
+            layers += [nn.Conv1d(inputs, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU()]
+        self.body, self.head = nn.Sequential(*layers), nn.Linear(8, outputs)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x).mean(-1))
+
+
+class Told(Net):
+    \"\"\"Leaves in a file which architecture parameters this process has after every validation.\"\"\"
+
+    def forward(self, x):
+        if not self.training and len(x) > 2:
+            alphas = [getattr(each, "alpha", None) for each in self.body]
+            told = [a.detach().flatten().tolist() for a in alphas if a is not None]
+            with pathlib.Path(f"alpha.{os.environ.get('LOCAL_RANK', '0')}").open("a") as file:
+                file.write(repr(told) + "\\n")
+        return super().forward(x)
+"""
+WORDS = (
+    "--kernel-sizes 3,5 --dilations 1,3 --search-epochs 3 --retrain-epochs 3 --set batch_size=16 "
+    "--set gumbel_noise=true --set learning_rate=0.03 --set latency_weight=0.1 --set latency_costs=estimate"
+)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "two_net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    sys.modules.pop("two_net", None)
+
+
+def command(waves_file, out, devices, *more, net="Net"):
+    words = [
+        sys.executable,
+        "-m",
+        "dashdeploy",
+        "search",
+        "--data",
+        waves_file,
+        "--backbone",
+        f"two_net:{net}",
+    ]
+    return [str(word) for word in [*words, *WORDS.split(), "--devices", devices, "--out", out, *more]]
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def finish(words, cwd):
+    done = subprocess.run(
+        words, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def history(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_alike(one, two):
+    """The same run but for the order of sums."""
+    for mine, theirs in zip(history(one), history(two), strict=True):
+        assert (mine["phase"], mine["epoch"]) == (theirs["phase"], theirs["epoch"])
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-5)
+        assert mine["validation_loss"] == pytest.approx(theirs["validation_loss"], rel=1e-5)
+        assert mine["validation_accuracy"] == theirs["validation_accuracy"]
+        assert mine.get("kernels") == theirs.get("kernels")
+    for name in ("model.safetensors", "backbone.safetensors"):
+        mine, theirs = load_file(one / name), load_file(two / name)
+        for key, tensor in mine.items():
+            torch.testing.assert_close(tensor, theirs[key], rtol=1e-4, atol=1e-5)
+    assert (
+        json.loads((one / "metrics.json").read_text())["searched"]
+        == (json.loads((two / "metrics.json").read_text())["searched"])
+    )
+
+
+def test_two_processes_do_what_one_does(here, waves_file):
+    result = CliRunner().invoke(app, command(waves_file, "one", "cpu")[3:])
+    assert result.exit_code == 0, result.stderr
+    done = finish(command(waves_file, "two", "cpu:2", net="Told"), here)
+    assert done.stdout.count("run two: waves") == 1
+    assert done.stderr.count("searching 3 convolutions") == 1
+    assert_alike(here / "one", here / "two")
+    first, second = ((here / f"alpha.{number}").read_text() for number in range(2))
+    found = [line for line in first.splitlines() if line != "[]"]
+    assert len(found) >= 3 and len(set(found)) >= 3
+    assert found == [line for line in second.splitlines() if line != "[]"]
+
+
+def wait_for(condition, seconds=600):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def children(pid):
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["ctrl-c", "kill -9", "kill -9 the other"])
+def test_both_end_and_go_on(here, waves_file, way):
+    """The first half, ended in one of three ways, and the rest give the run that was not ended."""
+    finish(command(waves_file, "whole", "cpu:2", "--search-epochs", "12"), here)
+    words = command(waves_file, "run", "cpu:2", "--search-epochs", "12")
+    process = subprocess.Popen(words, cwd=here, env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for((here / "run.partial" / "checkpoints" / "search.ckpt").exists)
+    (other,) = children(process.pid)
+    if way == "ctrl-c":
+        process.send_signal(signal.SIGINT)
+    else:
+        os.kill(process.pid if way == "kill -9" else other, signal.SIGKILL)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == {"ctrl-c": 130, "kill -9": -9, "kill -9 the other": 1}[way], said
+    wait_for(lambda: not Path(f"/proc/{other}").exists(), 60)
+    if way == "kill -9 the other":
+        assert "error: a process of this run ended with exit code -9" in said
+    assert "Traceback" not in said
+    assert not (here / "run").exists()
+    finish([*words, "--resume"], here)
+    assert (here / "run" / "metrics.jsonl").read_bytes() == (here / "whole" / "metrics.jsonl").read_bytes()
+    for name in ("model.safetensors", "backbone.safetensors", "architecture.json"):
+        assert (here / "run" / name).read_bytes() == (here / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_processes_share_the_trials_of_a_tuning(here, waves_file):
+    grid = "--tune grid --set tune_epochs=2 --set tune_learning_rates=0.1,0.03 --set tune_momenta=0.9,0.95"
+    for out, devices in (("one", "cpu"), ("two", "cpu:2")):
+        finish([*command(waves_file, out, devices), *grid.split()], here)
+    one, two = (json.loads((here / out / "tuning.json").read_text()) for out in ("one", "two"))
+    assert one["chosen"] == two["chosen"]
+    assert len(one["trials"]) == len(two["trials"])
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them_as_well(here, waves_file):
+    finish(command(waves_file, "one", "cpu"), here)
+    words = command(waves_file, "two", "cpu:2")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    finish([*torchrun, "-m", "dashdeploy", *words[3:]], here)
+    assert_alike(here / "one", here / "two")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
+def test_two_gpus_do_what_one_does(here, waves_file):
+    finish(command(waves_file, "one", "cuda"), here)
+    finish(command(waves_file, "two", "cuda:2"), here)
+    for mine, theirs in zip(history(here / "one"), history(here / "two"), strict=True):
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("text", "accelerator", "count"),
+    [("auto", "auto", 1), ("cpu", "cpu", 1), ("2", "auto", 2), ("cpu:3", "cpu", 3), ("cuda:4", "cuda", 4)],
+)
+def test_devices_are_read(text, accelerator, count):
+    found = read_devices(text)
+    assert (found.accelerator, found.count, found.processes) == (accelerator, count, count)
+
+
+@pytest.mark.parametrize("text", ["0", "gpu", "cpu2", ":2", "cpu:", "cpu:0", "", "2:cpu", "-1", "two"])
+def test_what_is_not_devices_is_refused(tmp_path, npz, text):
+    words = ["search", "--data", str(npz), f"--devices={text}", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert f"devices = '{text}': not devices; write auto, cpu, cuda, a number of them" in result.stderr
+
+
+def settings(**values):
+    return SearchSettings.preset("quick", **values)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_gpus_that_are_not_here_are_exit_code_three(tmp_path, npz):
+    words = ["search", "--data", str(npz), "--devices", "cuda:2", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 3
+    assert "devices = 'cuda:2': torch sees no NVIDIA GPU" in result.stderr
+
+
+def test_each_needs_its_part():
+    with pytest.raises(InputError, match="8 processes share batches of 12 and 30 samples of validation"):
+        check_devices(settings(devices="cpu:8"), 12, 30)
+    with pytest.raises(InputError, match="4 processes share batches of 128 and 3 samples"):
+        check_devices(settings(devices="cpu:4"), 1000, 3)
+    check_devices(settings(devices="cpu:4"), 8, 4)
+    check_devices(settings(devices="cpu"), 2, 1)
+
+
+def test_a_run_on_one_device_is_no_part_of_anything(monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    assert rank(devices_of(settings())) == 0
+    assert rank(devices_of(settings(devices="cpu:4"))) == 3
+
+
+def test_others_must_have_started_as_many(monkeypatch):
+    devices = devices_of(settings(devices="cpu:2", nodes=2))
+    with pytest.raises(InputError, match="nodes = 2: start the command on every machine with torchrun"):
+        started_by_others(devices)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert started_by_others(devices)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="torchrun started 2 processes, and --devices 2 on 2 machines are 4"):
+        started_by_others(devices)
+
+
+def test_parts_of_batches_make_up_the_batches():
+    split = Split(torch.arange(50.0)[:, None], torch.arange(50))
+    order = torch.randperm(50)
+    whole = [targets for _, targets in TensorBatches(split, 8, order=lambda: order, drop_last=True)]
+    parts = [
+        [t for _, t in TensorBatches(split, 8, order=lambda: order, drop_last=True, rank=r, processes=2)]
+        for r in range(2)
+    ]
+    for batch, *halves in zip(whole, *parts, strict=True):
+        assert len(halves[0]) == len(halves[1]) == 4
+        torch.testing.assert_close(torch.stack(halves, 1).flatten(), batch)
+    seen = [t for r in range(3) for _, t in TensorBatches(split, 8, rank=r, processes=3)]
+    assert sorted(torch.cat(seen).tolist()) == list(range(50))
+
+
+def test_unused_parameters_are_found():
+    used = torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.BatchNorm1d(2))
+    assert not leaves_unused(used, (1, 8))
+    used.extra = torch.nn.Linear(2, 2)
+    used.forward = lambda x: used[1](used[0](x))
+    assert leaves_unused(used, (1, 8))
