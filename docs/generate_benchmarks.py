@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from shlex import split
+from shutil import which
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
 from dashdeploy.bench.comparison import Result
@@ -89,7 +90,7 @@ def doubts(made: Provenance) -> list[str]:
         for word in split(made.command)
         if PurePath(word).is_absolute()
     ]
-    if made.commit is not None:
+    if made.commit is not None and which("git"):
         asked = ["git", "-C", str(FOLDER), "merge-base", "--is-ancestor", made.commit.rstrip("+"), "HEAD"]
         if subprocess.run(asked, capture_output=True, check=False).returncode:
             found.append(f"the history lacks commit {made.commit}; measure again, or take the commit out")
