@@ -28,26 +28,30 @@ DIRECT_RATE = 60e9
 """The same where torch has no AVX-512, which direct convolutions gain more by than products of this size."""
 
 FULL_CHANNELS = 32
+"""With fewer, the rate falls with the root of their number."""
+
+IMAGE_SHARE = 0.7
+"""Part of the rate that remains over two axes."""
 
 DEPTHWISE_RATE = 6e9
 """The same if a group has one channel."""
 
-DIRECT_PASS_RATE = 0.9e9
+DIRECT_PASS_RATE = 0.8e9
 """Elements of input and output per second that a direct convolution brings into its own layout and back."""
 
-PRODUCT_RATE = 70e9
+PRODUCT_RATE = 54e9
 """Multiply-adds per second of matrix products."""
 
-FFT_RATE = 9e9
+FFT_RATE = 7e9
 """Points times their binary logarithm per second that pass through FFTs."""
 
-PASS_RATE = 0.9e9
+PASS_RATE = 0.7e9
 """Elements of spectra per second that are transposed, or multiplied one by one."""
 
-MOVE_RATE = 2.5e9
+MOVE_RATE = 2e9
 """Elements per second that are copied in long runs."""
 
-DIRECT_CALLS, FOURIER_CALLS = 0.06e-3, 0.25e-3
+DIRECT_CALLS, FOURIER_CALLS = 0.06e-3, 0.3e-3
 """Seconds that the calls alone take."""
 
 TILES = (64, 96, 128, 192, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 1536, 1920, 2048)
@@ -80,7 +84,7 @@ def cheapest(
     layer = _Layer(plan, frame, batch, in_channels, out_channels, groups)
     tile = best_tile(plan, frame, batch, in_channels, out_channels, groups)
     costs: dict[tuple[Computation, int], float] = {
-        ("per-dilation", 0): sum(_direct(layer, math.prod(box.shape)) for box in plan.boxes),
+        ("per-dilation", 0): _per_dilation(layer),
         ("mixed-weights", 0): _direct(layer, math.prod(plan.whole.shape)),
         ("fourier", tile): _fourier(layer, tile),
     }
@@ -100,13 +104,21 @@ def best_tile(
     return min(lengths, key=lambda tile: _fourier(layer, tile))
 
 
+def _per_dilation(layer: _Layer) -> float:
+    # Results are added up, and so are the gradients of the input.
+    outputs = layer.batch * math.prod(layer.plan.out) * (layer.in_channels + layer.out_channels)
+    sums = max(len(layer.plan.boxes) - 1, 0) * outputs / MOVE_RATE
+    return sums + sum(_direct(layer, math.prod(box.shape)) for box in layer.plan.boxes)
+
+
 def _direct(layer: _Layer, taps: int) -> float:
-    filled = math.sqrt(layer.in_channels * layer.out_channels) / layer.groups
-    rate = (
-        DEPTHWISE_RATE
-        if layer.in_channels == layer.groups
-        else _direct_rate() * min(1, filled / FULL_CHANNELS)
-    )
+    if layer.in_channels == layer.groups:
+        rate = DEPTHWISE_RATE
+    else:
+        filled = math.sqrt(layer.in_channels * layer.out_channels) / layer.groups
+        rate = _direct_rate() * math.sqrt(min(1, filled / FULL_CHANNELS))
+    if layer.frame.rank > 1:
+        rate *= IMAGE_SHARE
     outputs = layer.batch * math.prod(layer.plan.out)
     elements = outputs * (layer.in_channels + layer.out_channels)
     return 3 * outputs * taps * layer.pairs / rate + elements / DIRECT_PASS_RATE + DIRECT_CALLS
@@ -137,5 +149,4 @@ def _fourier(layer: _Layer, tile: int) -> float:
 
 def _ffts(signals: int, lengths: tuple[int, ...]) -> float:
     points = math.prod(lengths)
-    # Only the first axis of several is real, and half as much work.
-    return signals * points * math.log2(points + 1) * (2 * len(lengths) - 1) / FFT_RATE
+    return signals * points * math.log2(points + 1) * len(lengths) ** 0.5 / FFT_RATE
