@@ -149,4 +149,4 @@ def _fourier(layer: _Layer, tile: int) -> float:
 
 def _ffts(signals: int, lengths: tuple[int, ...]) -> float:
     points = math.prod(lengths)
-    return signals * points * math.log2(points + 1) * len(lengths) ** 0.5 / FFT_RATE
+    return signals * points * math.log2(points + 1) * math.sqrt(len(lengths)) / FFT_RATE
