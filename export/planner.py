@@ -80,7 +80,7 @@ def choose_lowerings(
     merged: set[str] = set()
     if settings.lowering == "auto":
         for group in parallel_groups(convolutions):
-            joint = planner.plan_group(group, layers)
+            joint = planner.plan_group(group, lowerings)
             if joint is None:
                 continue
             layer, lowerings[group.name] = joint
@@ -171,20 +171,42 @@ class Planner:
         return LayerPlan(name=name, spec=spec, chosen=best.label, reason=reason, candidates=candidates), best
 
     def plan_group(
-        self, group: ParallelGroup, layers: Sequence[LayerPlan]
+        self, group: ParallelGroup, lowerings: Mapping[str, Lowering]
     ) -> tuple[LayerPlan, Lowering] | None:
-        """Plan parallel convolutions as one layer; None where they are as fast apart, as `layers` has them."""
+        """Plan parallel convolutions as one layer; None where they are as fast apart, by their `lowerings`."""
         spec = group.spec.model_copy(update={"batch": self.settings.batch})
         layer, lowering = self.plan_layer(group.name, spec, group.name)
         if isinstance(lowering, Direct):
             return None
         names = [member.name for member in group.members]
-        apart = sum(self.cost_of(layer) for layer in layers if layer.name in names)
-        speedup = apart / self.cost_of(layer)
+        apart = [
+            (lowerings.get(member.name, Direct()), member.spec.model_copy(update={"batch": spec.batch}))
+            for member in group.members
+            if member.spec is not None
+        ]
+        speedup = self._speedup((lowering, spec), apart, group.name)
         if speedup < WORTHWHILE:
             return None
         reason = f"one layer for {len(names)} that read the same tensor, {speedup:.2f} times as fast as apart"
         return layer.model_copy(update={"reason": reason, "merges": names}), lowering
+
+    def _speedup(
+        self, joint: tuple[Lowering, ConvSpec], apart: Sequence[tuple[Lowering, ConvSpec]], place: str
+    ) -> float:
+        """How many times as fast one layer is as several: timed in one run, since machines change between two."""
+        if self.settings.tune == "estimate":
+            return sum(self.target.estimate(*layer) for layer in apart) / self.target.estimate(*joint)
+        signature, key = joint[1].signature, _key(joint[0])
+        parts = "+".join(f"{_key(lowering)} of {spec.signature}" for lowering, spec in apart)
+        one, several = f"{key} beside {parts}", f"{parts} beside {key}"
+        known = self.table.get(signature)
+        if one not in known or several not in known:
+            self.progress(f"measuring {place}: one layer beside {len(apart)}")
+            times = self.target.time([joint, *apart], SECONDS_PER_CANDIDATE * (1 + len(apart)))
+            costs = float(np.median(times[0])), float(np.median(np.sum(times[1:], axis=0)))
+            self.table.add(signature, {one: (costs[0], 0.0), several: (costs[1], 0.0)})
+            return costs[1] / costs[0]
+        return known[several][0] / known[one][0]
 
     def cost_of(self, layer: LayerPlan) -> float:
         """Milliseconds of the chosen candidate of a layer; direct is costed if that was not needed before."""

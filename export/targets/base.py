@@ -68,6 +68,23 @@ class Target(ABC):
         times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
         return [times[name] for name in calls], errors
 
+    def time(self, layers: Sequence[tuple[Lowering, ConvSpec]], seconds: float) -> list[Seconds]:
+        """Time single-layer models of different convolutions interleaved: seconds per round, in order.
+
+        Args:
+            layers: convolutions, each with its way to compute it.
+            seconds: how long to time, all together.
+        """
+        generator = np.random.default_rng(0)
+        calls = {}
+        for index, (lowering, spec) in enumerate(layers):
+            shape = (spec.batch, spec.in_channels, *spec.spatial)
+            feeds = {"x": generator.standard_normal(shape).astype(spec.dtype)}
+            runtime = self.load(_serialized(lowering, spec, *random_weights(spec)))
+            calls[str(index)] = lambda runtime=runtime, feeds=feeds: runtime.run(feeds)
+        times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
+        return [times[name] for name in calls]
+
 
 def roofline(flops: float, flops_per_second: float, moved: float, bytes_per_second: float) -> float:
     """Seconds by the roofline: arithmetic or memory traffic, whichever takes longer.

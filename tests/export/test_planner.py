@@ -8,6 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.export import planner
+from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.convolutions import find_convolutions
 from dashdeploy.export.cost_table import CostTable
 from dashdeploy.export.lowerings import FFT, LOWERINGS, Direct
@@ -179,3 +180,43 @@ def test_an_inaccurate_candidate_is_recorded_and_cannot_win(
         assert candidate.cost_ms > 0
         assert layer.chosen.startswith("fft")
         assert isinstance(decisions.lowerings["w"], FFT)
+
+
+@pytest.mark.parametrize(("each", "merges"), [(0.6e-3, True), (0.5e-3, False)])
+def test_parallel_layers_become_one_where_that_is_quicker_in_one_run(
+    decide, onnx_model, monkeypatch, each, merges
+):
+    """One layer of 1 ms beside two; what each was costed at alone, at other moments, plays no part."""
+
+    def measure(_target, lowerings, _spec, _seconds):
+        return [np.full(7, 2e-3 if isinstance(way, Direct) else 1e-3) for way in lowerings], [0.0] * len(
+            lowerings
+        )
+
+    def time(_target, layers, _seconds):
+        return [np.full(7, 1e-3), *(np.full(7, each) for _ in layers[1:])]
+
+    monkeypatch.setattr(OrtCpuTarget, "measure", measure)
+    monkeypatch.setattr(OrtCpuTarget, "time", time)
+    model = onnx_model(
+        """g (float[b,16,300] x) => (float[b,16,300] y) {
+        p = Conv<pads = [9,9]>(x, "long.weight")  q = Conv<pads = [4,4]>(x, "short.weight")  y = Add(p, q) }""",
+        **{"long.weight": (16, 16, 19), "short.weight": (16, 16, 9)},
+    )
+    decisions, said = decide(model)
+    assert decisions.merged == ({"long+short"} if merges else set())
+    assert said[-1] == "measuring long+short: one layer beside 2"
+    again, said = decide(model)
+    assert (again.merged, said) == (decisions.merged, [])
+
+
+def test_layers_are_timed_together():
+    spec = ConvSpec(
+        in_channels=2, out_channels=3, spatial=(20,), kernel=(3,), strides=(1,), dilations=(1,),
+        pads_begin=(1,), pads_end=(1,),
+    )  # fmt: skip
+    wide = spec.model_copy(update={"in_channels": 4})
+    times = OrtCpuTarget(1).time([(FFT((8,)), spec), (Direct(), wide)], 0.01)
+    assert len(times) == 2
+    assert len(times[0]) == len(times[1]) >= 7
+    assert min(times[0].min(), times[1].min()) > 0
