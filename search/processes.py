@@ -138,9 +138,7 @@ def _started(devices: Devices, out: Path) -> Iterator[None]:
         _wait(others)
     except (RuntimeError, KeyboardInterrupt) as error:
         # A collective operation fails where a process has gone; on GPUs it hangs, and the watch interrupts it.
-        if not watch.lost and isinstance(error, RuntimeError):
-            watch.over.wait(4 * POLL_SECONDS)  # it may be seen a little later
-        lost = watch.lost
+        lost = watch.look_once_more() if isinstance(error, RuntimeError) else watch.lost
         if lost is None:
             raise
         raise LostProcessError(
@@ -162,10 +160,11 @@ class _Watch:
     Attributes:
         over: set when they may end.
         lost: the first that ended before.
+        noticed: set when this process has noticed by itself that something is wrong.
     """
 
     def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
-        self.others, self.over = others, threading.Event()
+        self.others, self.over, self.noticed = others, threading.Event(), threading.Event()
         self.lost: subprocess.Popen[bytes] | None = None
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -175,8 +174,19 @@ class _Watch:
                 if process.poll() not in (None, 0):
                     self.lost = process
                     self.over.set()
-                    os.kill(os.getpid(), signal.SIGINT)
+                    if not self.noticed.is_set():
+                        os.kill(os.getpid(), signal.SIGINT)
                     return
+
+    def look_once_more(self) -> subprocess.Popen[bytes] | None:
+        """The one that is lost, which may be seen a little later than its absence is felt."""
+        self.noticed.set()
+        try:
+            self.over.wait(4 * POLL_SECONDS)
+        except KeyboardInterrupt:
+            if self.lost is None:
+                raise
+        return self.lost
 
 
 def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
