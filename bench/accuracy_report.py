@@ -5,19 +5,14 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-
 from dashdeploy.bench.published import PUBLISHED, TARGETS
 from dashdeploy.console import table
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.provenance import Provenance
 from dashdeploy.run_directory import Run
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SeedResult(_Frozen):
+class SeedResult(FrozenModel):
     """One run.
 
     Attributes:
@@ -63,7 +58,7 @@ class SeedResult(_Frozen):
         )
 
 
-class Failure(_Frozen):
+class Failure(FrozenModel):
     """A run that failed: its task, its seed, and the last line that it said."""
 
     task: str
@@ -71,7 +66,7 @@ class Failure(_Frozen):
     reason: str
 
 
-class AccuracyReport(_Frozen):
+class AccuracyReport(FrozenModel):
     """Everything that was run.
 
     Attributes:

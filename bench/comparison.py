@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from dashdeploy.bench.accuracy_report import AccuracyReport
 from dashdeploy.bench.latency_report import LatencyReport
 from dashdeploy.bench.layers_report import LayersReport
@@ -18,6 +16,7 @@ from dashdeploy.bench.search_cost_report import SearchCostReport, label
 from dashdeploy.bench.serve_report import ServeReport
 from dashdeploy.console import table
 from dashdeploy.errors import InputError
+from dashdeploy.frozen_model import FrozenModel
 
 Result = LatencyReport | LayersReport | SearchCostReport | LoadGenReport | AccuracyReport | ServeReport
 
@@ -25,11 +24,7 @@ WITHIN = 0.05
 """How far two measurements of one ratio may be apart and still agree, as a share."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RatioPair(_Frozen):
+class RatioPair(FrozenModel):
     """One ratio that both results hold.
 
     Attributes:
@@ -45,7 +40,7 @@ class RatioPair(_Frozen):
     difference: float
 
 
-class Comparison(_Frozen):
+class Comparison(FrozenModel):
     """The ratios of two results.
 
     Attributes:

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from dashdeploy.bench.profile_report import Profile
 from dashdeploy.bundle import Bundle
 from dashdeploy.errors import InputError
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.provenance import Provenance
 from dashdeploy.timing import RatioEstimate
 
 _QUIET_WITHIN = 0.03
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Quantile(_Frozen):
+class Quantile(FrozenModel):
     """How far a percentile can be trusted.
 
     Attributes:
@@ -35,7 +31,7 @@ class Quantile(_Frozen):
     high_ms: float
 
 
-class BundleFacts(_Frozen):
+class BundleFacts(FrozenModel):
     """What was measured.
 
     Attributes:
@@ -65,7 +61,7 @@ class BundleFacts(_Frozen):
         )
 
 
-class LatencyRow(_Frozen):
+class LatencyRow(FrozenModel):
     """One variant on one engine at one batch size.
 
     Attributes:
@@ -106,7 +102,7 @@ class LatencyRow(_Frozen):
     peak_mib: float | None = None
 
 
-class Speedup(_Frozen):
+class Speedup(FrozenModel):
     """How many times as fast the compiled model is as another variant on the same engine, at one batch size.
 
     Attributes:
@@ -147,7 +143,7 @@ class Speedup(_Frozen):
         )
 
 
-class BatchNoise(_Frozen):
+class BatchNoise(FrozenModel):
     """What one variant timed against itself came to, in one set of rounds; on a quiet machine it is 1.
 
     Attributes:
@@ -186,7 +182,7 @@ class BatchNoise(_Frozen):
         return row.bundle in self.bundles and (row.batch, row.threads) == (self.batch, self.threads)
 
 
-class LatencyReport(_Frozen):
+class LatencyReport(FrozenModel):
     """A latency measurement and all that is needed to judge and repeat it.
 
     Attributes:

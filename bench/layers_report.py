@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from dashdeploy.export.conv_spec import ConvSpec
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.provenance import Provenance
 
 SLOWER = 1 / 1.03
 """A speed-up below this is a layer that lost time by the planner's choice, beyond the noise."""
 
 
-class LayerResult(BaseModel):
+class LayerResult(FrozenModel):
     """One convolution.
 
     Attributes:
@@ -30,8 +30,6 @@ class LayerResult(BaseModel):
         high: upper end.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     spec: ConvSpec
     chosen: str
     reason: str
@@ -42,7 +40,7 @@ class LayerResult(BaseModel):
     high: float
 
 
-class LayersReport(BaseModel):
+class LayersReport(FrozenModel):
     """The suite's results.
 
     Attributes:
@@ -54,8 +52,6 @@ class LayersReport(BaseModel):
         seconds: how long each convolution was timed, both variants together.
         results: one per convolution.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["layers"] = "layers"
     format_version: Literal[1] = 1

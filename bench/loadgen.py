@@ -16,12 +16,12 @@ from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.bench.loadgen_targets import InProcess, OverHttp, Target
 from dashdeploy.bundle import Bundle
 from dashdeploy.console import table
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.option_values import check_seconds
 from dashdeploy.provenance import Provenance
 
@@ -53,7 +53,7 @@ class Load:
     bound_ms: float = 15.0
 
 
-class LoadGenReport(BaseModel):
+class LoadGenReport(FrozenModel):
     """LoadGen's result.
 
     Attributes:
@@ -68,8 +68,6 @@ class LoadGenReport(BaseModel):
         settings: what it was told.
         recommendations: what it says to a run that is not valid.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["loadgen"] = "loadgen"
     format_version: Literal[1] = 1

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict
-
 from dashdeploy.console import table
+from dashdeploy.frozen_model import FrozenModel
 
 
-class LayerTime(BaseModel):
+class LayerTime(FrozenModel):
     """One layer's part.
 
     Attributes:
@@ -19,15 +18,13 @@ class LayerTime(BaseModel):
         nodes: milliseconds of a call by operator.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     layer: str
     lowering: str
     ms: float
     nodes: Mapping[str, float]
 
 
-class Profile(BaseModel):
+class Profile(FrozenModel):
     """Where the time of a compiled model goes.
 
     Attributes:
@@ -36,8 +33,6 @@ class Profile(BaseModel):
         threads: threads within one operator.
         layers: those that take most first.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: str
     batch: int

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel, ConfigDict
+from dashdeploy.frozen_model import FrozenModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SEED = 0
 
 
-class Problem(BaseModel):
+class Problem(FrozenModel):
     """A search space on a backbone.
 
     Attributes:
@@ -30,8 +30,6 @@ class Problem(BaseModel):
         dilations: D.
         separable: whether layers with equal channels are searched depthwise.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: str
     x: int

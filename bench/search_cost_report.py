@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.bench.search_cost_problem import Problem
 from dashdeploy.console import table
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.provenance import Provenance
 from dashdeploy.timing import Seconds, ratio_of
 
@@ -16,11 +16,7 @@ AUTO_TOLERANCE = 1.1
 """How much slower than the best method ``auto`` may be before the report says so."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MethodCost(_Frozen):
+class MethodCost(FrozenModel):
     """One method at one point.
 
     Attributes:
@@ -60,7 +56,7 @@ class MethodCost(_Frozen):
         )
 
 
-class AutoRatio(_Frozen):
+class AutoRatio(FrozenModel):
     """``auto`` beside the quickest of the other methods.
 
     Attributes:
@@ -76,7 +72,7 @@ class AutoRatio(_Frozen):
     high: float
 
 
-class PointCost(_Frozen):
+class PointCost(FrozenModel):
     """All methods at one point.
 
     Attributes:
@@ -96,7 +92,7 @@ class PointCost(_Frozen):
         return next((cost for cost in self.costs if cost.method == method), None)
 
 
-class SearchCostReport(_Frozen):
+class SearchCostReport(FrozenModel):
     """The whole measurement.
 
     Attributes:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from statistics import median
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from dashdeploy.console import table
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.provenance import Provenance
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class OverheadRow(_Frozen):
+class OverheadRow(FrozenModel):
     """One way to call the model, one request at a time.
 
     Attributes:
@@ -33,7 +28,7 @@ class OverheadRow(_Frozen):
     overhead_p50_ms: float
 
 
-class ThroughputRow(_Frozen):
+class ThroughputRow(FrozenModel):
     """One server under many requests at once, over HTTP.
 
     Attributes:
@@ -55,7 +50,7 @@ class ThroughputRow(_Frozen):
     refused: int
 
 
-class ServeReport(_Frozen):
+class ServeReport(FrozenModel):
     """What was measured, on what.
 
     Attributes:

@@ -11,14 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
-
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.machine import describe_machine
 
 _PACKAGES = ("dashdeploy", "torch", "numpy", "onnx", "onnxruntime", "openvino")
 
 
-class Provenance(BaseModel):
+class Provenance(FrozenModel):
     """What is needed to judge a result and to repeat it.
 
     Attributes:
@@ -28,8 +27,6 @@ class Provenance(BaseModel):
         commit: of dashdeploy's own sources, with ``+`` if they were changed since; None outside of a checkout.
         versions: of Python and of the packages that matter.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     machine: str
     date: str

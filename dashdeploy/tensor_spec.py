@@ -6,13 +6,15 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from dashdeploy.frozen_model import FrozenModel
 
 Dimension = Annotated[int, Field(ge=0)] | str
 """A fixed length, or the name of a dynamic axis such as ``batch``."""
 
 
-class TensorSpec(BaseModel):
+class TensorSpec(FrozenModel):
     """One input or output of a model.
 
     Attributes:
@@ -20,8 +22,6 @@ class TensorSpec(BaseModel):
         shape: one entry per axis; a string names a dynamic axis (the batch).
         dtype: NumPy's name of the element type, such as ``float32``; ``object`` for text.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     shape: tuple[Dimension, ...]

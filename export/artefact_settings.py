@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dashdeploy.export.engines.settings import EngineSettings
+from dashdeploy.frozen_model import FrozenModel
 
 DEFAULT_STORAGE_URI = "pvc://models/repository"
 """A persistent volume claim called ``models``, with the repository in it."""
 
 
-class ArtefactSettings(BaseModel):
+class ArtefactSettings(FrozenModel):
     """The artefacts of one export.
 
     Attributes:
@@ -25,8 +26,6 @@ class ArtefactSettings(BaseModel):
         kserve: a file for a KServe InferenceService.
         storage_uri: where KServe finds the Triton repository.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     torchscript: bool = False
     pt2: bool = False

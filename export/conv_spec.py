@@ -6,10 +6,11 @@ import json
 from hashlib import sha256
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+
+from dashdeploy.frozen_model import FrozenModel
 
 
-class ConvSpec(BaseModel):
+class ConvSpec(FrozenModel):
     """One convolution with static spatial sizes.
 
     Every tuple has one entry per spatial axis.
@@ -28,8 +29,6 @@ class ConvSpec(BaseModel):
         dtype: NumPy's name of the element type.
         batch: samples per call, for which the costs are asked.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     in_channels: int
     out_channels: int

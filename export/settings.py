@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from dashdeploy.export.artefact_settings import ArtefactSettings
+from dashdeploy.frozen_model import FrozenModel
 
 
-class ExportSettings(BaseModel):
+class ExportSettings(FrozenModel):
     """Settings of one export.
 
     Attributes:
@@ -29,8 +30,6 @@ class ExportSettings(BaseModel):
             as a share.
         artefacts: what is written besides the ONNX model.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
     device: str | None = None

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from dashdeploy.errors import InputError
+from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.search.devices import read_devices
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -28,7 +29,7 @@ def _devices(value: object) -> str:
     return text
 
 
-class SearchSettings(BaseModel):
+class SearchSettings(FrozenModel):
     """The settings of one run; immutable, and written whole into ``config.json``.
 
     The defaults are the ``quick`` preset.
@@ -118,8 +119,6 @@ class SearchSettings(BaseModel):
             ``cuda:4``, on so many, each of which takes its part of every batch.
         nodes: machines with so many devices each, on which torchrun or SLURM has started the command.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = "auto"
     width: PositiveInt = 24

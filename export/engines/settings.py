@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError, field_validator
 
 from dashdeploy.errors import InputError
+from dashdeploy.frozen_model import FrozenModel
 
 
-class EngineSettings(BaseModel):
+class EngineSettings(FrozenModel):
     """Settings of the engines of one export.
 
     Attributes:
@@ -17,8 +18,6 @@ class EngineSettings(BaseModel):
             TensorRT builds for the GPU of this machine.
         batches: smallest, most usual and largest batch of a model whose batch is dynamic.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     compute_capabilities: tuple[str, ...] = ("8.0", "8.6", "8.9", "12.0")
     batches: tuple[int, int, int] = (1, 8, 32)
