@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dashdeploy.search.batches import TensorBatches, evaluation_batch
 from dashdeploy.tasks import Metric, Split
@@ -14,11 +16,23 @@ def evaluate(model: nn.Module, split: Split, metric: Metric) -> float:
 
     The metric sees every sample and is computed once: it is not a mean over batches.
     """
-    device = next(model.parameters()).device
-    score = metric.create().to(device)
+    return metric_of(metric, predictions(model, split))
+
+
+def metric_of(metric: Metric, batches: Iterator[tuple[Tensor, Tensor]]) -> float:
+    """The metric of batches of (outputs, targets), all together."""
+    score = metric.create()
     score.distributed_available_fn = lambda: False  # one process evaluates, the others wait
+    for outputs, targets in batches:
+        score = score.to(outputs.device)
+        score.update(outputs, targets)
+    return float(score.compute())
+
+
+def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (outputs, targets) of `model` in evaluation mode, batch by batch, on its own device."""
+    device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
         for inputs, targets in TensorBatches(split, evaluation_batch(split)):
-            score.update(model(inputs.to(device)), targets.to(device))
-    return float(score.compute())
+            yield model(inputs.to(device)), targets.to(device)

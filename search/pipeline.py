@@ -28,6 +28,7 @@ from dashdeploy.run_directory import (
 )
 from dashdeploy.search.architecture_gradient import unmix
 from dashdeploy.search.augmentation import check_augmentation
+from dashdeploy.search.cross_validation import check_folds
 from dashdeploy.search.devices import check_devices, devices_of, rank
 from dashdeploy.search.latency import LatencyPressure, LatencyTable
 from dashdeploy.search.latency_table import kept_table, latency_path, latency_table, read_table, wants_latency
@@ -48,7 +49,7 @@ from dashdeploy.search.phase_training import PhaseJob, train_phase
 from dashdeploy.search.processes import all_processes, helper, helps_another, wait_for_all
 from dashdeploy.search.progress import announce, note
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.shortlist import check_folds, choose_from_shortlist, chosen_architecture
+from dashdeploy.search.shortlist import choose_from_shortlist, chosen_architecture
 from dashdeploy.search.supernet import agg_convs, discretize
 from dashdeploy.search.time_limit import TimeLimit
 from dashdeploy.search.training import PhaseModule, PhaseName, phases
@@ -258,7 +259,8 @@ class _Phases:
             return build_backbone(architecture.backbone, architecture.arguments)
 
         self._train("retrain", searched, WEIGHTS_NAME, settings)
-        if all(layer.original for layer in architecture.layers):
+        same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
+        if same_passes and all(layer.original for layer in architecture.layers):
             self._is_the_backbone()
         else:
             self._train("backbone", backbone, BACKBONE_WEIGHTS_NAME, settings)

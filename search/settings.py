@@ -17,6 +17,8 @@ from dashdeploy.errors import InputError
 from dashdeploy.frozen_model import FrozenModel
 from dashdeploy.search.devices import read_devices
 
+MOST_SEEDS = 2**32
+
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -52,7 +54,9 @@ class SearchSettings(FrozenModel):
         batch_size: samples per step, at most all of them (DASH: 64 to 1024 by task; measured).
         search_epochs: passes of the search (DASH: 100).
         search_share: part of the training data that each pass of the search sees, drawn anew (DASH: 0.2).
-        retrain_epochs: passes of retraining, and of the unsearched backbone (DASH: 200; measured).
+        retrain_epochs: passes of retraining (DASH: 200; measured).
+        backbone_epochs: passes of the unsearched backbone; None is as many as of retraining. More of them give it
+            what the search and its choices cost as well.
         learning_rate: peak rate of the weights when retraining (DASH: 0.1, the first of its grid).
         search_learning_rate: peak rate of the weights in the search (DASH: 0.1).
         alpha_learning_rate: peak rate of the architecture parameters (DASH: 0.05; measured).
@@ -91,6 +95,8 @@ class SearchSettings(FrozenModel):
         shortlist_epochs: passes of each.
         shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data.
         shortlist_by: ``metric`` or ``loss``; the other one decides between equals.
+        shortlist_margin: standard errors of the difference by which a candidate has to be better than the original
+            kernels; else these are retrained. 0 takes the best figure, however small its lead.
         tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
             keeps those above; ``grid`` tries all of the lists below, rate by rate, and ends with the first rate
             that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median.
@@ -129,11 +135,12 @@ class SearchSettings(FrozenModel):
     kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
     dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
     method: Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"] = "auto"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
     batch_size: Annotated[int, Field(ge=2)] = 128
     search_epochs: PositiveInt = 12
     search_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     retrain_epochs: PositiveInt = 30
+    backbone_epochs: PositiveInt | None = None
     learning_rate: PositiveFloat = 0.1
     search_learning_rate: PositiveFloat = 0.1
     alpha_learning_rate: PositiveFloat = 10.0
@@ -160,6 +167,7 @@ class SearchSettings(FrozenModel):
     shortlist_epochs: PositiveInt = 10
     shortlist_folds: PositiveInt = 1
     shortlist_by: Literal["metric", "loss"] = "metric"
+    shortlist_margin: NonNegativeFloat = 1.0
     tune: Literal["none", "grid", "tpe"] = "none"
     tune_epochs: PositiveInt = 10
     tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -63,7 +63,7 @@ class Phase:
 
 
 def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
-    """The phases in their order. Retraining and the baseline have the same budget, to the last setting."""
+    """The phases in their order. Retraining and the baseline have the same settings, but for asked-for passes."""
     search = Phase(
         "search",
         settings.search_epochs,
@@ -72,12 +72,14 @@ def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
         settings.search_clip,
     )
 
-    def training(name: PhaseName) -> Phase:
-        return Phase(
-            name, settings.retrain_epochs, settings.learning_rate, 1.0, settings.retrain_clip, settings.refit
-        )
+    def training(name: PhaseName, epochs: int) -> Phase:
+        return Phase(name, epochs, settings.learning_rate, 1.0, settings.retrain_clip, settings.refit)
 
-    return {"search": search, "retrain": training("retrain"), "backbone": training("backbone")}
+    return {
+        "search": search,
+        "retrain": training("retrain", settings.retrain_epochs),
+        "backbone": training("backbone", settings.backbone_epochs or settings.retrain_epochs),
+    }
 
 
 class PhaseModule(L.LightningModule):

@@ -27,7 +27,7 @@ _OUTLINES = {
         "learning_rate": 0.03,
         "search_epochs": 15,
         "shortlist": 3,
-        "shortlist_folds": 2,
+        "shortlist_folds": 3,
         "shortlist_epochs": 40,
         "retrain_epochs": 100,
     }
@@ -41,7 +41,7 @@ _VOWELS = {
         "field_pressure": 1e-5,
         "shortlist": 3,
         "shortlist_folds": 3,
-        "shortlist_epochs": 40,
+        "shortlist_epochs": 60,
         "retrain_epochs": 60,
         "mixup": 0.4,
         "noise": 0.2,

@@ -76,7 +76,8 @@ def _generate(name: str, seed: int, *, shuffled: bool) -> Task:
                 "search_epochs": 6,
                 "field_pressure": 1e-5,
                 "shortlist": 3,
-                "shortlist_epochs": 6,
+                "shortlist_epochs": 8,
+                "shortlist_folds": 2,
                 "shortlist_by": "loss",
                 "refit": True,
             }

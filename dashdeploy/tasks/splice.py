@@ -70,6 +70,7 @@ def load_splice(seed: int) -> Task:
                 "field_pressure": 1e-5,
                 "shortlist": 3,
                 "shortlist_epochs": 5,
+                "shortlist_folds": 3,
                 "retrain_epochs": 15,
                 "mixup": 0.4,
                 "refit": True,

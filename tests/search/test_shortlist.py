@@ -10,10 +10,15 @@ from dashdeploy.errors import InputError
 from dashdeploy.run_directory import Architecture, LayerArchitecture, load_architecture
 from dashdeploy.search import pipeline
 from dashdeploy.search import shortlist as module
+from dashdeploy.search.cross_validation import folds_of
+from dashdeploy.search.paired_difference import Figure, figure_of
 from dashdeploy.search.partial_run import partial_path, phase_result
 from dashdeploy.search.phase_training import train_phase
 from dashdeploy.search.pipeline import join, search
-from dashdeploy.search.shortlist import choose_from_shortlist, folds_of, shortlist
+from dashdeploy.search.shortlist import choose_from_shortlist
+from dashdeploy.search.shortlist_candidates import shortlist
+from dashdeploy.search.shortlist_choice import Score
+from dashdeploy.search.training import PhaseModule
 
 ORIGINAL = [(8, 1), (5, 1), (3, 1)] * 3
 
@@ -62,53 +67,133 @@ def test_every_sample_is_held_out_once_and_classes_are_divided_evenly(waves_task
     assert list(folds_of(waves_task, 1, seed=0)) == [waves_task]
 
 
-def test_the_best_is_chosen_and_an_interrupted_list_goes_on(waves_task, small, found, tmp_path, monkeypatch):
-    (tmp_path / "checkpoints").mkdir()
-    settings = small.model_copy(update={"shortlist": 3, "shortlist_folds": 2, "shortlist_epochs": 1})
-    calls = []
+def scored(*right, loss=1.0):
+    """A score whose metric is the share of what is right."""
+    metric = figure_of(
+        lambda values, _: float(values.mean()), torch.tensor(right).double(), torch.zeros(len(right))
+    )
+    return Score(seconds=1.0, loss=Figure(value=loss, without=(loss,) * len(right)), metric=metric)
 
-    def score(task, settings, candidate, folder):  # noqa: ARG001 - trained elsewhere in this file
-        calls.append(kernels(candidate))
-        if len(calls) == 3:
+
+@pytest.fixture
+def choose(waves_task, small, found, tmp_path, monkeypatch):
+    """Choose by figures that are given instead of trained; says what was asked for, in order."""
+    (tmp_path / "checkpoints").mkdir()
+    asked, said = [], []
+
+    def run(score, *, seconds=None, **changes):
+        def instead(task, settings, candidate, fold, folder):  # noqa: ARG001 - trained elsewhere in this file
+            asked.append((kernels(candidate), fold))
+            return score(kernels(candidate), fold)
+
+        monkeypatch.setattr(module, "_score", instead)
+        settings = small.model_copy(update={"shortlist": 3, **changes})
+        chosen = choose_from_shortlist(
+            waves_task, settings, found, tmp_path, seconds=seconds, say=said.append
+        )
+        return kernels(chosen), json.loads((tmp_path / "shortlist.json").read_text())
+
+    run.asked, run.said, run.folder = asked, said, tmp_path
+    return run
+
+
+def test_a_candidate_has_to_be_surely_better_than_the_original_kernels(choose, found):
+    def score(candidate, fold):  # noqa: ARG001
+        if candidate == ORIGINAL:
+            return scored(1.0, 0.0, 0.0, 0.0)
+        return scored(1.0, 1.0, 0.0, 0.0) if candidate == kernels(found) else scored(0.0, 0.0, 1.0, 0.0)
+
+    # Differences 0, 1, 0, 0: their mean is 0.25, and the standard error of it 0.5 / 2.
+    chosen, content = choose(score, shortlist_margin=1.0)
+    assert chosen == ORIGINAL and content["chosen"] == 2
+    assert content["candidates"][0]["gain"] == pytest.approx(0.25)
+    assert content["candidates"][0]["standard_error"] == pytest.approx(0.25)
+    assert content["candidates"][2]["gain"] is None
+    assert (content["by"], content["margin"]) == ("metric", 1.0)
+    assert choose.said[-1].endswith("no candidate has a better accuracy by more than 1 standard error")
+
+
+def test_a_smaller_margin_lets_it_win_and_none_is_the_best_figure(choose, found):
+    def score(candidate, fold):  # noqa: ARG001
+        return scored(1.0, float(candidate == kernels(found)), 0.0, 0.0)
+
+    assert choose(score, shortlist_margin=0.9)[0] == kernels(found)
+    assert choose.said[-1].endswith("original kernels by 0.2500, standard error 0.2500")
+    (choose.folder / "checkpoints" / "shortlist.json").unlink()
+    assert choose(score, shortlist_margin=0.0)[0] == kernels(found)
+
+
+def test_by_loss_less_is_better(choose, found):
+    def score(candidate, fold):  # noqa: ARG001
+        return scored(1.0, 0.0, loss=0.5 if candidate == kernels(found) else 1.0)
+
+    chosen, content = choose(score, shortlist_by="loss")
+    assert chosen == kernels(found)
+    assert [row["gain"] for row in content["candidates"]] == [0.5, 0.0, None]
+
+
+def test_an_interrupted_list_goes_on(choose):
+    def stopped(candidate, fold):
+        if len(choose.asked) == 3:
             raise KeyboardInterrupt
-        return {"loss": 1.0, "value": 0.5 if kernels(candidate) == ORIGINAL else 0.4, "seconds": 1.0}
+        return score(candidate, fold)
 
-    monkeypatch.setattr(module, "_score", score)
+    def score(candidate, fold):  # noqa: ARG001
+        return scored(1.0, float(candidate == ORIGINAL))
+
     with pytest.raises(KeyboardInterrupt):
-        choose_from_shortlist(waves_task, settings, found, tmp_path)
-    chosen = choose_from_shortlist(waves_task, settings, found, tmp_path)
-    assert kernels(chosen) == ORIGINAL and len(calls) == 7
-    content = json.loads((tmp_path / "shortlist.json").read_text())
+        choose(stopped, shortlist_folds=2)
+    chosen, content = choose(score, shortlist_folds=2)
+    # The original kernels first, then the others, fold by fold; what was being trained is trained again.
+    assert [fold for _, fold in choose.asked] == [0, 0, 0, 0, 1, 1, 1]
+    assert choose.asked[0] == (ORIGINAL, 0) and choose.asked[2] == choose.asked[3]
+    assert chosen == ORIGINAL
     assert (content["folds"], content["chosen"]) == (2, 2)
-    assert [row["validation"] for row in content["candidates"]] == [0.4, 0.4, 0.5]
-    marked = phase_result(tmp_path, "shortlist")
+    assert [row["validation"] for row in content["candidates"]] == [0.5, 0.5, 1.0]
+    marked = phase_result(choose.folder, "shortlist")
     assert (marked["chosen"], marked["seconds"]) == (2, 6.0)
-    # Resumed once more, architecture.json is what was chosen.
-    assert choose_from_shortlist(waves_task, settings, chosen, tmp_path) == chosen and len(calls) == 7
+    # Resumed once more, nothing is trained.
+    assert choose(score, shortlist_folds=2)[0] == ORIGINAL and len(choose.asked) == 7
 
 
-def test_of_equals_the_first_and_what_diverged_never(waves_task, small, found, tmp_path, monkeypatch):
-    (tmp_path / "checkpoints").mkdir()
-    settings = small.model_copy(update={"shortlist": 3})
-    scores = [{}, {"loss": 1.0, "value": 0.4}, {"loss": 1.0, "value": 0.4}]
-    monkeypatch.setattr(module, "_score", lambda *_: {"seconds": 1.0, **scores.pop(0)})
-    choose_from_shortlist(waves_task, settings, found, tmp_path)
-    content = json.loads((tmp_path / "shortlist.json").read_text())
-    assert content["chosen"] == 1 and content["candidates"][0]["validation"] is None
+def test_of_equals_the_first_and_what_diverged_never(choose, found):
+    def score(candidate, fold):  # noqa: ARG001
+        return Score(seconds=1.0) if candidate == kernels(found) else scored(1.0, 0.0)
+
+    chosen, content = choose(score, shortlist_margin=0.0)
+    assert chosen == [(3, 1)] * 9 and content["candidates"][0]["validation"] is None
 
 
-def test_out_of_time_what_is_done_decides(waves_task, small, found, tmp_path, monkeypatch):
-    (tmp_path / "checkpoints").mkdir()
-    settings = small.model_copy(update={"shortlist": 3, "shortlist_folds": 2})
-    calls = []
+def test_where_the_original_kernels_diverged_the_best_of_the_others_is_chosen(choose, found):
+    chosen, content = choose(
+        lambda candidate, _: Score(seconds=1.0) if candidate == ORIGINAL else scored(1.0, 0.0)
+    )
+    assert chosen == kernels(found) and content["candidates"][0]["gain"] is None
+    assert choose.said[-1] == "short list: candidate 1 is chosen; there is nothing to compare it with"
 
-    def score(*arguments):
-        calls.append(arguments)
-        return {"loss": 1.0, "value": 0.4, "seconds": 1.0}
 
-    monkeypatch.setattr(module, "_score", score)
-    assert choose_from_shortlist(waves_task, settings, found, tmp_path, seconds=0.0) == found
-    assert len(calls) == 2  # the first candidate on both folds
+def test_out_of_time_what_is_done_decides(choose, found):
+    def score(candidate, fold):  # noqa: ARG001
+        return scored(1.0, float(candidate != ORIGINAL), 0.0, loss=2.0)
+
+    chosen, content = choose(score, seconds=0.0, shortlist_folds=2, shortlist_margin=0.5)
+    assert choose.asked == [(ORIGINAL, 0), (kernels(found), 0)]
+    assert chosen == kernels(found)
+    assert [row["folds"] for row in content["candidates"]] == [1, 0, 1]
+
+
+def test_out_of_time_candidates_are_compared_on_the_folds_that_all_have(choose, monkeypatch):
+    clock = iter([0.0, *[0.0] * 4, *[9.0] * 9])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+
+    def score(candidate, fold):
+        return scored(1.0, float(candidate == ORIGINAL and fold == 1), 0.0)
+
+    _, content = choose(score, seconds=5.0, shortlist_folds=2)
+    assert [fold for _, fold in choose.asked] == [0, 0, 0, 1]
+    assert [(row["folds"], row["validation"]) for row in content["candidates"]] == [
+        (1, pytest.approx(1 / 3))
+    ] * 3
 
 
 def test_a_run_with_a_short_list_that_learns_from_all_data(waves_task, small, tmp_path):
@@ -164,7 +249,7 @@ def test_killed_after_its_short_list_a_run_goes_on_to_the_same_end(waves_task, s
         update={"search_epochs": 1, "retrain_epochs": 2, "shortlist": 3, "shortlist_epochs": 1, "mixup": 0.3}
     )
     # The original kernels win, which is where an index into another list would be wrong.
-    monkeypatch.setattr(module, "_best", lambda rows, *_: len(rows) - 1)
+    monkeypatch.setattr(module, "best", lambda rows, *_: len(rows) - 1)
     whole = search(waves_task, settings, tmp_path / "whole", progress=False)
     for place, step in (("train_phase", "retrain"), ("save_weights", "")):  # before and after it is retrained
 
@@ -184,6 +269,38 @@ def test_killed_after_its_short_list_a_run_goes_on_to_the_same_end(waves_task, s
     assert killed.metrics["searched"] == killed.metrics["backbone"]
     assert killed.metrics["seconds"]["backbone"] == 0
     assert (killed.path / "report.html").exists()
+
+
+def test_more_passes_for_the_backbone_are_not_those_of_the_original_kernels(
+    waves_task, small, tmp_path, monkeypatch
+):
+    """Where these win, the backbone is still trained by itself if it was given more passes."""
+    monkeypatch.setattr(module, "best", lambda rows, *_: len(rows) - 1)
+    few = {"search_epochs": 1, "retrain_epochs": 2, "shortlist": 2, "shortlist_epochs": 1}
+    settings = small.model_copy(update={**few, "backbone_epochs": 5})
+    run = search(waves_task, settings, tmp_path / "run", progress=False)
+    marked = json.loads((run.path / "checkpoints" / "backbone.json").read_text())
+    assert marked["epochs"] == 5 and marked["seconds"] > 0
+    assert kernels(run.architecture) == ORIGINAL
+    assert (run.path / "model.safetensors").read_bytes() != (run.path / "backbone.safetensors").read_bytes()
+
+
+def test_every_fold_has_its_own_weights_the_same_for_all_candidates(
+    waves_task, small, found, tmp_path, monkeypatch
+):
+    (tmp_path / "checkpoints").mkdir()
+    seeds = []
+
+    def noted(network, task, phase, settings):
+        seeds.append(settings.seed)
+        return PhaseModule(network, task, phase, settings)
+
+    monkeypatch.setattr(module, "PhaseModule", noted)
+    settings = small.model_copy(
+        update={"shortlist": 2, "shortlist_folds": 2, "shortlist_epochs": 1, "seed": 2**32 - 1}
+    )
+    choose_from_shortlist(waves_task, settings, found, tmp_path)
+    assert seeds == [2**32 - 1] * 2 + [0] * 2
 
 
 def test_more_folds_than_samples_are_refused(waves_task, small, tmp_path):

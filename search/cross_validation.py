@@ -1,0 +1,51 @@
+"""Other divisions of a task's data into training and validation, for small data sets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+
+from dashdeploy.errors import InputError
+from dashdeploy.search.batches import joined
+from dashdeploy.search.settings import SearchSettings
+from dashdeploy.tasks import Split, Task
+
+
+def check_folds(task: Task, settings: SearchSettings) -> None:
+    """Refuse more folds than there are samples.
+
+    Raises:
+        InputError: there would be folds without any.
+    """
+    count = len(task.train.targets) + len(task.validation.targets)
+    if settings.shortlist_folds > count:
+        raise InputError(
+            f"shortlist_folds = {settings.shortlist_folds}: task {task.name} has {count} training samples; use fewer "
+            "folds"
+        )
+
+
+def folds_of(task: Task, count: int, seed: int) -> Iterator[Task]:
+    """The task with `count` other divisions into training and validation data; 1 is its own division.
+
+    Every class is divided evenly, and every sample is held out once.
+    """
+    if count == 1:
+        yield task
+        return
+    whole = joined(task.train, task.validation)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(whole.targets), generator=generator)
+    if task.kind == "classification" and whole.targets.dim() == 1:
+        order = order[whole.targets[order].argsort(stable=True)]
+    fold = torch.empty(len(order), dtype=torch.long)
+    fold[order] = torch.arange(len(order)) % count
+    for each in range(count):
+        held = fold == each
+        yield dataclasses.replace(
+            task,
+            train=Split(whole.inputs[~held], whole.targets[~held]),
+            validation=Split(whole.inputs[held], whole.targets[held]),
+        )
