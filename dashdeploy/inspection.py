@@ -13,6 +13,7 @@ from dashdeploy.bundle import MANIFEST_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME,
 from dashdeploy.console import table
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import ARCHITECTURE_NAME, LATENCY_NAME, LayerArchitecture, Run
+from dashdeploy.shortlist_inspection import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.tensor_spec import TensorSpec
 
 _RUNNABLE = (MODEL_NAME, TORCHSCRIPT_NAME, "model.pt2", "model.rtx", "model.engine")
@@ -61,10 +62,14 @@ def inspect_run(run: Run) -> Inspection:
     latency = _latency(run.path)
     if latency:
         data["latency"] = latency
+    shortlist = read_shortlist(run.path)
+    if shortlist:
+        data["shortlist"] = shortlist
     parts = [
         f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}",
         layer_table(layers),
         *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
+        *([table(HEADERS, shortlist_rows(shortlist))] if shortlist else []),
         metrics_table(run.metrics),
         *([latency_line(latency)] if latency else []),
     ]
@@ -105,7 +110,7 @@ def layer_table(layers: list[dict[str, Any]]) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """The searched model beside the backbone that was trained with the same budget."""
+    """The searched model beside the unsearched backbone."""
     rows = [
         [label, metrics.get(key, {}).get("validation"), metrics.get(key, {}).get("test")]
         for label, key in (("searched", "searched"), ("backbone", "backbone"))

@@ -20,6 +20,27 @@ def test_a_run_layer_by_layer(written_run):
     assert "0.875" in found.text and "0.75" in found.text
 
 
+def test_the_short_list_of_a_run(written_run):
+    rows = [
+        {"candidate": 0, "kernels": [[3, 1], [7, 5]], "loss": 0.5, "validation": 0.8125, "gain": 0.0625},
+        {"candidate": 1, "kernels": [[7, 1], [7, 1]], "loss": None, "validation": None, "gain": None},
+        {"candidate": 2, "kernels": [[3, 1], [8, 1]], "loss": 0.4, "validation": 0.7, "gain": -0.05},
+        {"candidate": 3, "kernels": [[8, 1], [5, 1]], "loss": 0.6, "validation": 0.75},
+    ]
+    rows[0]["standard_error"] = 0.0313
+    content = {"metric": "accuracy", "folds": 2, "by": "metric", "margin": 1, "chosen": 0, "candidates": rows}
+    (written_run / "shortlist.json").write_text(json.dumps(content))
+    found = inspect(written_run)
+    lines = {line.split("  ")[0]: line.split()[-4:] for line in found.text.splitlines()}
+    assert lines["what was found, chosen"] == ["0.8125", "0.5", "0.0625", "0.0313"]
+    assert lines["kernel 7, dilation 1 everywhere"] == ["-", "-", "-", "-"]
+    assert "candidate 3" in lines and lines["the original kernels"][-2:] == ["-", "-"]
+    assert found.data["shortlist"] == content
+    (written_run / "shortlist.json").write_text('{"candidates": [')
+    with pytest.raises(InputError, match=r"shortlist.json: it cannot be read .*; delete it, or search again"):
+        inspect(written_run)
+
+
 def test_a_run_as_json(written_run):
     result = CliRunner().invoke(app, ["inspect", str(written_run), "--json"])
     assert result.exit_code == 0

@@ -18,6 +18,7 @@ from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architectu
 from dashdeploy.report.charts import Bar, Line, bar_chart, line_chart
 from dashdeploy.report.page import Page, Section, folded, html_table, paragraph
 from dashdeploy.run_directory import HISTORY_NAME, Run
+from dashdeploy.shortlist_inspection import HEADERS, read_shortlist, shortlist_rows
 
 REPORT_NAME = "report.html"
 
@@ -121,10 +122,21 @@ def _architecture(run: Run, layers: Sequence[Mapping[str, Any]], originals: Mapp
     return Section(
         "architecture",
         "The architecture",
-        [draw_architecture(pictures), table],
+        [draw_architecture(pictures), table, _shortlist(run)],
         "Where the taps of every convolution fall around the output's position. Large dots: what the search "
         "chose, on the band of its receptive field. Small dots: the original backbone's kernel.",
     )
+
+
+def _shortlist(run: Run) -> Markup:
+    content = read_shortlist(run.path)
+    if content is None:
+        return Markup("")
+    caption = (
+        f"Short trainings, judged by {content.get('by', 'metric')}. A candidate has to be better than the original "
+        f"kernels by more than {content.get('margin', 0):g} standard errors of the difference."
+    )
+    return html_table(HEADERS, shortlist_rows(content), caption=caption)
 
 
 def _shares(run: Run, history: Sequence[Mapping[str, Any]]) -> Section:
@@ -241,7 +253,7 @@ def _metrics(run: Run) -> Section:
     table = html_table(
         [str(metrics.get("metric", "metric")), "validation", "test"],
         rows,
-        caption="The searched network beside the backbone that was trained with the same budget",
+        caption=f"The searched network beside the backbone, which was trained with {_budget(run)}",
     )
     seconds = {
         str(stage): value
@@ -262,6 +274,11 @@ def _metrics(run: Run) -> Section:
     )
 
 
+def _budget(run: Run) -> str:
+    passes = dict(run.config.get("settings") or {}).get("backbone_epochs")
+    return "the same budget" if passes is None else f"{passes} passes"
+
+
 def _tiles(run: Run) -> list[tuple[str, str, str]]:
     metric = str(run.metrics.get("metric", "metric"))
     tiles = []
@@ -270,7 +287,7 @@ def _tiles(run: Run) -> list[tuple[str, str, str]]:
         if value is not None:
             shown = f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}"
             tiles.append(
-                (f"{label}, test {metric}", shown, "same budget" if key == "backbone" else "retrained")
+                (f"{label}, test {metric}", shown, _budget(run) if key == "backbone" else "retrained")
             )
     seconds = sum(value for value in run.metrics.get("seconds", {}).values() if _number(value) is not None)
     fields = [layer.dilation * (layer.kernel_size - 1) + 1 for layer in run.architecture.layers]
