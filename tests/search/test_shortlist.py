@@ -8,7 +8,7 @@ import torch
 from dashdeploy.backbones import build_backbone, build_searched
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import Architecture, LayerArchitecture, load_architecture
-from dashdeploy.search import pipeline
+from dashdeploy.search import run_phases
 from dashdeploy.search import shortlist as module
 from dashdeploy.search.cross_validation import folds_of
 from dashdeploy.search.paired_difference import Figure, figure_of
@@ -259,7 +259,7 @@ def test_killed_after_its_short_list_a_run_goes_on_to_the_same_end(waves_task, s
             return train_phase(job, *rest)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(pipeline, place, stop)
+            patch.setattr(run_phases, place, stop)
             search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
     killed = search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
     for name in ("architecture.json", "model.safetensors", "backbone.safetensors", "metrics.jsonl"):

@@ -1,7 +1,9 @@
 """A user's own file: what is read from it, and the one line for each way in which it can be wrong."""
 
 import io
+import runpy
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ import torch
 
 from dashdeploy.errors import InputError
 from dashdeploy.tasks import load_npz
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_data" / "intervals.py"
 
 
 def good():
@@ -211,3 +216,11 @@ def test_a_pickle_is_never_run(tmp_path):
             archive.writestr(f"{name}.npy", buffer.getvalue())
     assert "object array" in refusal(path)
     assert not marker.exists()
+
+
+def test_the_example_writes_52_classes_of_length_2000(tmp_path):
+    runpy.run_path(str(EXAMPLE))["main"](tmp_path / "intervals.npz", each_train=2, each_test=1)
+    task = load_npz(tmp_path / "intervals.npz")
+    assert (task.input_shape, task.outputs, task.labels[0]) == ((1, 2000), 52, "PR 120 ms, QT 300 ms")
+    assert [len(split.targets) for split in (task.train, task.validation, task.test)] == [52, 52, 52]
+    assert task.train.inputs.isfinite().all()
