@@ -12,7 +12,6 @@ import torch
 from dashdeploy.errors import InputError
 from dashdeploy.tasks import load_npz
 
-
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_data" / "intervals.py"
 
 
