@@ -53,6 +53,10 @@ def write_engine(
     compiled = [layer for layer, lowering in layers.items() if lowering != "direct"]
     built = build_engine(model, flavour, settings, compiled)
     engine.write_bytes(built.content)
+    reproducible = built.fixed_addresses
+    if reproducible:
+        progress("building it once more, to see whether it comes out the same")
+        reproducible = build_engine(model, flavour, settings, compiled).content == built.content
     onnx_runtime = OnnxRuntime(model)
     gpus, _ = find_gpus()
     agrees = _agrees(engine, flavour, onnx_runtime, precision, settings.batches, progress)
@@ -69,7 +73,7 @@ def write_engine(
         else [gpus[0].compute_capability],
         precision=precision,
         batches=settings.batches if built.dynamic else None,
-        reproducible=built.reproducible,
+        reproducible=reproducible,
         layers=dict(layers),
         checked="parity" if agrees else "built",
     )

@@ -1,9 +1,9 @@
 """The program that builds one engine in a process of its own; `builder` starts it and reads what it writes.
 
 It is a file that Python runs and nobody imports. TensorRT-RTX merges equal constants in the order of their addresses,
-so a rebuild gives the same bytes only if the process that builds allocates the same memory: therefore this program
-imports TensorRT and little else, gets its model through an open file, and switches the randomization of addresses
-off (Linux, personality(2)).
+so a rebuild gives the same bytes only if the process that builds allocates the same memory in the same order:
+therefore this program imports TensorRT and little else, gets its model through an open file, switches the
+randomization of addresses off (Linux, personality(2)), and lets one thread run at a time where it may (sched(7)).
 
     python build_program.py REQUEST < model.onnx > RESULT
 
@@ -17,6 +17,7 @@ import importlib
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def main() -> None:
     result = os.dup(1)
     os.dup2(2, 1)  # what the library prints is no part of the result
     request = json.loads(sys.argv[1])
+    if request["capabilities"]:  # plain TensorRT times its kernels
+        _one_thread_at_a_time()
     report, engine = _build(importlib.import_module(request["module"]), request, _standard_input())
     with os.fdopen(result, "wb") as file:
         file.write(json.dumps({**report, "fixed_addresses": fixed}).encode() + b"\n")
@@ -50,6 +53,18 @@ def _fixed_addresses() -> bool:
     if current >= 0 and sys.argv[-1] != _AGAIN and personality(current | _ADDR_NO_RANDOMIZE) >= 0:
         os.execv(sys.executable, [*sys.orig_argv, _AGAIN])  # does not return
     return False  # containers may forbid it
+
+
+def _one_thread_at_a_time() -> None:
+    """Each of the library's threads runs until it waits or ends: how they take turns decides what memory each gets.
+
+    First in, first out on one core is real-time scheduling, which takes CAP_SYS_NICE: containers seldom give it.
+    """
+    with suppress(AttributeError, OSError):  # not Linux, or not allowed
+        cores = os.sched_getaffinity(0)
+        if len(cores) > 1:  # the others are everybody else's
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+            os.sched_setaffinity(0, {max(cores)})
 
 
 def _standard_input() -> bytes:

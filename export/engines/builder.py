@@ -40,13 +40,13 @@ class BuiltEngine:
     Attributes:
         content: the serialized engine.
         dynamic: whether the batch of an input is dynamic, so that the engine has a profile.
-        reproducible: whether the same build on this machine gives the same bytes: whether the builder's addresses
-            could be fixed. Plain TensorRT times its kernels and never promises that.
+        fixed_addresses: whether the builder's addresses could be fixed and it times no kernels, without which a
+            rebuild gives the same bytes by chance alone. Plain TensorRT times them.
     """
 
     content: bytes
     dynamic: bool
-    reproducible: bool
+    fixed_addresses: bool
 
 
 def build_engine(
@@ -78,8 +78,11 @@ def build_engine(
     report, engine = _run(request, model, flavour)
     if report["failed"] is not None:
         raise _failure(report, trt, flavour, compiled_layers)
-    reproducible = flavour.ahead_of_time and bool(report["fixed_addresses"])
-    return BuiltEngine(engine, bool(report["dynamic"]), reproducible)
+    return BuiltEngine(
+        content=engine,
+        dynamic=bool(report["dynamic"]),
+        fixed_addresses=flavour.ahead_of_time and bool(report["fixed_addresses"]),
+    )
 
 
 def _run(request: dict[str, Any], model: Path, flavour: Flavour) -> tuple[dict[str, Any], bytes]:

@@ -23,8 +23,8 @@ class EngineSidecar(BaseModel):
         precision: ``fp32``, ``fp16`` or ``int8``.
         tf32: whether fp32 products may be rounded to TF32; never.
         batches: smallest, most usual and largest batch; None where the model's batch is fixed.
-        reproducible: whether the builder's addresses were fixed, so that the same build on the same machine gives the
-            same bytes; of some large models it gives one of a few versions even so.
+        reproducible: whether a second build gave the same bytes when the engine was written. Never of plain TensorRT,
+            which times its kernels, nor where the builder's addresses cannot be fixed; there is no second build then.
         layers: the lowering of every convolution.
         checked: ``built``: no GPU has run it; ``parity``: it was run here and agrees with the reference.
     """

@@ -20,7 +20,8 @@ class Device:
         description: its full name.
         flops: fp32 operations per second, without tensor cores (TF32 is off, so that parity holds).
         bandwidth: bytes per second of its memory.
-        source: where both figures are published, by NVIDIA.
+        source: where both figures are published, by NVIDIA. They are what the units and clocks of these documents
+            give: 2 operations x lanes x boost clock, and the width of the memory's bus x its data rate.
     """
 
     description: str

@@ -1,6 +1,7 @@
 """Engines of TensorRT-RTX, really built ahead of time; none is run, since that takes a GPU."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
 from dashdeploy.export.compiler import compile_model
-from dashdeploy.export.engines import RTX, TENSORRT, EngineSettings, build_engine
+from dashdeploy.export.engines import RTX, TENSORRT, EngineSettings, artefact, build_engine
 from dashdeploy.export.engines.artefact import write_engine
 from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.export.engines.sidecar import EngineSidecar
@@ -62,7 +63,7 @@ def test_both_lowerings_build_and_build_the_same_again(tmp_path, onnx_model, fft
     assert len(first.content) > 10_000
     assert first.dynamic
     again = build_engine(path, RTX, EngineSettings())
-    if first.reproducible:  # not where a container forbids to fix addresses
+    if first.fixed_addresses:  # not where a container forbids to fix addresses
         assert again.content == first.content
     # Every further GPU adds to the engine, so the four capabilities really went in.
     assert len(build_engine(path, RTX, ONE).content) < len(first.content)
@@ -84,7 +85,7 @@ def test_every_precision_builds(tmp_path, onnx_model, fft, rank, lowering, preci
     path = saved(model, tmp_path / "m.onnx")
     settings = EngineSettings(batches=(1, 2, 64))
     first = build_engine(path, RTX, settings)
-    if first.reproducible:
+    if first.fixed_addresses:
         assert build_engine(path, RTX, settings).content == first.content
     if lowering == "direct":  # the operators of the precision really went in
         names = {"fp16": b"half", "int8": b"int8"}
@@ -97,7 +98,7 @@ def test_toom_cook_convolutions_build_in_half_precision_too(tmp_path, onnx_model
     model = compile_model(prepare(ir.from_proto(network(onnx_model, rank))), {"stem": ToomCook(tile)})
     path = saved(to_fp16(model, ["stem"], part), tmp_path / "m.onnx")
     first = build_engine(path, RTX, ONE)
-    if first.reproducible:
+    if first.fixed_addresses:
         assert build_engine(path, RTX, ONE).content == first.content
 
 
@@ -114,6 +115,26 @@ def test_the_sidecar_says_what_the_engine_is(tmp_path, onnx_model, fft):
     assert sidecar.compute_capabilities == ["8.0", "12.0"]
     assert (sidecar.batches, sidecar.layers, sidecar.tf32) == ((1, 4, 16), layers, False)
     assert said[0] == "building the TensorRT-RTX engine"
+    if build_engine(tmp_path / "model.onnx", RTX, settings).fixed_addresses:
+        assert sidecar.reproducible
+
+
+def test_an_engine_that_comes_out_another_time_differently_is_not_called_reproducible(
+    tmp_path, onnx_model, monkeypatch
+):
+    saved(onnx_model("g (float[2,4] x) => (float[2,4] y) { y = Relu(x) }"), tmp_path / "model.onnx")
+    builds = []
+
+    def with_their_number(*asked):
+        built = build_engine(*asked)
+        builds.append(built)
+        return replace(built, content=built.content + bytes([len(builds)]))
+
+    monkeypatch.setattr(artefact, "build_engine", with_their_number)
+    write_engine(tmp_path, RTX, ONE, precision="fp32", layers={}, progress=lambda _line: None)
+    assert len(builds) == (2 if builds[0].fixed_addresses else 1)
+    assert not json.loads((tmp_path / "model.rtx.json").read_text())["reproducible"]
+    assert (tmp_path / "model.rtx").read_bytes() == builds[0].content + b"\1"
 
 
 def test_a_fixed_batch_needs_no_profile(tmp_path, onnx_model):

@@ -4,16 +4,20 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.conv_spec import ConvSpec
 from dashdeploy.export.lowerings import FFT, ToomCook
+from dashdeploy.export.lowerings.tiling import TiledAxis
 from dashdeploy.export.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes import OnnxRuntime
 
-TOLERANCE = 5e-6
-"""Of the largest output, in float32: the transforms add about one decimal digit to a direct sum's rounding."""
+TOLERANCE = 1.2e-5
+"""Of the typical size of an output, in float32: the transforms add about one decimal digit to a direct sum's error.
+
+Where there are many outputs the largest is three to four times that. Of 3300 random ones the worst was 6.9e-6.
+"""
 
 
 def conv(cin, cout, spatial, kernel, dilations=1, pads=0, groups=1, strides=1, bias=True):
@@ -70,14 +74,43 @@ def convolutions(draw, rank, most_channels, **limits):
     return conv(cin, cout, spatial, kernel, dilations, pads, groups, strides, draw(st.booleans()))
 
 
-def largest_relative_error(lowering, spec, batch, seed=0):
-    weight, bias = random_weights(spec, seed)
-    x = np.random.default_rng(seed + 1).standard_normal((batch, spec.in_channels, *spec.spatial)).astype("f4")
-    model = ir.to_proto(single_layer_model(lowering, spec, weight, bias)).SerializeToString()
+def largest_error(lowering, spec, batch, damage=None):
+    """The largest error of an output, as a share of the typical size of the largest one.
+
+    An output is a sum over n taps and channels whose signs are chance, so its typical size is that of a random
+    walk: the root mean square of the taps times the 2-norm of the inputs under them, and the bias. Its rounding
+    errors go by the same two norms, in whatever order or by whichever transform the sum is formed (Higham, Accuracy
+    and Stability of Numerical Algorithms, 2nd ed., sections 3.1 and 24.1; Higham and Mary, SIAM J. Sci. Comput.
+    41(5), 2019, for the square root of n). The output itself may cancel to nothing, and says nothing of its error
+    then.
+
+    Args:
+        lowering: how it is computed.
+        spec: the convolution.
+        batch: samples.
+        damage: changes the taps that it is computed with, but not those of the reference.
+    """
+    weight, bias = random_weights(spec)
+    x = np.random.default_rng(1).standard_normal((batch, spec.in_channels, *spec.spatial)).astype("f4")
+    given = weight.copy()
+    if damage is not None:
+        damage(given)
+    model = ir.to_proto(single_layer_model(lowering, spec, given, bias)).SerializeToString()
     y = OnnxRuntime(model, threads=1).run({"x": x})["y"]
+    expected = reference(spec, x, weight, bias)
+    assert y.shape == expected.shape
+    inputs = np.sqrt(reference(spec, x.astype(np.float64) ** 2, np.ones_like(weight), None))
+    per_channel = (1, -1, *[1] * spec.rank)
+    taps = np.sqrt(np.mean(weight.astype(np.float64) ** 2, axis=tuple(range(1, weight.ndim))))
+    typical = taps.reshape(per_channel) * inputs + (0 if bias is None else np.abs(bias).reshape(per_channel))
+    return np.abs(y - expected).max() / (typical.max() or 1e-30)  # where all reads padding, all must be zero
+
+
+def reference(spec, x, weight, bias):
+    """PyTorch's convolution in float64."""
     pads = [pad for both in zip(spec.pads_begin, spec.pads_end, strict=True) for pad in both[::-1]][::-1]
     convolve = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d}[spec.rank]
-    expected = convolve(
+    return convolve(
         torch.nn.functional.pad(torch.from_numpy(x).double(), pads),
         torch.from_numpy(weight).double(),
         None if bias is None else torch.from_numpy(bias).double(),
@@ -85,19 +118,6 @@ def largest_relative_error(lowering, spec, batch, seed=0):
         dilation=spec.dilations,
         groups=spec.groups,
     ).numpy()
-    assert y.shape == expected.shape
-    largest = np.abs(expected).max()
-    if bias is None and spec.in_channels < 3 * spec.groups:
-        # A single sum of few terms may cancel by chance, and its error is its terms', whatever computes it.
-        typical = convolve(
-            torch.nn.functional.pad(torch.from_numpy(x).double() ** 2, pads),
-            torch.from_numpy(weight).double() ** 2,
-            stride=spec.strides,
-            dilation=spec.dilations,
-            groups=spec.groups,
-        )
-        assume(largest >= 0.25 * typical.max().sqrt())
-    return np.abs(y - expected).max() / (largest or 1e-30)  # where all reads padding, all must be zero
 
 
 one_axis = convolutions(1, 48, longest=2000, widest_kernel=31, widest_dilation=127, widest_stride=1)
@@ -138,12 +158,44 @@ def check(spec, batch, data):
         if kind.refuses(spec) is None:
             variants = kind.variants(spec)
             lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
-            assert largest_relative_error(lowering, spec, batch) <= TOLERANCE
+            assert largest_error(lowering, spec, batch) <= TOLERANCE
 
 
 @pytest.mark.parametrize("tile", [12, 16, 30, 64, 512])
 def test_every_tile_length_gives_the_same(tile):
-    assert largest_relative_error(FFT((tile,)), conv(8, 12, 300, 9, 2, 8), batch=2) <= TOLERANCE
+    assert largest_error(FFT((tile,)), conv(8, 12, 300, 9, 2, 8), batch=2) <= TOLERANCE
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("spec", "lowering"),
+    [
+        (conv(48, 48, 2000, 31, 1, 15), FFT((96,))),
+        (conv(48, 48, 600, 7, 1, 3), ToomCook((16,))),
+        (conv(16, 16, (32, 32), 7, 2, 6), FFT((14, 14))),
+        (conv(1, 1, 22, 22), ToomCook((24,))),  # one output, which nearly cancels
+    ],
+)
+def test_the_tolerance_tells_one_tap_and_one_tile(spec, lowering, bias, monkeypatch):
+    spec = spec.model_copy(update={"bias": bias})
+    whole = largest_error(lowering, spec, batch=1)
+    assert whole <= TOLERANCE
+    smallest = np.argsort(np.abs(random_weights(spec)[0]).ravel())
+
+    def without_a_tap(weight):
+        weight.ravel()[smallest[weight.size // 4]] = 0  # three of four are larger
+
+    assert largest_error(lowering, spec, 1, without_a_tap) > 20 * TOLERANCE
+
+    steps = TiledAxis.steps
+
+    def with_a_wrong_row(tiling):
+        rows = steps(tiling)
+        rows[len(rows) // 2, 0] += 1
+        return rows
+
+    monkeypatch.setattr(TiledAxis, "steps", with_a_wrong_row)
+    assert largest_error(lowering, spec, 1) > 20 * TOLERANCE
 
 
 @pytest.mark.parametrize(
