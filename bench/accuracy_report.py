@@ -21,7 +21,7 @@ class SeedResult(FrozenModel):
         metric: what the figures are in.
         higher_is_better: whether more is better.
         searched: test figure of the searched network.
-        backbone: test figure of the backbone that was trained with the same budget.
+        backbone: test figure of the backbone, trained for the same passes unless the options say otherwise.
         searched_validation: validation figure of the searched network; None if it has learned from that data and no
             short list judged it before.
         backbone_validation: the same of the backbone.

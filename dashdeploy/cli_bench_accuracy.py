@@ -37,12 +37,14 @@ def accuracy(
 ) -> None:
     """Search tasks with several seeds, DASH beside its backbone.
 
-    Every task and seed is a search of its own, which trains both with the same budget and looks at the test data
-    once. The same command goes on where it was stopped.
+    Every task and seed is a search of its own, which trains both for the same passes (or the backbone for those that
+    make up for the search as well, --set backbone_epochs=N) and looks at the test data once. The same command goes
+    on where it was stopped.
 
     \b
     Example:
       dashdeploy bench accuracy --tasks mnist1d --seeds 3 --out accuracy
+      dashdeploy bench accuracy --tasks mnist1d --seeds 3 --set backbone_epochs=70 --out accuracy-whole-budget
       dashdeploy bench accuracy --tasks mnist1d,osuleaf --set retrain_epochs=60 --out accuracy --json accuracy.json
     """
     console = Console(quiet=quiet, verbose=verbose)
