@@ -33,6 +33,7 @@ def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor
     """Yield (outputs, targets) of `model` in evaluation mode, batch by batch, on its own device."""
     device = next(model.parameters()).device
     model.eval()
-    with torch.inference_mode():
-        for inputs, targets in TensorBatches(split, evaluation_batch(split)):
-            yield model(inputs.to(device)), targets.to(device)
+    for inputs, targets in TensorBatches(split, evaluation_batch(split)):
+        with torch.no_grad():
+            outputs = model(inputs.to(device))
+        yield outputs, targets.to(device)
