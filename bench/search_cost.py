@@ -18,6 +18,7 @@ from dashdeploy.bench.search_cost_memory import peak_memory
 from dashdeploy.bench.search_cost_problem import Problem
 from dashdeploy.bench.search_cost_report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.errors import InputError
+from dashdeploy.freed_memory import freed_memory_kept
 from dashdeploy.ops.agg_conv import METHODS
 from dashdeploy.option_values import check_seconds
 from dashdeploy.provenance import Provenance
@@ -100,6 +101,7 @@ def _images(*, separable: bool) -> Problem:
     )
 
 
+@freed_memory_kept()
 def measure_search_cost(
     problems: Sequence[Problem],
     *,

@@ -13,6 +13,18 @@ from pathlib import Path
 from dashdeploy.backbones import build_backbone
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import ARCHITECTURE_NAME, Run
+from dashdeploy.freed_memory import freed_memory_kept
+from dashdeploy.run_directory import (
+    ARCHITECTURE_NAME,
+    BACKBONE_WEIGHTS_NAME,
+    SAMPLES_NAME,
+    WEIGHTS_NAME,
+    Architecture,
+    Run,
+    load_architecture,
+    load_weights,
+)
+from dashdeploy.search.architecture_gradient import unmix
 from dashdeploy.search.augmentation import check_augmentation
 from dashdeploy.search.cross_validation import check_folds
 from dashdeploy.search.devices import check_devices, devices_of, rank
@@ -34,6 +46,7 @@ from dashdeploy.tasks import Task
 FEWEST_TRAINING_SAMPLES = 2  # batch norm cannot normalize a lone sample
 
 
+@freed_memory_kept()
 def search(
     task: Task,
     settings: SearchSettings,

@@ -39,17 +39,23 @@ DEPTHWISE_RATE = 6e9
 DIRECT_PASS_RATE = 0.8e9
 """Elements of input and output per second that a direct convolution brings into its own layout and back."""
 
-PRODUCT_RATE = 54e9
+PRODUCT_RATE = 60e9
 """Multiply-adds per second of matrix products."""
 
-FFT_RATE = 7e9
+FFT_RATE = 12e9
 """Points times their binary logarithm per second that pass through FFTs."""
 
-PASS_RATE = 0.7e9
-"""Elements of spectra per second that are transposed, or multiplied one by one."""
+SIGNAL_RATE = 1.4e9
+"""Points and frequencies of signals per second that are cut into tiles, transposed and put together again."""
 
-MOVE_RATE = 2e9
-"""Elements per second that are copied in long runs."""
+KERNEL_RATE = 0.4e9
+"""Frequencies of kernels and of their gradients per second that are transposed."""
+
+MULTIPLY_RATE = 0.7e9
+"""Frequencies per second that are multiplied one by one."""
+
+SUM_RATE = 2e9
+"""Elements per second that are added up."""
 
 DIRECT_CALLS, FOURIER_CALLS = 0.06e-3, 0.3e-3
 """Seconds that the calls alone take."""
@@ -107,7 +113,7 @@ def best_tile(
 def _per_dilation(layer: _Layer) -> float:
     # Results are added up, and so are the gradients of the input.
     outputs = layer.batch * math.prod(layer.plan.out) * (layer.in_channels + layer.out_channels)
-    sums = max(len(layer.plan.boxes) - 1, 0) * outputs / MOVE_RATE
+    sums = max(len(layer.plan.boxes) - 1, 0) * outputs / SUM_RATE
     return sums + sum(_direct(layer, math.prod(box.shape)) for box in layer.plan.boxes)
 
 
@@ -136,15 +142,15 @@ def _fourier(layer: _Layer, tile: int) -> float:
     rows = layer.batch * cut.tiles
     # x, y and their gradients are transformed once each.
     signals = 2 * rows * (layer.in_channels + layer.out_channels)
-    seconds = FOURIER_CALLS + _ffts(signals, cut.lengths) + signals * points / MOVE_RATE
+    seconds = FOURIER_CALLS + _ffts(signals, cut.lengths) + signals * (points + bins) / SIGNAL_RATE
     if layer.depthwise:
-        seconds += 3 * rows * bins * layer.in_channels / PASS_RATE
+        seconds += 3 * rows * bins * layer.in_channels / MULTIPLY_RATE
     else:
-        seconds += (signals + 3 * layer.pairs) * bins / PASS_RATE
+        seconds += 3 * layer.pairs * bins / KERNEL_RATE
         seconds += 3 * 4 * bins * rows * layer.pairs / PRODUCT_RATE
     if taps.by_table:
         return seconds + 2 * 2 * bins * len(taps.distances) * layer.pairs / PRODUCT_RATE
-    return seconds + _ffts(2 * layer.pairs, cut.lengths) + 2 * layer.pairs * points / MOVE_RATE
+    return seconds + _ffts(2 * layer.pairs, cut.lengths)
 
 
 def _ffts(signals: int, lengths: tuple[int, ...]) -> float:

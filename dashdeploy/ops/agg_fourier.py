@@ -5,8 +5,9 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
     tiles     A series much longer than the field is cut into overlapping tiles: their transforms are shorter, they
               need the taps' response at fewer frequencies, and a frequency sees all tiles as one batch.
     layout    FFTs work on rows [tiles * B * channels, T], all contiguous and with one batch axis (others run on one
-              thread); the contraction over channels is one batched complex product of contiguous matrices
-              [bins, tiles * B, channels]. One transpose lies between the two.
+              thread); the contraction over channels is one batched complex product of matrices
+              [bins, tiles * B, channels]. One transpose lies between the two, and it is quick only if the distance
+              between two bins is no multiple of a power of two: otherwise they share few lines of the cache.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
               forward pass. Autograd's own ways back through paddings and overlaps cost more than the FFTs.
 """
@@ -26,6 +27,9 @@ from dashdeploy.ops.agg_tiles import Tiling, tiling
 
 KEPT_SPECTRUM = 2**22
 """Largest kernel spectrum, in complex numbers, that is kept for the backward pass; a larger one is made again."""
+
+ODD = 8
+"""Complex numbers between two bins of a kernel's spectrum, one line of the cache."""
 
 
 def fourier(
@@ -62,7 +66,8 @@ class _Problem:
     """How the input is cut, where the taps sit, and which channels see each other.
 
     Spectra are rows [groups * M * channels, bins], with M = B * tiles, for the FFTs, and columns for the products:
-    [bins * groups, M, channels], or, depthwise, where products are element by element, rows as they are.
+    [bins * groups, M', channels], or, depthwise, where products are element by element, rows as they are. M' is M or
+    M + 1, whichever is odd; a matrix that is added for that is zero.
     """
 
     tiling: Tiling
@@ -77,14 +82,21 @@ class _Problem:
         rows: Tensor = torch.fft.rfftn(signals, s=self.tiling.lengths, dim=axes).reshape(-1, self.taps.bins)
         if self.depthwise:
             return rows.view(-1, channels, self.taps.bins)
-        return self._by_frequency(rows, channels)
+        matrices = rows.view(self.groups, -1, channels, self.taps.bins)
+        count = matrices.shape[1]
+        columns = rows.new_empty(self.taps.bins, self.groups, count | 1, channels)
+        columns[:, :, :count].copy_(matrices.permute(3, 0, 1, 2))
+        columns[:, :, count:].zero_()
+        return columns.flatten(0, 1)
 
     def tiles(self, columns: Tensor, batch: int) -> Tensor:
         """The way back from `columns`."""
+        channels, rows = columns.shape[-1], columns
         if self.depthwise:
-            channels, rows = columns.shape[1], columns
+            channels = columns.shape[1]
         else:
-            channels, rows = columns.shape[2], columns.view(self.taps.bins, -1).t().contiguous()
+            matrices = columns.view(self.taps.bins, self.groups, -1, channels)
+            rows = matrices[:, :, : batch * self.tiling.tiles].permute(1, 2, 3, 0).contiguous()
         spectra = rows.view(-1, *self.taps.half)
         axes = tuple(range(1, spectra.dim()))
         signals: Tensor = torch.fft.irfftn(spectra, s=self.tiling.lengths, dim=axes)
@@ -93,7 +105,14 @@ class _Problem:
     def response(self, kernel: Tensor) -> Tensor:
         """The spectrum of a kernel [taps, out, in / groups]: [bins * groups, out / groups, in / groups]."""
         rows = self.taps.of(kernel)
-        return rows if self.depthwise else self._by_frequency(rows, kernel.shape[2])
+        if self.depthwise:
+            return rows
+        pairs = len(rows) // self.groups
+        columns = rows.new_empty(self.taps.bins * self.groups, pairs + ODD)[:, :pairs]
+        columns.view(self.taps.bins, self.groups, pairs).copy_(
+            rows.view(self.groups, pairs, -1).permute(2, 0, 1)
+        )
+        return columns.unflatten(1, (-1, kernel.shape[2]))
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         """The output's spectrum, Y = W X."""
@@ -109,9 +128,6 @@ class _Problem:
             return self.taps.adjoint((dy * x.conj()).sum(0))
         dw = torch.bmm(dy.mT, x.conj())
         return self.taps.adjoint(dw.view(self.taps.bins, -1).t().contiguous())
-
-    def _by_frequency(self, rows: Tensor, channels: int) -> Tensor:
-        return rows.t().contiguous().view(self.taps.bins * self.groups, -1, channels)
 
 
 class _Correlation(torch.autograd.Function):
