@@ -112,7 +112,7 @@ class _Problem:
         columns.view(self.taps.bins, self.groups, pairs).copy_(
             rows.view(self.groups, pairs, -1).permute(2, 0, 1)
         )
-        return columns.unflatten(1, (-1, kernel.shape[2]))
+        return columns.view(len(columns), -1, kernel.shape[2])
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         """The output's spectrum, Y = W X."""
