@@ -13,6 +13,9 @@ from dashdeploy.search.paired_difference import Figure, difference, standard_err
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.tasks import Task
 
+ROUNDING = 1e-6
+"""Relative error of figures, which are computed in float32."""
+
 
 class Score(FrozenModel):
     """One training of a candidate.
@@ -126,5 +129,9 @@ def _advantage(
 
 
 def _is_surely_better(row: Mapping[str, Any], settings: SearchSettings) -> bool:
+    """Whether it leads by more than the margin, and not only by rounding: one fold that differs leads by just 1."""
     gain, error = row["gain"], row["standard_error"]
-    return gain is not None and error is not None and gain > settings.shortlist_margin * error
+    if gain is None or error is None:
+        return False
+    figure = row["loss"] if settings.shortlist_by == "loss" else row["validation"]
+    return bool(gain > settings.shortlist_margin * error + ROUNDING * abs(figure))

@@ -123,6 +123,21 @@ def test_a_smaller_margin_lets_it_win_and_none_is_the_best_figure(choose, found)
     assert choose(score, shortlist_margin=0.0)[0] == kernels(found)
 
 
+def test_a_lead_of_a_whole_standard_error_is_not_more_than_it(choose, found):
+    """One of three folds differs: the mean of the differences is their standard error, but for rounding."""
+
+    def score(candidate, fold):
+        lead = (0.0073 if fold == 1 else 1e-8) if candidate == kernels(found) else 0.0
+        value = 0.955 + lead
+        metric = Figure(value=value, without=(value, value))
+        return Score(seconds=1.0, loss=metric, metric=metric)
+
+    chosen, content = choose(score, shortlist_folds=3)
+    row = content["candidates"][0]
+    assert row["standard_error"] < row["gain"] < row["standard_error"] + 1e-7
+    assert chosen == ORIGINAL
+
+
 def test_by_loss_less_is_better(choose, found):
     def score(candidate, fold):  # noqa: ARG001
         return scored(1.0, 0.0, loss=0.5 if candidate == kernels(found) else 1.0)
