@@ -12,19 +12,11 @@ from pathlib import Path
 
 from dashdeploy.backbones import build_backbone
 from dashdeploy.errors import InputError
-from dashdeploy.run_directory import ARCHITECTURE_NAME, Run
 from dashdeploy.freed_memory import freed_memory_kept
 from dashdeploy.run_directory import (
     ARCHITECTURE_NAME,
-    BACKBONE_WEIGHTS_NAME,
-    SAMPLES_NAME,
-    WEIGHTS_NAME,
-    Architecture,
     Run,
-    load_architecture,
-    load_weights,
 )
-from dashdeploy.search.architecture_gradient import unmix
 from dashdeploy.search.augmentation import check_augmentation
 from dashdeploy.search.cross_validation import check_folds
 from dashdeploy.search.devices import check_devices, devices_of, rank
