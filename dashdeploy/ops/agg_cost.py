@@ -21,7 +21,7 @@ from dashdeploy.ops.agg_tiles import tiling, whole_lengths
 
 Computation = Literal["mixed-weights", "per-dilation", "fourier"]
 
-AVX512_DIRECT_RATE = 110e9
+AVX512_DIRECT_RATE = 125e9
 """Multiply-adds per second of torch's direct convolutions from `FULL_CHANNELS` channels up."""
 
 DIRECT_RATE = 60e9
