@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +119,6 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 
 
 def _layer(layer: LayerArchitecture, run: Run) -> dict[str, Any]:
-    shares = [share for row in layer.alpha for share in row]
     try:
         chosen = None if layer.original else _share(layer, run)
     except (ValueError, IndexError) as error:
@@ -128,15 +126,13 @@ def _layer(layer: LayerArchitecture, run: Run) -> dict[str, Any]:
             f"{run.path / ARCHITECTURE_NAME}: layer {layer.name}: kernel {layer.kernel_size}, dilation "
             f"{layer.dilation} has no entry in its alpha; the file was changed by hand, search again"
         ) from error
-    entropy = -sum(share * math.log(share) for share in shares if share > 0)
     return {
         "name": layer.name,
         "kernel_size": layer.kernel_size,
         "dilation": layer.dilation,
         "receptive_field": layer.dilation * (layer.kernel_size - 1) + 1,
         "alpha_share": chosen,
-        # Relative to uniform shares: 1 is undecided, 0 is certain.
-        "alpha_entropy": entropy / math.log(len(shares)) if len(shares) > 1 else 0.0,
+        "alpha_entropy": layer.entropy,
     }
 
 

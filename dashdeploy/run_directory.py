@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dashdeploy.errors import InputError
+from dashdeploy.normalized_entropy import normalized_entropy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +46,11 @@ class LayerArchitecture(BaseModel):
     alpha: list[list[float]]
     causal: bool = False
     original: bool = False
+
+    @property
+    def entropy(self) -> float:
+        """Of alpha: 1 is undecided, 0 is certain."""
+        return normalized_entropy([share for row in self.alpha for share in row])
 
 
 class Architecture(BaseModel):

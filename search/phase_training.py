@@ -21,13 +21,14 @@ from dashdeploy.search.devices import Devices, devices_of, rank
 from dashdeploy.search.history import forget_from
 from dashdeploy.search.loggers import logger_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
+from dashdeploy.search.phases import Phase
 from dashdeploy.search.probe import leaves_unused
 from dashdeploy.search.processes import wait_for_all
 from dashdeploy.search.progress import PhaseProgress, note
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.time_limit import StopInTime
-from dashdeploy.search.training import DivergedError, Phase, PhaseModule
+from dashdeploy.search.training import DivergedError, PhaseModule
 from dashdeploy.tasks import Task
 
 MOST_ROLLBACKS = 3

@@ -13,10 +13,7 @@ from pathlib import Path
 from dashdeploy.backbones import build_backbone
 from dashdeploy.errors import InputError
 from dashdeploy.freed_memory import freed_memory_kept
-from dashdeploy.run_directory import (
-    ARCHITECTURE_NAME,
-    Run,
-)
+from dashdeploy.run_directory import ARCHITECTURE_NAME, Run
 from dashdeploy.search.augmentation import check_augmentation
 from dashdeploy.search.cross_validation import check_folds
 from dashdeploy.search.devices import check_devices, devices_of, rank
@@ -27,12 +24,13 @@ from dashdeploy.search.networks import backbone_arguments, backbone_name, supern
 from dashdeploy.search.outcome import write_report
 from dashdeploy.search.partial_run import check_same, finish, open_partial, partial_path, run_config
 from dashdeploy.search.processes import all_processes, helper, helps_another, wait_for_all
-from dashdeploy.search.progress import note
-from dashdeploy.search.run_phases import RunPhases, has_shortlist, silence, tuning_of, worker_name
+from dashdeploy.search.progress import note, silence
+from dashdeploy.search.run_phases import RunPhases, has_shortlist, tuning_of, worker_name
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.shortlist import chosen_architecture
 from dashdeploy.search.supernet import agg_convs
-from dashdeploy.search.tuning import check_storage, help_tuning
+from dashdeploy.search.tuning import help_tuning
+from dashdeploy.search.tuning_study import check_storage
 from dashdeploy.tasks import Task
 
 FEWEST_TRAINING_SAMPLES = 2  # batch norm cannot normalize a lone sample

@@ -110,6 +110,10 @@ def note(text: str) -> None:
     Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
 
 
+def silence(_: str) -> None:
+    """Say nothing, where a `note` is not wanted."""
+
+
 def announce(searched: int, kept: Mapping[str, str]) -> None:
     """Say how many convolutions are searched, and which stay, by reason."""
     reasons: dict[str, list[str]] = {}

@@ -28,13 +28,14 @@ from dashdeploy.search.networks import backbone_arguments, backbone_name, supern
 from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.phase_training import PhaseJob, train_phase
+from dashdeploy.search.phases import PhaseName, phases
 from dashdeploy.search.processes import wait_for_all
-from dashdeploy.search.progress import announce, note
+from dashdeploy.search.progress import announce, note, silence
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.shortlist import choose_from_shortlist, chosen_architecture
 from dashdeploy.search.supernet import agg_convs, discretize
 from dashdeploy.search.time_limit import TimeLimit
-from dashdeploy.search.training import PhaseModule, PhaseName, phases
+from dashdeploy.search.training import PhaseModule
 from dashdeploy.search.tuning import Tuning, help_tuning, tune
 from dashdeploy.search.tuning_space import Hyperparameters
 from dashdeploy.search.tuning_trial import trial_of
@@ -76,10 +77,6 @@ def has_shortlist(settings: SearchSettings) -> bool:
 def worker_name() -> str:
     """This process, as the study names it."""
     return f"{os.uname().nodename} {os.getpid()}"
-
-
-def silence(_: str) -> None:
-    """Say nothing."""
 
 
 class RunPhases:

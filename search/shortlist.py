@@ -25,11 +25,12 @@ from dashdeploy.search.evaluate import metric_of, predictions
 from dashdeploy.search.paired_difference import figure_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.phase_training import trainer_of
+from dashdeploy.search.phases import Phase, PhaseName
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import MOST_SEEDS, SearchSettings
 from dashdeploy.search.shortlist_candidates import shortlist
 from dashdeploy.search.shortlist_choice import Score, best, compare, verdict
-from dashdeploy.search.training import DivergedError, Phase, PhaseModule, PhaseName
+from dashdeploy.search.training import DivergedError, PhaseModule
 from dashdeploy.tasks import Task
 
 PHASE: PhaseName = "shortlist"

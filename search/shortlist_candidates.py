@@ -7,7 +7,6 @@ from torch import nn
 
 from dashdeploy.backbones import build_backbone
 from dashdeploy.run_directory import Architecture, LayerArchitecture
-from dashdeploy.search.training import entropy
 
 
 def shortlist(found: Architecture, count: int) -> list[Architecture]:
@@ -21,7 +20,7 @@ def shortlist(found: Architecture, count: int) -> list[Architecture]:
         count: candidates; those that are the same are listed once.
     """
     layers, original = found.layers, original_layers(found)
-    by_entropy = sorted(range(len(layers)), key=lambda i: entropy(torch.tensor(layers[i].alpha).flatten()))
+    by_entropy = sorted(range(len(layers)), key=lambda i: layers[i].entropy)
     steps = max(1, count - 1 if count < 3 else count - 2)  # the favourite is no step
     mixtures = []
     for step in range(min(count, steps + 1)):

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
 from dashdeploy.errors import InputError
+from dashdeploy.normalized_entropy import normalized_entropy
 from dashdeploy.ops.agg_conv import AggConv
 from dashdeploy.search.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.augmentation import training_loss
 from dashdeploy.search.batches import TensorBatches, evaluation_batch, joined, shuffled
 from dashdeploy.search.latency import LatencyPressure
+from dashdeploy.search.phases import Phase
 from dashdeploy.search.schedule import SCHEDULES
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.supernet import agg_convs
 from dashdeploy.tasks import Task
 
-PhaseName = Literal["search", "shortlist", "tune", "retrain", "backbone"]
 STATE_KEY = "dashdeploy"
 SCALARS = ("train_loss", "validation_loss")
 
@@ -38,48 +38,6 @@ class DivergedError(InputError):
     def __init__(self, message: str, epoch: int, loss: str) -> None:
         super().__init__(message)
         self.epoch, self.loss = epoch, loss
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What sets one phase apart from the others.
-
-    Attributes:
-        name: ``search`` trains the supernet, ``shortlist`` candidates for what comes of it, ``tune`` and ``retrain``
-            the found network, ``backbone`` the unsearched one.
-        epochs: passes.
-        learning_rate: peak rate of the weights.
-        share: part of the training data that each pass sees.
-        clip: largest gradient norm; 0 does not clip.
-        refit: whether validation data is learned from as well, so that the last epoch counts.
-    """
-
-    name: PhaseName
-    epochs: int
-    learning_rate: float
-    share: float
-    clip: float
-    refit: bool = False
-
-
-def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
-    """The phases in their order. Retraining and the baseline have the same settings, but for asked-for passes."""
-    search = Phase(
-        "search",
-        settings.search_epochs,
-        settings.search_learning_rate,
-        settings.search_share,
-        settings.search_clip,
-    )
-
-    def training(name: PhaseName, epochs: int) -> Phase:
-        return Phase(name, epochs, settings.learning_rate, 1.0, settings.retrain_clip, settings.refit)
-
-    return {
-        "search": search,
-        "retrain": training("retrain", settings.retrain_epochs),
-        "backbone": training("backbone", settings.backbone_epochs or settings.retrain_epochs),
-    }
 
 
 class PhaseModule(L.LightningModule):
@@ -294,7 +252,7 @@ class PhaseModule(L.LightningModule):
         searched = self._searched
         if searched:
             self.record["kernels"] = [list(module.best()) for module in searched]
-            self.record["entropy"] = [entropy(_mixture(module)) for module in searched]
+            self.record["entropy"] = [normalized_entropy(_mixture(module).tolist()) for module in searched]
             self.record["alpha"] = [_shares(module) for module in searched]
         if self.latency is not None:
             self.record["latency_ms"] = self.latency.end_epoch(searched)
@@ -338,18 +296,11 @@ class PhaseModule(L.LightningModule):
 
 
 def _mixture(module: AggConv) -> Tensor:
-    return module.coefficients() if module.mixing is None else module.mixing
+    coefficients = module.coefficients() if module.mixing is None else module.mixing
+    return coefficients.detach().double()
 
 
 def _shares(module: AggConv) -> list[list[float]]:
     """The candidates' shares, by kernel size and dilation; four digits are enough for a picture."""
-    rows = _mixture(module).detach().double().view(len(module.kernel_sizes), -1).tolist()
+    rows = _mixture(module).view(len(module.kernel_sizes), -1).tolist()
     return [[round(share, 4) for share in row] for row in rows]
-
-
-def entropy(coefficients: Tensor) -> float:
-    """Entropy relative to uniform coefficients: 1 is undecided, 0 is certain."""
-    if coefficients.numel() == 1:
-        return 0.0
-    p = coefficients.detach().double()
-    return float(-(p * p.clamp_min(1e-300).log()).sum() / torch.tensor(float(p.numel())).log())

@@ -1,4 +1,4 @@
-"""Hyperparameter tuning of the found network, through an Optuna study that several processes may share.
+"""Hyperparameter tuning of the found network, by the trials of an Optuna study that several processes may share.
 
 DASH tunes on a grid of learning rate, dropout, weight decay and momentum (Shen, Khodak, Talwalkar, NeurIPS 2022,
 section 3.3 and appendix), by short trainings from the same initial weights, judged on validation data; rates are
@@ -14,116 +14,29 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
-from dashdeploy.errors import InputError
 from dashdeploy.search.batches import EPOCHS_PER_SEED
-from dashdeploy.search.checkpoint import FOLDER_NAME
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
+from dashdeploy.search.tuning_study import PUT_BACK, STUDY, open_study, quiet_optuna, writing_to_the_study
 
-STUDY = "tune"
-DATABASE_NAME = "tune.db"
 TUNING_NAME = "tuning.json"
 DONE = "done"
 WORKER = "worker"
-HEARTBEAT_SECONDS = 2
-GRACE_SECONDS = 30
 POLL_SECONDS = 0.5
 MAIN = "main"
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", ExperimentalWarning)
-    _PUT_BACK = RetryHeartbeatStaleTrialCallback()
-
 Objective = Callable[[Trial, Hyperparameters], float]
 """Trains once and gives the validation metric; may report per epoch and be pruned."""
-
-
-def storage_url(settings: SearchSettings, folder: Path) -> str:
-    """Where the study of the run in `folder` lies."""
-    return settings.tune_storage or f"sqlite:///{(folder / FOLDER_NAME / DATABASE_NAME).absolute()}"
-
-
-def check_storage(settings: SearchSettings) -> None:
-    """Find out before long work whether the user's storage can be opened.
-
-    Raises:
-        InputError: it cannot.
-    """
-    if settings.tune != "none" and settings.tune_storage:
-        with _quiet(), _named_errors(settings.tune_storage):
-            RDBStorage(settings.tune_storage)
-
-
-@contextmanager
-def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[None]:
-    """Name what keeps the study from being written.
-
-    Raises:
-        InputError: the disk is full, the database is gone, or the like.
-    """
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError) as error:
-        cause = error.__cause__ or error
-        first = str(getattr(cause, "orig", None) or cause).splitlines()[0]
-        raise InputError(
-            f"the study of --tune at {storage_url(settings, folder)} cannot be written: {first}; make room or mend "
-            "the database, and go on with --resume"
-        ) from error
-
-
-@contextmanager
-def _named_errors(url: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
-        first = str(error).splitlines()[0]
-        raise InputError(
-            f"the study of --tune at {url} cannot be opened: {first}; mend --set tune_storage"
-        ) from error
-
-
-def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
-    """The study of the run in `folder`, made if there is none.
-
-    Raises:
-        InputError: the storage cannot be opened.
-    """
-    url = storage_url(settings, folder)
-    # Two writers of one SQLite file wait for each other instead of failing.
-    engine = {"connect_args": {"timeout": 100}} if url.startswith("sqlite") else {}
-    name = STUDY if not settings.tune_storage else f"{folder.name.removesuffix('.partial')}-{STUDY}"
-    # Two processes that make the tables of one file at once would be in each other's way.
-    lock = FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock")
-    with _quiet(), lock, _named_errors(url):
-        storage = RDBStorage(
-            url,
-            engine_kwargs=engine,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=_PUT_BACK,
-        )
-        return optuna.create_study(
-            study_name=name,
-            storage=storage,
-            direction="maximize" if higher_is_better else "minimize",
-            load_if_exists=True,
-        )
 
 
 @dataclass(frozen=True)
@@ -210,7 +123,7 @@ def help_tuning(tuning: Tuning) -> int:
 def _enqueue(study: optuna.Study, group: Sequence[dict[str, Any]]) -> None:
     """Add those trials of a group that an interrupted process had not added yet."""
     if any(group):
-        with _quiet():  # Optuna tells of each that is there already
+        with quiet_optuna():  # Optuna tells of each that is there already
             for params in group:
                 study.enqueue_trial(params, skip_if_exists=True)
         return
@@ -241,7 +154,7 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         ended.append(True)
         return value
 
-    with _quiet():
+    with quiet_optuna():
         fail_stale_trials(study)
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             time.sleep(POLL_SECONDS)
@@ -282,8 +195,8 @@ def _put_back(study: optuna.Study, worker: str) -> None:
 def _plan_again(study: optuna.Study, trial: FrozenTrial) -> None:
     """Put a trial of the grid back; one of TPE is sampled anew, which knowing the same gives the same."""
     if trial.system_attrs.get("fixed_params"):
-        with _quiet():
-            _PUT_BACK(study, trial)
+        with quiet_optuna():
+            PUT_BACK(study, trial)
 
 
 def _brings_nothing(tuning: Tuning, study: optuna.Study, number: int) -> bool:
@@ -341,16 +254,3 @@ def _report(
             for trial in trials
         ],
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's log of every trial and its notes on what is experimental."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -13,9 +13,10 @@ from optuna.trial import Trial
 from torch import nn
 
 from dashdeploy.search.phase_training import trainer_of
+from dashdeploy.search.phases import Phase
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.training import DivergedError, Phase, PhaseModule
+from dashdeploy.search.training import DivergedError, PhaseModule
 from dashdeploy.search.tuning_space import Hyperparameters
 from dashdeploy.tasks import Task
 

@@ -6,8 +6,9 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
               need the taps' response at fewer frequencies, and a frequency sees all tiles as one batch.
     layout    FFTs work on rows [tiles * B * channels, T], all contiguous and with one batch axis (others run on one
               thread); the contraction over channels is one batched complex product of matrices
-              [bins, tiles * B, channels]. One transpose lies between the two, and it is quick only if the distance
-              between two bins is no multiple of a power of two: otherwise they share few lines of the cache.
+              [bins, tiles * B, channels]. One transpose lies between the two. It walks over the bins, which all fall
+              into few sets of the cache where their distance is a multiple of a large power of two, as that of
+              tiles * B * channels often is: therefore matrices have an odd number of rows.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
               forward pass. Autograd's own ways back through paddings and overlaps cost more than the FFTs.
 """
@@ -27,9 +28,6 @@ from dashdeploy.ops.agg_tiles import Tiling, tiling
 
 KEPT_SPECTRUM = 2**22
 """Largest kernel spectrum, in complex numbers, that is kept for the backward pass; a larger one is made again."""
-
-ODD = 8
-"""Complex numbers between two bins of a kernel's spectrum, one line of the cache."""
 
 
 def fourier(
@@ -67,7 +65,7 @@ class _Problem:
 
     Spectra are rows [groups * M * channels, bins], with M = B * tiles, for the FFTs, and columns for the products:
     [bins * groups, M', channels], or, depthwise, where products are element by element, rows as they are. M' is M or
-    M + 1, whichever is odd; a matrix that is added for that is zero.
+    M + 1, whichever is odd; a row that is added for that is zero.
     """
 
     tiling: Tiling
@@ -82,19 +80,14 @@ class _Problem:
         rows: Tensor = torch.fft.rfftn(signals, s=self.tiling.lengths, dim=axes).reshape(-1, self.taps.bins)
         if self.depthwise:
             return rows.view(-1, channels, self.taps.bins)
-        matrices = rows.view(self.groups, -1, channels, self.taps.bins)
-        count = matrices.shape[1]
-        columns = rows.new_empty(self.taps.bins, self.groups, count | 1, channels)
-        columns[:, :, :count].copy_(matrices.permute(3, 0, 1, 2))
-        columns[:, :, count:].zero_()
-        return columns.flatten(0, 1)
+        return self._by_frequency(rows, channels)
 
     def tiles(self, columns: Tensor, batch: int) -> Tensor:
         """The way back from `columns`."""
-        channels, rows = columns.shape[-1], columns
         if self.depthwise:
-            channels = columns.shape[1]
+            channels, rows = columns.shape[1], columns
         else:
+            channels = columns.shape[2]
             matrices = columns.view(self.taps.bins, self.groups, -1, channels)
             rows = matrices[:, :, : batch * self.tiling.tiles].permute(1, 2, 3, 0).contiguous()
         spectra = rows.view(-1, *self.taps.half)
@@ -107,12 +100,7 @@ class _Problem:
         rows = self.taps.of(kernel)
         if self.depthwise:
             return rows
-        pairs = len(rows) // self.groups
-        columns = rows.new_empty(self.taps.bins * self.groups, pairs + ODD)[:, :pairs]
-        columns.view(self.taps.bins, self.groups, pairs).copy_(
-            rows.view(self.groups, pairs, -1).permute(2, 0, 1)
-        )
-        return columns.view(len(columns), -1, kernel.shape[2])
+        return self._by_frequency(rows, kernel.shape[2])[:, : kernel.shape[1] // self.groups]
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         """The output's spectrum, Y = W X."""
@@ -128,6 +116,15 @@ class _Problem:
             return self.taps.adjoint((dy * x.conj()).sum(0))
         dw = torch.bmm(dy.mT, x.conj())
         return self.taps.adjoint(dw.view(self.taps.bins, -1).t().contiguous())
+
+    def _by_frequency(self, rows: Tensor, channels: int) -> Tensor:
+        """Columns [bins * groups, M', channels] of rows [groups * M * channels, bins]."""
+        matrices = rows.view(self.groups, -1, channels, self.taps.bins).permute(3, 0, 1, 2)
+        count = matrices.shape[2]
+        columns = rows.new_empty(self.taps.bins, self.groups, count | 1, channels)
+        columns[:, :, :count] = matrices
+        columns[:, :, count:] = 0
+        return columns.flatten(0, 1)
 
 
 class _Correlation(torch.autograd.Function):

@@ -108,17 +108,19 @@ def test_tensorrt_measures_and_agrees(name):
     assert 0 < errors[1] < 1e-5
 
 
-@pytest.mark.parametrize(
-    ("name", "lanes", "gigahertz", "bits", "gigabits"),
-    [
-        ("h100", 16896, 1.98, 5120, 5.23),
-        ("a100", 6912, 1.41, 5120, 3.186),
-        ("l4", 7424, 2.04, 192, 12.5),
-        ("rtx-4090", 16384, 2.52, 384, 21),
-        ("orin", 2048, 1.3, 256, 6.4),
-    ],
-)
-def test_published_rates_are_those_of_the_units(name, lanes, gigahertz, bits, gigabits):
-    device = DEVICES[name]
-    assert device.flops == pytest.approx(2e9 * lanes * gigahertz, rel=0.01)
-    assert device.bandwidth == pytest.approx(1e9 * bits / 8 * gigabits, rel=0.01)
+UNITS = {  # lanes, GHz, bits of the memory's bus, Gbit per second of each
+    "h100": (16896, 1.98, 5120, 5.23),
+    "a100": (6912, 1.41, 5120, 3.186),
+    "l4": (7424, 2.04, 192, 12.5),
+    "rtx-4090": (16384, 2.52, 384, 21),
+    "orin": (2048, 1.3, 256, 6.4),
+}
+
+
+def test_published_rates_are_those_of_the_units():
+    assert UNITS.keys() == DEVICES.keys()
+    for name, (lanes, gigahertz, bits, gigabits) in UNITS.items():
+        device = DEVICES[name]
+        assert device.source
+        assert device.flops == pytest.approx(2e9 * lanes * gigahertz, rel=0.01)
+        assert device.bandwidth == pytest.approx(1e9 * bits / 8 * gigabits, rel=0.01)

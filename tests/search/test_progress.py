@@ -6,9 +6,10 @@ from rich.console import Console
 
 from dashdeploy.search.networks import supernet_of
 from dashdeploy.search.phase_training import trainer_of
+from dashdeploy.search.phases import phases
 from dashdeploy.search.progress import PhaseProgress, leaders
 from dashdeploy.search.quiet import quiet_lightning
-from dashdeploy.search.training import PhaseModule, phases
+from dashdeploy.search.training import PhaseModule
 
 
 def test_a_terminal_shows_the_leading_kernels_and_the_time_left(waves_task, small):

@@ -13,10 +13,11 @@ import pytest
 from optuna.trial import TrialState
 
 from dashdeploy.errors import InputError
-from dashdeploy.search import tuning as tuning_module
+from dashdeploy.search import tuning_study
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.tuning import Tuning, help_tuning, open_study, tune
+from dashdeploy.search.tuning import Tuning, help_tuning, tune
 from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
+from dashdeploy.search.tuning_study import open_study
 
 
 def settings(**overrides):
@@ -164,7 +165,7 @@ def main_process(folder, objective):
 
 
 def joined(folder, objective, grace):
-    tuning_module.GRACE_SECONDS = grace
+    tuning_study.GRACE_SECONDS = grace
     help_tuning(a_tuning(folder, objective, worker=str(os.getpid())))
 
 
@@ -187,7 +188,7 @@ def trials(folder):
 
 
 def test_two_processes_share_a_study_and_lose_nothing_when_one_is_killed(tmp_path, processes, monkeypatch):
-    monkeypatch.setattr(tuning_module, "GRACE_SECONDS", 5)
+    monkeypatch.setattr(tuning_study, "GRACE_SECONDS", 5)
     (tmp_path / "checkpoints").mkdir()
     open_study(settings(), tmp_path, higher_is_better=True)
     helper = in_a_process(processes, joined, tmp_path, stuck, 60)
@@ -268,7 +269,7 @@ def test_a_process_that_slept_too_long_loses_its_trial_and_goes_on(tmp_path):
             slept.append(trial.number)
             study = open_study(settings(), tmp_path, higher_is_better=True)
             study.tell(trial.number, state=TrialState.FAIL)
-            tuning_module._PUT_BACK(study, study.trials[trial.number])
+            tuning_study.PUT_BACK(study, study.trials[trial.number])
         return score(trial, chosen)
 
     assert tune(a_tuning(tmp_path, objective)) == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
