@@ -27,7 +27,14 @@ from dashdeploy.search.batches import EPOCHS_PER_SEED
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
-from dashdeploy.search.tuning_study import PUT_BACK, STUDY, open_study, quiet_optuna, writing_to_the_study
+from dashdeploy.search.tuning_study import (
+    PUT_BACK,
+    STUDY,
+    open_study,
+    quiet_optuna,
+    study_lock,
+    writing_to_the_study,
+)
 
 TUNING_NAME = "tuning.json"
 DONE = "done"
@@ -144,8 +151,11 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
     """Run one waiting trial, or wait a little; gives whether there was one."""
     taken: list[int] = []
     ended: list[bool] = []
+    # A trial that waits must be there until it is taken: of none, Optuna would make a new one.
+    taking = study_lock(tuning.folder)
 
     def run(trial: Trial) -> float:
+        taking.release()
         taken.append(trial.number)
         trial.set_user_attr(WORKER, tuning.worker)
         chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
@@ -155,13 +165,16 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         return value
 
     with quiet_optuna():
-        fail_stale_trials(study)
-        if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            time.sleep(POLL_SECONDS)
-            return False
-        _prepare(study, tuning.settings)
         try:
-            study.optimize(run, n_trials=1)
+            with taking:
+                fail_stale_trials(study)
+                waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+                if waiting:
+                    _prepare(study, tuning.settings)
+                    study.optimize(run, n_trials=1)
+            if not waiting:
+                time.sleep(POLL_SECONDS)
+                return False
         except BaseException:
             if ended and study.trials[taken[0]].state == TrialState.FAIL:
                 # This process was asleep for longer than the grace period: its trial waits again already.

@@ -73,6 +73,11 @@ def _named_errors(url: str) -> Iterator[None]:
         ) from error
 
 
+def study_lock(folder: Path) -> FileLock:
+    """Held by the process that makes the study's tables or takes a trial, which SQLite lets two do at once."""
+    return FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock")
+
+
 def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
     """The study of the run in `folder`, made if there is none.
 
@@ -83,9 +88,7 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
     # Two writers of one SQLite file wait for each other instead of failing.
     engine = {"connect_args": {"timeout": 100}} if url.startswith("sqlite") else {}
     name = STUDY if not settings.tune_storage else f"{folder.name.removesuffix('.partial')}-{STUDY}"
-    # Two processes that make the tables of one file at once would be in each other's way.
-    lock = FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock")
-    with quiet_optuna(), lock, _named_errors(url):
+    with quiet_optuna(), study_lock(folder), _named_errors(url):
         storage = RDBStorage(
             url,
             engine_kwargs=engine,

@@ -148,6 +148,13 @@ def slow(trial, chosen):
     return score(trial, chosen)
 
 
+def stuck_in_its_second(trial, chosen, calls=[]):  # noqa: B006 - counts the calls of a process
+    calls.append(trial.number)
+    if len(calls) == 2:
+        time.sleep(600)
+    return slow(trial, chosen)
+
+
 def stuck(trial, chosen):
     if trial.number == 2:
         time.sleep(600)
@@ -191,16 +198,18 @@ def test_two_processes_share_a_study_and_lose_nothing_when_one_is_killed(tmp_pat
     monkeypatch.setattr(tuning_study, "GRACE_SECONDS", 5)
     (tmp_path / "checkpoints").mkdir()
     open_study(settings(), tmp_path, higher_is_better=True)
-    helper = in_a_process(processes, joined, tmp_path, stuck, 60)
-    killed = False
+    helper = in_a_process(processes, joined, tmp_path, stuck_in_its_second, 60)
+
+    def of_helper():
+        return [trial for trial in trials(tmp_path) if trial.user_attrs.get("worker") == str(helper.pid)]
+
+    lost = []
 
     def objective(trial, chosen):
-        nonlocal killed
-        if not killed:
-            third = [t for t in trials(tmp_path) if t.number == 2]
-            if third and third[0].state == TrialState.RUNNING and third[0].user_attrs.get("worker") != "main":
-                os.kill(helper.pid, signal.SIGKILL)
-                killed = True
+        wait_for(of_helper)
+        if not lost and len(of_helper()) == 2:
+            lost.append(of_helper()[1].number)
+            os.kill(helper.pid, signal.SIGKILL)
         return slow(trial, chosen)
 
     chosen = tune(a_tuning(tmp_path, objective))
@@ -211,13 +220,23 @@ def test_two_processes_share_a_study_and_lose_nothing_when_one_is_killed(tmp_pat
     assert len(complete) == 24
     assert len({tuple(sorted(trial.params.items())) for trial in complete}) == 24
     assert len(report(tmp_path)["trials"]) == 24
-    workers = {trial.user_attrs["worker"] for trial in complete}
-    if killed:
-        assert helper.exitcode == -signal.SIGKILL
-        lost = [trial for trial in ended if trial.state == TrialState.FAIL]
-        assert 2 in [trial.number for trial in lost]
-        assert all(any(trial.params == each.params for trial in complete) for each in lost)
-    assert len(workers) == 2
+    assert {trial.user_attrs["worker"] for trial in complete} == {"main", str(helper.pid)}
+    assert helper.exitcode == -signal.SIGKILL
+    failed = [trial for trial in ended if trial.state == TrialState.FAIL]
+    assert [trial.number for trial in failed] == lost
+    assert all(any(trial.params == each.params for trial in complete) for each in failed)
+
+
+def test_two_processes_take_no_trial_twice_and_make_none(tmp_path, processes):
+    """Quick trials, so that both often reach for the same one."""
+    (tmp_path / "checkpoints").mkdir()
+    open_study(settings(), tmp_path, higher_is_better=True)
+    helpers = [in_a_process(processes, joined, tmp_path, score, 60) for _ in range(2)]
+    assert tune(a_tuning(tmp_path)) == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
+    for helper in helpers:
+        helper.join()
+        assert helper.exitcode == 0
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 24
 
 
 def test_the_run_s_own_process_is_killed_and_goes_on(tmp_path, processes):
