@@ -197,12 +197,15 @@ def search(
 
     # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
     from dashdeploy.search import pipeline
+    from dashdeploy.search.devices import devices_of, rank
 
     if join:
         count = pipeline.join(loaded, settings, out, progress=not quiet)
         console.result(f"{count} trials were run here", {"trials": count})
         return
     run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet, max_seconds=max_seconds)
+    if rank(devices_of(settings)):  # the process of rank 0 says it
+        return
     found = inspect_run(run)
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy export {out} --out BUNDLE")

@@ -98,22 +98,36 @@ def check_devices(settings: SearchSettings, samples: int, held_out: int) -> None
 
 def rank(devices: Devices) -> int:
     """This process's rank in its run; 0 where there is no other."""
-    if devices.processes == 1:
-        return 0
-    return int(next((os.environ[name] for name in _RANKS if name in os.environ), "0"))
+    return 0 if devices.processes == 1 else _number("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 
-# By torchrun, SLURM, and this program (or Lightning) on one machine.
-_RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+def local_rank(devices: Devices) -> int:
+    """This process's rank on its machine, which is the number of its device."""
+    return 0 if devices.processes == 1 else _number("LOCAL_RANK", "SLURM_LOCALID")
+
+
+def _number(*names: str) -> int:
+    """The first of these variables that is set; in this order by torchrun, SLURM, and this program."""
+    return int(next((os.environ[name] for name in names if name in os.environ), "0"))
+
+
+def is_slurm_step() -> bool:
+    """Whether srun started this process together with others, and not as one that torchrun has in its care."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
 
 
 def started_by_others(devices: Devices) -> bool:
-    """Whether torchrun or SLURM has started a process for every device."""
+    """Whether torchrun or SLURM has started a process for every device.
+
+    Raises:
+        InputError: they have started another number, or such that they cannot meet; or there are several machines
+            and neither has started anything.
+    """
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
         found, starter = int(environment["WORLD_SIZE"]), "torchrun"
-    elif int(environment.get("SLURM_NTASKS", "1")) > 1:
-        found, starter = int(environment["SLURM_NTASKS"]), "SLURM"
+    elif is_slurm_step():
+        found, starter = int(environment["SLURM_STEP_NUM_TASKS"]), "SLURM"
     else:
         if devices.nodes > 1:
             raise InputError(
@@ -124,5 +138,11 @@ def started_by_others(devices: Devices) -> bool:
         raise InputError(
             f"{starter} started {found} processes, and --devices {devices.count} on {devices.nodes} machines are "
             f"{devices.processes}; make them agree (--set nodes=…)"
+        )
+    if environment.get("MASTER_PORT") == "0":
+        # torchrun hands the word on, and every process would wait for the first at a port that is none.
+        raise InputError(
+            "torchrun --master-port 0 leaves the processes no port to meet at; use --standalone on one machine, "
+            "--rdzv-endpoint HOST:PORT on several"
         )
     return True

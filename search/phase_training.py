@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from dashdeploy.search.checkpoint import FOLDER_NAME, EpochCheckpoint, checkpoint_path, epochs_done
-from dashdeploy.search.devices import Devices, devices_of, rank
+from dashdeploy.search.devices import Devices, devices_of, local_rank, rank
 from dashdeploy.search.history import forget_from
 from dashdeploy.search.loggers import logger_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.phases import Phase
 from dashdeploy.search.probe import leaves_unused
-from dashdeploy.search.processes import wait_for_all
+from dashdeploy.search.processes import ProcessEnvironment, wait_for_all
 from dashdeploy.search.progress import PhaseProgress, note
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
@@ -140,14 +138,13 @@ def _fit(job: PhaseJob, rate_scale: float) -> PhaseModule:
 
 def _placement(devices: Devices, *, alone: bool, unused: bool) -> dict[str, Any]:
     """Lightning's arguments for where a network is trained."""
-    accelerator = {"cuda": "gpu"}.get(devices.accelerator, devices.accelerator)
-    if devices.processes == 1:
-        return {"accelerator": accelerator, "devices": 1}
-    if alone:
-        local = [int(os.environ.get("LOCAL_RANK", "0"))] if devices.is_cuda else 1
-        return {"accelerator": accelerator, "devices": local, "plugins": [LightningEnvironment()]}
-    return {
-        "accelerator": accelerator,
+    shared: dict[str, Any] = {
+        "accelerator": {"cuda": "gpu"}.get(devices.accelerator, devices.accelerator),
+        "plugins": [ProcessEnvironment(devices, alone=alone)],
+    }
+    if alone or devices.processes == 1:
+        return shared | {"devices": [local_rank(devices)] if devices.is_cuda else 1}
+    return shared | {
         "devices": devices.count,
         "num_nodes": devices.nodes,
         "strategy": DDPStrategy(find_unused_parameters=unused),

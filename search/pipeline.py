@@ -7,7 +7,6 @@ test data, and a killed run goes on bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from dashdeploy.backbones import build_backbone
@@ -17,7 +16,6 @@ from dashdeploy.run_directory import ARCHITECTURE_NAME, Run
 from dashdeploy.search.augmentation import check_augmentation
 from dashdeploy.search.cross_validation import check_folds
 from dashdeploy.search.devices import check_devices, devices_of, rank
-from dashdeploy.search.latency import LatencyTable
 from dashdeploy.search.latency_table import kept_table, latency_table, read_table, wants_latency
 from dashdeploy.search.loggers import check_logger
 from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of
@@ -76,7 +74,9 @@ def search(
     say = note if progress else silence
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
-    kept, latencies = _check(task, settings, say)
+    kept, latencies = _check(task, settings), None
+    if wants_latency(settings):
+        latencies = latency_table(task, settings, agg_convs(supernet_of(task, settings)[0]), say)
     try:
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
             latencies = latencies and kept_table(folder, latencies)
@@ -99,6 +99,7 @@ def search(
 
 def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | None) -> Run:
     """Take part in the run that another process builds at `out`, on another device."""
+    _check(task, settings)
     with all_processes(devices_of(settings), out), helper():
         wait_for_all()
         folder = partial_path(out)
@@ -136,13 +137,11 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
     return help_tuning(tuning_of(task, settings, folder, worker=worker_name(), progress=progress))
 
 
-def _check(
-    task: Task, settings: SearchSettings, say: Callable[[str], None]
-) -> tuple[dict[str, str], LatencyTable | None]:
+def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
     """Refuse what cannot work before anything is written.
 
     Returns:
-        The convolutions that are not searched, each with the reason; and what candidates cost, if that counts.
+        The convolutions that are not searched, each with the reason.
     """
     count = len(task.train.targets)
     if count < FEWEST_TRAINING_SAMPLES:
@@ -152,6 +151,6 @@ def _check(
     check_devices(settings, count, len(task.validation.targets))
     check_logger(settings)
     check_storage(settings)
-    model, kept = supernet_of(task, settings)
+    kept = supernet_of(task, settings)[1]
     build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
-    return kept, latency_table(task, settings, agg_convs(model), say) if wants_latency(settings) else None
+    return kept

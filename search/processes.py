@@ -20,10 +20,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from dashdeploy.errors import DashdeployError, InputError
-from dashdeploy.search.devices import Devices, rank, started_by_others
+from dashdeploy.search.devices import Devices, is_slurm_step, local_rank, rank, started_by_others
 
 RUN = "DASHDEPLOY_RUN"
 """The run that a process was started to help with."""
@@ -58,7 +59,7 @@ def all_processes(devices: Devices, out: Path) -> Iterator[None]:
         with _connected(devices):
             yield
     elif started_by_others(devices):
-        with _connected(devices):
+        with lost_named(), _connected(devices):
             yield
     else:
         with _started(devices, out), _connected(devices):
@@ -88,11 +89,10 @@ def wait_for_all() -> None:
 @contextmanager
 def _connected(devices: Devices) -> Iterator[None]:
     """The process group of torch, which Lightning finds and uses."""
-    if SLURMEnvironment.detect():
-        slurm = SLURMEnvironment()
-        os.environ |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
+    if is_slurm_step():
+        os.environ |= slurm_meeting() | os.environ
     if devices.is_cuda:
-        torch.cuda.set_device(rank(devices) % devices.count)
+        torch.cuda.set_device(local_rank(devices))
     dist.init_process_group(
         "nccl" if devices.is_cuda else "gloo",
         rank=rank(devices),
@@ -103,6 +103,66 @@ def _connected(devices: Devices) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def lost_named() -> Iterator[None]:
+    """Say in words that torch does not reach the others any more; gloo has no class of errors of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise LostProcessError(
+                "the connection to another process of this run is lost; see what that one said, and go on with "
+                "--resume"
+            ) from error
+        raise
+
+
+def slurm_meeting() -> dict[str, str]:
+    """Where the processes of a step of SLURM meet: on its first machine, at a port that no other step has."""
+    environment = os.environ
+    # Lightning takes the job's number alone, at which two steps of one job would meet.
+    number = 7 * int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
+    address = SLURMEnvironment.resolve_root_node_address(environment["SLURM_STEP_NODELIST"])
+    return {"MASTER_ADDR": address, "MASTER_PORT": str(15000 + number % 15000)}
+
+
+class ProcessEnvironment(LightningEnvironment):
+    """Tells Lightning which process of the run this is, whoever started it, instead of letting it find out.
+
+    Lightning would take SLURM for the starter of whatever runs in one of its jobs, and refuse ``srun --ntasks``.
+
+    Args:
+        devices: of the run.
+        alone: whether this process trains a network of its own.
+    """
+
+    def __init__(self, devices: Devices, *, alone: bool) -> None:
+        super().__init__()
+        self.set_world_size(1 if alone else devices.processes)
+        self._global_rank = 0 if alone else rank(devices)
+        self._local_rank = local_rank(devices)
+        self._node_rank = rank(devices) // devices.count
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """All are there already."""
+        return True
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is known; Lightning would have counted it."""
+
+    def local_rank(self) -> int:
+        """The number of this process on its machine."""
+        return self._local_rank
+
+    def node_rank(self) -> int:
+        """The number of its machine."""
+        return self._node_rank
+
+    def teardown(self) -> None:
+        """The environment's variables are not Lightning's."""
 
 
 @contextmanager
@@ -124,13 +184,13 @@ def _started(devices: Devices, out: Path) -> Iterator[None]:
     others = [
         subprocess.Popen(
             command,
-            env=before | shared | {"LOCAL_RANK": str(number)},
+            env=before | shared | _rank(number),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
         for number in range(1, devices.processes)
     ]
-    os.environ |= {name: value for name, value in shared.items() if name != RUN} | {"LOCAL_RANK": "0"}
+    os.environ |= {name: value for name, value in shared.items() if name != RUN} | _rank(0)
     watch = _Watch(others)
     try:
         yield
@@ -152,6 +212,11 @@ def _started(devices: Devices, out: Path) -> Iterator[None]:
             process.wait()
         os.environ.clear()
         os.environ |= before
+
+
+def _rank(number: int) -> dict[str, str]:
+    # Both, since a job of SLURM has ranks of its own.
+    return {"RANK": str(number), "LOCAL_RANK": str(number)}
 
 
 class _Watch:

@@ -137,22 +137,21 @@ class RunPhases:
         )
 
     def _architecture(self) -> Architecture:
-        """What is retrained: what the search found, or the best of a short list, trained on one device."""
+        """What is retrained: what the search found, or the best of a short list."""
         found = load_architecture(self.folder)
         if not self.listed:
             return found
+        chosen = choose_from_shortlist(
+            self.task,
+            self.settings,
+            found,
+            self.folder,
+            seconds=self.time.share("shortlist"),
+            say=note if self.progress else silence,
+        )
         if self.writes:
-            chosen = choose_from_shortlist(
-                self.task,
-                self.settings,
-                found,
-                self.folder,
-                seconds=self.time.share("shortlist"),
-                say=note if self.progress else silence,
-            )
             write_json(self.folder / ARCHITECTURE_NAME, chosen.model_dump())
-        wait_for_all()
-        return chosen_architecture(self.folder) or found
+        return chosen
 
     def _tune(self) -> Hyperparameters:
         """The processes of a run share its trials, each on its own device."""

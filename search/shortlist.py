@@ -21,11 +21,13 @@ from dashdeploy.backbones import build_searched
 from dashdeploy.run_directory import SHORTLIST_NAME, Architecture
 from dashdeploy.search.checkpoint import FOLDER_NAME
 from dashdeploy.search.cross_validation import folds_of
+from dashdeploy.search.devices import devices_of, rank
 from dashdeploy.search.evaluate import metric_of, predictions
 from dashdeploy.search.paired_difference import figure_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.phase_training import trainer_of
 from dashdeploy.search.phases import Phase, PhaseName
+from dashdeploy.search.processes import wait_for_all
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import MOST_SEEDS, SearchSettings
 from dashdeploy.search.shortlist_candidates import shortlist
@@ -35,7 +37,8 @@ from dashdeploy.tasks import Task
 
 PHASE: PhaseName = "shortlist"
 ARCHITECTURE = "architecture"
-SCORES_NAME = "shortlist.scores.json"
+SCORES_NAME = "shortlist.scores.{}.json"
+"""By the rank of the process that trained them."""
 
 
 def choose_from_shortlist(
@@ -48,6 +51,8 @@ def choose_from_shortlist(
     say: Callable[[str], None] = lambda _: None,
 ) -> Architecture:
     """Train the short list and give the best of it, or what an interrupted call had chosen already.
+
+    The processes of a run on several devices share the trainings; that of rank 0 writes what comes of them.
 
     Args:
         task: the data; the test split is not looked at.
@@ -62,7 +67,24 @@ def choose_from_shortlist(
     if chosen_before is not None:
         return chosen_before
     candidates = shortlist(found, settings.shortlist)
-    known = _trained(task, settings, candidates, folder, seconds, say)
+    _train(task, settings, candidates, folder, seconds, say)
+    wait_for_all()
+    if rank(devices_of(settings)) == 0:
+        _choose(task, settings, candidates, folder, say)
+    wait_for_all()
+    chosen = chosen_architecture(folder)
+    assert chosen is not None
+    return chosen
+
+
+def _choose(
+    task: Task,
+    settings: SearchSettings,
+    candidates: Sequence[Architecture],
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
+    known = _scores(folder)
     rows = compare(candidates, known, task, settings)
     chosen = best(rows, task, settings)
     content = {
@@ -75,11 +97,11 @@ def choose_from_shortlist(
     }
     write_json(folder / SHORTLIST_NAME, content)
     say(verdict(rows, chosen, task, settings))
-    spent = sum(score.seconds for score in known.values())
+    parts = [_read(path) for path in _paths(folder)]
+    spent = max(sum(score.seconds for score in part.values()) for part in parts)
     # architecture.json is still what was found, so that a list that is interrupted starts from the same.
     result = {"chosen": chosen, "seconds": spent, ARCHITECTURE: candidates[chosen].model_dump()}
     finish_phase(folder, PHASE, result)
-    return candidates[chosen]
 
 
 def chosen_architecture(folder: Path) -> Architecture | None:
@@ -88,34 +110,53 @@ def chosen_architecture(folder: Path) -> Architecture | None:
     return None if result is None else Architecture.model_validate(result[ARCHITECTURE])
 
 
-def _trained(
+def _train(
     task: Task,
     settings: SearchSettings,
     candidates: Sequence[Architecture],
     folder: Path,
     seconds: float | None,
     say: Callable[[str], None],
-) -> dict[tuple[int, int], Score]:
-    """The scores by candidate and fold, those of an interrupted call included.
+) -> None:
+    """This process's part of the trainings, but for those of an interrupted call.
 
     Fold by fold, so that all candidates can be compared whenever time runs out; the original kernels first, since
     all others are compared with them.
     """
     started = time.perf_counter()
-    path = folder / FOLDER_NAME / SCORES_NAME
-    stored: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    known = {_places(key): Score.model_validate(score) for key, score in stored.items()}
+    devices = devices_of(settings)
+    mine = rank(devices)
+    path = folder / FOLDER_NAME / SCORES_NAME.format(mine)
+    known, here = _scores(folder), _read(path)
     last = len(candidates) - 1
     for fold, part in enumerate(folds_of(task, settings.shortlist_folds, settings.seed)):
-        for index in (last, *range(last)):
+        for place, index in enumerate((last, *range(last))):
             late = seconds is not None and time.perf_counter() - started >= seconds
-            if (index, fold) in known or (late and {(last, 0), (0, 0)} <= known.keys()):
+            if (
+                (fold * len(candidates) + place) % devices.processes != mine
+                or (index, fold) in known
+                or (late and (index, fold) not in {(last, 0), (0, 0)})
+            ):
                 continue
-            known[index, fold] = _score(part, settings, candidates[index], fold, folder)
-            write_json(path, {f"{i}.{f}": score.model_dump() for (i, f), score in known.items()})
-            words = _words(known[index, fold], task)
-            say(f"short list, candidate {index + 1} of {last + 1}{_fold(fold, settings)}: {words}")
-    return known
+            score = here[index, fold] = _score(part, settings, candidates[index], fold, folder)
+            write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in here.items()})
+            say(
+                f"short list, candidate {index + 1} of {last + 1}{_fold(fold, settings)}: {_words(score, task)}"
+            )
+
+
+def _scores(folder: Path) -> dict[tuple[int, int], Score]:
+    """All processes' scores by candidate and fold, those of an interrupted call included."""
+    return {places: score for path in _paths(folder) for places, score in _read(path).items()}
+
+
+def _paths(folder: Path) -> list[Path]:
+    return sorted((folder / FOLDER_NAME).glob(SCORES_NAME.format("*")))
+
+
+def _read(path: Path) -> dict[tuple[int, int], Score]:
+    stored: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return {_places(key): Score.model_validate(score) for key, score in stored.items()}
 
 
 def _places(key: str) -> tuple[int, int]:

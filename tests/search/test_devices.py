@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +17,16 @@ from typer.testing import CliRunner
 from dashdeploy.cli import app
 from dashdeploy.errors import InputError
 from dashdeploy.search.batches import TensorBatches
-from dashdeploy.search.devices import check_devices, devices_of, rank, read_devices, started_by_others
+from dashdeploy.search.devices import (
+    check_devices,
+    devices_of,
+    local_rank,
+    rank,
+    read_devices,
+    started_by_others,
+)
 from dashdeploy.search.probe import leaves_unused
+from dashdeploy.search.processes import LostProcessError, ProcessEnvironment, lost_named, slurm_meeting
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.tasks import Split
 
@@ -177,12 +186,68 @@ def test_processes_share_the_trials_of_a_tuning(here, waves_file):
 
 
 @pytest.mark.slow
+def test_processes_share_the_trainings_of_a_short_list(here, waves_file):
+    lists = "--set latency_weight=0 --set shortlist=3 --set shortlist_folds=2 --set shortlist_epochs=1"
+    for out, devices in (("one", "cpu"), ("two", "cpu:2")):
+        done = finish([*command(waves_file, out, devices), *lists.split()], here)
+    one, two = (json.loads((here / out / "shortlist.json").read_text()) for out in ("one", "two"))
+    assert one == two
+    assert len(one["candidates"]) >= 2
+    # The first process says what it trains: every second training.
+    assert done.stderr.count("short list, candidate") == len(one["candidates"])
+
+
+def torchrun(words, *more):
+    launcher = [sys.executable, "-m", "torch.distributed.run", *more]
+    return [*map(str, launcher), "-m", "dashdeploy", *words[3:]]
+
+
+@pytest.mark.slow
 def test_torchrun_starts_them_as_well(here, waves_file):
     finish(command(waves_file, "one", "cpu"), here)
     words = command(waves_file, "two", "cpu:2")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    finish([*torchrun, "-m", "dashdeploy", *words[3:]], here)
+    finish(torchrun(words, "--standalone", "--nproc-per-node", 2), here)
     assert_alike(here / "one", here / "two")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them_on_two_machines(here, waves_file):
+    """Two agents that meet at a port are two machines to torchrun, and share the folder as machines have to."""
+    finish(command(waves_file, "one", "cpu"), here)
+    words = command(waves_file, "two", "cpu", "--set", "nodes=2")
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        port = opened.getsockname()[1]
+    meeting = ["--nnodes", 2, "--nproc-per-node", 1, "--rdzv-backend", "c10d", "--rdzv-endpoint"]
+    agents = [
+        subprocess.Popen(
+            torchrun(words, *meeting, f"127.0.0.1:{port}"),
+            cwd=here,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [agent.communicate(timeout=600) for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], said
+    assert "".join(out for out, _ in said).count("run two: waves") == 1
+    assert_alike(here / "one", here / "two")
+
+
+@pytest.mark.slow
+def test_what_torchrun_started_goes_on_after_one_is_killed(here, waves_file):
+    words = command(waves_file, "run", "cpu:2", "--search-epochs", "12")
+    alone = ["--standalone", "--nproc-per-node", 2]
+    finish(torchrun(command(waves_file, "whole", "cpu:2", "--search-epochs", "12"), *alone), here)
+    agent = subprocess.Popen(torchrun(words, *alone), cwd=here, env=environment(), stderr=subprocess.DEVNULL)
+    wait_for((here / "run.partial" / "checkpoints" / "search.ckpt").exists)
+    os.kill(children(agent.pid)[-1], signal.SIGKILL)
+    assert agent.wait(120) == 1
+    assert not (here / "run").exists()
+    finish(torchrun([*words, "--resume"], *alone), here)
+    assert (here / "run" / "metrics.jsonl").read_bytes() == (here / "whole" / "metrics.jsonl").read_bytes()
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two NVIDIA GPUs")
@@ -247,6 +312,45 @@ def test_others_must_have_started_as_many(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="torchrun started 2 processes, and --devices 2 on 2 machines are 4"):
         started_by_others(devices)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("MASTER_PORT", "0")
+    with pytest.raises(InputError, match="no port to meet at; use --standalone"):
+        started_by_others(devices)
+
+
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+    "SLURM_STEP_NODELIST": "n[7-8]",
+}
+
+
+def test_a_step_of_slurm_tells_each_its_part(monkeypatch):
+    devices = devices_of(settings(devices="cpu:2", nodes=2))
+    for name, value in (SLURM | {"SLURM_JOB_ID": "11", "SLURM_STEP_ID": "5"}).items():
+        monkeypatch.setenv(name, value)
+    assert started_by_others(devices)
+    assert (rank(devices), local_rank(devices)) == (3, 1)
+    assert slurm_meeting() == {"MASTER_ADDR": "n7", "MASTER_PORT": str(15000 + 7 * 11 + 5)}
+    found = ProcessEnvironment(devices, alone=False)
+    assert (found.global_rank(), found.local_rank(), found.node_rank(), found.world_size()) == (3, 1, 1, 4)
+    alone = ProcessEnvironment(devices, alone=True)
+    assert (alone.global_rank(), alone.world_size()) == (0, 1)
+    # Within the batch script itself, whose job has four tasks, the command starts its own processes.
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    assert not started_by_others(devices_of(settings(devices="cpu:2")))
+
+
+def test_a_lost_connection_is_named():
+    with (
+        pytest.raises(LostProcessError, match="the connection to another process of this run is lost"),
+        lost_named(),
+    ):
+        raise RuntimeError("[pair.cc:537] Read error, says gloo")
+    with pytest.raises(RuntimeError, match="shapes differ"), lost_named():
+        raise RuntimeError("shapes differ")
 
 
 def test_parts_of_batches_make_up_the_batches():
