@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,8 @@ def _tune(tuning: Tuning, seconds: float | None) -> Hyperparameters:
     settings, folder = tuning.settings, tuning.folder
     started = time.perf_counter()
     study = open_study(settings, folder, higher_is_better=tuning.higher_is_better)
-    _put_back(study, tuning.worker)
+    with study_lock(folder):
+        _put_back(study, {None, tuning.worker})
 
     def is_late() -> bool:
         late = seconds is not None and time.perf_counter() - started >= seconds
@@ -155,9 +156,9 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
     taking = study_lock(tuning.folder)
 
     def run(trial: Trial) -> float:
-        taking.release()
         taken.append(trial.number)
         trial.set_user_attr(WORKER, tuning.worker)
+        taking.release()
         chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
         value = tuning.objective(trial, chosen)
         tuning.say(f"tuning, trial {trial.number + 1}: {chosen}: {value:.4f}")
@@ -168,6 +169,7 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         try:
             with taking:
                 fail_stale_trials(study)
+                _put_back(study, {None})
                 waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
                 if waiting:
                     _prepare(study, tuning.settings)
@@ -194,13 +196,14 @@ def _prepare(study: optuna.Study, settings: SearchSettings) -> None:
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
 
 
-def _put_back(study: optuna.Study, worker: str) -> None:
-    """Let the trials wait again that were under way when this worker's last process was killed.
+def _put_back(study: optuna.Study, workers: Collection[str | None]) -> None:
+    """Let the trials wait again that are under way for workers who are known to be dead, before a heartbeat says so.
 
-    Nobody else holds the run's lock, so they are known to be dead before their heartbeat says so.
+    Called while this process may take trials: one that nobody's name is on was taken by a process that died while it
+    might, perhaps before its first heartbeat. The run's own process may put back its own, since it holds the run's lock.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.user_attrs.get(WORKER, worker) == worker:
+        if trial.user_attrs.get(WORKER) in workers:
             study.tell(trial.number, state=TrialState.FAIL)
             _plan_again(study, trial)
 

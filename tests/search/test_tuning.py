@@ -239,6 +239,20 @@ def test_two_processes_take_no_trial_twice_and_make_none(tmp_path, processes):
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 24
 
 
+def test_a_trial_whose_taker_died_before_its_first_heartbeat_is_not_waited_for(tmp_path):
+    taken = []
+
+    def objective(trial, chosen):
+        if not taken:  # as a process does that is killed at once
+            taken.append(open_study(settings(), tmp_path, higher_is_better=True).ask().number)
+        return score(trial, chosen)
+
+    chosen = tune(a_tuning(tmp_path, objective), seconds=60)
+    assert chosen == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
+    assert len(report(tmp_path)["trials"]) == 24
+    assert [trial.number for trial in trials(tmp_path) if trial.state == TrialState.FAIL] == taken
+
+
 def test_the_run_s_own_process_is_killed_and_goes_on(tmp_path, processes):
     (tmp_path / "checkpoints").mkdir()
     process = in_a_process(processes, main_process, tmp_path, stuck)
