@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dashdeploy.errors import InputError
 from dashdeploy.normalized_entropy import normalized_entropy
 from dashdeploy.ops.agg_conv import AggConv
+from dashdeploy.ops.live_taps import skip_dead_taps
 from dashdeploy.search.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.augmentation import training_loss
 from dashdeploy.search.batches import TensorBatches, evaluation_batch, joined, shuffled
@@ -58,6 +59,7 @@ class PhaseModule(L.LightningModule):
 
     def __init__(self, network: nn.Module, task: Task, phase: Phase, settings: SearchSettings) -> None:
         super().__init__()
+        skip_dead_taps(network)
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
         self.metric = task.metric.create()
         self.metric.distributed_available_fn = lambda: self.trainer.world_size > 1

@@ -200,7 +200,7 @@ def _put_back(study: optuna.Study, workers: Collection[str | None]) -> None:
     """Let the trials wait again that are under way for workers who are known to be dead, before a heartbeat says so.
 
     Called while this process may take trials: one that nobody's name is on was taken by a process that died while it
-    might, perhaps before its first heartbeat. The run's own process may put back its own, since it holds the run's lock.
+    might, perhaps before its first heartbeat. The run's own process may put back its own: it holds the run's lock.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(WORKER) in workers:

@@ -84,13 +84,26 @@ def convolve(
     """Torch's convolution of x with a kernel [taps, out, in / groups] and any padding per side."""
     out, fan_in = kernel.shape[1:]
     weight = kernel.permute(1, 2, 0).reshape(out, fan_in, *shape)
-    convolution = CONVOLUTIONS[len(shape) - 1]
+    return padded_convolution(x, weight, None, pads, stride, dilation, groups)
+
+
+def padded_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: Sequence[tuple[int, int]],
+    stride: Sequence[int],
+    dilation: int,
+    groups: int,
+) -> Tensor:
+    """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side."""
+    convolution = CONVOLUTIONS[len(pads) - 1]
     if all(before == after >= 0 for before, after in pads):
         inside = tuple(before for before, _ in pads)
-        return convolution(x, weight, None, tuple(stride), inside, dilation, groups)
+        return convolution(x, weight, bias, tuple(stride), inside, dilation, groups)
     # Padded first and cropped then: what is cropped may be padding too.
     x = F.pad(x, [max(side, 0) for pair in reversed(pads) for side in pair])
     for axis, (before, after) in enumerate(pads, start=2):
         if before < 0 or after < 0:
             x = x.narrow(axis, max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0))
-    return convolution(x, weight, None, tuple(stride), 0, dilation, groups)
+    return convolution(x, weight, bias, tuple(stride), 0, dilation, groups)
