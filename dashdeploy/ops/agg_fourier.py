@@ -26,7 +26,7 @@ from dashdeploy.ops.agg_spectrum import TapSpectrum
 from dashdeploy.ops.agg_taps import Frame, TapPlan
 from dashdeploy.ops.agg_tiles import Tiling, tiling
 
-KEPT_SPECTRUM = 2**22
+KEPT_SPECTRUM = 2**24
 """Largest kernel spectrum, in complex numbers, that is kept for the backward pass; a larger one is made again."""
 
 

@@ -76,9 +76,10 @@ def _generate(name: str, seed: int, *, shuffled: bool) -> Task:
                 "search_epochs": 6,
                 "field_pressure": 1e-5,
                 "shortlist": 3,
-                "shortlist_epochs": 8,
+                "shortlist_epochs": 20,
                 "shortlist_folds": 2,
                 "shortlist_by": "loss",
+                "retrain_epochs": 80,  # more bring nothing, by cross-validation
                 "refit": True,
             }
         },
