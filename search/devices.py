@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dashdeploy.search.settings import SearchSettings
 
 Accelerator = Literal["auto", "cpu", "cuda"]
+RUN = "DASHDEPLOY_RUN"
+"""Names the run that a process was started to help with."""
 _PATTERN = re.compile(r"(?P<accelerator>auto|cpu|cuda)?(?P<colon>:)?(?P<count>[1-9]\d*)?")
 
 
@@ -73,7 +75,7 @@ def check_devices(settings: SearchSettings, samples: int, held_out: int) -> None
         held_out: samples of validation.
 
     Raises:
-        InputError: the batch or the data cannot be divided among so many.
+        InputError: the batch or the data cannot be divided among so many, or so many processes cannot be started.
         MissingCapabilityError: there are not so many.
     """
     devices = devices_of(settings)
@@ -87,6 +89,7 @@ def check_devices(settings: SearchSettings, samples: int, held_out: int) -> None
         raise MissingCapabilityError(
             f"devices = '{settings.devices}': torch sees {gpus} NVIDIA GPU{'s' if gpus > 1 else ''} on this machine; "
             f"use {gpus}, or cpu:{devices.count}"
+            + ("; or let every task see all of them, without --gpus-per-task" if is_slurm_step() else "")
         )
     batch, processes = min(settings.batch_size, samples), devices.processes
     if processes > 1 and (batch < 2 * processes or held_out < processes):
@@ -94,11 +97,13 @@ def check_devices(settings: SearchSettings, samples: int, held_out: int) -> None
             f"devices = '{settings.devices}': {processes} processes share batches of {batch} and {held_out} samples "
             "of validation, and each needs two of every batch and one of those; use fewer devices"
         )
+    if processes > 1 and RUN not in os.environ:
+        started_by_others(devices)
 
 
 def rank(devices: Devices) -> int:
     """This process's rank in its run; 0 where there is no other."""
-    return 0 if devices.processes == 1 else _number("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return 0 if devices.processes == 1 else _number("RANK", "SLURM_PROCID")
 
 
 def local_rank(devices: Devices) -> int:
@@ -107,7 +112,7 @@ def local_rank(devices: Devices) -> int:
 
 
 def _number(*names: str) -> int:
-    """The first of these variables that is set; in this order by torchrun, SLURM, and this program."""
+    """The first of these variables that is set: torchrun's, which this program sets too, or SLURM's; 0 if none is."""
     return int(next((os.environ[name] for name in names if name in os.environ), "0"))
 
 
@@ -126,6 +131,12 @@ def started_by_others(devices: Devices) -> bool:
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
         found, starter = int(environment["WORLD_SIZE"]), "torchrun"
+        if environment.get("MASTER_PORT") == "0":
+            # torchrun hands the word on, and every process would wait for the first at a port that is none.
+            raise InputError(
+                "torchrun --master-port 0 leaves the processes no port to meet at; use --standalone on one machine, "
+                "--rdzv-endpoint HOST:PORT on several"
+            )
     elif is_slurm_step():
         found, starter = int(environment["SLURM_STEP_NUM_TASKS"]), "SLURM"
     else:
@@ -139,10 +150,9 @@ def started_by_others(devices: Devices) -> bool:
             f"{starter} started {found} processes, and --devices {devices.count} on {devices.nodes} machines are "
             f"{devices.processes}; make them agree (--set nodes=…)"
         )
-    if environment.get("MASTER_PORT") == "0":
-        # torchrun hands the word on, and every process would wait for the first at a port that is none.
+    if local_rank(devices) >= devices.count:
         raise InputError(
-            "torchrun --master-port 0 leaves the processes no port to meet at; use --standalone on one machine, "
-            "--rdzv-endpoint HOST:PORT on several"
+            f"{starter} started more than {devices.count} processes on this machine; start as many on each as "
+            "--devices says (--nproc-per-node, --ntasks-per-node)"
         )
     return True

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
 from dashdeploy.backbones import build_backbone
 from dashdeploy.errors import InputError
 from dashdeploy.freed_memory import freed_memory_kept
@@ -74,9 +76,11 @@ def search(
     say = note if progress else silence
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
-    kept, latencies = _check(task, settings), None
+    supernet, kept = _check(task, settings)
+    check_storage(settings)  # by this process alone, since it makes the tables
+    latencies = None
     if wants_latency(settings):
-        latencies = latency_table(task, settings, agg_convs(supernet_of(task, settings)[0]), say)
+        latencies = latency_table(task, settings, agg_convs(supernet), say)
     try:
         with open_partial(out, run_config(task, settings), resume=resume) as folder:
             latencies = latencies and kept_table(folder, latencies)
@@ -137,11 +141,11 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
     return help_tuning(tuning_of(task, settings, folder, worker=worker_name(), progress=progress))
 
 
-def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
+def _check(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, str]]:
     """Refuse what cannot work before anything is written.
 
     Returns:
-        The convolutions that are not searched, each with the reason.
+        The supernet, and the convolutions that are not searched, each with the reason.
     """
     count = len(task.train.targets)
     if count < FEWEST_TRAINING_SAMPLES:
@@ -150,7 +154,6 @@ def _check(task: Task, settings: SearchSettings) -> dict[str, str]:
     check_folds(task, settings)
     check_devices(settings, count, len(task.validation.targets))
     check_logger(settings)
-    check_storage(settings)
-    kept = supernet_of(task, settings)[1]
+    supernet, kept = supernet_of(task, settings)
     build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
-    return kept
+    return supernet, kept

@@ -7,6 +7,7 @@ elsewhere; on one machine this file does.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,23 +17,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from dashdeploy.errors import DashdeployError, InputError
-from dashdeploy.search.devices import Devices, is_slurm_step, local_rank, rank, started_by_others
+from dashdeploy.search.devices import RUN, Devices, is_slurm_step, local_rank, rank, started_by_others
 
-RUN = "DASHDEPLOY_RUN"
-"""The run that a process was started to help with."""
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
 """How long a process may take to end by itself after the run."""
+_RUNS = count()
 LONGEST_WAIT = timedelta(days=1)
 """For the others, which a trial of a tuning may keep; a process that is gone is noticed at once."""
+
+
+Content = TypeVar("Content")
 
 
 class LostProcessError(InputError):
@@ -59,7 +67,7 @@ def all_processes(devices: Devices, out: Path) -> Iterator[None]:
         with _connected(devices):
             yield
     elif started_by_others(devices):
-        with lost_named(), _connected(devices):
+        with lost_connection_named(), _connected(devices):
             yield
     else:
         with _started(devices, out), _connected(devices):
@@ -86,32 +94,49 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
+def from_all(mine: Content) -> list[Content]:
+    """What every process of the run gives, by rank; files may take a while to reach other machines."""
+    if not dist.is_initialized():
+        return [mine]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, mine)
+    return found
+
+
 @contextmanager
 def _connected(devices: Devices) -> Iterator[None]:
     """The process group of torch, which Lightning finds and uses."""
+    before = dict(os.environ)
     if is_slurm_step():
         os.environ |= slurm_meeting() | os.environ
     if devices.is_cuda:
         torch.cuda.set_device(local_rank(devices))
-    dist.init_process_group(
-        "nccl" if devices.is_cuda else "gloo",
-        rank=rank(devices),
-        world_size=devices.processes,
-        timeout=LONGEST_WAIT,
-    )
     try:
+        found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
+        store, number, processes = next(iter(found))
+        dist.init_process_group(
+            "nccl" if devices.is_cuda else "gloo",
+            # torchrun's store outlives a run, and would tell a program's next one the addresses of this one.
+            store=PrefixStore(f"run {next(_RUNS)}", store),
+            rank=number,
+            world_size=processes,
+            timeout=LONGEST_WAIT,
+        )
         yield
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        os.environ.clear()
+        os.environ |= before
 
 
 @contextmanager
-def lost_named() -> Iterator[None]:
+def lost_connection_named() -> Iterator[None]:
     """Say in words that torch does not reach the others any more; gloo has no class of errors of its own."""
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, dist.DistError) or "gloo" in str(error):
+        if isinstance(error, dist.DistError) or re.search(r"\bgloo[/:]|\bGloo\b", str(error)):
             raise LostProcessError(
                 "the connection to another process of this run is lost; see what that one said, and go on with "
                 "--resume"
@@ -120,10 +145,12 @@ def lost_named() -> Iterator[None]:
 
 
 def slurm_meeting() -> dict[str, str]:
-    """Where the processes of a step of SLURM meet: on its first machine, at a port that no other step has."""
+    """Where the processes of a step of SLURM meet: on its first machine, at a port by the numbers of job and step.
+
+    Lightning goes by the job's number alone, so that two steps of one job would meet.
+    """
     environment = os.environ
-    # Lightning takes the job's number alone, at which two steps of one job would meet.
-    number = 7 * int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
+    number = 97 * int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
     address = SLURMEnvironment.resolve_root_node_address(environment["SLURM_STEP_NODELIST"])
     return {"MASTER_ADDR": address, "MASTER_PORT": str(15000 + number % 15000)}
 
@@ -144,6 +171,8 @@ class ProcessEnvironment(LightningEnvironment):
         self._global_rank = 0 if alone else rank(devices)
         self._local_rank = local_rank(devices)
         self._node_rank = rank(devices) // devices.count
+        # For its loggers; it would have asked SLURM.
+        rank_zero_only.rank = self._global_rank  # type: ignore[attr-defined]
 
     @property
     def creates_processes_externally(self) -> bool:

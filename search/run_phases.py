@@ -216,7 +216,7 @@ class RunPhases:
 
     def _is_the_backbone(self) -> None:
         """The original kernels won: the backbone would start with the same weights and end with the same."""
-        if phase_result(self.folder, "backbone") is None:
+        if self.writes and phase_result(self.folder, "backbone") is None:
             save_weights(self.folder / BACKBONE_WEIGHTS_NAME, load_file(self.folder / WEIGHTS_NAME))
             finish_phase(self.folder, "backbone", {"same_as": "retrain", "seconds": 0.0})
 

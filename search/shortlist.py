@@ -27,7 +27,7 @@ from dashdeploy.search.paired_difference import figure_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.phase_training import trainer_of
 from dashdeploy.search.phases import Phase, PhaseName
-from dashdeploy.search.processes import wait_for_all
+from dashdeploy.search.processes import from_all
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import MOST_SEEDS, SearchSettings
 from dashdeploy.search.shortlist_candidates import shortlist
@@ -37,6 +37,8 @@ from dashdeploy.tasks import Task
 
 PHASE: PhaseName = "shortlist"
 ARCHITECTURE = "architecture"
+Scores = dict[tuple[int, int], Score]
+"""By candidate and fold."""
 SCORES_NAME = "shortlist.scores.{}.json"
 """By the rank of the process that trained them."""
 
@@ -63,18 +65,16 @@ def choose_from_shortlist(
             kernels on one fold.
         say: told of every training, and of the choice.
     """
-    chosen_before = chosen_architecture(folder)
+    chosen_before = from_all(chosen_architecture(folder))[0]
     if chosen_before is not None:
         return chosen_before
     candidates = shortlist(found, settings.shortlist)
     _train(task, settings, candidates, folder, seconds, say)
-    wait_for_all()
-    if rank(devices_of(settings)) == 0:
-        _choose(task, settings, candidates, folder, say)
-    wait_for_all()
-    chosen = chosen_architecture(folder)
-    assert chosen is not None
-    return chosen
+    parts = from_all(_read(_scores_path(folder, settings)))
+    writes = rank(devices_of(settings)) == 0
+    chosen = from_all(_choose(task, settings, candidates, folder, parts, say) if writes else None)[0]
+    assert chosen is not None  # the first process has chosen
+    return candidates[chosen]
 
 
 def _choose(
@@ -82,10 +82,11 @@ def _choose(
     settings: SearchSettings,
     candidates: Sequence[Architecture],
     folder: Path,
+    parts: Sequence[Scores],
     say: Callable[[str], None],
-) -> None:
-    known = _scores(folder)
-    rows = compare(candidates, known, task, settings)
+) -> int:
+    """The candidate to retrain, by what each process has trained; written down as well."""
+    rows = compare(candidates, _together(parts), task, settings)
     chosen = best(rows, task, settings)
     content = {
         "metric": task.metric.name,
@@ -97,11 +98,12 @@ def _choose(
     }
     write_json(folder / SHORTLIST_NAME, content)
     say(verdict(rows, chosen, task, settings))
-    parts = [_read(path) for path in _paths(folder)]
+    # The processes work at the same time, so the list takes as long as the slowest.
     spent = max(sum(score.seconds for score in part.values()) for part in parts)
     # architecture.json is still what was found, so that a list that is interrupted starts from the same.
     result = {"chosen": chosen, "seconds": spent, ARCHITECTURE: candidates[chosen].model_dump()}
     finish_phase(folder, PHASE, result)
+    return chosen
 
 
 def chosen_architecture(folder: Path) -> Architecture | None:
@@ -124,37 +126,34 @@ def _train(
     all others are compared with them.
     """
     started = time.perf_counter()
-    devices = devices_of(settings)
-    mine = rank(devices)
-    path = folder / FOLDER_NAME / SCORES_NAME.format(mine)
-    known, here = _scores(folder), _read(path)
+    devices, path = devices_of(settings), _scores_path(folder, settings)
+    known = _read(path)
     last = len(candidates) - 1
     for fold, part in enumerate(folds_of(task, settings.shortlist_folds, settings.seed)):
         for place, index in enumerate((last, *range(last))):
             late = seconds is not None and time.perf_counter() - started >= seconds
             if (
-                (fold * len(candidates) + place) % devices.processes != mine
+                (fold * len(candidates) + place) % devices.processes != rank(devices)
                 or (index, fold) in known
                 or (late and (index, fold) not in {(last, 0), (0, 0)})
             ):
                 continue
-            score = here[index, fold] = _score(part, settings, candidates[index], fold, folder)
-            write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in here.items()})
+            score = known[index, fold] = _score(part, settings, candidates[index], fold, folder)
+            write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
             say(
                 f"short list, candidate {index + 1} of {last + 1}{_fold(fold, settings)}: {_words(score, task)}"
             )
 
 
-def _scores(folder: Path) -> dict[tuple[int, int], Score]:
-    """All processes' scores by candidate and fold, those of an interrupted call included."""
-    return {places: score for path in _paths(folder) for places, score in _read(path).items()}
+def _scores_path(folder: Path, settings: SearchSettings) -> Path:
+    return folder / FOLDER_NAME / SCORES_NAME.format(rank(devices_of(settings)))
 
 
-def _paths(folder: Path) -> list[Path]:
-    return sorted((folder / FOLDER_NAME).glob(SCORES_NAME.format("*")))
+def _together(parts: Sequence[Scores]) -> Scores:
+    return {places: score for part in parts for places, score in part.items()}
 
 
-def _read(path: Path) -> dict[tuple[int, int], Score]:
+def _read(path: Path) -> Scores:
     stored: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
     return {_places(key): Score.model_validate(score) for key, score in stored.items()}
 

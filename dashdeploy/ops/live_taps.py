@@ -1,8 +1,10 @@
 """Convolutions in training without their dead taps: those that only ever meet padding.
 
 A kernel of 9 taps with dilation 15 spans 121 positions. On 8 of them, 8 of its 9 taps per axis read nothing but
-zeros, and torch multiplies these all the same: in two dimensions, 80 of 81 products are for nothing. The result and
-all gradients are the same without; those of the dead taps are zero.
+zeros, and torch multiplies these all the same: in two dimensions, 80 of 81 products are for nothing. Without them
+the result and all gradients are the same but for the order of sums; those of the dead taps are zero.
+
+What is exported loses its dead taps in `dashdeploy.export.dead_taps`, which must keep to paddings that ONNX allows.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dashdeploy.ops.agg_direct import padded_convolution
 from dashdeploy.ops.padded_conv import PaddedConv1d, PaddedConv2d
 
 _Pads = tuple[tuple[int, int], ...]
+_CONVOLVE = (nn.Conv1d._conv_forward, nn.Conv2d._conv_forward)
 _FORWARDS = (nn.Conv1d.forward, nn.Conv2d.forward, PaddedConv1d.forward, PaddedConv2d.forward)
 
 
@@ -28,7 +31,8 @@ def skip_dead_taps(network: nn.Module) -> None:
     for module in network.modules():
         if (
             isinstance(module, (nn.Conv1d, nn.Conv2d))
-            and type(module).forward in _FORWARDS
+            and getattr(module.forward, "__func__", None) in _FORWARDS  # an instance may have its own
+            and type(module)._conv_forward in _CONVOLVE
             and module.padding_mode == "zeros"
             and len(set(module.dilation)) == 1
         ):
@@ -61,8 +65,11 @@ def _pads(conv: nn.Conv1d | nn.Conv2d) -> _Pads:
 def _live(
     spatial: tuple[int, ...], kernel: tuple[int, ...], dilation: int, stride: tuple[int, ...], pads: _Pads
 ) -> tuple[tuple[slice, ...], _Pads] | None:
-    """The live taps of each axis and the padding that goes with them; None if none, or nothing, is left out."""
-    taps, left = [], []
+    """The live taps of each axis and the padding that goes with them; None if nothing, or all, would be left out.
+
+    With a stride, a tap that steps over every position counts as alive.
+    """
+    taps, padding = [], []
     for n, k, s, (before, after) in zip(spatial, kernel, stride, pads, strict=True):
         last = (n + before + after - dilation * (k - 1) - 1) // s * s  # where the last output's first tap is
         alive = [t for t in range(k) if t * dilation - before < n and t * dilation - before + last >= 0]
@@ -70,7 +77,7 @@ def _live(
             return None
         taps.append(slice(alive[0], alive[-1] + 1))
         first = before - alive[0] * dilation
-        left.append((first, last + dilation * (len(alive) - 1) + 1 - n - first))
+        padding.append((first, last + dilation * (len(alive) - 1) + 1 - n - first))
     if all(part == slice(0, k) for part, k in zip(taps, kernel, strict=True)):
         return None
-    return tuple(taps), tuple(left)
+    return tuple(taps), tuple(padding)

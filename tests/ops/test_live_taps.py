@@ -86,6 +86,41 @@ def test_weight_norm_stays():
     assert set(other.state_dict()) == set(conv.state_dict())
 
 
+class Standardized(nn.Conv1d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight - weight.mean((1, 2), keepdim=True), bias)
+
+
+def test_what_computes_in_a_way_of_its_own_is_left_alone():
+    x = torch.randn(2, 2, 8)
+    standardized = Standardized(2, 3, 9, padding="same", dilation=15)
+    changed = nn.Conv1d(2, 3, 9, padding="same", dilation=15)
+    changed.forward = lambda x: 0 * x
+    for conv in (standardized, changed):
+        expected = conv(x)
+        skip_dead_taps(conv)
+        torch.testing.assert_close(conv(x), expected)
+
+
+def test_a_copy_has_weights_of_its_own():
+    conv = nn.Conv1d(2, 3, 9, padding="same", dilation=15)
+    skip_dead_taps(conv)
+    other = copy.deepcopy(conv)
+    nn.init.zeros_(other.weight)
+    nn.init.zeros_(other.bias)
+    x = torch.randn(2, 2, 8)
+    assert not other(x).any() and conv(x).any()
+
+
+def test_half_precision_stays():
+    conv = nn.Conv1d(2, 3, 9, padding="same", dilation=7)
+    x, other = torch.randn(2, 2, 10), copy.deepcopy(conv)
+    skip_dead_taps(other)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert other(x).dtype == torch.bfloat16
+        torch.testing.assert_close(other(x), conv(x), rtol=0.02, atol=0.02)
+
+
 def test_a_lone_sample_and_what_is_not_for_it_are_left_alone():
     conv = nn.Conv1d(2, 3, 9, padding="same", dilation=7)
     expected = conv(torch.ones(2, 4))

@@ -26,7 +26,12 @@ from dashdeploy.search.devices import (
     started_by_others,
 )
 from dashdeploy.search.probe import leaves_unused
-from dashdeploy.search.processes import LostProcessError, ProcessEnvironment, lost_named, slurm_meeting
+from dashdeploy.search.processes import (
+    LostProcessError,
+    ProcessEnvironment,
+    lost_connection_named,
+    slurm_meeting,
+)
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.tasks import Split
 
@@ -210,6 +215,31 @@ def test_torchrun_starts_them_as_well(here, waves_file):
     assert_alike(here / "one", here / "two")
 
 
+TWO_RUNS = """
+import sys
+
+import dashdeploy
+
+if __name__ == "__main__":
+    for out in ("first", "second"):
+        dashdeploy.search(
+            sys.argv[1], "two_net:Net", out=out, devices="cpu:2", kernel_sizes=(3, 5), dilations=(1, 3),
+            search_epochs=1, retrain_epochs=1, batch_size=16, tune="grid", tune_epochs=1,
+            tune_learning_rates=(0.1,), tune_storage="sqlite:///study.db",
+        )
+"""
+
+
+@pytest.mark.slow
+def test_a_program_of_torchrun_may_search_twice(here, waves_file):
+    """With a study of its own at a storage that no process has made before."""
+    (here / "two_runs.py").write_text(TWO_RUNS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    finish([*launcher, "two_runs.py", str(waves_file)], here)
+    for out in ("first", "second"):
+        assert len(json.loads((here / out / "tuning.json").read_text())["trials"]) == 4
+
+
 @pytest.mark.slow
 def test_torchrun_starts_them_on_two_machines(here, waves_file):
     """Two agents that meet at a port are two machines to torchrun, and share the folder as machines have to."""
@@ -332,7 +362,7 @@ def test_a_step_of_slurm_tells_each_its_part(monkeypatch):
         monkeypatch.setenv(name, value)
     assert started_by_others(devices)
     assert (rank(devices), local_rank(devices)) == (3, 1)
-    assert slurm_meeting() == {"MASTER_ADDR": "n7", "MASTER_PORT": str(15000 + 7 * 11 + 5)}
+    assert slurm_meeting() == {"MASTER_ADDR": "n7", "MASTER_PORT": str(15000 + 97 * 11 + 5)}
     found = ProcessEnvironment(devices, alone=False)
     assert (found.global_rank(), found.local_rank(), found.node_rank(), found.world_size()) == (3, 1, 1, 4)
     alone = ProcessEnvironment(devices, alone=True)
@@ -343,14 +373,36 @@ def test_a_step_of_slurm_tells_each_its_part(monkeypatch):
     assert not started_by_others(devices_of(settings(devices="cpu:2")))
 
 
-def test_a_lost_connection_is_named():
-    with (
-        pytest.raises(LostProcessError, match="the connection to another process of this run is lost"),
-        lost_named(),
-    ):
-        raise RuntimeError("[pair.cc:537] Read error, says gloo")
-    with pytest.raises(RuntimeError, match="shapes differ"), lost_named():
-        raise RuntimeError("shapes differ")
+@pytest.mark.parametrize(
+    "words",
+    ["[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:537] Read error", "Gloo connectFullMesh failed"],
+)
+def test_a_lost_connection_is_named(words):
+    said = "the connection to another process of this run is lost"
+    with pytest.raises(LostProcessError, match=said), lost_connection_named():
+        raise RuntimeError(words)
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="gloomy"), lost_connection_named():
+        raise RuntimeError("shapes differ in gloomy.py")
+
+
+def test_what_was_started_wrongly_is_refused_before_anything_is_written(tmp_path, npz):
+    words = ["search", "--data", str(npz), "--set", "nodes=2", "--devices=cpu", "--set", "batch_size=8"]
+    for _ in range(2):
+        result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run")])
+        assert result.exit_code == 1
+        assert "nodes = 2: start the command on every machine with torchrun" in result.stderr
+        assert not (tmp_path / "run.partial").exists()
+
+
+def test_as_many_processes_on_each_machine(monkeypatch):
+    names = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="torchrun started more than 2 processes on this machine"):
+        started_by_others(devices_of(settings(devices="cpu:2", nodes=2)))
 
 
 def test_parts_of_batches_make_up_the_batches():

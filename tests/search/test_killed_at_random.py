@@ -1,4 +1,4 @@
-"""kill -9 at three random moments, tuning included: the same run as the uninterrupted one."""
+"""kill -9 at three random moments, short list and tuning included: the same run as the uninterrupted one."""
 
 import json
 import multiprocessing
@@ -20,6 +20,7 @@ SAME = (
     "metrics.jsonl",
     "samples.npz",
     "config.json",
+    "shortlist.json",
     "tuning.json",
 )
 KILLS = 3
@@ -30,6 +31,9 @@ KILLS = 3
 def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, way):
     settings = small.model_copy(
         update={
+            "shortlist": 3,
+            "shortlist_folds": 2,
+            "shortlist_epochs": 2,
             "tune": way,
             "tune_epochs": 6,
             "tune_trials": 8,
