@@ -16,7 +16,8 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SMALLEST = {
-    "dashdeploy search": "--width 4 --search-epochs 1 --retrain-epochs 1 --kernel-sizes 3,5 --dilations 1,3",
+    "dashdeploy search": "--width 4 --search-epochs 1 --retrain-epochs 1 --kernel-sizes 3,5 --dilations 1,3 "
+    "--set shortlist_epochs=1",
     "dashdeploy bench latency": "--seconds 0.2",
 }
 
