@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -97,8 +98,12 @@ def check_devices(settings: SearchSettings, samples: int, held_out: int) -> None
             f"devices = '{settings.devices}': {processes} processes share batches of {batch} and {held_out} samples "
             "of validation, and each needs two of every batch and one of those; use fewer devices"
         )
-    if processes > 1 and RUN not in os.environ:
-        started_by_others(devices)
+    started = processes == 1 or RUN in os.environ or started_by_others(devices)
+    if not started and (hasattr(sys, "ps1") or "ipykernel" in sys.modules):
+        raise InputError(
+            f"devices = '{settings.devices}': every device runs the whole program, which an interactive session is "
+            "not; put it into a file"
+        )
 
 
 def rank(devices: Devices) -> int:

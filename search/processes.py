@@ -36,6 +36,7 @@ POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
 """How long a process may take to end by itself after the run."""
 _RUNS = count()
+"""Numbers the runs of this program, which are the same in all its processes."""
 LONGEST_WAIT = timedelta(days=1)
 """For the others, which a trial of a tuning may keep; a process that is gone is noticed at once."""
 
@@ -58,7 +59,7 @@ def all_processes(devices: Devices, out: Path) -> Iterator[None]:
 
     Raises:
         LostProcessError: one of them ended before.
-        InputError: they cannot be started from here.
+        InputError: torchrun or SLURM has started others than `devices` says.
     """
     if devices.processes == 1:
         yield
@@ -196,11 +197,6 @@ class ProcessEnvironment(LightningEnvironment):
 
 @contextmanager
 def _started(devices: Devices, out: Path) -> Iterator[None]:
-    if hasattr(sys, "ps1") or "ipykernel" in sys.modules:
-        raise InputError(
-            f"devices = {devices.count}: every device runs the whole program, which an interactive session is not; "
-            "put it into a file"
-        )
     shared = {
         RUN: str(out.resolve()),
         "MASTER_ADDR": "127.0.0.1",

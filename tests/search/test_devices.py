@@ -397,6 +397,13 @@ def test_what_was_started_wrongly_is_refused_before_anything_is_written(tmp_path
         assert not (tmp_path / "run.partial").exists()
 
 
+def test_an_interactive_session_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with pytest.raises(InputError, match="an interactive session is not; put it into a file"):
+        check_devices(settings(devices="cpu:2"), 12, 30)
+    check_devices(settings(devices="cpu"), 12, 30)
+
+
 def test_as_many_processes_on_each_machine(monkeypatch):
     names = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3"}
     for name, value in names.items():
