@@ -2,8 +2,12 @@
 
 In the folder of this file::
 
-    dashdeploy search --task spikes:recordings --backbone spikes:unet --kernel-sizes 3,7,11 --dilations 1,3 --out run
+    dashdeploy search --task spikes:recordings --backbone spikes:unet --kernel-sizes 3,7,11 --dilations 1,3 \\
+      --metric f1 --set batch_size=16 --search-epochs 24 --retrain-epochs 60 --out run
     dashdeploy export run --out bundle
+
+Two positions in a hundred are of a narrow spike, so accuracy would say little and batches are small. In 20 seconds on
+two cores the searched network reaches an F1 (the mean of both classes) of 0.87 on test data, the unsearched one 0.90.
 """
 
 from __future__ import annotations
