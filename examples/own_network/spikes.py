@@ -1,8 +1,8 @@
-"""A network and data of one's own: a small U-Net that marks the spikes in a noisy signal, position by position.
+r"""A network and data of one's own: a small U-Net that marks the spikes in a noisy signal, position by position.
 
 In the folder of this file::
 
-    dashdeploy search --task spikes:recordings --backbone spikes:unet --kernel-sizes 3,7,11 --dilations 1,3 \\
+    dashdeploy search --task spikes:recordings --backbone spikes:unet --kernel-sizes 3,7,11 --dilations 1,3 \
       --metric f1 --set batch_size=16 --search-epochs 24 --retrain-epochs 60 --out run
     dashdeploy export run --out bundle
 
