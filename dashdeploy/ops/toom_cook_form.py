@@ -97,7 +97,7 @@ class ToomCookForm:
         pairs = (self.tile - len(real)) // 2
         complex_points = [np.exp(2j * np.pi * (f + 1) / (2 * pairs + 2)) for f in range(pairs)]
         points = [*real, *(z for point in complex_points for z in (point, point.conjugate()))]
-        inverse = np.linalg.inv(np.array([_powers(point, self.tile) for point in points])).T
+        inverse = _inverse(np.array([_powers(point, self.tile) for point in points])).T
         analysis, taps, synthesis = [], [], []
         for index, point in enumerate(real):
             analysis.append(inverse[index].real)
@@ -111,6 +111,18 @@ class ToomCookForm:
             taps += [w.real, w.imag - w.real, w.real + w.imag]
             synthesis += [y.real - y.imag, -y.imag, -y.real]
         return _balanced(np.array(analysis), np.array(taps), np.array(synthesis).T)
+
+
+def _inverse(matrix: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+    """The inverse, refined by Newton's iteration in extended precision.
+
+    Without, the ill-conditioned matrices of long tiles leave 1e-10 of the largest output, whatever the precision.
+    """
+    exact, one = matrix.astype(np.clongdouble), np.eye(len(matrix))
+    inverse = np.linalg.inv(matrix).astype(np.clongdouble)
+    for _ in range(2):
+        inverse = inverse + inverse @ (one - exact @ inverse)
+    return inverse.astype(np.complex128)
 
 
 def _powers(point: complex, count: int) -> npt.NDArray[np.complex128]:

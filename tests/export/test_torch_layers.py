@@ -17,7 +17,7 @@ EXACT = 1e-11
 """Of the largest output, in float64: what is left are roundings of a few hundred additions."""
 
 
-TOLERANCE = {FFT: EXACT, ToomCook: 1e-11}
+TOLERANCE = {FFT: EXACT, ToomCook: 1e-12}
 
 
 def convolve(spec, x, weight, bias):
