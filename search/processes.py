@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -107,26 +107,35 @@ def from_all(mine: Content) -> list[Content]:
 @contextmanager
 def _connected(devices: Devices) -> Iterator[None]:
     """The process group of torch, which Lightning finds and uses."""
-    before = dict(os.environ)
-    if is_slurm_step():
-        os.environ |= slurm_meeting() | os.environ
+    meeting = slurm_meeting() if is_slurm_step() else {}
     if devices.is_cuda:
         torch.cuda.set_device(local_rank(devices))
+    with _variables(meeting | os.environ):  # MASTER_PORT may be the user's own
+        try:
+            found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
+            store, number, processes = next(iter(found))
+            dist.init_process_group(
+                "nccl" if devices.is_cuda else "gloo",
+                # torchrun's store outlives a run, and would tell a program's next one the addresses of this one.
+                store=PrefixStore(f"run {next(_RUNS)}", store),
+                rank=number,
+                world_size=processes,
+                timeout=LONGEST_WAIT,
+            )
+            yield
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+
+@contextmanager
+def _variables(added: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, these variables of the environment are set."""
+    before = dict(os.environ)
+    os.environ |= added
     try:
-        found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
-        store, number, processes = next(iter(found))
-        dist.init_process_group(
-            "nccl" if devices.is_cuda else "gloo",
-            # torchrun's store outlives a run, and would tell a program's next one the addresses of this one.
-            store=PrefixStore(f"run {next(_RUNS)}", store),
-            rank=number,
-            world_size=processes,
-            timeout=LONGEST_WAIT,
-        )
         yield
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
         os.environ.clear()
         os.environ |= before
 
@@ -198,27 +207,25 @@ class ProcessEnvironment(LightningEnvironment):
 @contextmanager
 def _started(devices: Devices, out: Path) -> Iterator[None]:
     shared = {
-        RUN: str(out.resolve()),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "WORLD_SIZE": str(devices.processes),
         "NODE_RANK": "0",
     }
     command = [sys.executable, *sys.orig_argv[1:]]
-    before = dict(os.environ)
     others = [
         subprocess.Popen(
             command,
-            env=before | shared | _rank(number),
+            env=os.environ | shared | {RUN: str(out.resolve())} | _rank(number),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
         for number in range(1, devices.processes)
     ]
-    os.environ |= {name: value for name, value in shared.items() if name != RUN} | _rank(0)
     watch = _Watch(others)
     try:
-        yield
+        with _variables(shared | _rank(0)):
+            yield
         watch.over.set()
         _wait(others)
     except (RuntimeError, KeyboardInterrupt) as error:
@@ -235,8 +242,6 @@ def _started(devices: Devices, out: Path) -> Iterator[None]:
         for process in others:
             process.kill()
             process.wait()
-        os.environ.clear()
-        os.environ |= before
 
 
 def _rank(number: int) -> dict[str, str]:

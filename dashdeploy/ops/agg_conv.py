@@ -193,12 +193,7 @@ def frame_of(conv: nn.Conv1d | nn.Conv2d, *, causal: bool = False) -> Frame:
         return Frame(tuple(int(s) for s in conv.stride), (0,) * rank, (0,) * rank, causal)
     k, d = int(conv.kernel_size[0]), int(conv.dilation[0])
     span = d * (k - 1)
-    if conv.padding == "same":
-        sides = [same_padding(k, d)] * rank
-    elif conv.padding == "valid":
-        sides = [(0, 0)] * rank
-    else:
-        sides = [(int(pad), int(pad)) for pad in conv.padding]
+    sides = padded_sides(conv)
     anchor = span if causal else span // 2
     return Frame(
         stride=tuple(int(s) for s in conv.stride),
@@ -206,6 +201,15 @@ def frame_of(conv: nn.Conv1d | nn.Conv2d, *, causal: bool = False) -> Frame:
         shift=tuple(anchor - before for before, _ in sides),
         causal=causal,
     )
+
+
+def padded_sides(conv: nn.Conv1d | nn.Conv2d) -> tuple[tuple[int, int], ...]:
+    """Zeros that torch puts before and after each axis."""
+    if conv.padding == "same":
+        return tuple(same_padding(k, d) for k, d in zip(conv.kernel_size, conv.dilation, strict=True))
+    if conv.padding == "valid":
+        return ((0, 0),) * len(conv.kernel_size)
+    return tuple((int(pad), int(pad)) for pad in conv.padding)
 
 
 def pads_itself(conv: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 
 from torch import Tensor, nn
 
-from dashdeploy.ops.agg_conv import same_padding
+from dashdeploy.ops.agg_conv import padded_sides
 from dashdeploy.ops.agg_direct import padded_convolution
 from dashdeploy.ops.padded_conv import PaddedConv1d, PaddedConv2d
 
@@ -54,11 +54,7 @@ def _forward(conv: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
 def _pads(conv: nn.Conv1d | nn.Conv2d) -> _Pads:
     if isinstance(conv, (PaddedConv1d, PaddedConv2d)):
         return tuple(reversed(list(zip(conv.sides[::2], conv.sides[1::2], strict=True))))
-    if conv.padding == "same":
-        return tuple(same_padding(k, conv.dilation[0]) for k in conv.kernel_size)
-    if conv.padding == "valid":
-        return ((0, 0),) * len(conv.kernel_size)
-    return tuple((int(pad), int(pad)) for pad in conv.padding)
+    return padded_sides(conv)
 
 
 @lru_cache(maxsize=1024)

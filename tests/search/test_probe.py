@@ -6,7 +6,7 @@ from torch import nn
 
 from dashdeploy.backbones.tcn import TCN
 from dashdeploy.errors import InputError
-from dashdeploy.search.probe import Seen, probe
+from dashdeploy.search.probe import Seen, leaves_unused, probe
 
 
 class Chomped(nn.Module):
@@ -65,3 +65,11 @@ def test_input_that_does_not_fit_is_one_line():
     with pytest.raises(InputError, match=r"does not take samples of shape \[3, 10\]: .*channels") as caught:
         probe(nn.Sequential(nn.Conv1d(2, 4, 3)), (3, 10))
     assert "\n" not in str(caught.value)
+
+
+def test_unused_parameters_are_found():
+    used = torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.BatchNorm1d(2))
+    assert not leaves_unused(used, (1, 8))
+    used.extra = torch.nn.Linear(2, 2)
+    used.forward = lambda x: used[1](used[0](x))
+    assert leaves_unused(used, (1, 8))
