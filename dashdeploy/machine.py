@@ -6,18 +6,37 @@ import os
 import platform
 from pathlib import Path
 
+_CPUINFO = Path("/proc/cpuinfo")
+
+_VECTORS = {
+    "amx_tile": "AMX",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "avx": "AVX",
+    "sve": "SVE",
+    "asimd": "NEON",
+}
+"""Linux's flags of vector extensions, the fastest first."""
+
 
 def cpu_model() -> str:
-    """The processor's model."""
+    """The processor's model, and on Linux its fastest vector extension.
+
+    Virtual machines often hide the model ("AMD EPYC"), while convolutions take twice as long with AVX2 as with
+    AVX-512: what was measured with one says little about the other.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        text = _CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux
-        lines = []
-    for line in lines:
+        text = ""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.processor() or platform.machine() or "unknown processor"
+        fields.setdefault(key.strip(), value.strip())
+    model = fields.get("model name") or platform.processor() or platform.machine() or "unknown processor"
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    vectors = next((name for flag, name in _VECTORS.items() if flag in flags), None)
+    return f"{model} ({vectors})" if vectors else model
 
 
 def cores() -> int:

@@ -100,7 +100,18 @@ def doubts(made: Provenance) -> list[str]:
 
 
 def search_cost(results: Sequence[SearchCostReport]) -> str:
-    """Milliseconds per step, and memory."""
+    """Milliseconds per step, and memory, of each machine."""
+    by_machine: dict[str, list[SearchCostReport]] = {}
+    for each in results:
+        by_machine.setdefault(each.provenance.machine, []).append(each)
+    return "\n\n".join(
+        f"**{machine}**\n\n{search_cost_of_one_machine(by_machine[machine])}"
+        for machine in sorted(by_machine)
+    )
+
+
+def search_cost_of_one_machine(results: Sequence[SearchCostReport]) -> str:
+    """Its lines of the figure, one under the other."""
     methods = list(dict.fromkeys(method for each in results for method in each.methods))
     points = [point for each in results for point in each.points]
     order = {"c": 0, "n": 1}
