@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from shlex import split
 from shutil import which
+from typing import Any
 
 from dashdeploy.bench.accuracy_report import AccuracyReport
 from dashdeploy.bench.comparison import Result
@@ -99,19 +100,20 @@ def doubts(made: Provenance) -> list[str]:
     return found
 
 
+def on_each_machine(render: Callable[[Sequence[Any]], str]) -> Callable[[Sequence[Any]], str]:
+    """What `render` says of the results of one machine, for every machine, under its name."""
+
+    def rendered(results: Sequence[Any]) -> str:
+        by_machine: dict[str, list[Any]] = {}
+        for each in results:
+            by_machine.setdefault(each.provenance.machine, []).append(each)
+        return "\n\n".join(f"**{machine}**\n\n{render(own)}" for machine, own in sorted(by_machine.items()))
+
+    return rendered
+
+
 def search_cost(results: Sequence[SearchCostReport]) -> str:
-    """Milliseconds per step, and memory, of each machine."""
-    by_machine: dict[str, list[SearchCostReport]] = {}
-    for each in results:
-        by_machine.setdefault(each.provenance.machine, []).append(each)
-    return "\n\n".join(
-        f"**{machine}**\n\n{search_cost_of_one_machine(by_machine[machine])}"
-        for machine in sorted(by_machine)
-    )
-
-
-def search_cost_of_one_machine(results: Sequence[SearchCostReport]) -> str:
-    """Its lines of the figure, one under the other."""
+    """Milliseconds per step, and memory."""
     methods = list(dict.fromkeys(method for each in results for method in each.methods))
     points = [point for each in results for point in each.points]
     order = {"c": 0, "n": 1}
@@ -314,10 +316,10 @@ def accuracy(results: Sequence[AccuracyReport]) -> str:
 
 SECTIONS: dict[str, tuple[str, Callable[[Sequence], str]]] = {
     "latency": ("Latency of the demo", latency),
-    "layers": ("Layers, measured", layers),
-    "networks": ("Networks, measured", networks),
+    "layers": ("Layers, measured", on_each_machine(layers)),
+    "networks": ("Networks, measured", on_each_machine(networks)),
     "serve": ("Serving, measured", serve),
-    "search-cost": ("A step of the search", search_cost),
+    "search-cost": ("A step of the search", on_each_machine(search_cost)),
     "accuracy": ("Accuracy", accuracy),
     "loadgen": ("MLPerf LoadGen", loadgen),
 }
