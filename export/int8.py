@@ -3,6 +3,10 @@
 The quantizer is ONNX Runtime's; the settings are those that TensorRT takes: symmetric int8 for activations and
 weights, weights per output channel, and biases left in float32. FFT convolutions stay float32, since the spectra of
 their taps have no range that eight bits hold; where they pay nevertheless is a matter of the speed gate.
+
+For a CPU, weights use seven of their eight bits. x86 processors without VNNI add two products of eight bits up in
+sixteen, which overflows: with weights of eight bits ONNX Runtime is off by half the output's range there, unless the
+session asks for another kernel (``session.x64quantprecision``), and a model must be right in anyone's session.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ def to_int8(
     compiled_layers: Collection[str],
     calibration: Mapping[str, Array],
     batch: int | None = None,
+    *,
+    seven_bit_weights: bool = False,
 ) -> ir.Model:
     """A quantized copy of a float32 model.
 
@@ -36,6 +42,7 @@ def to_int8(
         compiled_layers: names of the layers that dashdeploy wrote.
         calibration: inputs by name, [samples, ...]: the ranges of the activations are those that they cause.
         batch: the model's batch where it is fixed.
+        seven_bit_weights: whether weights stay within -64 to 64, for x86 processors without VNNI.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -67,6 +74,7 @@ def to_int8(
                 op_types_to_quantize=list(_QUANTIZED),
                 nodes_to_exclude=excluded,
                 per_channel=True,
+                reduce_range=seven_bit_weights,
                 activation_type=QuantType.QInt8,
                 weight_type=QuantType.QInt8,
                 extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},

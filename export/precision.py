@@ -20,6 +20,7 @@ from dashdeploy.export.serialized import serialized
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.source import Source
 from dashdeploy.export.speed_gate import race
+from dashdeploy.export.targets import CPU_TARGETS
 from dashdeploy.runtimes import OnnxRuntime
 from dashdeploy.runtimes.base import Array
 
@@ -99,11 +100,11 @@ def _integers(
         raise InputError(
             "--precision int8 needs data to calibrate on: give --calibration FILE.npz with an array per input"
         )
-    batch = fixed_batch(inputs)
-    quantized = to_int8(model, plan.compiled_layers, calibration, batch)
+    batch, cpu = fixed_batch(inputs), settings.target in CPU_TARGETS
+    quantized = to_int8(model, plan.compiled_layers, calibration, batch, seven_bit_weights=cpu)
     if plan.compiled_layers and settings.lowering == "auto":
         # Convolutions of eight bits are quick, FFT convolutions stay float32: who wins is decided again.
-        direct = to_int8(source.model, [], calibration, batch)
+        direct = to_int8(source.model, [], calibration, batch, seven_bit_weights=cpu)
         say("timing the compiled model against the all-direct one, both in int8")
         gate = race(_runtime(direct, settings), _runtime(quantized, settings))
         plan = plan.model_copy(update={"speed": gate})

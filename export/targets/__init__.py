@@ -15,9 +15,13 @@ _ON_THIS_CPU: dict[str, type[OrtCpuTarget] | type[OpenVinoTarget]] = {
     OpenVinoTarget.name: OpenVinoTarget,
 }
 
+CPU_TARGETS = tuple(_ON_THIS_CPU)
+"""Names of the targets that are a CPU."""
+
 _ON_THIS_GPU: dict[str, Flavour] = {"tensorrt": TENSORRT, "tensorrt-rtx": RTX}
 
 __all__ = [
+    "CPU_TARGETS",
     "DEVICES",
     "AbsentTarget",
     "OpenVinoTarget",

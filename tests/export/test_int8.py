@@ -5,6 +5,7 @@ import json
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 
 from dashdeploy.errors import GateError, InputError
@@ -74,6 +75,30 @@ def test_a_fixed_batch_is_calibrated_and_checked_in_its_batches(tmp_path, onnx_m
         "validation, batch 5",
     ]
     assert parity["accuracy"] is None
+
+
+@pytest.mark.parametrize(("target", "device", "largest"), [("ort-cpu", None, 64), ("tensorrt", "a100", 127)])
+def test_weights_for_a_cpu_have_seven_bits(tmp_path, onnx_model, samples, target, device, largest):
+    onnx.save(network(onnx_model), tmp_path / "m.onnx")
+    np.savez(tmp_path / "c.npz", x=samples)
+    settings = ExportSettings(
+        target=target,
+        device=device,
+        precision="int8",
+        calibration=tmp_path / "c.npz",
+        lowering="direct",
+        tune="estimate",
+    )
+    file = export(tmp_path / "m.onnx", tmp_path / "out", settings).path / "model.onnx"
+    stored = [onnx.numpy_helper.to_array(value) for value in onnx.load(file).graph.initializer]
+    assert [np.abs(v.astype(int)).max() for v in stored if v.dtype == np.int8 and v.ndim > 1] == [largest] * 2
+    if target != "ort-cpu":
+        return
+    # A session of the user's own, with no option for processors that saturate.
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (got,) = session.run(["y"], {"x": samples})
+    expected = OnnxRuntime(tmp_path / "m.onnx", threads=1).run({"x": samples})["y"]
+    assert np.abs(got - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_without_data_there_is_nothing_to_calibrate_on(tmp_path, onnx_model):
