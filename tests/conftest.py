@@ -8,9 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dashdeploy.bundle import DIRECT_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, Manifest, write_manifest
 from dashdeploy.tensor_spec import TensorSpec
+
+# A busy machine is no failure. The rest is Hypothesis's own profile, which it chooses by the environment.
+settings.register_profile(
+    "unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture
