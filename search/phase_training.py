@@ -127,13 +127,24 @@ def _fit(job: PhaseJob, rate_scale: float) -> PhaseModule:
             logger=logger_of(job.settings, job.folder, job.phase.name),
             default_root_dir=job.folder,
         )
-        try:
-            trainer.fit(module, ckpt_path=checkpoint if done else None, weights_only=True)
-        except SystemExit as error:
-            # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored; undo both: the caller decides.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from error
+        fit(trainer, module, checkpoint if done else None)
     return module
+
+
+def fit(trainer: L.Trainer, module: PhaseModule, checkpoint: Path | None = None) -> None:
+    """Train `module`, from `checkpoint` on if there is one.
+
+    Raises:
+        DivergedError: a loss is not finite any more.
+        KeyboardInterrupt: the user interrupted it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored; undo both: the caller decides.
+        signal.signal(signal.SIGINT, signal.default_int_handler if handler is None else handler)
+        raise KeyboardInterrupt from error
 
 
 def _placement(devices: Devices, *, alone: bool, unused: bool) -> dict[str, Any]:

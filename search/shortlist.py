@@ -25,7 +25,7 @@ from dashdeploy.search.devices import devices_of, rank
 from dashdeploy.search.evaluate import metric_of, predictions
 from dashdeploy.search.paired_difference import figure_of
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
-from dashdeploy.search.phase_training import trainer_of
+from dashdeploy.search.phase_training import fit, trainer_of
 from dashdeploy.search.phases import Phase, PhaseName
 from dashdeploy.search.processes import from_all
 from dashdeploy.search.quiet import quiet_lightning
@@ -178,11 +178,9 @@ def _score(task: Task, settings: SearchSettings, candidate: Architecture, fold: 
             settings, phase, [], alone=True, logger=False, enable_checkpointing=False, default_root_dir=folder
         )
         try:
-            trainer.fit(module)
+            fit(trainer, module)
         except DivergedError:
             return Score(seconds=time.perf_counter() - started)
-        except SystemExit as error:  # Lightning turns Ctrl-C into an exit
-            raise KeyboardInterrupt from error
     batches = list(predictions(module.network, task.validation))
     outputs, targets = (torch.cat(each) for each in zip(*batches, strict=True))
     return Score(

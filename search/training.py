@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -263,16 +264,18 @@ class PhaseModule(L.LightningModule):
                 {f"{self.phase.name}/{name}": self.record[name] for name in SCALARS}
                 | {f"{self.phase.name}/validation_{name}": value}
             )
-        better = (
-            self.phase.refit
-            or self.best_value is None
-            or (value >= self.best_value if self.task.metric.higher_is_better else value <= self.best_value)
-        )
-        if better:
+        if self.phase.refit or self._is_no_worse(value):
             self.best_value, self.best_epoch = value, self.current_epoch
             if not searched:  # of the search, only the last architecture counts
                 state = self.network.state_dict()
                 self.best_state = {key: tensor.detach().cpu().clone() for key, tensor in state.items()}
+
+    def _is_no_worse(self, value: float) -> bool:
+        """Whether `value` of the metric is at least as good as the best; one that is no number is worse than any."""
+        best = self.best_value
+        if best is None or math.isnan(best):
+            return True
+        return value >= best if self.task.metric.higher_is_better else value <= best
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what Lightning does not: the best weights, the random state, the time spent."""

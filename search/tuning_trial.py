@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from optuna.trial import Trial
 from torch import nn
 
-from dashdeploy.search.phase_training import trainer_of
+from dashdeploy.search.phase_training import fit, trainer_of
 from dashdeploy.search.phases import Phase
 from dashdeploy.search.quiet import quiet_lightning
 from dashdeploy.search.settings import SearchSettings
@@ -40,7 +40,7 @@ class ReportToTrial(Callback):
 def trial_of(
     task: Task, settings: SearchSettings, build: Callable[[Hyperparameters], nn.Module], folder: Path
 ) -> Callable[[Trial, Hyperparameters], float]:
-    """The objective: the best epoch's validation metric.
+    """The objective: the best epoch's validation metric; infinitely bad where there is none.
 
     Args:
         task: the data, the loss and the metric.
@@ -48,6 +48,7 @@ def trial_of(
         build: makes the network, with new weights, for a choice of hyperparameters.
         folder: where Lightning may write.
     """
+    worst = -math.inf if task.metric.higher_is_better else math.inf
 
     def train(trial: Trial, chosen: Hyperparameters) -> float:
         tuned = chosen.applied(settings)
@@ -66,14 +67,12 @@ def trial_of(
                 default_root_dir=folder,
             )
             try:
-                trainer.fit(module)
+                fit(trainer, module)
             except DivergedError:
-                return -math.inf if task.metric.higher_is_better else math.inf
-            except SystemExit as error:  # Lightning turns Ctrl-C into an exit
-                raise KeyboardInterrupt from error
+                return worst
         if report.pruned:
             raise optuna.TrialPruned
         assert module.best_value is not None
-        return module.best_value
+        return worst if math.isnan(module.best_value) else module.best_value
 
     return train
