@@ -103,7 +103,7 @@ def leaves_unused(model: nn.Module, input_shape: Sequence[int]) -> bool:
         model.train(training)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 

@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,16 @@ from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, unt
 from dashdeploy.search.tuning_study import (
     PUT_BACK,
     STUDY,
+    WORKER,
     open_study,
     quiet_optuna,
+    record_heartbeat,
     study_lock,
     writing_to_the_study,
 )
 
 TUNING_NAME = "tuning.json"
 DONE = "done"
-WORKER = "worker"
 POLL_SECONDS = 0.5
 MAIN = "main"
 
@@ -109,18 +111,22 @@ def _tune(tuning: Tuning, seconds: float | None) -> Hyperparameters:
     trials = _in_order(tuning, study)
     chosen = _best(tuning, trials)
     write_json(folder / TUNING_NAME, _report(settings, trials, chosen))
-    spent = sum(trial.duration.total_seconds() for trial in study.trials if trial.duration is not None)
-    finish_phase(folder, STUDY, {"chosen": chosen.as_dict(), "seconds": spent})
+    finish_phase(folder, STUDY, {"chosen": chosen.as_dict(), "seconds": _seconds(trials)})
     return chosen
 
 
 def help_tuning(tuning: Tuning) -> int:
-    """Work off trials of another process's tuning until it is done; gives how many were worked off."""
+    """Work off trials of another process's tuning until it is done; gives how many were worked off.
+
+    Raises:
+        InputError: the study cannot be opened or written.
+    """
     folder, count = tuning.folder, 0
     study = open_study(tuning.settings, folder, higher_is_better=tuning.higher_is_better)
     try:
-        while folder.exists() and phase_result(folder, STUDY) is None and not study.user_attrs.get(DONE):
-            count += _work(tuning, study)
+        with writing_to_the_study(tuning.settings, folder):
+            while folder.exists() and phase_result(folder, STUDY) is None and not study.user_attrs.get(DONE):
+                count += _work(tuning, study)
     except Exception:
         if folder.exists():
             raise
@@ -129,15 +135,12 @@ def help_tuning(tuning: Tuning) -> int:
 
 
 def _enqueue(study: optuna.Study, group: Sequence[dict[str, Any]]) -> None:
-    """Add those trials of a group that an interrupted process had not added yet."""
-    if any(group):
-        with quiet_optuna():  # Optuna tells of each that is there already
-            for params in group:
-                study.enqueue_trial(params, skip_if_exists=True)
-        return
-    known = sum(trial.state != TrialState.FAIL for trial in study.get_trials(deepcopy=False))
-    for _ in group[known:]:
-        study.enqueue_trial({})
+    """Add those trials of a group that an interrupted process had not added yet, or had not put back."""
+    alive = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+    known = [trial.system_attrs.get("fixed_params") for trial in alive]
+    missing = [params for params in group if params not in known] if any(group) else group[len(alive) :]
+    for params in missing:
+        study.enqueue_trial(params)
 
 
 def _open(study: optuna.Study) -> bool:
@@ -157,6 +160,8 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
 
     def run(trial: Trial) -> float:
         taken.append(trial.number)
+        # First, since one that dies with its name on a trial is known by a heartbeat that has stopped.
+        record_heartbeat(trial)
         trial.set_user_attr(WORKER, tuning.worker)
         taking.release()
         chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
@@ -253,6 +258,18 @@ def _best(tuning: Tuning, trials: Sequence[FrozenTrial]) -> Hyperparameters:
     if not ended:
         return untuned(tuning.settings, dropout=tuning.dropout)
     return Hyperparameters(**max(ended, key=lambda trial: sign * (trial.value or 0.0)).params)
+
+
+def _seconds(trials: Sequence[FrozenTrial]) -> float:
+    """What the busiest worker spent on trials that came to an end.
+
+    The duration of a trial that was lost with its process counts until somebody noticed, perhaps the next day.
+    """
+    spent: dict[str, float] = {}
+    for trial in trials:
+        worker = trial.user_attrs.get(WORKER, MAIN)
+        spent[worker] = spent.get(worker, 0.0) + (trial.duration or timedelta()).total_seconds()
+    return max(spent.values(), default=0.0)
 
 
 def _report(

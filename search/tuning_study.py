@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 import optuna
 from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, Trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from dashdeploy.atomic import write_text_atomically
 from dashdeploy.errors import InputError
 from dashdeploy.search.checkpoint import FOLDER_NAME
+from dashdeploy.search.probe import first_line
 from dashdeploy.search.settings import SearchSettings
 
 STUDY = "tune"
 DATABASE_NAME = "tune.db"
+NAME_FILE = "tune.study"
 HEARTBEAT_SECONDS = 2
 GRACE_SECONDS = 30
 
+WORKER = "worker"
+"""Attribute of a trial: which process took it."""
+
+
+class _PutBack(RetryHeartbeatStaleTrialCallback):
+    """Puts the trial of a process that died back into the queue, without that one's name."""
+
+    def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        nameless = copy.deepcopy(trial)
+        nameless.user_attrs.pop(WORKER, None)
+        super().__call__(study, nameless)
+
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ExperimentalWarning)
-    PUT_BACK = RetryHeartbeatStaleTrialCallback()
-"""Puts the trial of a process that died back into the queue."""
+    PUT_BACK = _PutBack()
 
 
 def storage_url(settings: SearchSettings, folder: Path) -> str:
@@ -55,10 +74,10 @@ def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[Non
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ or error
-        first = str(getattr(cause, "orig", None) or cause).splitlines()[0]
         raise InputError(
-            f"the study of --tune at {storage_url(settings, folder)} cannot be written: {first}; make room or mend "
-            "the database, and go on with --resume"
+            f"the study of --tune at {storage_url(settings, folder)} cannot be written: "
+            f"{first_line(getattr(cause, 'orig', None) or cause)}; make room or mend the database, and go on with "
+            "--resume"
         ) from error
 
 
@@ -67,9 +86,8 @@ def _named_errors(url: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
-        first = str(error).splitlines()[0]
         raise InputError(
-            f"the study of --tune at {url} cannot be opened: {first}; mend --set tune_storage"
+            f"the study of --tune at {url} cannot be opened: {first_line(error)}; mend --set tune_storage"
         ) from error
 
 
@@ -87,7 +105,6 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
     url = storage_url(settings, folder)
     # Two writers of one SQLite file wait for each other instead of failing.
     engine = {"connect_args": {"timeout": 100}} if url.startswith("sqlite") else {}
-    name = STUDY if not settings.tune_storage else f"{folder.name.removesuffix('.partial')}-{STUDY}"
     with quiet_optuna(), study_lock(folder), _named_errors(url):
         storage = RDBStorage(
             url,
@@ -97,11 +114,27 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
             heartbeat_stale_trial_callback=PUT_BACK,
         )
         return optuna.create_study(
-            study_name=name,
+            study_name=_name(settings, folder),
             storage=storage,
             direction="maximize" if higher_is_better else "minimize",
             load_if_exists=True,
         )
+
+
+def _name(settings: SearchSettings, folder: Path) -> str:
+    """The study's name: at a storage of the user's it is this run's alone, though others may have the run's name."""
+    if not settings.tune_storage:
+        return STUDY
+    path = folder / FOLDER_NAME / NAME_FILE
+    if not path.exists():
+        write_text_atomically(path, f"{folder.name.removesuffix('.partial')}-{STUDY}-{token_hex(4)}")
+    return path.read_text(encoding="utf-8")
+
+
+def record_heartbeat(trial: Trial) -> None:
+    """A trial's heartbeat now; Optuna's own thread may take a while to its first one."""
+    storage: Any = trial.storage
+    storage.record_heartbeat(trial._trial_id)
 
 
 @contextmanager

@@ -6,14 +6,18 @@ import math
 import multiprocessing
 import os
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import optuna
 import pytest
+from optuna.storages._heartbeat import HeartbeatThread
 from optuna.trial import TrialState
 
 from dashdeploy.errors import InputError
-from dashdeploy.search import tuning_study
+from dashdeploy.search import tuning, tuning_study
+from dashdeploy.search.partial_run import phase_result
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.tuning import Tuning, help_tuning, tune
 from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
@@ -184,7 +188,7 @@ def processes():
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -307,3 +311,65 @@ def test_a_process_that_slept_too_long_loses_its_trial_and_goes_on(tmp_path):
 
     assert tune(a_tuning(tmp_path, objective)) == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
     assert len(report(tmp_path)["trials"]) == 24
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_trial_that_was_lost_before_it_was_put_back_is_planned_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tuning, "_plan_again", lambda *_: None)  # killed in between
+        tune(a_tuning(tmp_path, interrupted))
+    assert tune(a_tuning(tmp_path)) == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
+    assert len(report(tmp_path)["trials"]) == 24
+
+
+def test_what_is_put_back_has_nobody_s_name(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    study = open_study(settings(), tmp_path, higher_is_better=True)
+    study.enqueue_trial({"momentum": 0.9})
+    trial = study.ask()
+    trial.set_user_attr("worker", "one that died")
+    study.tell(trial.number, state=TrialState.FAIL)
+    tuning_study.PUT_BACK(study, study.trials[0])
+    assert [each.user_attrs for each in trials(tmp_path)] == [{"worker": "one that died"}, {}]
+
+
+def test_a_trial_has_a_heartbeat_before_anybody_s_name(tmp_path, monkeypatch):
+    """Whoever dies then is found by it, even before Optuna's thread has recorded one."""
+    monkeypatch.setattr(HeartbeatThread, "_record_heartbeat", lambda *_: None)
+    recorded = []
+
+    def objective(trial, chosen):
+        with closing(sqlite3.connect(tmp_path / "checkpoints" / "tune.db")) as database:
+            recorded.extend(database.execute("SELECT trial_id FROM trial_heartbeats ORDER BY trial_id"))
+        return score(trial, chosen)
+
+    tune(a_tuning(tmp_path, objective, settings(tune_learning_rates=(0.1,), tune_momenta=(0.9,))))
+    assert recorded == [(1,), (1,), (2,), (1,), (2,), (3,), (1,), (2,), (3,), (4,)]
+
+
+def test_what_was_lost_with_a_process_does_not_count_as_time(tmp_path):
+    """Its trial seems to last until the next process puts it back, perhaps days later."""
+    with pytest.raises(KeyboardInterrupt):
+        tune(a_tuning(tmp_path, interrupted))
+    with closing(sqlite3.connect(tmp_path / "checkpoints" / "tune.db")) as database, database:
+        changed = database.execute(
+            "UPDATE trials SET datetime_start = '2020-01-01 00:00:00' WHERE state = 'FAIL'"
+        )
+        assert changed.rowcount == 1
+    tune(a_tuning(tmp_path))
+    assert 0 < phase_result(tmp_path, "tune")["seconds"] < 3600
+
+
+def test_runs_of_the_same_name_do_not_share_a_study(tmp_path):
+    way = settings(tune_storage=f"sqlite:///{tmp_path / 'study.db'}")
+    folders = [tmp_path / parent / "run.partial" for parent in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert tune(a_tuning(folders[0], way=way)) == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
+    other = tune(a_tuning(folders[1], lambda trial, chosen: -score(trial, chosen), way))
+    assert other.learning_rate != 0.01
+    names = optuna.get_all_study_names(way.tune_storage)
+    assert len(set(names)) == 2 and all(name.startswith("run-tune-") for name in names)
