@@ -97,11 +97,11 @@ def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings
 def _comparable(known: Mapping[tuple[int, int], Score], candidates: int, folds: int) -> list[list[Score]]:
     """The scores of each candidate on the folds that all have; none of one that is missing or diverged in any.
 
-    If time ran out in the first fold, those that have it are compared.
+    If time ran out before any was whole, those that have the first one are compared.
     """
-    whole = sum(all((index, fold) in known for index in range(candidates)) for fold in range(folds))
+    whole = [fold for fold in range(folds) if all((index, fold) in known for index in range(candidates))]
     scores = [
-        [known[index, f] for f in range(max(1, whole)) if (index, f) in known] for index in range(candidates)
+        [known[index, fold] for fold in whole or [0] if (index, fold) in known] for index in range(candidates)
     ]
     return [each if all(score.loss is not None for score in each) else [] for each in scores]
 

@@ -17,7 +17,7 @@ from dashdeploy.search.phase_training import train_phase
 from dashdeploy.search.pipeline import join, search
 from dashdeploy.search.shortlist import choose_from_shortlist
 from dashdeploy.search.shortlist_candidates import shortlist
-from dashdeploy.search.shortlist_choice import Score
+from dashdeploy.search.shortlist_choice import Score, compare
 from dashdeploy.search.training import PhaseModule
 
 ORIGINAL = [(8, 1), (5, 1), (3, 1)] * 3
@@ -209,6 +209,15 @@ def test_out_of_time_candidates_are_compared_on_the_folds_that_all_have(choose, 
     assert [(row["folds"], row["validation"]) for row in content["candidates"]] == [
         (1, pytest.approx(1 / 3))
     ] * 3
+
+
+def test_the_folds_that_all_have_need_not_be_the_first_ones(waves_task, small, found):
+    """Several processes train, and one may be late with a candidate of the first fold alone."""
+    known = {(index, fold): scored(1.0, float(fold)) for index in range(3) for fold in range(2)}
+    del known[1, 0]
+    settings = small.model_copy(update={"shortlist_folds": 2})
+    rows = compare(shortlist(found, 3), known, waves_task, settings)
+    assert [(row["folds"], row["validation"]) for row in rows] == [(1, 1.0)] * 3
 
 
 def test_a_run_with_a_short_list_that_learns_from_all_data(waves_task, small, tmp_path):
