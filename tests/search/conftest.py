@@ -1,4 +1,8 @@
-"""A task that trains in a second, and settings as small as they can be."""
+"""A task that trains in a second, settings as small as they can be, and a disk that is full."""
+
+import resource
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -47,6 +51,15 @@ def small():
     return SearchSettings.preset("quick", **SMALL)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The same sums in the same order, whatever the machine; and two threads wait for each other if it is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def finished(waves_task, small, tmp_path_factory):
     """An uninterrupted run."""
@@ -54,8 +67,29 @@ def finished(waves_task, small, tmp_path_factory):
 
     out = tmp_path_factory.mktemp("finished") / "run"
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same sums in the same order as the processes that are killed
+    torch.set_num_threads(1)  # as `one_thread`, which is not there yet
     try:
         return search(waves_task, small, out, progress=False)
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def room_for(monkeypatch):
+    """Within ``with room_for(size)`` no file can grow beyond `size` bytes, as on a disk that is full.
+
+    It is the kernel's own limit. What Python itself would write meanwhile is the code of modules imported for the
+    first time, which it does not notice to be cut short.
+    """
+
+    @contextmanager
+    def limit(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit

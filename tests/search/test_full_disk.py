@@ -1,8 +1,5 @@
 """A disk that is full: one line that says so, wherever it strikes, and a run that goes on once there is room."""
 
-import resource
-from contextlib import contextmanager
-
 import pytest
 import torch
 
@@ -11,21 +8,10 @@ from dashdeploy.search.outcome import save_weights
 from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
 
-# The kernel's own limit of a file's size; what is too much fails as it does on a full disk.
 LIMITS = (0, 300, 3000, 12000, 24000)
 
 
-@contextmanager
-def room_for(size):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_it_is_said_in_one_line_and_the_run_goes_on(waves_task, small, tmp_path):
+def test_it_is_said_in_one_line_and_the_run_goes_on(waves_task, small, tmp_path, room_for):
     settings = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 1})
     out = tmp_path / "run"
     for limit in LIMITS:
@@ -40,13 +26,13 @@ def test_it_is_said_in_one_line_and_the_run_goes_on(waves_task, small, tmp_path)
         assert (run.path / name).read_bytes() == (expected.path / name).read_bytes()
 
 
-def test_weights_leave_nothing_half_written(tmp_path):
+def test_weights_leave_nothing_half_written(tmp_path, room_for):
     with room_for(1000), pytest.raises(InputError, match="File too large"):
         save_weights(tmp_path / "model.safetensors", {"a": torch.zeros(1000)})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_study_that_cannot_be_written_is_named(waves_task, small, tmp_path):
+def test_a_study_that_cannot_be_written_is_named(waves_task, small, tmp_path, room_for):
     settings = small.model_copy(
         update={"search_epochs": 1, "retrain_epochs": 1, "tune": "grid", "tune_epochs": 1, "width": 2}
     )

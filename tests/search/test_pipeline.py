@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import resource
 
 import numpy as np
 import pytest
@@ -126,14 +125,10 @@ def test_divergence_is_named(waves_task, small, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_disk_without_room_is_one_line(waves_task, small, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # a checkpoint is larger than that
-    try:
-        with pytest.raises(InputError, match=r"cannot write .*run\.partial: File too large; choose an --out"):
-            search(waves_task, small, tmp_path / "run", progress=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def test_a_disk_without_room_is_one_line(waves_task, small, tmp_path, room_for):
+    said = r"cannot write .*run\.partial: File too large; choose an --out"
+    with room_for(20_000), pytest.raises(InputError, match=said):  # a checkpoint is larger than that
+        search(waves_task, small, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
