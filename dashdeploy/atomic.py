@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dashdeploy.errors import InputError
 
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
 def sha256_of(path: Path) -> str:
@@ -74,7 +74,7 @@ def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     try:
-        with _named_os_errors(final, only=_NO_ROOM):
+        with _named_os_errors(final, only=NO_ROOM):
             temporary.chmod(0o755)
             yield temporary
         with _named_os_errors(final):

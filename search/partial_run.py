@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dashdeploy.atomic import rename_into_place, write_text_atomically
+from dashdeploy.atomic import NO_ROOM, write_text_atomically
 from dashdeploy.errors import InputError
 from dashdeploy.run_directory import CONFIG_NAME
 from dashdeploy.search.checkpoint import FOLDER_NAME
@@ -84,16 +85,32 @@ def open_partial(out: Path, config: dict[str, Any], *, resume: bool) -> Iterator
         raise InputError(f"another process is at work on {folder}; wait, or choose another --out") from error
 
 
+def refuses_writing(error: OSError, folder: Path) -> bool:
+    """Whether `error` is about the run in `folder`, and not, say, about a file that a data set reads."""
+    if error.filename is None:
+        return error.errno in NO_ROOM
+    named, folder = Path(os.fsdecode(error.filename)).absolute(), folder.absolute()
+    return named == folder or folder in named.parents or named in folder.parents
+
+
 def finish(folder: Path, out: Path) -> None:
-    """Give the finished run its name."""
+    """Give the finished run its name.
+
+    Raises:
+        InputError: something else has got that name meanwhile.
+    """
     _remove_leftovers(folder)
+    if out.exists():
+        raise InputError(
+            f"{out} has appeared during the run; move it away, and finish {folder} with --resume"
+        )
     (folder / LOCK_NAME).unlink(missing_ok=True)
-    rename_into_place(folder, out)
+    folder.rename(out)
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Delete files that were being written when the process was killed."""
-    for pattern in ("*.part", ".*.json.*", ".*.jsonl.*", ".*.safetensors.*"):
+    for pattern in ("*.part", ".*.*.*"):  # of checkpoints, and of `dashdeploy.atomic`
         for path in folder.rglob(pattern):
             path.unlink()
 
@@ -106,28 +123,23 @@ def check_same(folder: Path, config: dict[str, Any]) -> None:
     """
     try:
         before = json.loads((folder / CONFIG_NAME).read_bytes())
-        differences = [
-            (name, before[name], config[name]) for name in BINDING if not _same(before[name], config[name])
-        ]
+        differences = [each for name in BINDING for each in _differences(name, before[name], config[name])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / CONFIG_NAME} cannot be read ({error}); delete {folder}") from error
     for name, old, new in differences:
-        if isinstance(old, dict) and isinstance(new, dict):
-            keys = [key for key in (*new, *old) if key != "path" and old.get(key) != new.get(key)]
-            name, old, new = keys[0], old.get(keys[0]), new.get(keys[0])  # noqa: PLW2901
         raise InputError(
             f"{folder} was started with {name} = {old}, now it is {new}; resume with the same, "
             "or choose another --out"
         )
 
 
-def _same(before: object, now: object) -> bool:
+def _differences(name: str, before: object, now: object) -> list[tuple[str, object, object]]:
+    """What differs, as (name, before, now); of two objects entry by entry, where a missing one is None."""
     if isinstance(before, dict) and isinstance(now, dict):
+        entries = [(key, before.get(key), now.get(key)) for key in {**now, **before}]
         # A data file may have moved; its sha256 tells whether it is the same.
-        return {k: v for k, v in before.items() if k != "path"} == {
-            k: v for k, v in now.items() if k != "path"
-        }
-    return before == now
+        return [(key, old, new) for key, old, new in entries if key != "path" and old != new]
+    return [] if before == now else [(name, before, now)]
 
 
 def phase_result(folder: Path, phase: str) -> dict[str, Any] | None:

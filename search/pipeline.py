@@ -22,7 +22,14 @@ from dashdeploy.search.latency_table import kept_table, latency_table, read_tabl
 from dashdeploy.search.loggers import check_logger
 from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of
 from dashdeploy.search.outcome import write_report
-from dashdeploy.search.partial_run import check_same, finish, open_partial, partial_path, run_config
+from dashdeploy.search.partial_run import (
+    check_same,
+    finish,
+    open_partial,
+    partial_path,
+    refuses_writing,
+    run_config,
+)
 from dashdeploy.search.processes import all_processes, helper, helps_another, wait_for_all
 from dashdeploy.search.progress import note, silence
 from dashdeploy.search.run_phases import RunPhases, has_shortlist, tuning_of, worker_name
@@ -94,6 +101,8 @@ def search(
                 finish(folder, out)
                 wait_for_all()
     except OSError as error:
+        if not refuses_writing(error, partial_path(out)):
+            raise
         raise InputError(
             f"cannot write {partial_path(out)}: {error.strerror or error}; choose an --out that is writable "
             "and has room"

@@ -132,6 +132,15 @@ def test_a_disk_without_room_is_one_line(waves_task, small, tmp_path, room_for):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_file_of_the_data_s_that_is_gone_is_not_the_run_s(waves_task, small, tmp_path):
+    def augment(inputs):
+        (tmp_path / "noise.wav").read_bytes()
+        return inputs
+
+    with pytest.raises(FileNotFoundError, match=r"noise\.wav"):
+        search(dataclasses.replace(waves_task, augment=augment), small, tmp_path / "run", progress=False)
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(waves_task, small, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file/run.partial: Not a directory"):

@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_named(waves_task, small, finished, tmp_path):
 
 def test_leftovers_of_a_killed_write_are_removed(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
-    for name in ("model.part", "checkpoints/backbone.part", ".metrics.json.x1y2"):
+    for name in ("model.part", "checkpoints/backbone.part", ".metrics.json.x1y2", ".report.html.z3"):
         (partial_path(out) / name).write_text("half")
     run = search(waves_task, small, out, resume=True, progress=False)
     names = {path.name for path in run.path.rglob("*")}
@@ -218,6 +218,35 @@ def test_resuming_with_other_data_names_the_difference(waves_task, small, finish
     (partial_path(out) / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="started with sha256 = 0000"):
         search(waves_task, small, out, resume=True)
+
+
+def test_a_setting_that_an_older_version_did_not_have_is_as_good_as_none(
+    waves_task, small, finished, tmp_path
+):
+    out = interrupted(finished, tmp_path, "metrics.json")
+    path = partial_path(out) / "config.json"
+    config = json.loads(path.read_text())
+    assert config["settings"].pop("backbone_epochs") is None
+    path.write_text(json.dumps(config))
+    assert search(waves_task, small, out, resume=True, progress=False).metrics["task"] == "waves"
+
+
+def test_what_has_got_the_run_s_name_meanwhile_is_not_replaced(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, "metrics.json", "report.html")
+
+    def metric():
+        out.mkdir(exist_ok=True)
+        (out / "thesis.tex").write_text("years of work")
+        return waves_task.metric.create()
+
+    task = dataclasses.replace(waves_task, metric=dataclasses.replace(waves_task.metric, create=metric))
+    with pytest.raises(
+        InputError, match=r"run has appeared during the run; move it away, and finish .*--resume"
+    ):
+        search(task, small, out, resume=True, progress=False)
+    assert (out / "thesis.tex").read_text() == "years of work"
+    out.rename(tmp_path / "elsewhere")
+    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
 
 
 def test_history_is_cut_back_to_the_checkpoint(tmp_path):
