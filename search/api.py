@@ -15,11 +15,12 @@ from dashdeploy.run_directory import Run
 from dashdeploy.search.pipeline import search as run_search
 from dashdeploy.search.setting_sources import combined_settings
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.tasks import DataOptions, Task, load_data, load_task
+from dashdeploy.tasks import TASKS, DataOptions, Task, load_data, load_task
 from dashdeploy.tasks.from_arrays import task_from_arrays
 
 Data = Task | str | Path | Mapping[str, npt.NDArray[Any]]
 Backbone = str | Callable[..., nn.Module]
+FILES = (".npz", ".ts", ".npy")
 
 
 def search(
@@ -37,8 +38,8 @@ def search(
     """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
 
     Args:
-        data: arrays by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val); a file or folder with them;
-            the name of a built-in task or ``module:factory``; or a `Task`.
+        data: arrays by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val); the name of a built-in task
+            or ``module:factory``; a file or folder with arrays; or a `Task`.
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
@@ -67,9 +68,10 @@ def search(
 def _load(data: str | Path | Mapping[str, npt.NDArray[Any]], seed: int, options: DataOptions | None) -> Task:
     if isinstance(data, Mapping):
         return task_from_arrays("arrays", "data", data, options, seed=seed)
-    if isinstance(data, Path) or Path(data).exists() or data.endswith((".npz", ".ts", ".npy")):
-        return load_data(Path(data), seed=seed, options=options)
-    return load_task(data, seed=seed, options=options)
+    # A run of a built-in task may well lie in a folder of that name.
+    if isinstance(data, str) and (data in TASKS or not (Path(data).exists() or data.endswith(FILES))):
+        return load_task(data, seed=seed, options=options)
+    return load_data(Path(data), seed=seed, options=options)
 
 
 def reference_of(backbone: Backbone) -> str:
