@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,12 +25,14 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch._C._distributed_c10d import TCPStore
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from dashdeploy.errors import DashdeployError, InputError
 from dashdeploy.search.devices import RUN, Devices, is_slurm_step, local_rank, rank, started_by_others
 
+LOCALHOST = "127.0.0.1"
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
 """How long a process may take to end by itself after the run."""
@@ -108,9 +109,10 @@ def from_all(mine: Content) -> list[Content]:
 def _connected(devices: Devices) -> Iterator[None]:
     """The process group of torch, which Lightning finds and uses."""
     meeting = slurm_meeting() if is_slurm_step() else {}
+    unset = {name: value for name, value in meeting.items() if name not in os.environ}
     if devices.is_cuda:
         torch.cuda.set_device(local_rank(devices))
-    with _variables(meeting | os.environ):  # MASTER_PORT may be the user's own
+    with _variables(unset):  # MASTER_PORT may be the user's own
         try:
             found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
             store, number, processes = next(iter(found))
@@ -131,13 +133,16 @@ def _connected(devices: Devices) -> Iterator[None]:
 @contextmanager
 def _variables(added: Mapping[str, str]) -> Iterator[None]:
     """Within the block, these variables of the environment are set."""
-    before = dict(os.environ)
+    before = {name: os.environ.get(name) for name in added}
     os.environ |= added
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ |= before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -206,24 +211,28 @@ class ProcessEnvironment(LightningEnvironment):
 
 @contextmanager
 def _started(devices: Devices, out: Path) -> Iterator[None]:
+    # Torch's store of this process at this port is the same one, so nobody else gets the port meanwhile.
+    store = TCPStore(LOCALHOST, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
     shared = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_ADDR": LOCALHOST,
+        "MASTER_PORT": str(store.port),
         "WORLD_SIZE": str(devices.processes),
         "NODE_RANK": "0",
     }
     command = [sys.executable, *sys.orig_argv[1:]]
-    others = [
-        subprocess.Popen(
-            command,
-            env=os.environ | shared | {RUN: str(out.resolve())} | _rank(number),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        for number in range(1, devices.processes)
-    ]
+    others: list[subprocess.Popen[bytes]] = []
     watch = _Watch(others)
     try:
+        for number in range(1, devices.processes):
+            own = {RUN: str(out.resolve())} | _rank(number)
+            others.append(
+                subprocess.Popen(
+                    command,
+                    env=os.environ | shared | own,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            )
         with _variables(shared | _rank(0)):
             yield
         watch.over.set()
@@ -304,9 +313,3 @@ def _end_with_parent() -> None:
 
     threading.Thread(target=look, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the run's own process ends the others
-
-
-def _free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])

@@ -19,6 +19,7 @@ from dashdeploy.search.devices import Devices, local_rank, rank, started_by_othe
 from dashdeploy.search.processes import (
     LostProcessError,
     ProcessEnvironment,
+    _started,
     lost_connection_named,
     slurm_meeting,
 )
@@ -298,6 +299,16 @@ def test_a_step_of_slurm_tells_each_its_part(monkeypatch):
     monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
     monkeypatch.setenv("SLURM_NTASKS", "4")
     assert not started_by_others(Devices("cpu", 2))
+
+
+def test_nobody_else_gets_the_port_before_they_meet(tmp_path, monkeypatch):
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    with _started(Devices("cpu", 1), tmp_path / "run"), socket.socket() as other:
+        os.environ["SET_MEANWHILE"] = "by another"
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", int(os.environ["MASTER_PORT"])))
+    assert "MASTER_PORT" not in os.environ
+    assert os.environ.pop("SET_MEANWHILE") == "by another"
 
 
 @pytest.mark.parametrize(
