@@ -29,7 +29,7 @@ from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.phase_training import PhaseJob, train_phase
 from dashdeploy.search.phases import PhaseName, phases
-from dashdeploy.search.processes import wait_for_all
+from dashdeploy.search.processes import from_all
 from dashdeploy.search.progress import announce, note, silence
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.shortlist import choose_from_shortlist, chosen_architecture
@@ -155,14 +155,15 @@ class RunPhases:
 
     def _tune(self) -> Hyperparameters:
         """The processes of a run share its trials, each on its own device."""
-        if not self.writes:
+        found: Hyperparameters | None = None
+        if self.writes:
+            tuning = tuning_of(self.task, self.settings, self.folder, progress=self.progress)
+            found = tune(tuning, seconds=self.time.share("tune"))
+        else:
             tuning = tuning_of(self.task, self.settings, self.folder, worker=worker_name(), progress=False)
             help_tuning(tuning)
-            wait_for_all()
-            return tune(tuning)  # what was found
-        tuning = tuning_of(self.task, self.settings, self.folder, progress=self.progress)
-        chosen = tune(tuning, seconds=self.time.share("tune"))
-        wait_for_all()
+        chosen = from_all(found)[0]
+        assert chosen is not None  # the first process has chosen
         return chosen
 
     def _search(self, latencies: LatencyTable | None) -> None:
