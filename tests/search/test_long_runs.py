@@ -132,9 +132,12 @@ def test_gradients_of_several_batches_add_up(waves_task, small, tmp_path):
 
 
 def test_mixed_precision_is_close_to_full_precision(waves_task, small, tmp_path):
-    run = search(waves_task, few(small, precision="bf16-mixed"), tmp_path / "run", progress=False)
+    settings = few(small, precision="bf16-mixed", retrain_epochs=12)
+    run = search(waves_task, settings, tmp_path / "run", progress=False)
     assert all(parameter.dtype == torch.float32 for parameter in run.searched_model().parameters())
-    assert run.metrics["searched"]["test"] > 0.5
+    assert (
+        run.metrics["searched"]["test"] >= 0.9
+    )  # 1.0 with most seeds, as in full precision; chance is a third
 
 
 def test_the_history_as_a_table(waves_task, small, tmp_path):
