@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from dashdeploy.data_options import (
     check_one,
     load,
 )
+from dashdeploy.errors import InputError
 from dashdeploy.option_values import duration, positive_integers
 
 Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
@@ -70,7 +72,11 @@ def search(
     ] = None,
     preset: Annotated[
         Literal["quick", "paper"] | None,
-        typer.Option("--preset", help="quick: minutes on a CPU. paper: the settings of the DASH paper."),
+        typer.Option(
+            "--preset",
+            help="quick: minutes on a CPU for series, longer for images. paper: the settings of the DASH paper, for "
+            "a GPU.",
+        ),
     ] = None,
     config: Annotated[
         Path | None,
@@ -85,7 +91,12 @@ def search(
         ),
     ] = None,
     width: Annotated[
-        int | None, typer.Option("--width", min=1, help="Channels of the backbone's first block.")
+        int | None,
+        typer.Option(
+            "--width",
+            min=1,
+            help="Channels of the backbone's first block, of resnet1d or a network of your own with a width.",
+        ),
     ] = None,
     search_epochs: Annotated[
         int | None, typer.Option("--search-epochs", min=1, help="Passes over the data while searching.")
@@ -116,10 +127,14 @@ def search(
     ] = None,
     target: Annotated[
         Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] | None,
-        typer.Option("--target", help="The engine whose latency counts."),
+        typer.Option("--target", help="The engine whose latency counts; otherwise ort-cpu."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="The GPU whose latency counts, such as l4; as in export.")
+        str | None,
+        typer.Option(
+            "--device",
+            help="The GPU whose latency counts, such as l4; as in export. Where to train is said by --devices.",
+        ),
     ] = None,
     max_time: Annotated[
         str | None,
@@ -194,18 +209,51 @@ def search(
     settings = combined_settings(preset, config, assignments or [], options)
     loaded = load(task, data, data_dir, settings.seed, predict, loss, metric, normalize, lengths)
     settings = combined_settings(preset, config, assignments or [], options, loaded.settings)
+    if not (settings.latency_weight or settings.latency_budget):
+        _refuse_useless({"--target": target, "--device": device})
 
     # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
     from dashdeploy.search import pipeline
     from dashdeploy.search.devices import devices_of, rank
+    from dashdeploy.search.networks import backbone_name, has_width
+    from dashdeploy.search.partial_run import partial_path
 
     if join:
         count = pipeline.join(loaded, settings, out, progress=not quiet)
         console.result(f"{count} trials were run here", {"trials": count})
         return
-    run = pipeline.search(loaded, settings, out, resume=resume, progress=not quiet, max_seconds=max_seconds)
-    if rank(devices_of(settings)):  # the process of rank 0 says it
+    is_first = not rank(devices_of(settings))  # it alone reports
+    if width is not None and is_first and not has_width(backbone_name(loaded, settings)):
+        console.progress(
+            f"--width {width} has no effect: the backbone {backbone_name(loaded, settings)} has no such parameter; "
+            "docs/search.md says what it has for --set backbone_arguments"
+        )
+    try:
+        run = pipeline.search(
+            loaded, settings, out, resume=resume, progress=not quiet, max_seconds=max_seconds
+        )
+    except KeyboardInterrupt:
+        if is_first and partial_path(out).exists():
+            console.progress(
+                f"{partial_path(out)} holds what was done; the same command with --resume goes on"
+            )
+        raise
+    if not is_first:
         return
     found = inspect_run(run)
     console.result(found.text, found.data)
     console.progress(f"next: dashdeploy export {out} --out BUNDLE")
+
+
+def _refuse_useless(given: Mapping[str, str | None]) -> None:
+    """Refuse options that say whose latency counts where none does.
+
+    Raises:
+        InputError: one of them is given.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"{option} {value} says whose latency counts, and none does; add --latency-weight or "
+                "--latency-budget" + ("; where to train is said by --devices" if option == "--device" else "")
+            )

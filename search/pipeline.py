@@ -11,7 +11,6 @@ from pathlib import Path
 
 from torch import nn
 
-from dashdeploy.backbones import build_backbone
 from dashdeploy.errors import InputError
 from dashdeploy.freed_memory import freed_memory_kept
 from dashdeploy.run_directory import ARCHITECTURE_NAME, Run
@@ -20,7 +19,7 @@ from dashdeploy.search.cross_validation import check_folds
 from dashdeploy.search.devices import check_devices, devices_of, rank
 from dashdeploy.search.latency_table import kept_table, latency_table, read_table, wants_latency
 from dashdeploy.search.loggers import check_logger
-from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of
+from dashdeploy.search.networks import check_retrained, supernet_of
 from dashdeploy.search.outcome import write_report
 from dashdeploy.search.partial_run import (
     check_same,
@@ -141,6 +140,8 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
     folder = partial_path(out)
     if settings.tune == "none":
         raise InputError("--join: these settings tune nothing; start both processes with --tune grid or tpe")
+    if out.exists():
+        raise InputError(f"--join: {out} is finished; there is nothing to help with")
     searched = (folder / ARCHITECTURE_NAME).exists()
     if not searched or (has_shortlist(settings) and chosen_architecture(folder) is None):
         raise InputError(
@@ -164,5 +165,5 @@ def _check(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, s
     check_devices(settings, count, len(task.validation.targets))
     check_logger(settings)
     supernet, kept = supernet_of(task, settings)
-    build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
+    check_retrained(task, settings, agg_convs(supernet))
     return supernet, kept

@@ -95,6 +95,8 @@ def build_supernet(
         reason = why_not_searched(module, name, seen=(seen or {}).get(name), exclude=exclude)
         if reason is None and seen is not None and name not in seen:
             reason = "the forward pass never uses it"
+        if not name:
+            reason = "it is the network itself; put it into an nn.Sequential"
         if reason is not None:
             kept[name] = reason
             continue

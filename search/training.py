@@ -237,9 +237,10 @@ class PhaseModule(L.LightningModule):
                 f"{train_loss:g} in training, {validation_loss:g} in validation"
             )
             rate = self.phase.learning_rate * self.rate_scale
+            setting = "search_learning_rate" if self.phase.name == "search" else "learning_rate"
             raise DivergedError(
-                f"{loss}; lower the learning rate (now {rate:g}) and start again, or scale the inputs to unit "
-                "variance",
+                f"{loss}; lower the learning rate (now {rate:g}) by --set {setting}=… and start again, or scale the "
+                "inputs (--normalize channels)",
                 self.current_epoch,
                 loss,
             )

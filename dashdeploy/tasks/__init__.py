@@ -76,7 +76,8 @@ def load_task(
         raise InputError(f"--task {name}: no such task; {f'did you mean {close[0]}?' if close else choices}")
     if options is not None and options != DataOptions():
         raise InputError(
-            f"--task {name} has its own loss, metric and scaling; leave out --predict, --loss, --metric, --normalize"
+            f"--task {name} has its own loss, metric and scaling; leave out --predict, --loss, --metric, "
+            "--normalize and --lengths"
         )
     if name in NASBENCH360:
         if data_dir is None:

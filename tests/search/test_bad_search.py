@@ -29,6 +29,37 @@ def fails(in_channels, outputs):
 
 def wrong_channels(in_channels, outputs):
     return nn.Sequential(nn.Conv1d(in_channels + 1, outputs, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+
+
+def one_class_too_few(in_channels, outputs):
+    return nn.Sequential(nn.Conv1d(in_channels, outputs - 1, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+
+
+def lazy(in_channels, outputs):
+    return nn.Sequential(nn.Conv1d(in_channels, 4, 3), nn.Flatten(), nn.LazyLinear(outputs))
+
+
+def one_convolution(in_channels, outputs):
+    return nn.Conv1d(in_channels, outputs, 3, padding=1)
+
+
+def every_position(in_channels, outputs):
+    return nn.Sequential(nn.Conv1d(in_channels, outputs, 3, padding=1))
+
+
+def of_depth(in_channels, outputs, depth):
+    layers = [nn.Conv1d(in_channels, in_channels, 3, padding=1) for _ in range(depth)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(32, outputs))
+
+
+class Pair(nn.Module):
+    def __init__(self, in_channels, outputs):
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, outputs, 3, padding=1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return y.mean(-1), y
 """
 
 
@@ -54,7 +85,7 @@ def here(tmp_path, monkeypatch):
         ("--backbone nowhere:net", "--backbone nowhere:net: No module named 'nowhere'"),
         (
             "--backbone mine_bad:nets",
-            "mine_bad has no function 'nets'; it has fails, needs_more, not_a_module",
+            "mine_bad has no function 'nets'; it has Pair, every_position, fails, lazy",
         ),
         (
             "--backbone mine_bad:without_convolutions",
@@ -67,6 +98,18 @@ def here(tmp_path, monkeypatch):
         ),
         ("--backbone mine_bad:fails", "backbone mine_bad:fails: no luck today"),
         ("--backbone mine_bad:wrong_channels", "does not take samples of shape [1, 32]"),
+        (
+            "--backbone mine_bad:one_class_too_few",
+            "for 2 samples it gives shape [2, 2], and the task data needs one tensor of shape [2, 3]",
+        ),
+        ("--backbone mine_bad:one_convolution", "(: it is the network itself; put it into an nn.Sequential)"),
+        ("--backbone mine_bad:every_position", "it gives shape [2, 3, 32], and the task data needs"),
+        ("--backbone mine_bad:lazy", "2.weight has no size before the first call; name the sizes"),
+        ("--backbone mine_bad:Pair", "for 2 samples it gives a tuple, and the task data needs one tensor"),
+        (
+            '--backbone mine_bad:of_depth --set backbone_arguments={"depth":2} --set retrain_arguments={"depth":1}',
+            "retrain_arguments = {'depth': 1}: the convolution 1 is searched, and the backbone mine_bad:of_depth",
+        ),
         ("--backbone wide_resnet", "inputs of shape [1, 32] are not images"),
         ("--exclude *", "no convolution to search (blocks.0.convs.0: it is excluded by '*'"),
         ("--set momentum=2", "momentum = 2: Input should be less than 1"),
@@ -78,6 +121,14 @@ def here(tmp_path, monkeypatch):
         ("--latency-budget 2", "--latency-budget 2: not a time; write a number and one of"),
         ("--latency-weight 1 --target tensorrt-rtx", "--target tensorrt-rtx: which device? Add --device"),
         ("--latency-weight 1 --device gtx", "--device gtx: --target ort-cpu is this machine's CPU"),
+        (
+            "--target openvino",
+            "--target openvino says whose latency counts, and none does; add --latency-weight",
+        ),
+        (
+            "--device cuda",
+            "add --latency-weight or --latency-budget; where to train is said by --devices",
+        ),
         (
             "--latency-budget 1us --set latency_costs=estimate",
             "--latency-budget 0.001ms: the convolutions with",
@@ -98,9 +149,42 @@ def test_one_line_and_nothing_written(here, npz, words, line):
     assert sorted(path.name for path in here.iterdir() if path.name != "__pycache__") == before
 
 
+def test_a_finished_run_needs_no_help(here, npz):
+    (here / "run").mkdir()
+    result = CliRunner().invoke(
+        app, ["search", "--data", str(npz), *["--join", "--tune", "grid", "--out", "run"]]
+    )
+    assert result.exit_code == 1
+    assert result.stderr == "error: --join: run is finished; there is nothing to help with\n"
+
+
 def test_a_device_that_is_not_here_is_exit_code_three(here, npz):
     words = "--latency-weight 1 --target tensorrt-rtx --device l4 --set latency_costs=measure"
     result = CliRunner().invoke(app, ["search", "--data", str(npz), *words.split(), "--out", "run"])
     assert result.exit_code == 3
     assert "nothing can be measured" in result.stderr
     assert not list(here.glob("run*"))
+
+
+@pytest.mark.usefixtures("here")
+def test_a_width_that_nothing_takes_is_told(npz):
+    few = "--kernel-sizes 3 --dilations 1 --search-epochs 1 --retrain-epochs 1 --width 3"
+    words = ["search", "--data", str(npz), *few.split(), "--backbone", "tcn", "--out", "run"]
+    arguments = ["--set", 'backbone_arguments={"channels": 2, "levels": 2}']
+    result = CliRunner().invoke(app, [*words, *arguments])
+    assert result.exit_code == 0, result.stderr
+    assert "--width 3 has no effect: the backbone tcn has no such parameter" in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(here, npz, monkeypatch):
+    def interrupted(*_, **__):
+        (here / "run.partial").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dashdeploy.search.pipeline.search", interrupted)
+    result = CliRunner().invoke(app, ["search", "--data", str(npz), "--out", "run"])
+    assert result.exit_code == 130
+    assert result.stderr.splitlines() == [
+        "run.partial holds what was done; the same command with --resume goes on",
+        "interrupted",
+    ]
