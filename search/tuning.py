@@ -196,7 +196,9 @@ def _prepare(study: optuna.Study, settings: SearchSettings) -> None:
     """Sampler and pruner for the next trial; the sampler's seed depends on what is known, so it can be resumed."""
     study.pruner = optuna.pruners.NopPruner()
     if settings.tune == "tpe":
-        seed = (settings.seed * EPOCHS_PER_SEED + len(_done(study))) % 2**32
+        # Another process may have sampled with what is known now; of one seed, random samples would be the same.
+        taken = len(_done(study)) + len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+        seed = (settings.seed * EPOCHS_PER_SEED + taken) % 2**32
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
         study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)
 

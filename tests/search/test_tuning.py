@@ -19,7 +19,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.search import tuning, tuning_study
 from dashdeploy.search.partial_run import phase_result
 from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.tuning import Tuning, help_tuning, tune
+from dashdeploy.search.tuning import Tuning, _work, help_tuning, tune
 from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
 from dashdeploy.search.tuning_study import open_study
 
@@ -241,6 +241,20 @@ def test_two_processes_take_no_trial_twice_and_make_none(tmp_path, processes):
         helper.join()
         assert helper.exitcode == 0
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 24
+
+
+def test_what_is_sampled_at_the_same_time_is_not_the_same(tmp_path):
+    way, others = settings(tune="tpe", tune_trials=4), []
+
+    def objective(trial, chosen):
+        if not others:  # another process takes a trial while this one is under way
+            others.append(trial.number)
+            study = open_study(way, tmp_path, higher_is_better=True)
+            assert _work(a_tuning(tmp_path, way=way, worker="another"), study)
+        return score(trial, chosen)
+
+    tune(a_tuning(tmp_path, objective, way))
+    assert len({trial["learning_rate"] for trial in report(tmp_path)["trials"]}) == 4
 
 
 def test_a_trial_whose_taker_died_before_its_first_heartbeat_is_not_waited_for(tmp_path):
