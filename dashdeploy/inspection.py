@@ -11,7 +11,7 @@ from typing import Any
 from dashdeploy.bundle import MANIFEST_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.console import table
 from dashdeploy.errors import InputError
-from dashdeploy.run_directory import ARCHITECTURE_NAME, LATENCY_NAME, LayerArchitecture, Run
+from dashdeploy.run_directory import ARCHITECTURE_NAME, LATENCY_NAME, TUNING_NAME, LayerArchitecture, Run
 from dashdeploy.shortlist_inspection import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.tensor_spec import TensorSpec
 
@@ -58,28 +58,41 @@ def inspect_run(run: Run) -> Inspection:
         "kept": run.architecture.kept,
         "metrics": run.metrics,
     }
-    latency = _latency(run.path)
+    latency = _content(run.path / LATENCY_NAME)
     if latency:
         data["latency"] = latency
     shortlist = read_shortlist(run.path)
     if shortlist:
         data["shortlist"] = shortlist
+    tuning = _content(run.path / TUNING_NAME)
+    if tuning:
+        data["tuning"] = tuning
     parts = [
         f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}",
         layer_table(layers),
         *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
         *([table(HEADERS, shortlist_rows(shortlist))] if shortlist else []),
+        *([tuning_line(tuning)] if tuning else []),
         metrics_table(run.metrics),
         *([latency_line(latency)] if latency else []),
     ]
     return Inspection("\n\n".join(parts), data)
 
 
-def _latency(path: Path) -> dict[str, Any] | None:
-    """What a latency-aware search wrote of its trade-off; None of any other."""
-    file = path / LATENCY_NAME
-    content: dict[str, Any] | None = json.loads(file.read_bytes()) if file.exists() else None
+def _content(file: Path) -> dict[str, Any] | None:
+    """What a latency-aware search or a tuning wrote; None where there was none."""
+    try:
+        content: dict[str, Any] | None = json.loads(file.read_bytes()) if file.exists() else None
+    except ValueError as error:
+        raise InputError(f"{file}: not valid JSON: {error}; delete it, or search again") from error
     return content
+
+
+def tuning_line(tuning: Mapping[str, Any]) -> str:
+    """The hyperparameters that were chosen."""
+    given = {name: value for name, value in tuning["chosen"].items() if value is not None}
+    chosen = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in given.items())
+    return f"tuning ({tuning['way']}, {len(tuning['trials'])} trials): {chosen}"
 
 
 def latency_line(latency: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ METRICS_NAME = "metrics.json"
 HISTORY_NAME = "metrics.jsonl"
 SAMPLES_NAME = "samples.npz"
 LATENCY_NAME = "latency.json"
+TUNING_NAME = "tuning.json"
 SHORTLIST_NAME = "shortlist.json"
 
 

@@ -24,6 +24,7 @@ import optuna
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from dashdeploy.run_directory import TUNING_NAME
 from dashdeploy.search.batches import EPOCHS_PER_SEED
 from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
 from dashdeploy.search.settings import SearchSettings
@@ -39,7 +40,6 @@ from dashdeploy.search.tuning_study import (
     writing_to_the_study,
 )
 
-TUNING_NAME = "tuning.json"
 DONE = "done"
 POLL_SECONDS = 0.5
 MAIN = "main"

@@ -41,6 +41,19 @@ def test_the_short_list_of_a_run(written_run):
         inspect(written_run)
 
 
+def test_the_tuning_of_a_run(written_run):
+    chosen = {"learning_rate": 0.1, "weight_decay": 5e-6, "momentum": 0.9, "dropout": None}
+    content = {"way": "grid", "chosen": chosen, "trials": [{"state": "complete", "value": 0.75}] * 2}
+    (written_run / "tuning.json").write_text(json.dumps(content))
+    found = inspect(written_run)
+    line = "tuning (grid, 2 trials): learning rate 0.1, weight decay 5e-06, momentum 0.9"
+    assert line in found.text.splitlines()
+    assert found.data["tuning"] == content
+    (written_run / "tuning.json").write_text("{")
+    with pytest.raises(InputError, match=r"tuning.json: not valid JSON: .*; delete it, or search again"):
+        inspect(written_run)
+
+
 def test_a_run_as_json(written_run):
     result = CliRunner().invoke(app, ["inspect", str(written_run), "--json"])
     assert result.exit_code == 0
