@@ -69,13 +69,14 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def load(cls, path: Path, *, verify: bool = True) -> Bundle:
+    def load(cls, path: str | Path, *, verify: bool = True) -> Bundle:
         """Read the manifest of the bundle at `path` and check every file against its sha256.
 
         Raises:
             InputError: the folder or its manifest is missing or malformed, the format version is another one,
                 or a file is missing, does not match its hash, or is not named by the manifest.
         """
+        path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path}: no such bundle; write one with: dashdeploy export RUN --out {path}")
         manifest_path = path / MANIFEST_NAME

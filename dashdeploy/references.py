@@ -10,6 +10,9 @@ from typing import Any
 
 from dashdeploy.errors import InputError
 
+PROGRAM = "__main__"
+"""What Python calls the module that a program starts with: another one in every program."""
+
 
 def is_reference(text: str) -> bool:
     """Whether `text` has the form ``module:name``."""
@@ -46,6 +49,11 @@ def load_reference(option: str, text: str) -> Callable[..., Any]:
         names = ", ".join(
             each for each in dir(module) if not each.startswith("_") and callable(getattr(module, each))
         )
+        if module_name == PROGRAM:
+            raise InputError(
+                f"{option} {text}: {name} was a part of the program that ran the search, and is none of this one; do "
+                f"this from that program, or move {name} to a module and search with it"
+            )
         raise InputError(f"{option} {text}: {module_name} has no function {name!r}; it has {names or 'none'}")
     factory: Callable[..., Any] = found
     return factory

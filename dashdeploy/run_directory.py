@@ -86,12 +86,13 @@ class Run:
     metrics: dict[str, Any]
 
     @classmethod
-    def load(cls, path: Path) -> Run:
+    def load(cls, path: str | Path) -> Run:
         """Read the run at `path`.
 
         Raises:
             InputError: the run is missing, unfinished or malformed.
         """
+        path = Path(path)
         if not path.is_dir():
             raise InputError(
                 f"{path}: no such run; write one with: dashdeploy search --task mnist1d --out {path}"

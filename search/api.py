@@ -7,18 +7,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from torch import nn
 
 from dashdeploy.errors import InputError
+from dashdeploy.references import PROGRAM
 from dashdeploy.run_directory import Run
+from dashdeploy.search.devices import devices_of, rank
 from dashdeploy.search.pipeline import search as run_search
+from dashdeploy.search.progress import note
 from dashdeploy.search.setting_sources import combined_settings
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.tasks import TASKS, DataOptions, Task, load_data, load_task
 from dashdeploy.tasks.from_arrays import task_from_arrays
 
-Data = Task | str | Path | Mapping[str, npt.NDArray[Any]]
+Data = Task | str | Path | Mapping[str, npt.ArrayLike]
 Backbone = str | Callable[..., nn.Module]
 FILES = (".npz", ".ts", ".npy")
 
@@ -38,8 +42,8 @@ def search(
     """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
 
     Args:
-        data: arrays by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val); the name of a built-in task
-            or ``module:factory``; a file or folder with arrays; or a `Task`.
+        data: arrays or tensors by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val, labels); the name of
+            a built-in task or ``module:factory``; a file or folder with arrays; or a `Task`.
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
@@ -48,7 +52,8 @@ def search(
         resume: whether to go on with an unfinished run of the same data and settings.
         progress: whether to show progress on stderr.
         max_seconds: about how long it may take.
-        data_options: what is predicted, the loss, the metric, the scaling, for data of one's own.
+        data_options: what is predicted, the loss, the metric, the scaling, for data of one's own:
+            ``dashdeploy.tasks.DataOptions(predict="regression", normalize="channels")``.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
 
     Returns:
@@ -62,12 +67,18 @@ def search(
     seed = SearchSettings.preset(preset, **named).seed
     task = data if isinstance(data, Task) else _load(data, seed, data_options)
     chosen = combined_settings(preset, None, [], named, task.settings)
+    if progress and chosen.backbone.startswith(f"{PROGRAM}:") and not rank(devices_of(chosen)):
+        note(
+            f"the backbone {chosen.backbone} is a part of this program, which alone can export the run; to export it "
+            "from elsewhere, move the network to a module and import it"
+        )
     return run_search(task, chosen, Path(out), resume=resume, progress=progress, max_seconds=max_seconds)
 
 
-def _load(data: str | Path | Mapping[str, npt.NDArray[Any]], seed: int, options: DataOptions | None) -> Task:
+def _load(data: str | Path | Mapping[str, npt.ArrayLike], seed: int, options: DataOptions | None) -> Task:
     if isinstance(data, Mapping):
-        return task_from_arrays("arrays", "data", data, options, seed=seed)
+        arrays = {name: np.asarray(array) for name, array in data.items()}
+        return task_from_arrays("arrays", "data", arrays, options, seed=seed)
     # A run of a built-in task may well lie in a folder of that name.
     if isinstance(data, str) and (data in TASKS or not (Path(data).exists() or data.endswith(FILES))):
         return load_task(data, seed=seed, options=options)

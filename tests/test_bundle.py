@@ -158,6 +158,10 @@ def test_a_malformed_field_is_named(bundle, change, where):
     assert f"bundle.json: {where}" in refusal(bundle)
 
 
+def test_a_path_may_be_text(bundle):
+    assert Bundle.load(str(bundle)).path == bundle
+
+
 def test_a_missing_field_is_named(bundle):
     path = bundle / "bundle.json"
     content = json.loads(path.read_text())

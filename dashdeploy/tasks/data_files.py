@@ -12,7 +12,7 @@ from dashdeploy.tasks.task import Task
 from dashdeploy.tasks.ts_files import load_ts
 
 
-def load_data(path: Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
+def load_data(path: str | Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
     """Make a task of an ``.npz`` file, a folder of ``.npy`` files, or a pair of ``.ts`` files.
 
     Args:
@@ -23,6 +23,7 @@ def load_data(path: Path, *, seed: int = 0, options: DataOptions | None = None) 
     Raises:
         InputError: it is none of these, or cannot be used; the message names the place and the mend.
     """
+    path = Path(path)
     if path.is_dir():
         if any(path.glob("*.ts")):
             return load_ts(path, seed=seed, options=options)

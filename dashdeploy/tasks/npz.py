@@ -19,7 +19,7 @@ from dashdeploy.tasks.options import DataOptions
 from dashdeploy.tasks.task import Task
 
 
-def load_npz(path: Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
+def load_npz(path: str | Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
     """Make a task of the ``.npz`` file `path`.
 
     Args:
@@ -30,6 +30,7 @@ def load_npz(path: Path, *, seed: int = 0, options: DataOptions | None = None) -
     Raises:
         InputError: the file or one of its arrays cannot be used; the message names the array and the mend.
     """
+    path = Path(path)
     arrays = _read_arrays(path)
     source = {"path": str(path.resolve()), "sha256": sha256_of(path)}
     return task_from_arrays(path.stem, path, arrays, options, seed=seed, source=source)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from torch import nn
 
 import dashdeploy
@@ -58,6 +59,49 @@ def test_arrays(waves, tmp_path):
     assert run.metrics["task"] == "arrays"
     with pytest.raises(InputError, match="data: array y_test is missing"):
         dashdeploy.search({k: v for k, v in waves.items() if k != "y_test"}, out=tmp_path / "other")
+
+
+def test_tensors_and_lists(waves, tmp_path):
+    data = {name: torch.from_numpy(array) for name, array in waves.items()}
+    data["y_train"] = data["y_train"].tolist()
+    run = dashdeploy.search(data, out=tmp_path / "run", width=2, progress=False, **FEW)
+    assert run.config["samples"] == {"train": 51, "validation": 9, "test": 30}
+    assert dashdeploy.Run.load(str(tmp_path / "run")).metrics == run.metrics
+
+
+def test_a_built_in_task_comes_before_a_folder_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ecg").mkdir()
+    with pytest.raises(InputError, match="--task ecg reads NAS-Bench-360's files"):
+        dashdeploy.search("ecg", out=tmp_path / "run")
+
+
+SCRIPT = """
+from torch import nn
+import dashdeploy
+
+class Net(nn.Sequential):
+    def __init__(self, in_channels, outputs):
+        super().__init__(nn.Conv1d(in_channels, outputs, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+
+dashdeploy.search({npz!r}, Net, out={out!r}, **{few!r})
+"""
+
+
+def test_a_network_of_the_program_itself(npz, tmp_path):
+    """It can be searched, but only this program can build it again."""
+    out = tmp_path / "run"
+    script = SCRIPT.format(npz=str(npz), out=str(out), few=FEW)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert (
+        "the backbone __main__:Net is a part of this program, which alone can export the run" in done.stderr
+    )
+    with pytest.raises(
+        InputError, match="was a part of the program that ran the search, and is none of this"
+    ):
+        dashdeploy.Run.load(out).searched_model()
 
 
 def test_what_another_process_could_not_find_is_refused():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dashdeploy.errors import InputError
-from dashdeploy.tasks import load_npz
+from dashdeploy.tasks import load_data, load_npz
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_data" / "intervals.py"
 
@@ -57,6 +57,10 @@ def test_reads_series_of_many_channels(save):
     assert task.train.targets.dtype == task.test.targets.dtype == torch.int64
     np.testing.assert_array_equal(task.test.inputs.numpy(), good()["x_test"])
     assert set(task.source) == {"path", "sha256"}
+
+
+def test_the_path_may_be_text(save):
+    assert len(load_npz(str(save())).test.targets) == len(load_data(str(save())).test.targets) == 12
 
 
 def test_the_split_depends_on_the_seed_alone(save):
