@@ -42,8 +42,8 @@ def search(
     """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
 
     Args:
-        data: arrays or tensors by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val, labels); the name of
-            a built-in task or ``module:factory``; a file or folder with arrays; or a `Task`.
+        data: arrays or tensors by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val, labels); the name
+            of a built-in task or ``module:factory``; a file or folder with arrays; or a `Task`.
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
