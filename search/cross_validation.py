@@ -14,16 +14,19 @@ from dashdeploy.tasks import Split, Task
 
 
 def check_folds(task: Task, settings: SearchSettings) -> None:
-    """Refuse more folds than there are samples.
+    """Refuse folds that leave too little to hold out or to learn from: batch norm needs two samples.
 
     Raises:
-        InputError: there would be folds without any.
+        InputError: there would be.
     """
-    count = len(task.train.targets) + len(task.validation.targets)
-    if settings.shortlist_folds > count:
+    count, folds = len(task.train.targets) + len(task.validation.targets), settings.shortlist_folds
+    if folds == 1:
+        return
+    largest = -(-count // folds)
+    if folds > count or count - largest < 2:
         raise InputError(
-            f"shortlist_folds = {settings.shortlist_folds}: task {task.name} has {count} training samples; use fewer "
-            "folds"
+            f"shortlist_folds = {folds}: task {task.name} has {count} training samples, too few to hold one part of "
+            f"them out and learn from the rest; use {'fewer folds' if folds > count else 'more data, or one fold'}"
         )
 
 

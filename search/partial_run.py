@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -49,12 +50,18 @@ def run_config(task: Task, settings: SearchSettings) -> dict[str, Any]:
             "test": len(task.test.targets),
         },
         "seed": settings.seed,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json")
+        | {"tune_storage": without_password(settings.tune_storage)},
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("dashdeploy", "torch", "lightning", "numpy")},
         },
     }
+
+
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown, and kept in a run that is given to others."""
+    return re.sub("(://[^:/@]*):.*@", r"\1:***@", url)
 
 
 @contextmanager

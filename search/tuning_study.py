@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dashdeploy.atomic import write_text_atomically
 from dashdeploy.errors import InputError
 from dashdeploy.search.checkpoint import FOLDER_NAME
+from dashdeploy.search.partial_run import without_password
 from dashdeploy.search.probe import first_line
 from dashdeploy.search.settings import SearchSettings
 
@@ -59,7 +60,7 @@ def check_storage(settings: SearchSettings) -> None:
         InputError: it cannot.
     """
     if settings.tune != "none" and settings.tune_storage:
-        with quiet_optuna(), _named_errors(settings.tune_storage):
+        with quiet_optuna(), _named_errors(settings, settings.tune_storage):
             RDBStorage(settings.tune_storage)
 
 
@@ -75,19 +76,20 @@ def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[Non
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ or error
         raise InputError(
-            f"the study of --tune at {storage_url(settings, folder)} cannot be written: "
+            f"the study of --tune at {without_password(storage_url(settings, folder))} cannot be written: "
             f"{first_line(getattr(cause, 'orig', None) or cause)}; make room or mend the database, and go on with "
             "--resume"
         ) from error
 
 
 @contextmanager
-def _named_errors(url: str) -> Iterator[None]:
+def _named_errors(settings: SearchSettings, url: str) -> Iterator[None]:
+    mend = "mend --set tune_storage" if settings.tune_storage else "make room, and go on with --resume"
     try:
         yield
     except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
         raise InputError(
-            f"the study of --tune at {url} cannot be opened: {first_line(error)}; mend --set tune_storage"
+            f"the study of --tune at {without_password(url)} cannot be opened: {first_line(error)}; {mend}"
         ) from error
 
 
@@ -105,7 +107,7 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
     url = storage_url(settings, folder)
     # Two writers of one SQLite file wait for each other instead of failing.
     engine = {"connect_args": {"timeout": 100}} if url.startswith("sqlite") else {}
-    with quiet_optuna(), study_lock(folder), _named_errors(url):
+    with quiet_optuna(), study_lock(folder), _named_errors(settings, url):
         storage = RDBStorage(
             url,
             engine_kwargs=engine,

@@ -5,6 +5,7 @@ Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy``
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,8 @@ def task_from_arrays(
         arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes.
         options: what is predicted, the loss, the metric, the scaling.
         seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
-        source: for the record.
+        source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
+            are the same.
         settings: search settings that suit the data, by preset.
         validation_share: the part of the training data that is held out.
 
@@ -92,9 +94,19 @@ def task_from_arrays(
         options,
         dense=dense,
         labels=_labels(where, arrays.get(LABELS), kind, outputs),
-        source=source,
+        source={"sha256": _sha256(arrays)} | dict(source or {}),
         settings=settings,
     )
+
+
+def _sha256(arrays: Mapping[str, Array]) -> str:
+    """Of the arrays' names, types, shapes and values, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def make_task(

@@ -1,5 +1,6 @@
 """The short list: what is on it, how it is judged, and that an interrupted one goes on."""
 
+import dataclasses
 import json
 
 import pytest
@@ -19,6 +20,7 @@ from dashdeploy.search.shortlist import choose_from_shortlist
 from dashdeploy.search.shortlist_candidates import shortlist
 from dashdeploy.search.shortlist_choice import Score, compare
 from dashdeploy.search.training import PhaseModule
+from dashdeploy.tasks import Split
 
 ORIGINAL = [(8, 1), (5, 1), (3, 1)] * 3
 
@@ -330,9 +332,21 @@ def test_every_fold_has_its_own_weights_the_same_for_all_candidates(
 def test_more_folds_than_samples_are_refused(waves_task, small, tmp_path):
     settings = small.model_copy(update={"shortlist": 2, "shortlist_folds": 91})
     with pytest.raises(
-        InputError, match="shortlist_folds = 91: task waves has 90 training samples; use fewer"
+        InputError, match=r"shortlist_folds = 91: task waves has 90 training samples, .*; use fewer"
     ):
         search(waves_task, settings, tmp_path / "run", progress=False)
+
+
+def test_a_fold_leaves_two_samples_to_learn_from(waves_task, small, tmp_path):
+    few = dataclasses.replace(
+        waves_task,
+        train=Split(*(each[:2] for each in waves_task.train)),
+        validation=Split(*(each[:1] for each in waves_task.validation)),
+    )
+    settings = small.model_copy(update={"shortlist": 2, "shortlist_folds": 2, "batch_size": 2})
+    with pytest.raises(InputError, match=r"has 3 training samples, .*; use more data, or one fold"):
+        search(few, settings, tmp_path / "run", progress=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_join_waits_for_the_short_list(waves_task, small, tmp_path):

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from dashdeploy.errors import InputError
 from dashdeploy.search import tuning, tuning_study
-from dashdeploy.search.partial_run import phase_result
+from dashdeploy.search.partial_run import phase_result, run_config
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.tuning import Tuning, _work, help_tuning, tune
 from dashdeploy.search.tuning_space import Hyperparameters, groups, suggest, untuned
@@ -387,3 +387,14 @@ def test_runs_of_the_same_name_do_not_share_a_study(tmp_path):
     assert other.learning_rate != 0.01
     names = optuna.get_all_study_names(way.tune_storage)
     assert len(set(names)) == 2 and all(name.startswith("run-tune-") for name in names)
+
+
+def test_a_storage_s_password_is_neither_kept_nor_shown(waves_task, small, tmp_path):
+    secret = "postgresql+psycopg2://me:s3c/r@t@db.example:5432/optuna"
+    shown = "postgresql+psycopg2://me:***@db.example:5432/optuna"
+    config = run_config(waves_task, small.model_copy(update={"tune_storage": secret}))
+    assert config["settings"]["tune_storage"] == shown
+    with pytest.raises(InputError) as error:
+        tune(a_tuning(tmp_path, way=settings(tune_storage="nodb://me:s3cret@nowhere")))
+    assert "nodb://me:***@nowhere cannot be opened" in str(error.value)
+    assert "s3cret" not in str(error.value)

@@ -225,7 +225,9 @@ def test_a_factory_of_the_user_s_own(module):
     task = load_task("my_tasks:arrays", seed=3)
     expected = np.random.default_rng(3).standard_normal((40, 2, 8))[:12].astype(np.float32)
     np.testing.assert_array_equal(task.test.inputs.numpy(), expected)
-    assert (task.name, task.source) == ("arrays", {"factory": "my_tasks:arrays"})
+    assert (task.name, task.source["factory"]) == ("arrays", "my_tasks:arrays")
+    same, other = (load_task("my_tasks:arrays", seed=seed).source["sha256"] for seed in (3, 4))
+    assert same == task.source["sha256"] != other
     assert load_task("my_tasks:arrays", options=DataOptions(metric="f1")).metric.name == "f1"
     assert isinstance(load_task("my_tasks:whole"), Task)
 
