@@ -21,7 +21,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 with freed_memory_kept():
-    print(min(faults() for _ in range(6)))  # the heap may grow for some rounds until all of them fit
+    print(min(faults() for _ in range(3)))  # the heap may grow for some rounds until all of them fit
 """
 PAGES = 20 * 8 * 1024  # what 20 rounds of 32 MiB take if each is faulted in again
 

@@ -17,7 +17,7 @@ README = Path(__file__).parent.parent / "README.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SMALLEST = {
     "dashdeploy search": "--width 4 --search-epochs 1 --retrain-epochs 1 --kernel-sizes 3,5 --dilations 1,3 "
-    "--set shortlist_epochs=1",
+    "--set shortlist=2 --set shortlist_folds=1 --set shortlist_epochs=1",
     "dashdeploy bench latency": "--seconds 0.2",
 }
 

@@ -48,18 +48,9 @@ class OnnxRuntime:
     ) -> None:
         onnxruntime = _import_onnxruntime()
         providers = _cuda_providers(onnxruntime) if device == "cuda" else ["CPUExecutionProvider"]
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        # Without VNNI the quick product of eight-bit integers saturates: outputs are off by half their range.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=providers)
+            self._session = _session(onnxruntime, source, threads, providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
             reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -105,6 +96,26 @@ def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
             "onnxruntime is not installed; install it with: pip install 'dashdeploy[cpu]'"
         ) from error
     return onnxruntime
+
+
+def _session(onnxruntime: Any, source: str | bytes, threads: int | None, providers: list[Any]) -> Any:  # noqa: ANN401
+    # Without VNNI the quick product of eight-bit integers saturates: outputs are off by half their range. The exact
+    # one does not exist for every quantized operator, though: QLinearConv of signed integers then has no kernel.
+    for exact in ("1", "0"):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.x64quantprecision", exact)
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        try:
+            return onnxruntime.InferenceSession(source, options, providers=providers)
+        except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
+            if exact == "0":
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _cuda_providers(onnxruntime: Any) -> list[Any]:  # noqa: ANN401 - the package has no types
