@@ -94,19 +94,21 @@ def task_from_arrays(
         options,
         dense=dense,
         labels=_labels(where, arrays.get(LABELS), kind, outputs),
-        source={"sha256": _sha256(arrays)} | dict(source or {}),
+        source=_with_sha256(source or {}, arrays),
         settings=settings,
     )
 
 
-def _sha256(arrays: Mapping[str, Array]) -> str:
-    """Of the arrays' names, types, shapes and values, in hexadecimal."""
+def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array]) -> Mapping[str, str]:
+    """The source with the sha256 of the arrays' names, types, shapes and values, where it lacks its files' own."""
+    if "sha256" in source:
+        return source
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+    return {**source, "sha256": digest.hexdigest()}
 
 
 def make_task(

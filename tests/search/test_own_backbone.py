@@ -43,7 +43,8 @@ def test_searched_exported_and_the_same(here):
     assert architecture["backbone"] == "spikes:unet"
     assert set(architecture["kept"]) == {"grow", "bottom.3", "head"}
     config = json.loads((here / "run" / "config.json").read_text())
-    assert config["source"] == {"factory": "spikes:recordings"} and config["dense"]
+    assert set(config["source"]) == {"factory", "sha256"} and config["dense"]
+    assert config["source"]["factory"] == "spikes:recordings"
     assert "bottom.3" in run("inspect", "run").stdout
 
     run("export", "run", "--out", "bundle", "--lowering", "fft", "--tune", "estimate")
