@@ -17,7 +17,7 @@ import numpy as np
 
 from dashdeploy.bench.profile_report import LayerTime, Profile
 from dashdeploy.bundle import MODEL_NAME, PLAN_NAME, Bundle
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.runtimes import OnnxRuntime
 
 _WARMUP, _CALLS = 5, 50
@@ -81,8 +81,7 @@ def _events(file: Path, bundle: Bundle, batch: int, threads: int) -> list[dict[s
             for _ in range(_WARMUP + _CALLS):
                 session.run(None, feeds)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{file}: batch {batch} cannot be run: {reason}") from error
+            raise InputError(f"{file}: batch {batch} cannot be run: {first_line(error)}") from error
         events = json.loads(Path(session.end_profiling()).read_bytes())
     runs = [event["ts"] for event in events if event.get("name") == "model_run"]
     start = sorted(runs)[_WARMUP] if len(runs) > _WARMUP else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dashdeploy.bundle import Bundle
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.tensor_spec import TensorSpec
 
@@ -81,8 +81,7 @@ def load_program(bundle: Bundle, file: Path, threads: int, *, compile_it: bool) 
             warnings.simplefilter("ignore")
             module = torch.export.load(file).module()
     except Exception as error:  # torch raises a dozen unrelated classes for a file it refuses
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"torch cannot load {file}: {reason}") from error
+        raise InputError(f"torch cannot load {file}: {first_line(error)}") from error
     manifest = bundle.manifest
     return TorchModule(
         module, tuple(manifest.inputs), tuple(manifest.outputs), threads=threads, compile_it=compile_it

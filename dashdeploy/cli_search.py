@@ -215,7 +215,7 @@ def search(
     # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
     from dashdeploy.search import pipeline
     from dashdeploy.search.devices import devices_of, rank
-    from dashdeploy.search.networks import backbone_name, has_width
+    from dashdeploy.search.networks import backbone_name, takes_width
     from dashdeploy.search.partial_run import partial_path
 
     if join:
@@ -223,7 +223,7 @@ def search(
         console.result(f"{count} trials were run here", {"trials": count})
         return
     is_first = not rank(devices_of(settings))  # it alone reports
-    if width is not None and is_first and not has_width(backbone_name(loaded, settings)):
+    if width is not None and is_first and not takes_width(backbone_name(loaded, settings)):
         console.progress(
             f"--width {width} has no effect: the backbone {backbone_name(loaded, settings)} has no such parameter; "
             "docs/search.md says what it has for --set backbone_arguments"

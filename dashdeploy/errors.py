@@ -29,3 +29,9 @@ class GateError(DashdeployError):
     """The parity gate or the speed gate failed; nothing was written."""
 
     exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception of another library says, in one line; its class if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,14 @@ from typing import Any
 from dashdeploy.bundle import MANIFEST_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.console import table
 from dashdeploy.errors import InputError
-from dashdeploy.run_directory import ARCHITECTURE_NAME, LATENCY_NAME, TUNING_NAME, LayerArchitecture, Run
+from dashdeploy.run_directory import (
+    ARCHITECTURE_NAME,
+    LATENCY_NAME,
+    TUNING_NAME,
+    LayerArchitecture,
+    Run,
+    read_optional,
+)
 from dashdeploy.shortlist_inspection import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.tensor_spec import TensorSpec
 
@@ -58,13 +64,13 @@ def inspect_run(run: Run) -> Inspection:
         "kept": run.architecture.kept,
         "metrics": run.metrics,
     }
-    latency = _content(run.path / LATENCY_NAME)
+    latency = read_optional(run.path / LATENCY_NAME, latency_line)
     if latency:
         data["latency"] = latency
     shortlist = read_shortlist(run.path)
     if shortlist:
         data["shortlist"] = shortlist
-    tuning = _content(run.path / TUNING_NAME)
+    tuning = read_optional(run.path / TUNING_NAME, tuning_line)
     if tuning:
         data["tuning"] = tuning
     parts = [
@@ -77,15 +83,6 @@ def inspect_run(run: Run) -> Inspection:
         *([latency_line(latency)] if latency else []),
     ]
     return Inspection("\n\n".join(parts), data)
-
-
-def _content(file: Path) -> dict[str, Any] | None:
-    """What a latency-aware search or a tuning wrote; None where there was none."""
-    try:
-        content: dict[str, Any] | None = json.loads(file.read_bytes()) if file.exists() else None
-    except ValueError as error:
-        raise InputError(f"{file}: not valid JSON: {error}; delete it, or search again") from error
-    return content
 
 
 def tuning_line(tuning: Mapping[str, Any]) -> str:

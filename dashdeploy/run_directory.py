@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.normalized_entropy import normalized_entropy
 
 if TYPE_CHECKING:
@@ -159,10 +160,28 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(
-            f"{path} does not hold this architecture's weights: {str(error).splitlines()[0]}"
-        ) from error
+        raise InputError(f"{path} does not hold this architecture's weights: {first_line(error)}") from error
     return model.eval()
+
+
+def read_optional(path: Path, show: Callable[[Mapping[str, Any]], object]) -> dict[str, Any] | None:
+    """What a phase that not every run has wrote; None where there was none.
+
+    Args:
+        path: the file.
+        show: shows it; what cannot be shown was damaged.
+
+    Raises:
+        InputError: the file was damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        show(content)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(f"{path}: it cannot be read ({error}); delete it, or search again") from error
+    return content
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - the content is whatever the file holds

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.errors import InputError
-from dashdeploy.run_directory import SHORTLIST_NAME
+from dashdeploy.run_directory import SHORTLIST_NAME, read_optional
 
 HEADERS = ["short list", "validation", "loss", "gain", "standard error"]
 
@@ -19,15 +17,7 @@ def read_shortlist(run: Path) -> dict[str, Any] | None:
     Raises:
         InputError: the file was damaged.
     """
-    file = run / SHORTLIST_NAME
-    if not file.exists():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(file.read_bytes())
-        shortlist_rows(content)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"{file}: it cannot be read ({error}); delete it, or search again") from error
-    return content
+    return read_optional(run / SHORTLIST_NAME, shortlist_rows)
 
 
 def shortlist_rows(content: Mapping[str, Any]) -> list[list[Any]]:

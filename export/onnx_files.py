@@ -22,7 +22,7 @@ from onnx_ir.passes.common import (
 from onnxscript.optimizer import fold_constants
 from torch import nn
 
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.export.batch_norm import fold_batch_norms
 from dashdeploy.export.concatenated_norms import split_norms
 from dashdeploy.export.constants import constant
@@ -56,9 +56,7 @@ def read_onnx(path: Path) -> ir.Model:
     except InputError:
         raise
     except Exception as error:  # protobuf, the checker and onnx_ir each have their own for a bad file
-        first = str(error).strip().splitlines()
-        detail = first[0] if first else type(error).__name__
-        raise InputError(f"{path} is not a valid ONNX model: {detail}; export it again") from error
+        raise InputError(f"{path} is not a valid ONNX model: {first_line(error)}; export it again") from error
     opset = model.opset_imports.get("", 0)
     if opset < OLDEST_OPSET:
         raise InputError(

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from dashdeploy.backbones import BACKBONES, DEFAULTS, RANKS, accepted, build_backbone
-from dashdeploy.errors import InputError
-from dashdeploy.search.probe import FAILURES, SAMPLES, first_line, run_once
+from dashdeploy.errors import InputError, first_line
+from dashdeploy.search.probe import FAILURES, SAMPLES, run_once
 from dashdeploy.search.settings import SearchSettings
 from dashdeploy.search.supernet import build_supernet
 from dashdeploy.tasks import Task
@@ -57,8 +57,8 @@ def takes_dropout(name: str) -> bool:
     return bool(accepted(name, {"dropout": 0.0}))
 
 
-def has_width(name: str) -> bool:
-    """Whether the backbone `name` has a width to be set."""
+def takes_width(name: str) -> bool:
+    """Whether the width can be set in the backbone `name`."""
     return bool(accepted(name, {"width": 1}))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.ops.agg_conv import pads_itself
 
 SAMPLES = 2
@@ -101,11 +101,6 @@ def leaves_unused(model: nn.Module, input_shape: Sequence[int]) -> bool:
             return any(gradient is None for gradient in gradients)
     finally:
         model.train(training)
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, in one line."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _is_causal(conv: nn.Conv1d | nn.Conv2d, x: Tensor, y: Tensor) -> bool:

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from dashdeploy.backbones import replace
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.ops.agg_conv import AggConv, AggConv1d, AggConv2d, Method, frame_of, pads_itself
 from dashdeploy.ops.padded_conv import has_weight_norm
 from dashdeploy.run_directory import LayerArchitecture
 from dashdeploy.search.candidate_norm import CandidateNorm
-from dashdeploy.search.probe import FAILURES, Seen, first_line, probe, run_once
+from dashdeploy.search.probe import FAILURES, Seen, probe, run_once
 
 SHORTCUTS = ("shortcut", "skip")
 """Parts of a name that mark a shortcut; as in DASH, shortcuts keep their kernels."""

@@ -18,10 +18,9 @@ from optuna.trial import FrozenTrial, Trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashdeploy.atomic import write_text_atomically
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.search.checkpoint import FOLDER_NAME
 from dashdeploy.search.partial_run import without_password
-from dashdeploy.search.probe import first_line
 from dashdeploy.search.settings import SearchSettings
 
 STUDY = "tune"
@@ -116,14 +115,14 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
             heartbeat_stale_trial_callback=PUT_BACK,
         )
         return optuna.create_study(
-            study_name=_name(settings, folder),
+            study_name=_study_name(settings, folder),
             storage=storage,
             direction="maximize" if higher_is_better else "minimize",
             load_if_exists=True,
         )
 
 
-def _name(settings: SearchSettings, folder: Path) -> str:
+def _study_name(settings: SearchSettings, folder: Path) -> str:
     """The study's name: at a storage of the user's it is this run's alone, though others may have the run's name."""
     if not settings.tune_storage:
         return STUDY

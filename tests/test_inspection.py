@@ -49,9 +49,12 @@ def test_the_tuning_of_a_run(written_run):
     line = "tuning (grid, 2 trials): learning rate 0.1, weight decay 5e-06, momentum 0.9"
     assert line in found.text.splitlines()
     assert found.data["tuning"] == content
-    (written_run / "tuning.json").write_text("{")
-    with pytest.raises(InputError, match=r"tuning.json: not valid JSON: .*; delete it, or search again"):
-        inspect(written_run)
+    for damaged in ("{", "{}", "[]", '{"way": "grid", "chosen": null, "trials": []}'):
+        (written_run / "tuning.json").write_text(damaged)
+        with pytest.raises(
+            InputError, match=r"tuning.json: it cannot be read .*; delete it, or search again"
+        ):
+            inspect(written_run)
 
 
 def test_a_run_as_json(written_run):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dashdeploy.doctor import find_gpus
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.tensor_spec import TensorSpec
 
@@ -53,8 +53,7 @@ class OnnxRuntime:
             self._session = _session(onnxruntime, source, threads, providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"ONNX Runtime cannot load {where}: {reason}") from error
+            raise InputError(f"ONNX Runtime cannot load {where}: {first_line(error)}") from error
         if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
             # ONNX Runtime falls back to the CPU in silence where a library of CUDA or cuDNN does not load.
             raise MissingCapabilityError(
@@ -99,23 +98,29 @@ def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
 
 
 def _session(onnxruntime: Any, source: str | bytes, threads: int | None, providers: list[Any]) -> Any:  # noqa: ANN401
-    # Without VNNI the quick product of eight-bit integers saturates: outputs are off by half their range. The exact
-    # one does not exist for every quantized operator, though: QLinearConv of signed integers then has no kernel.
-    for exact in ("1", "0"):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.add_session_config_entry("session.x64quantprecision", exact)
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-        try:
-            return onnxruntime.InferenceSession(source, options, providers=providers)
-        except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
-            if exact == "0":
-                raise
-    raise AssertionError("the last try returns or raises")
+    """A session whose products of eight-bit integers are exact wherever its operators have such a kernel.
+
+    The quick ones saturate on x86 processors without VNNI: outputs are off by half their range. QLinearConv of signed
+    integers has no other kernel.
+    """
+    try:
+        options = _options(onnxruntime, threads, exact_products=True)
+        return onnxruntime.InferenceSession(source, options, providers=providers)
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
+        options = _options(onnxruntime, threads, exact_products=False)
+        return onnxruntime.InferenceSession(source, options, providers=providers)
+
+
+def _options(onnxruntime: Any, threads: int | None, *, exact_products: bool) -> Any:  # noqa: ANN401
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.x64quantprecision", str(int(exact_products)))
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    return options
 
 
 def _cuda_providers(onnxruntime: Any) -> list[Any]:  # noqa: ANN401 - the package has no types

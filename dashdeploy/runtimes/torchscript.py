@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.tensor_spec import TensorSpec
 
@@ -44,8 +44,7 @@ class TorchScript:
         try:
             self._module: Any = torch.jit.load(str(model), map_location="cpu").eval()  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"TorchScript cannot load {model}: {reason}") from error
+            raise InputError(f"TorchScript cannot load {model}: {first_line(error)}") from error
         self._torch = torch
         self._threads = threads
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)

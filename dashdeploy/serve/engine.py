@@ -18,6 +18,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
+from dashdeploy.errors import first_line
 from dashdeploy.runtimes import Runtime
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.batch_queue import BatchQueue, Pending, QueueFullError, Signature
@@ -212,8 +213,7 @@ class Engine:
                 for pending in batch:
                     self._execute([pending])
                 return
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            failed: Outcome = RequestError(500, f"model '{self._name}' failed: {reason}")
+            failed: Outcome = RequestError(500, f"model '{self._name}' failed: {first_line(error)}")
             self._post(batch, start, [failed], None, on_loop=on_loop)
             self._check_engine(batch[0])
             return

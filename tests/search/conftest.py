@@ -51,13 +51,21 @@ def small():
     return SearchSettings.preset("quick", **SMALL)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
+@contextmanager
+def on_one_thread():
     """The same sums in the same order, whatever the machine; and two threads wait for each other if it is busy."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with on_one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -65,13 +73,8 @@ def finished(waves_task, small, tmp_path_factory):
     """An uninterrupted run."""
     from dashdeploy.search.pipeline import search
 
-    out = tmp_path_factory.mktemp("finished") / "run"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as `one_thread`, which is not there yet
-    try:
-        return search(waves_task, small, out, progress=False)
-    finally:
-        torch.set_num_threads(threads)
+    with on_one_thread():  # `one_thread` is not there yet
+        return search(waves_task, small, tmp_path_factory.mktemp("finished") / "run", progress=False)
 
 
 @pytest.fixture

@@ -45,22 +45,6 @@ def test_a_task_or_its_name(waves_task, tmp_path):
         dashdeploy.search(waves_task, out=tmp_path / "other", widht=3)
 
 
-def test_a_built_in_name_is_no_folder_of_that_name(tmp_path, monkeypatch):
-    """Such as the last run's."""
-    pytest.importorskip("mnist1d")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mnist1d").mkdir()
-    with pytest.raises(InputError, match="mnist1d already exists; choose another --out"):
-        dashdeploy.search("mnist1d", out="mnist1d", progress=False)
-
-
-def test_arrays(waves, tmp_path):
-    run = dashdeploy.search(waves, out=tmp_path / "run", width=2, progress=False, **FEW)
-    assert run.metrics["task"] == "arrays"
-    with pytest.raises(InputError, match="data: array y_test is missing"):
-        dashdeploy.search({k: v for k, v in waves.items() if k != "y_test"}, out=tmp_path / "other")
-
-
 def test_tensors_and_lists(waves, tmp_path):
     data = {name: torch.from_numpy(array) for name, array in waves.items()}
     data["y_train"] = data["y_train"].tolist()
