@@ -1,5 +1,5 @@
 """``python -m dashdeploy``: the command line."""
 
-from dashdeploy.cli import main
+from dashdeploy.cli.app import main
 
 main()

@@ -1,7 +1,9 @@
-"""The errors that end a command, each with its exit code (0 is done, 2 is typer's usage error).
+r"""The errors that end a command, each with its exit code (0 is done, 2 is typer's usage error).
 
 The command line prints the message alone, so a message is one line that says what is wrong, where, and how to
-mend it.
+mend it. A message names parameters of the Python API in backticks, alone or with a value: ``\`out\```,
+``\`tune=estimate\```, ``\`resume=True\```. Python users read them as they are; `dashdeploy.cli.parameters` gives them
+the spelling of the options.
 """
 
 from __future__ import annotations

@@ -13,16 +13,16 @@ from shlex import split
 from shutil import which
 from typing import Any
 
-from dashdeploy.bench.accuracy_report import AccuracyReport
-from dashdeploy.bench.comparison import Result
-from dashdeploy.bench.latency_report import LatencyReport, LatencyRow
-from dashdeploy.bench.layers_report import SLOWER, LayersReport, geometric_mean
-from dashdeploy.bench.loadgen import LoadGenReport
-from dashdeploy.bench.published import PUBLISHED
-from dashdeploy.bench.results import load_result
-from dashdeploy.bench.search_cost_report import SearchCostReport, label
-from dashdeploy.bench.serve_report import ServeReport
-from dashdeploy.provenance import Provenance
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.accuracy.published import PUBLISHED
+from dashdeploy.bench.accuracy.report import AccuracyReport
+from dashdeploy.bench.common.comparison import Result
+from dashdeploy.bench.common.results import load_result
+from dashdeploy.bench.latency.report import LatencyReport, LatencyRow
+from dashdeploy.bench.layers.report import SLOWER, LayersReport, geometric_mean
+from dashdeploy.bench.loadgen.measure import LoadGenReport
+from dashdeploy.bench.search_cost.report import SearchCostReport, label
+from dashdeploy.bench.serve.report import ServeReport
 
 FOLDER = Path(__file__).parent
 PAGE, RESULTS = FOLDER / "benchmarks.md", FOLDER / "results"

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from dashdeploy.cli import app
+from dashdeploy.cli.app import app
 
 REFERENCE = Path(__file__).with_name("cli.md")
 WIDTH = 100
@@ -22,7 +22,7 @@ HELP = ["-h", "--help"]
 INTRODUCTION = """\
 # The command line
 
-<!-- Written by `make docs` from --help; change the help texts in dashdeploy/cli.py instead. -->
+<!-- Written by `make docs` from --help; change the help texts in dashdeploy/cli/app.py instead. -->
 
 Progress goes to stderr, results to stdout. `--json` prints the result as JSON and nothing else on stdout.
 

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 
 from dashdeploy import Bundle, Run, load_task
-from dashdeploy.console import table
-from dashdeploy.inspection import parity_table
+from dashdeploy.cli.console import table
+from dashdeploy.inspect.inspection import parity_table
 
 FOLDER = Path("demo")
 RUN, BUNDLE, LATENCY = FOLDER / "run", FOLDER / "bundle", FOLDER / "latency.json"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from dashdeploy.atomic import atomic_directory, check_writable
-from dashdeploy.bundle import (
+from dashdeploy.artifacts.atomic import atomic_directory, check_writable
+from dashdeploy.artifacts.bundle import (
     BACKBONE_NAME,
     DIRECT_NAME,
     MODEL_NAME,
@@ -20,25 +20,26 @@ from dashdeploy.bundle import (
     Manifest,
     write_manifest,
 )
-from dashdeploy.export.artefacts import hand_over, refuse_hand_over, refuse_missing, write_engines
-from dashdeploy.export.compiler import compile_model
-from dashdeploy.export.convolutions import find_convolutions
-from dashdeploy.export.cost_table import CostTable
-from dashdeploy.export.external_data import copy_with_external_data
-from dashdeploy.export.lowerings import Lowering
-from dashdeploy.export.parity import Parity, check_parity
-from dashdeploy.export.plan import Plan, all_direct
-from dashdeploy.export.planner import Decisions, choose_lowerings
+from dashdeploy.export.deploy.artifacts import hand_over, refuse_hand_over, refuse_missing, write_engines
+from dashdeploy.export.deploy.sample_request import write_sample_request
+from dashdeploy.export.frontend.convolutions import find_convolutions
+from dashdeploy.export.frontend.external_data import copy_with_external_data
+from dashdeploy.export.frontend.serialized import serialized
+from dashdeploy.export.frontend.source import Source, load_source
+from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.planning.plan import Plan, all_direct
+from dashdeploy.export.planning.plan_refinement import repair
+from dashdeploy.export.planning.planner import Decisions, choose_lowerings
+from dashdeploy.export.planning.tuning_cache import CostTable
 from dashdeploy.export.precision import convert
-from dashdeploy.export.repair import repair
-from dashdeploy.export.sample_request import write_sample_request
-from dashdeploy.export.serialized import serialized
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.source import Source, load_source
-from dashdeploy.export.speed_gate import race
-from dashdeploy.export.targets import target_of
-from dashdeploy.export.torch_artefacts import refuse_without_module, write_torch_files
-from dashdeploy.runtimes import OnnxRuntime, Runtime
+from dashdeploy.export.targets.selection import target_of
+from dashdeploy.export.torch.artifacts import refuse_without_module, write_torch_files
+from dashdeploy.export.verify.parity import Parity, check_parity
+from dashdeploy.export.verify.speed_gate import race
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 Progress = Callable[[str], None]
 

@@ -8,21 +8,22 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.batches import fixed_batch
-from dashdeploy.export.calibration import load_calibration
-from dashdeploy.export.fp16 import COMPILED_IN_FP16, to_fp16
-from dashdeploy.export.fp16_rounding import with_roundings
-from dashdeploy.export.int8 import to_int8
-from dashdeploy.export.lowerings import Direct, Trimmed
-from dashdeploy.export.parity import Parity, check_parity
-from dashdeploy.export.plan import Plan, all_direct
-from dashdeploy.export.serialized import serialized
+from dashdeploy.export.frontend.calibration import load_calibration
+from dashdeploy.export.frontend.serialized import serialized
+from dashdeploy.export.frontend.source import Source
+from dashdeploy.export.lowerings.direct import Direct
+from dashdeploy.export.lowerings.trimmed import Trimmed
+from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16, to_fp16
+from dashdeploy.export.passes.quantize import to_int8
+from dashdeploy.export.passes.simulate_fp16 import with_roundings
+from dashdeploy.export.planning.plan import Plan, all_direct
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.source import Source
-from dashdeploy.export.speed_gate import race
-from dashdeploy.export.targets import CPU_TARGETS
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.export.targets.selection import CPU_TARGETS
+from dashdeploy.export.verify.batches import fixed_batch
+from dashdeploy.export.verify.parity import Parity, check_parity
+from dashdeploy.export.verify.speed_gate import race
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 Progress = Callable[[str], None]
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from dashdeploy.export.artefact_settings import ArtefactSettings
-from dashdeploy.frozen_model import FrozenModel
+from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.export.artifact_settings import ArtefactSettings
 
 
 class ExportSettings(FrozenModel):

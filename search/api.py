@@ -11,16 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from dashdeploy.artifacts.run import Run
+from dashdeploy.data.catalog import TASKS, load_task
+from dashdeploy.data.from_arrays import task_from_arrays
+from dashdeploy.data.options import DataOptions
+from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.references import PROGRAM
-from dashdeploy.run_directory import Run
-from dashdeploy.search.devices import devices_of, rank
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.sources import combined_settings
+from dashdeploy.search.distributed.devices import devices_of, rank
 from dashdeploy.search.pipeline import search as run_search
-from dashdeploy.search.progress import note
-from dashdeploy.search.setting_sources import combined_settings
-from dashdeploy.search.settings import SearchSettings
-from dashdeploy.tasks import TASKS, DataOptions, Task, load_data, load_task
-from dashdeploy.tasks.from_arrays import task_from_arrays
+from dashdeploy.search.training.progress import note
 
 Data = Task | str | Path | Mapping[str, npt.ArrayLike]
 Backbone = str | Callable[..., nn.Module]
@@ -53,7 +56,7 @@ def search(
         progress: whether to show progress on stderr.
         max_seconds: about how long it may take.
         data_options: what is predicted, the loss, the metric, the scaling, for data of one's own:
-            ``dashdeploy.tasks.DataOptions(predict="regression", normalize="channels")``.
+            ``dashdeploy.DataOptions(predict="regression", normalize="channels")``.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
 
     Returns:

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from dashdeploy.atomic import write_bytes_atomically
-from dashdeploy.provenance import Provenance
+from dashdeploy.artifacts.atomic import write_bytes_atomically
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.artifacts.run import METRICS_NAME, SHORTLIST_NAME, Run
+from dashdeploy.data.task import Split, Task
 from dashdeploy.report.run_report import REPORT_NAME, run_page
-from dashdeploy.run_directory import METRICS_NAME, SHORTLIST_NAME, Run
-from dashdeploy.search.evaluate import evaluate
-from dashdeploy.search.partial_run import phase_result, write_json
-from dashdeploy.tasks import Split, Task
+from dashdeploy.search.staging_directory import phase_result, write_json
+from dashdeploy.search.training.evaluate import evaluate
 
 MOST_SAMPLES_KEPT, MOST_NUMBERS_KEPT = 256, 2**24
 ORIGINAL = -1  # the backbone's own kernels are last on a short list

@@ -11,17 +11,19 @@ from pathlib import Path
 
 from torch import nn
 
+from dashdeploy.artifacts.run import ARCHITECTURE_NAME, Run
+from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
-from dashdeploy.freed_memory import freed_memory_kept
-from dashdeploy.run_directory import ARCHITECTURE_NAME, Run
-from dashdeploy.search.augmentation import check_augmentation
-from dashdeploy.search.cross_validation import check_folds
-from dashdeploy.search.devices import check_devices, devices_of, rank
-from dashdeploy.search.latency_table import kept_table, latency_table, read_table, wants_latency
-from dashdeploy.search.loggers import check_logger
-from dashdeploy.search.networks import check_retrained, supernet_of
+from dashdeploy.malloc_tuning import freed_memory_kept
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.distributed.devices import check_devices, devices_of, rank
+from dashdeploy.search.distributed.processes import all_processes, helper, helps_another, wait_for_all
+from dashdeploy.search.latency.table import kept_table, latency_table, read_table, wants_latency
 from dashdeploy.search.outcome import write_report
-from dashdeploy.search.partial_run import (
+from dashdeploy.search.run_phases import RunPhases, has_shortlist, tuning_of, worker_name
+from dashdeploy.search.selection.cross_validation import check_folds
+from dashdeploy.search.selection.shortlist import chosen_architecture
+from dashdeploy.search.staging_directory import (
     check_same,
     finish,
     open_partial,
@@ -29,15 +31,13 @@ from dashdeploy.search.partial_run import (
     refuses_writing,
     run_config,
 )
-from dashdeploy.search.processes import all_processes, helper, helps_another, wait_for_all
-from dashdeploy.search.progress import note, silence
-from dashdeploy.search.run_phases import RunPhases, has_shortlist, tuning_of, worker_name
-from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.shortlist import chosen_architecture
-from dashdeploy.search.supernet import agg_convs
-from dashdeploy.search.tuning import help_tuning
-from dashdeploy.search.tuning_study import check_storage
-from dashdeploy.tasks import Task
+from dashdeploy.search.supernet.networks import check_retrained, supernet_of
+from dashdeploy.search.supernet.supernet import agg_convs
+from dashdeploy.search.training.augmentation import check_augmentation
+from dashdeploy.search.training.loggers import check_logger
+from dashdeploy.search.training.progress import note, silence
+from dashdeploy.search.tuning.study import check_storage
+from dashdeploy.search.tuning.tuning import help_tuning
 
 FEWEST_TRAINING_SAMPLES = 2  # batch norm cannot normalize a lone sample
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from dashdeploy.backbones import build_backbone, build_searched
-from dashdeploy.run_directory import (
+from dashdeploy.artifacts.run import (
     ARCHITECTURE_NAME,
     BACKBONE_WEIGHTS_NAME,
     SAMPLES_NAME,
@@ -19,27 +18,28 @@ from dashdeploy.run_directory import (
     load_architecture,
     load_weights,
 )
-from dashdeploy.search.architecture_gradient import unmix
-from dashdeploy.search.devices import devices_of, rank
-from dashdeploy.search.latency import LatencyPressure, LatencyTable
-from dashdeploy.search.latency_table import latency_path, wants_latency
-from dashdeploy.search.loggers import write_csv
-from dashdeploy.search.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
+from dashdeploy.backbones.build import build_backbone, build_searched
+from dashdeploy.data.task import Task
+from dashdeploy.search.config.phases import PhaseName, phases
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.distributed.devices import devices_of, rank
+from dashdeploy.search.distributed.processes import from_all
+from dashdeploy.search.latency.pressure import LatencyPressure, LatencyTable
+from dashdeploy.search.latency.table import latency_path, wants_latency
 from dashdeploy.search.outcome import keep_samples, save_weights, write_metrics
-from dashdeploy.search.partial_run import finish_phase, phase_result, write_json
-from dashdeploy.search.phase_training import PhaseJob, train_phase
-from dashdeploy.search.phases import PhaseName, phases
-from dashdeploy.search.processes import from_all
-from dashdeploy.search.progress import announce, note, silence
-from dashdeploy.search.settings import SearchSettings
-from dashdeploy.search.shortlist import choose_from_shortlist, chosen_architecture
-from dashdeploy.search.supernet import agg_convs, discretize
-from dashdeploy.search.time_limit import TimeLimit
-from dashdeploy.search.training import PhaseModule
-from dashdeploy.search.tuning import Tuning, help_tuning, tune
-from dashdeploy.search.tuning_space import Hyperparameters
-from dashdeploy.search.tuning_trial import trial_of
-from dashdeploy.tasks import Task
+from dashdeploy.search.selection.shortlist import choose_from_shortlist, chosen_architecture
+from dashdeploy.search.staging_directory import finish_phase, phase_result, write_json
+from dashdeploy.search.supernet.architecture_gradient import unmix
+from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of, takes_dropout
+from dashdeploy.search.supernet.supernet import agg_convs, discretize
+from dashdeploy.search.training.loggers import write_csv
+from dashdeploy.search.training.phase_module import PhaseModule
+from dashdeploy.search.training.phase_training import PhaseJob, train_phase
+from dashdeploy.search.training.progress import announce, note, silence
+from dashdeploy.search.training.time_limit import TimeLimit
+from dashdeploy.search.tuning.space import Hyperparameters
+from dashdeploy.search.tuning.trial import trial_of
+from dashdeploy.search.tuning.tuning import Tuning, help_tuning, tune
 
 
 def tuning_of(

@@ -10,8 +10,15 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dashdeploy.bundle import DIRECT_NAME, MODEL_NAME, PARITY_NAME, PLAN_NAME, Manifest, write_manifest
-from dashdeploy.tensor_spec import TensorSpec
+from dashdeploy.artifacts.bundle import (
+    DIRECT_NAME,
+    MODEL_NAME,
+    PARITY_NAME,
+    PLAN_NAME,
+    Manifest,
+    write_manifest,
+)
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 
 # A busy machine is no failure. The rest is Hypothesis's own profile, which it chooses by the environment.
 settings.register_profile(

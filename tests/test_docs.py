@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from dashdeploy.cli import app
+from dashdeploy.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
@@ -67,7 +67,7 @@ def anchors(page):
 
 
 def test_every_setting_of_the_search_is_in_its_docs():
-    from dashdeploy.search.settings import SearchSettings
+    from dashdeploy.search.config.settings import SearchSettings
 
     text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
     assert [name for name in SearchSettings.model_fields if f"`{name}`" not in text] == []

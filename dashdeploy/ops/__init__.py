@@ -1,1 +1,4 @@
-"""Convolution algorithms: the bilinear FFT form, and the aggregated convolution of the search."""
+"""Convolution algorithms in torch: the supernet's aggregated convolution, and the bilinear forms.
+
+Imports only torch and `dashdeploy.errors`; backbones and stages may import it.
+"""

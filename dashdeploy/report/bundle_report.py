@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dashdeploy.bundle import PARITY_NAME, PLAN_NAME, Bundle
-from dashdeploy.inspection import PARITY_HEADERS, convolution_in_words, parity_rows
-from dashdeploy.provenance import Provenance
+from dashdeploy.artifacts.bundle import PARITY_NAME, PLAN_NAME, Bundle
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.inspect.inspection import PARITY_HEADERS, convolution_in_words, parity_rows
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
 from dashdeploy.report.charts import Bar, bar_chart
 from dashdeploy.report.page import Details, Page, Section, folded, html_table, paragraph

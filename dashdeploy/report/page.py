@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from dashdeploy.atomic import write_text_atomically
+from dashdeploy.artifacts.atomic import write_text_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Template

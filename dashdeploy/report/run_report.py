@@ -10,15 +10,15 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.artifacts.run import HISTORY_NAME, Run
 from dashdeploy.errors import DashdeployError
-from dashdeploy.inspection import run_layers
-from dashdeploy.provenance import Provenance
+from dashdeploy.inspect.inspection import run_layers
+from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.report.alpha import LayerAlpha, draw_evolution, draw_shares
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
 from dashdeploy.report.charts import Bar, Line, bar_chart, line_chart
 from dashdeploy.report.page import Page, Section, folded, html_table, paragraph
-from dashdeploy.run_directory import HISTORY_NAME, Run
-from dashdeploy.shortlist_inspection import HEADERS, read_shortlist, shortlist_rows
 
 REPORT_NAME = "report.html"
 
@@ -53,7 +53,7 @@ def run_page(run: Run, *, made_by: Provenance | None = None) -> Page:
 
 def original_kernels(run: Run) -> dict[str, Kernel]:
     """The kernels of the unsearched backbone by the layer's name; empty if it cannot be built here."""
-    from dashdeploy.backbones import build_backbone
+    from dashdeploy.backbones.build import build_backbone
 
     try:
         model = build_backbone(run.architecture.backbone, run.architecture.arguments)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dashdeploy.bundle import MANIFEST_NAME, Bundle
+from dashdeploy.artifacts.bundle import MANIFEST_NAME, Bundle
+from dashdeploy.artifacts.run import Run
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.run_report import run_page
-from dashdeploy.run_directory import Run
 
 
 def write_report(path: Path, file: Path) -> None:

@@ -1,8 +1,4 @@
-"""Inference engines, one small file each, behind the `Runtime` interface."""
+"""Inference engines, a module each, behind one `Runtime` interface.
 
-from dashdeploy.runtimes.base import Runtime
-from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
-from dashdeploy.runtimes.openvino import OpenVino
-from dashdeploy.runtimes.torchscript import TorchScript
-
-__all__ = ["OnnxRuntime", "OpenVino", "Runtime", "TorchScript"]
+Imports `dashdeploy.artifacts`; export, bench and serve import it.
+"""

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 
 Array = npt.NDArray[np.generic]
 

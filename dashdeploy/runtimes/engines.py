@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.bundle import MODEL_NAME, TORCHSCRIPT_NAME, Bundle
+from dashdeploy.artifacts.bundle import MODEL_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime

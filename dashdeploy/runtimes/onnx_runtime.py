@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dashdeploy.doctor import find_gpus
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
+from dashdeploy.inspect.doctor import find_gpus
 from dashdeploy.runtimes.base import Array
-from dashdeploy.tensor_spec import TensorSpec
 
 _NUMPY_DTYPES = {
     "tensor(float)": "float32",

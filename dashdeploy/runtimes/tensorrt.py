@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.tensorrt_flavours import Flavour
 from dashdeploy.runtimes.tensorrt_log import collecting_logger
-from dashdeploy.tensor_spec import TensorSpec
 
 
 class TensorRT:

@@ -7,8 +7,8 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
-from dashdeploy.doctor import find_gpus
 from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.inspect.doctor import find_gpus
 
 
 @dataclass(frozen=True)

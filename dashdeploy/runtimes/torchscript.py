@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.runtimes.base import Array
-from dashdeploy.tensor_spec import TensorSpec
 
 
 class TorchScript:

@@ -18,14 +18,14 @@ from dashdeploy.serve.settings import ServeSettings
 if TYPE_CHECKING:
     import uvicorn
 
-    from dashdeploy.serve.access_log import AccessLog
-    from dashdeploy.serve.api_keys import ApiKeys
-    from dashdeploy.serve.grpc_server import GrpcServer
-    from dashdeploy.serve.http_inference import HttpInference
-    from dashdeploy.serve.models import RuntimeLoader
-    from dashdeploy.serve.repository import ModelRepository
-    from dashdeploy.serve.state import ServerState
-    from dashdeploy.serve.tracing import Tracing
+    from dashdeploy.serve.grpc.server import GrpcServer
+    from dashdeploy.serve.http.inference import HttpInference
+    from dashdeploy.serve.limits.api_keys import ApiKeys
+    from dashdeploy.serve.observability.access_log import AccessLog
+    from dashdeploy.serve.observability.tracing import Tracing
+    from dashdeploy.serve.repository.model_repository import ModelRepository
+    from dashdeploy.serve.repository.served_model import RuntimeLoader
+    from dashdeploy.serve.repository.server_state import ServerState
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -70,7 +70,7 @@ def serve(
         ) from error
     settings = settings or ServeSettings()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    from dashdeploy.serve.event_log import log_events
+    from dashdeploy.serve.observability.event_log import log_events
 
     log_events()
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
@@ -90,17 +90,17 @@ class _Server:
 
     async def run(self) -> None:
         """Load, bind, serve, drain."""
-        from dashdeploy.serve.access_log import AccessLog
-        from dashdeploy.serve.api_keys import ApiKeys
-        from dashdeploy.serve.grpc_server import GrpcServer
-        from dashdeploy.serve.grpc_service import InferenceService
-        from dashdeploy.serve.http_inference import HttpInference
+        from dashdeploy.serve.grpc.server import GrpcServer
+        from dashdeploy.serve.grpc.service import InferenceService
+        from dashdeploy.serve.http.inference import HttpInference
+        from dashdeploy.serve.limits.api_keys import ApiKeys
+        from dashdeploy.serve.limits.memory_budget import BODIES, MemoryBudget
         from dashdeploy.serve.listening import bind, check_host, check_tls
-        from dashdeploy.serve.memory_budget import BODIES, MemoryBudget
-        from dashdeploy.serve.models import load_runtime
-        from dashdeploy.serve.repository import ModelRepository
-        from dashdeploy.serve.state import ServerState
-        from dashdeploy.serve.tracing import Tracing
+        from dashdeploy.serve.observability.access_log import AccessLog
+        from dashdeploy.serve.observability.tracing import Tracing
+        from dashdeploy.serve.repository.model_repository import ModelRepository
+        from dashdeploy.serve.repository.served_model import load_runtime
+        from dashdeploy.serve.repository.server_state import ServerState
 
         settings = self._settings
         check_host(settings.host, allow_remote=settings.allow_remote)
@@ -149,9 +149,9 @@ class _Server:
     ) -> uvicorn.Server:
         import uvicorn
 
-        from dashdeploy.serve.app import InferenceApp
-        from dashdeploy.serve.gate import Gate
-        from dashdeploy.serve.http_protocol import HttpProtocol
+        from dashdeploy.serve.http.app import InferenceApp
+        from dashdeploy.serve.http.middleware import Gate
+        from dashdeploy.serve.http.uvicorn_protocol import HttpProtocol
         from dashdeploy.serve.listening import BACKLOG
 
         settings = self._settings

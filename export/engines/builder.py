@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.cache import cache_folder
+from dashdeploy.artifacts.cache import cache_folder
 from dashdeploy.errors import DashdeployError, GateError, InputError
 from dashdeploy.export.engines.parser_errors import ParserError, parser_error
 from dashdeploy.export.engines.settings import EngineSettings

@@ -6,8 +6,8 @@ import re
 
 from pydantic import ValidationError, field_validator
 
+from dashdeploy.artifacts.frozen_model import FrozenModel
 from dashdeploy.errors import InputError
-from dashdeploy.frozen_model import FrozenModel
 
 
 class EngineSettings(FrozenModel):

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.graph_writer import GraphWriter
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 
 Weights = npt.NDArray[np.floating]
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 
 
 class Direct(Lowering):

@@ -32,11 +32,11 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.dead_taps import trim, trim_weight
-from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.fft_writer import FFTWriter
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.tiling import AxisTiling
 
 _TILES = {

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
 from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
 

@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
 
 Tiling = TypeVar("Tiling", bound=TiledAxis)

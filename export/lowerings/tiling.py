@@ -18,8 +18,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.ops.fft_form import FFTForm
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.ops.conv.fft_form import FFTForm
 
 Rows = npt.NDArray[np.int64]
 

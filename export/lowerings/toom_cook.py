@@ -23,14 +23,14 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.dead_taps import trim, trim_weight
-from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.fft import FFT
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
-from dashdeploy.ops.toom_cook_form import ToomCookForm
+from dashdeploy.ops.conv.toom_cook_form import ToomCookForm
 
 _TILES = {1: (4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32), 2: (4, 6, 8, 10, 12, 16)}
 """Tile lengths by rank; dense matrices of longer tiles cost more than the FFT's."""

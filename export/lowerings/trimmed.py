@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.dead_taps import trim, trim_weight
-from dashdeploy.export.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.direct import Direct
+from dashdeploy.export.lowerings.graph_writer import GraphWriter
 
 
 class Trimmed(Lowering):

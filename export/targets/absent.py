@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target, roofline
-from dashdeploy.runtimes import OnnxRuntime, Runtime
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.lowerings import Lowering
-from dashdeploy.export.lowerings.base import Weights
-from dashdeploy.export.serialized import serialized
-from dashdeploy.export.single_layer import random_weights, single_layer_model
-from dashdeploy.runtimes import Runtime
+from dashdeploy.export.frontend.serialized import serialized
+from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.planning.single_layer import random_weights, single_layer_model
+from dashdeploy.runtimes.base import Runtime
 from dashdeploy.timing import Seconds, interleaved
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target, roofline
 from dashdeploy.machine import cpu_model
-from dashdeploy.runtimes import OnnxRuntime, OpenVino, Runtime
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.openvino import OpenVino
 
 _FLOPS_PER_THREAD = 60e9
 """fp32 operations per second of one AVX2 core in ONNX Runtime's Conv (docs/benchmarks.md: 55 to 80)."""

@@ -9,14 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from dashdeploy.doctor import find_gpus
 from dashdeploy.errors import InputError
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.engines import EngineSettings, Flavour, build_engine
-from dashdeploy.export.lowerings import Lowering
+from dashdeploy.export.engines.builder import build_engine
+from dashdeploy.export.engines.settings import EngineSettings
+from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target
-from dashdeploy.runtimes import Runtime
+from dashdeploy.inspect.doctor import find_gpus
+from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.tensorrt import TensorRT
+from dashdeploy.runtimes.tensorrt_flavours import Flavour
 
 
 class TensorRTTarget(Target):

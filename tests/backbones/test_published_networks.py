@@ -6,7 +6,7 @@ import torch
 from dashdeploy.backbones.convnext import ConvNeXt
 from dashdeploy.backbones.tcn import TCN
 from dashdeploy.backbones.wide_resnet import WideResNet
-from dashdeploy.bench.inception_time import InceptionTime
+from dashdeploy.bench.networks.inception_time import InceptionTime
 
 
 def parameters(model):

@@ -17,17 +17,17 @@ from onnx import numpy_helper, parser
 from safetensors.torch import save_file
 from torch import nn
 
-from dashdeploy.backbones import build_backbone, build_searched
-from dashdeploy.export.compiler import compile_model
-from dashdeploy.export.convolutions import find_convolutions
-from dashdeploy.export.cost_table import CostTable
-from dashdeploy.export.onnx_files import prepare
-from dashdeploy.export.planner import choose_lowerings
+from dashdeploy.artifacts.run import Architecture
+from dashdeploy.backbones.build import build_backbone, build_searched
+from dashdeploy.export.frontend.convolutions import find_convolutions
+from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.frontend.source import INPUT_NAME, Source, from_modules
+from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.planning.planner import choose_lowerings
+from dashdeploy.export.planning.tuning_cache import CostTable
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.source import INPUT_NAME, Source, from_modules
-from dashdeploy.export.targets import OrtCpuTarget
-from dashdeploy.run_directory import Architecture
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.export.targets.cpu import OrtCpuTarget
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
 @pytest.fixture(autouse=True)

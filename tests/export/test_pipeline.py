@@ -8,12 +8,14 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from dashdeploy.bundle import Bundle
-from dashdeploy.cli import app
+from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.cli.app import app
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export import ExportSettings, export, pipeline, plan_export
-from dashdeploy.export.lowerings import FFT
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.export import pipeline
+from dashdeploy.export.lowerings.fft import FFT
+from dashdeploy.export.pipeline import export, plan_export
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32; see test_compiler.py."""
@@ -150,7 +152,7 @@ def test_what_loses_the_race_ships_direct(tmp_path, onnx_model, monkeypatch):
 
 
 def forced_by_lowering_fft(convolutions, settings, *others):
-    from dashdeploy.export.planner import choose_lowerings
+    from dashdeploy.export.planning.planner import choose_lowerings
 
     return choose_lowerings(convolutions, settings.model_copy(update={"lowering": "fft"}), *others)
 

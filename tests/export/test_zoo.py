@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from dashdeploy.export.compiler import compile_model
-from dashdeploy.export.convolutions import find_convolutions
-from dashdeploy.export.cost_table import CostTable
-from dashdeploy.export.onnx_files import prepare, read_onnx
-from dashdeploy.export.planner import choose_lowerings
+from dashdeploy.export.frontend.convolutions import find_convolutions
+from dashdeploy.export.frontend.onnx_files import prepare, read_onnx
+from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.planning.planner import choose_lowerings
+from dashdeploy.export.planning.tuning_cache import CostTable
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.targets import OrtCpuTarget
+from dashdeploy.export.targets.cpu import OrtCpuTarget
 from tests.export.zoo import ZOO
 
 TOLERANCE = 5e-6

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dashdeploy.bench.latency import measure_latency
-from dashdeploy.bench.latency_page import latency_page
-from dashdeploy.bench.layers import layer_suite
-from dashdeploy.bench.layers_report import LayerResult, LayersReport
-from dashdeploy.bench.result_page import result_page
-from dashdeploy.bench.results import load_result
-from dashdeploy.bundle import Bundle, write_manifest
-from dashdeploy.provenance import Provenance
+from dashdeploy.artifacts.bundle import Bundle, write_manifest
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.artifacts.run import Run
+from dashdeploy.bench.common.result_page import result_page
+from dashdeploy.bench.common.results import load_result
+from dashdeploy.bench.latency.measure import measure_latency
+from dashdeploy.bench.latency.page import latency_page
+from dashdeploy.bench.layers.measure import layer_suite
+from dashdeploy.bench.layers.report import LayerResult, LayersReport
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.run_report import run_page
-from dashdeploy.run_directory import Run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 RESULTS = Path(__file__).parent.parent.parent / "docs" / "results"

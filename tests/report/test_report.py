@@ -7,16 +7,16 @@ from html.parser import HTMLParser
 import pytest
 from typer.testing import CliRunner
 
-from dashdeploy.bundle import Bundle
-from dashdeploy.cli import app
-from dashdeploy.provenance import Provenance
+from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.artifacts.run import Run
+from dashdeploy.cli.app import app
 from dashdeploy.report.alpha import MOST_EPOCHS, LayerAlpha, draw_evolution, thinned
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.charts import Bar, Line, bar_chart, line_chart, ticks
 from dashdeploy.report.page import Page, Section, html_table
 from dashdeploy.report.run_report import run_page
-from dashdeploy.run_directory import Run
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"

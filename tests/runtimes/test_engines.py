@@ -6,11 +6,11 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from dashdeploy.bundle import Bundle
-from dashdeploy.doctor import find_gpus
-from dashdeploy.engine_names import EngineName
+from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.inspect.doctor import find_gpus
 from dashdeploy.runtimes.engines import ENGINES, engine_of, load_engine
+from dashdeploy.runtimes.names import EngineName
 
 
 def with_target(folder, target):

@@ -7,9 +7,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes import OnnxRuntime
-from dashdeploy.tensor_spec import TensorSpec
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
 def serialized(nodes, inputs, outputs):

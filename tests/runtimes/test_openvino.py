@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes import OnnxRuntime, OpenVino
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.openvino import OpenVino
 
 pytest.importorskip("openvino", reason="the openvino extra is not installed")
 

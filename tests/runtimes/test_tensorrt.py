@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dashdeploy.doctor import find_gpus
 from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.inspect.doctor import find_gpus
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavours import FLAVOURS, RTX, TENSORRT
 from dashdeploy.runtimes.tensorrt_log import is_harmless
@@ -25,7 +25,8 @@ def test_an_engine_says_what_onnx_runtime_says(tmp_path, flavour):
     pytest.importorskip(flavour.module)
     from onnx import parser, save
 
-    from dashdeploy.export.engines import EngineSettings, build_engine
+    from dashdeploy.export.engines.builder import build_engine
+    from dashdeploy.export.engines.settings import EngineSettings
 
     text = '<ir_version: 9, opset_import: ["" : 17]> g (float[b,4] x) => (float[b,4] y) { y = Sin(x) }'
     save(parser.parse_model(text), tmp_path / "m.onnx")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dashdeploy.search.settings import SearchSettings
-from dashdeploy.tasks import load_npz
+from dashdeploy.data.readers.npz import load_npz
+from dashdeploy.search.config.settings import SearchSettings
 
 SMALL = {
     "width": 4,

@@ -5,7 +5,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from dashdeploy.cli import app
+from dashdeploy.cli.app import app
 
 MODULE = """
 from torch import nn

@@ -5,8 +5,8 @@ import torch
 
 from dashdeploy.errors import InputError
 from dashdeploy.search.outcome import save_weights
-from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
+from dashdeploy.search.staging_directory import partial_path
 
 LIMITS = (0, 300, 3000, 12000, 24000)
 

@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
-from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
+from dashdeploy.search.staging_directory import partial_path
 
 SAME = (
     "architecture.json",

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from dashdeploy.artifacts.run import Run
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.run_directory import Run
-from dashdeploy.search import loggers, time_limit
-from dashdeploy.search.evaluate import evaluate
-from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.time_limit import TimeLimit
+from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.training import loggers, time_limit
+from dashdeploy.search.training.evaluate import evaluate
+from dashdeploy.search.training.time_limit import TimeLimit
 
 
 def history(run):
@@ -182,8 +182,8 @@ def test_tensorboard_that_is_not_installed_is_named(waves_task, small, tmp_path,
 
 def test_images(tmp_path, small):
     """A 2-D supernet of a WRN, on images whose class is where the bright square is."""
-    from dashdeploy.tasks import Split
-    from dashdeploy.tasks.from_arrays import make_task
+    from dashdeploy.data.from_arrays import make_task
+    from dashdeploy.data.task import Split
 
     torch.manual_seed(0)
 

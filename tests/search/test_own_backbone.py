@@ -10,9 +10,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from dashdeploy.cli import app
-from dashdeploy.run_directory import Run
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.artifacts.run import Run
+from dashdeploy.cli.app import app
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_network" / "spikes.py"
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from dashdeploy.artifacts.run import SAMPLES_NAME, Run
+from dashdeploy.data.from_arrays import make_task
+from dashdeploy.data.options import DataOptions
+from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.run_directory import SAMPLES_NAME, Run
-from dashdeploy.search.evaluate import evaluate
-from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import search
-from dashdeploy.tasks import DataOptions, Split, Task
-from dashdeploy.tasks.from_arrays import make_task
+from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.training.evaluate import evaluate
 
 
 def test_the_run_directory_has_what_the_contract_names(finished):

@@ -13,11 +13,11 @@ import pytest
 import torch
 from filelock import FileLock
 
+from dashdeploy.artifacts.run import Run
 from dashdeploy.errors import InputError
-from dashdeploy.run_directory import Run
-from dashdeploy.search.history import append_record, forget_from
-from dashdeploy.search.partial_run import partial_path
 from dashdeploy.search.pipeline import join, search
+from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.training.history import append_record, forget_from
 
 SAME = [
     "architecture.json",

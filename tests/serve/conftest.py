@@ -14,8 +14,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from dashdeploy.bundle import Manifest, write_manifest
-from dashdeploy.tensor_spec import TensorSpec
+from dashdeploy.artifacts.bundle import Manifest, write_manifest
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 
 NUMPY_NAMES = {
     TensorProto.BOOL: "bool",

@@ -11,11 +11,13 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
-from dashdeploy.command_errors import INTERNAL_ERROR
+from dashdeploy.cli.errors import INTERNAL_ERROR
 from dashdeploy.errors import DashdeployError
-from dashdeploy.runtimes import OnnxRuntime
-from dashdeploy.serve import BatchPolicy, ServeSettings, http_protocol, serve
-from dashdeploy.serve.models import load_runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.serve.http import uvicorn_protocol as http_protocol
+from dashdeploy.serve.repository.served_model import load_runtime
+from dashdeploy.serve.server import serve
+from dashdeploy.serve.settings import BatchPolicy, ServeSettings
 
 
 class SlowRuntime:

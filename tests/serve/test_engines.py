@@ -11,8 +11,8 @@ import pytest
 import torch
 import tritonclient.http as triton
 
-from dashdeploy.bundle import Bundle, write_manifest
-from dashdeploy.doctor import find_gpus
+from dashdeploy.artifacts.bundle import Bundle, write_manifest
+from dashdeploy.inspect.doctor import find_gpus
 
 COMMAND = Path(sys.executable).with_name("dashdeploy")
 PLATFORMS = {"ort-cpu": "onnxruntime_onnx", "openvino": "openvino", "torchscript": "pytorch_libtorch"}

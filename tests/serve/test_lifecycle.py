@@ -12,7 +12,8 @@ import time
 import pytest
 
 from dashdeploy.errors import InputError
-from dashdeploy.serve import ServeSettings, serve
+from dashdeploy.serve.server import serve
+from dashdeploy.serve.settings import ServeSettings
 
 
 def infer_slowly(address, steps):

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from dashdeploy.serve.body import DEFAULT_LIMIT
+from dashdeploy.serve.http.body import DEFAULT_LIMIT
 
 INFER = "/v2/models/double/infer"
 INPUT = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 
-from dashdeploy.atomic import rename_into_place
+from dashdeploy.artifacts.atomic import rename_into_place
 
 
 def infer(connection, values):

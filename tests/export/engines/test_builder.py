@@ -10,15 +10,18 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
-from dashdeploy.export.compiler import compile_model
-from dashdeploy.export.engines import RTX, TENSORRT, EngineSettings, artefact, build_engine
-from dashdeploy.export.engines.artefact import write_engine
+from dashdeploy.export.engines import artifact as artefact
+from dashdeploy.export.engines.artifact import write_engine
+from dashdeploy.export.engines.builder import build_engine
 from dashdeploy.export.engines.parser_errors import layer_of
+from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.engines.sidecar import EngineSidecar
-from dashdeploy.export.fp16 import COMPILED_IN_FP16, to_fp16
-from dashdeploy.export.int8 import to_int8
-from dashdeploy.export.lowerings import ToomCook
-from dashdeploy.export.onnx_files import prepare
+from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.lowerings.toom_cook import ToomCook
+from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16, to_fp16
+from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.passes.quantize import to_int8
+from dashdeploy.runtimes.tensorrt_flavours import RTX, TENSORRT
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -208,7 +211,7 @@ def test_settings_are_refused_in_a_line(capabilities, batches, message):
 
 
 def test_plain_tensorrt_asks_the_driver_first():
-    from dashdeploy.doctor import find_gpus
+    from dashdeploy.inspect.doctor import find_gpus
 
     if find_gpus()[0]:
         pytest.skip("this machine has a GPU")

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from dashdeploy.bench.networks import NETWORKS, save_networks
-from dashdeploy.export import ExportSettings, export
-from dashdeploy.export.artefact_settings import ArtefactSettings
+from dashdeploy.bench.networks.measure import NETWORKS, save_networks
+from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.export.pipeline import export
+from dashdeploy.export.settings import ExportSettings
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 

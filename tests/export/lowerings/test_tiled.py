@@ -7,11 +7,12 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashdeploy.export.conv_spec import ConvSpec
-from dashdeploy.export.lowerings import FFT, ToomCook
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.tiling import TiledAxis
-from dashdeploy.export.single_layer import random_weights, single_layer_model
-from dashdeploy.runtimes import OnnxRuntime
+from dashdeploy.export.lowerings.toom_cook import ToomCook
+from dashdeploy.export.planning.single_layer import random_weights, single_layer_model
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 1.2e-5
 """Of the typical size of an output, in float32: the transforms add about one decimal digit to a direct sum's error.

@@ -1,0 +1,1 @@
+"""``bench accuracy``: DASH beside its own backbone, over tasks and seeds."""

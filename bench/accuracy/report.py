@@ -1,0 +1,152 @@
+"""The result of `bench accuracy`: per seed, per task, and over tasks."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+from typing import Literal, Self
+
+from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.artifacts.run import Run
+from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
+from dashdeploy.cli.console import table
+
+
+class SeedResult(FrozenModel):
+    """One run.
+
+    Attributes:
+        task: the task.
+        seed: the seed.
+        metric: what the figures are in.
+        higher_is_better: whether more is better.
+        searched: test figure of the searched network.
+        backbone: test figure of the backbone, trained for the same passes unless the options say otherwise.
+        searched_validation: validation figure of the searched network; None if it has learned from that data and no
+            short list judged it before.
+        backbone_validation: the same of the backbone.
+        seconds: of the whole run.
+        kernels: kernel size and dilation per searched layer.
+    """
+
+    task: str
+    seed: int
+    metric: str
+    higher_is_better: bool
+    searched: float
+    backbone: float
+    searched_validation: float | None
+    backbone_validation: float | None
+    seconds: float
+    kernels: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, seed: int, run: Run) -> Self:
+        """What a finished run says."""
+        metrics = run.metrics
+        return cls(
+            task=metrics["task"],
+            seed=seed,
+            metric=metrics["metric"],
+            higher_is_better=bool(dict(run.config.get("metric") or {}).get("higher_is_better", True)),
+            searched=metrics["searched"]["test"],
+            backbone=metrics["backbone"]["test"],
+            searched_validation=metrics["searched"]["validation"],
+            backbone_validation=metrics["backbone"]["validation"],
+            seconds=sum(metrics["seconds"].values()),
+            kernels=tuple((layer.kernel_size, layer.dilation) for layer in run.architecture.layers),
+        )
+
+
+class Failure(FrozenModel):
+    """A run that failed: its task, its seed, and the last line that it said."""
+
+    task: str
+    seed: int
+    reason: str
+
+
+class AccuracyReport(FrozenModel):
+    """Everything that was run.
+
+    Attributes:
+        kind: tells this file from other results.
+        format_version: this format's version.
+        provenance: machine, date, command, versions.
+        options: of every search.
+        results: one per task and seed.
+        failures: what did not end.
+    """
+
+    kind: Literal["accuracy"] = "accuracy"
+    format_version: Literal[1] = 1
+    provenance: Provenance
+    options: str
+    results: tuple[SeedResult, ...]
+    failures: tuple[Failure, ...]
+
+    def by_task(self) -> dict[str, list[SeedResult]]:
+        """The results by task."""
+        found: dict[str, list[SeedResult]] = {}
+        for result in self.results:
+            found.setdefault(result.task, []).append(result)
+        return found
+
+    def rows(self) -> list[list[object]]:
+        """Per task: metric, seeds, both networks, their difference, the target, what is published."""
+        return [
+            [
+                task,
+                results[0].metric,
+                len(results),
+                spread([each.searched for each in results]),
+                spread([each.backbone for each in results]),
+                f"{fmean([each.searched - each.backbone for each in results]):+.4f}",
+                TARGETS.get(task),
+                "; ".join(f"{each.method} {each.value:g}" for each in PUBLISHED.get(task, ())),
+            ]
+            for task, results in self.by_task().items()
+        ]
+
+    HEADERS: tuple[str, ...] = (
+        "task",
+        "metric",
+        "seeds",
+        "DASH, test",
+        "backbone, test",
+        "difference",
+        "target",
+        "published",
+    )
+
+    def text(self) -> str:
+        """The report for a person."""
+        parts = [table(list(self.HEADERS), self.rows())] if self.results else ["no run has finished"]
+        means = self.means()
+        if means is not None:
+            parts.append(
+                f"mean over tasks with accuracy: DASH {means[0]:.4f}, backbone {means[1]:.4f}; each seed looked at "
+                "the test data once"
+            )
+        parts += [f"{each.task}, seed {each.seed} failed: {each.reason}" for each in self.failures]
+        sources = {
+            f"{each.method} on {task}: {each.source}"
+            for task in self.by_task()
+            for each in PUBLISHED.get(task, ())
+        }
+        parts.append("\n".join(["published figures:", *sorted(sources)]) if sources else "")
+        parts.append(f"{self.provenance.machine}, {self.provenance.date}")
+        return "\n\n".join(part for part in parts if part)
+
+    def means(self) -> tuple[float, float] | None:
+        """The mean over tasks of both networks' means, of the tasks that are measured by accuracy."""
+        tasks = [results for results in self.by_task().values() if results[0].metric == "accuracy"]
+        if not tasks:
+            return None
+        searched = fmean(fmean([each.searched for each in results]) for results in tasks)
+        return searched, fmean(fmean([each.backbone for each in results]) for results in tasks)
+
+
+def spread(values: list[float]) -> str:
+    """Mean and, of several, standard deviation."""
+    return f"{fmean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")

@@ -1,0 +1,1 @@
+"""What the benchmarks share: result files, their comparison and pages, peak memory."""

@@ -1,0 +1,1 @@
+"""``bench latency``: bundles on every engine, by batch and threads, with a profile by layer."""

@@ -1,0 +1,291 @@
+"""How fast bundles are: their variants, on every engine asked for, by batch and threads.
+
+All variants on all engines are loaded at once and timed in interleaved rounds (see `timing`). One of them is there
+twice: the two series should have the same times, and how far they do not is the noise of this machine during this
+measurement.
+
+Where a model's weights happen to lie in memory changes its speed by a few percent for as long as it is loaded, which
+no number of rounds averages out (Mytkowicz et al., Producing wrong data without doing anything obviously wrong,
+ASPLOS 2009). So the variants that are compared with each other are loaded anew several times within the rounds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.latency.memory import peak_mib
+from dashdeploy.bench.latency.multiply_adds import measured_peak, multiply_adds
+from dashdeploy.bench.latency.report import (
+    BatchNoise,
+    BundleFacts,
+    LatencyReport,
+    LatencyRow,
+    Quantile,
+    Speedup,
+)
+from dashdeploy.bench.latency.variants import (
+    BACKBONE,
+    COMPILED,
+    DIRECT,
+    ENGINES,
+    FILES,
+    Variant,
+    loadable,
+    variants_of,
+)
+from dashdeploy.cli.options.values import check_seconds
+from dashdeploy.errors import InputError
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.engines import engine_of
+from dashdeploy.timing import Seconds, interleaved, percentile_intervals, percentiles, ratio_of
+
+Key = tuple[str, str, str]
+"""Label of the bundle, engine, variant."""
+
+ALL = "all"
+_CONTROL: Key = ("", "", "control")
+_LOADS = 3
+_MIN_ROUNDS = 3
+"""Of each load."""
+
+_MOST_WARMUP_SECONDS = 2.0
+_SEED = 0
+
+
+def measure_latency(
+    bundles: Bundle | Sequence[Bundle],
+    *,
+    batches: Sequence[int] = (1, 8, 32),
+    threads: int | Sequence[int] = 1,
+    seconds: float = 2.0,
+    engines: Sequence[str] | None = None,
+    memory: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> LatencyReport:
+    """Time the variants of bundles on this machine, interleaved in this process.
+
+    Args:
+        bundles: verified bundles; of each, ``model.onnx`` is timed as *compiled*, ``baseline/direct.onnx`` as
+            *direct* and ``baseline/backbone.onnx`` as *backbone*, as far as they are there.
+        batches: the batch sizes.
+        threads: threads within one operator, one number or several.
+        seconds: how long to time each batch size and number of threads, everything together; at least nine
+            rounds are run.
+        engines: some of `ENGINES`; ``all`` takes those that run here and says why the others do not; None takes
+            the one that each bundle was planned for, or ONNX Runtime where that is not here.
+        memory: whether to measure the peak memory too, each variant in a process of its own.
+        progress: told in one line what is being timed.
+
+    Raises:
+        InputError: an argument is out of range, a bundle lacks what an engine needs, or its batch is fixed.
+        MissingCapabilityError: an engine that was named is not here.
+    """
+    chosen = [bundles] if isinstance(bundles, Bundle) else list(bundles)
+    counts = [threads] if isinstance(threads, int) else list(threads)
+    _check_arguments(chosen, batches, counts, seconds)
+    say = progress or (lambda _line: None)
+    labels = _labels(chosen)
+    variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, counts[0])
+    described: dict[str, str] = {}
+    rows: list[LatencyRow] = []
+    speedups: list[Speedup] = []
+    noise: list[BatchNoise] = []
+    peaks = {count: measured_peak(count) for count in counts}
+    for count in counts:
+        runtimes = {key: variant.load(count) for key, variant in variants.items()}
+        described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
+        _check_batches(variants, runtimes, batches)
+        for batch in batches:
+            say(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
+            times = _times(variants, runtimes, batch, count, seconds)
+            control = times.pop(_CONTROL)
+            for key, series in times.items():
+                rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
+            speedups += _speedups(batch, count, times)
+            noise.append(BatchNoise.measured(labels, batch, count, ratio_of(control, times[_control(times)])))
+    if memory:
+        say("peak memory")
+        rows = [
+            _with_memory(row, variants[row.bundle, row.engine, row.variant], max(batches)) for row in rows
+        ]
+    return LatencyReport(
+        provenance=Provenance.now(),
+        seconds=seconds,
+        bundles=tuple(BundleFacts.of(label, bundle) for label, bundle in zip(labels, chosen, strict=True)),
+        engines=described,
+        skipped=skipped,
+        peak_gflops={count: 2e-9 * peak for count, peak in peaks.items()},
+        rows=tuple(rows),
+        speedups=tuple(speedups),
+        noise=tuple(noise),
+    )
+
+
+def _check_arguments(
+    bundles: Sequence[Bundle], batches: Sequence[int], threads: Sequence[int], seconds: float
+) -> None:
+    if not bundles:
+        raise InputError("no bundle to measure; give at least one")
+    for noun, values in (("batch", batches), ("threads", threads)):
+        if not values:
+            raise InputError(f"no {noun} size to measure; give at least one, such as 1")
+        for value in values:
+            if value < 1:
+                raise InputError(
+                    f"batch {value} is not a batch size; use integers from 1 up"
+                    if noun == "batch"
+                    else f"threads {value}: use an integer from 1 up"
+                )
+        if len(set(values)) != len(values):
+            raise InputError(
+                f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"
+            )
+    check_seconds(seconds)
+
+
+def _labels(bundles: Sequence[Bundle]) -> list[str]:
+    """The models' names, or the paths of those that share one."""
+    counts = Counter(bundle.manifest.name for bundle in bundles)
+    labels = [
+        bundle.manifest.name if counts[bundle.manifest.name] == 1 else str(bundle.path) for bundle in bundles
+    ]
+    if len(set(labels)) < len(labels):
+        raise InputError(f"bundles {', '.join(labels)}: one is given twice; give each once")
+    return labels
+
+
+def _variants(
+    bundles: Mapping[str, Bundle], engines: Sequence[str] | None, threads: int
+) -> tuple[dict[Key, Variant], dict[str, str]]:
+    """What is to be timed, and why some engines are not."""
+    found: dict[Key, Variant] = {}
+    skipped: dict[str, str] = {}
+    for label, bundle in bundles.items():
+        if bundle.file(FILES[COMPILED]) is None:
+            raise InputError(f"{bundle.path}: the bundle has no {FILES[COMPILED]}; export it again")
+        if engines is None:
+            asked: Sequence[str] = [engine_of(bundle).name]
+        else:
+            asked = ENGINES if ALL in engines else list(dict.fromkeys(engines))
+        for engine in asked:
+            if engines is not None and ALL in engines:
+                usable, reason = loadable(bundle, engine, threads)
+                if reason is not None:
+                    skipped[engine if len(bundles) == 1 else f"{engine}, {label}"] = reason
+            else:
+                usable = variants_of(bundle, engine)
+            found |= {(label, engine, variant.name): variant for variant in usable}
+    return found, skipped
+
+
+def _named(keys: Mapping[Key, object]) -> str:
+    names = list(dict.fromkeys(variant for _, _, variant in keys))
+    engines = list(dict.fromkeys(engine for _, engine, _ in keys))
+    return f"{', '.join(names)} on {', '.join(engines)}"
+
+
+def _check_batches(
+    variants: Mapping[Key, Variant], runtimes: Mapping[Key, Runtime], batches: Sequence[int]
+) -> None:
+    for key, runtime in runtimes.items():
+        for spec in runtime.inputs:
+            fixed = spec.shape[0] if spec.shape else None
+            wrong = [batch for batch in batches if isinstance(fixed, int) and batch != fixed]
+            if wrong:
+                raise InputError(
+                    f"{variants[key].file} has a fixed batch of {fixed}, not {wrong[0]}; "
+                    f"measure batch {fixed} alone, or export with a dynamic batch"
+                )
+
+
+def _times(
+    variants: Mapping[Key, Variant], runtimes: dict[Key, Runtime], batch: int, threads: int, seconds: float
+) -> dict[Key, Seconds]:
+    """Seconds of every call, by key and of the control; `runtimes` are those that were loaded last."""
+    twice = _control(variants)
+    several = len({engine for _, engine, _ in variants}) > 1
+    series: dict[Key, list[Seconds]] = {key: [] for key in (*variants, _CONTROL)}
+    for load in range(_LOADS):
+        for key in _compared(variants) if load > 0 else ():
+            runtimes[key] = variants[key].load(threads)
+        callables = {key: _call(runtime, batch) for key, runtime in runtimes.items()}
+        callables[_CONTROL] = _call(variants[twice].load(threads), batch)
+        names = {"/".join(key): key for key in callables}
+        measured = interleaved(
+            {name: callables[key] for name, key in names.items()},
+            seconds=seconds / _LOADS,
+            min_rounds=_MIN_ROUNDS,
+            warmup=min(seconds, _MOST_WARMUP_SECONDS if load == 0 else _MOST_WARMUP_SECONDS / 2),
+            settle=several,
+        )
+        for name, key in names.items():
+            series[key].append(measured[name])
+    return {key: np.concatenate(parts) for key, parts in series.items()}
+
+
+def _compared(keys: Mapping[Key, object]) -> list[Key]:
+    """Those that stand beside another variant on the same engine."""
+    counts = Counter((bundle, engine) for bundle, engine, _ in keys)
+    return [key for key in keys if counts[key[:2]] > 1]
+
+
+def _call(runtime: Runtime, batch: int) -> Callable[[], object]:
+    generator = np.random.default_rng(_SEED)  # seeded anew, so that every variant sees the same numbers
+    feeds = {spec.name: spec.random(batch, generator) for spec in runtime.inputs}
+    return lambda: runtime.run(feeds)
+
+
+def _control(keys: Mapping[Key, object]) -> Key:
+    """What is timed twice: the first direct model, or the first of all."""
+    return next((key for key in keys if key[2] == DIRECT), next(iter(keys)))
+
+
+def _row(variant: Variant, key: Key, batch: int, threads: int, times: Seconds, peak: float) -> LatencyRow:
+    label, engine, name = key
+    p50, p90, p99 = (1e3 * value for value in percentiles(times, (50, 90, 99)))
+    bounds = [(1e3 * low, 1e3 * high) for low, high in percentile_intervals(times, (50, 90, 99))]
+    count = multiply_adds(variant.bundle, name)
+    rate = None if count is None else count * batch / (1e-3 * p50)
+    return LatencyRow(
+        bundle=label,
+        engine=engine,
+        threads=threads,
+        precision=variant.bundle.manifest.precision if name == COMPILED else "fp32",
+        batch=batch,
+        variant=name,
+        calls=times.size,
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        intervals=tuple(
+            Quantile(percentile=at, low_ms=low, high_ms=high)
+            for at, (low, high) in zip((50, 90, 99), bounds, strict=True)
+        ),
+        items_per_second=batch * times.size / float(times.sum()),
+        size_mib=variant.file.stat().st_size / 2**20,
+        multiply_adds=count,
+        peak_share=None if rate is None else rate / peak,
+    )
+
+
+def _speedups(batch: int, threads: int, times: Mapping[Key, Seconds]) -> list[Speedup]:
+    return [
+        Speedup.measured(
+            label, engine, threads, batch, other, ratio_of(times[label, engine, other], compiled)
+        )
+        for (label, engine, name), compiled in times.items()
+        if name == COMPILED
+        for other in (BACKBONE, DIRECT)
+        if (label, engine, other) in times
+    ]
+
+
+def _with_memory(row: LatencyRow, variant: Variant, batch: int) -> LatencyRow:
+    if row.batch != batch:  # memory grows with the batch; the largest one tells
+        return row
+    return row.model_copy(update={"peak_mib": peak_mib(variant, row.batch, row.threads)})

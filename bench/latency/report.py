@@ -1,0 +1,333 @@
+"""The result of a latency measurement: as JSON for machines, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from rich.table import Table
+
+from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.latency.profile_report import Profile
+from dashdeploy.errors import InputError
+from dashdeploy.timing import RatioEstimate
+
+_QUIET_WITHIN = 0.03
+
+
+class Quantile(FrozenModel):
+    """How far a percentile can be trusted.
+
+    Attributes:
+        percentile: such as 99.
+        low_ms: lower end of its 95 % confidence interval, by bootstrap over the calls.
+        high_ms: upper end of it.
+    """
+
+    percentile: int
+    low_ms: float
+    high_ms: float
+
+
+class BundleFacts(FrozenModel):
+    """What was measured.
+
+    Attributes:
+        label: what the rows call it.
+        path: as it was given.
+        model: the model's name and version.
+        precision: of the compiled model.
+        target: what it was planned for.
+    """
+
+    label: str
+    path: str
+    model: str
+    precision: str
+    target: str
+
+    @classmethod
+    def of(cls, label: str, bundle: Bundle) -> Self:
+        """The facts of `bundle`."""
+        manifest = bundle.manifest
+        return cls(
+            label=label,
+            path=str(bundle.path),
+            model=f"{manifest.name} version {manifest.version}",
+            precision=manifest.precision,
+            target=manifest.target,
+        )
+
+
+class LatencyRow(FrozenModel):
+    """One variant on one engine at one batch size.
+
+    Attributes:
+        bundle: the bundle's label.
+        engine: what ran it.
+        threads: threads within one operator.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        batch: items per call.
+        variant: ``backbone``, ``direct`` or ``compiled``.
+        calls: how many calls were timed.
+        p50_ms: median milliseconds per call.
+        p90_ms: 90th percentile of the milliseconds per call.
+        p99_ms: 99th percentile; with fewer than a hundred calls it says little, as its interval shows.
+        intervals: the confidence intervals of these three.
+        items_per_second: items over the sum of the calls' times.
+        size_mib: of the file that was run.
+        multiply_adds: of one item; None if sizes are not known.
+        peak_share: multiply-adds per second over those of a large matrix product on this machine; None if the
+            former are not known. Those with padding are counted, so an engine that skips them may exceed 1.
+        peak_mib: peak resident memory of a process that runs this alone; None if it was not measured.
+    """
+
+    bundle: str
+    engine: str
+    threads: int
+    precision: str
+    batch: int
+    variant: str
+    calls: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    intervals: tuple[Quantile, ...]
+    items_per_second: float
+    size_mib: float
+    multiply_adds: int | None
+    peak_share: float | None
+    peak_mib: float | None = None
+
+
+class Speedup(FrozenModel):
+    """How many times as fast the compiled model is as another variant on the same engine, at one batch size.
+
+    Attributes:
+        bundle: the bundle's label.
+        engine: what ran both.
+        threads: threads within one operator.
+        batch: items per call.
+        over: the other variant.
+        median: median over the rounds of the other's time over the compiled model's in the same round; above
+            1 the compiled model is faster.
+        low: lower end of the 95 % confidence interval of the median.
+        high: upper end of it.
+    """
+
+    bundle: str
+    engine: str
+    threads: int
+    batch: int
+    over: str
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def measured(
+        cls, bundle: str, engine: str, threads: int, batch: int, over: str, ratio: RatioEstimate
+    ) -> Self:
+        """The speed-up whose per-round ratios were estimated as `ratio`."""
+        return cls(
+            bundle=bundle,
+            engine=engine,
+            threads=threads,
+            batch=batch,
+            over=over,
+            median=ratio.median,
+            low=ratio.low,
+            high=ratio.high,
+        )
+
+
+class BatchNoise(FrozenModel):
+    """What one variant timed against itself came to, in one set of rounds; on a quiet machine it is 1.
+
+    Attributes:
+        bundles: the labels of the bundles that took turns in these rounds.
+        batch: items per call.
+        threads: threads within one operator.
+        median: median over the rounds of the ratio of the two times of the one variant.
+        low: lower end of the 95 % confidence interval of the median.
+        high: upper end of it.
+        noisy: whether the interval reaches beyond 3 % from 1.
+    """
+
+    bundles: tuple[str, ...]
+    batch: int
+    threads: int
+    median: float
+    low: float
+    high: float
+    noisy: bool
+
+    @classmethod
+    def measured(cls, bundles: Sequence[str], batch: int, threads: int, ratio: RatioEstimate) -> Self:
+        """The noise that the control ratio `ratio` shows."""
+        return cls(
+            bundles=tuple(bundles),
+            batch=batch,
+            threads=threads,
+            median=ratio.median,
+            low=ratio.low,
+            high=ratio.high,
+            noisy=ratio.low < 1 - _QUIET_WITHIN or ratio.high > 1 + _QUIET_WITHIN,
+        )
+
+    def timed(self, row: LatencyRow) -> bool:
+        """Whether `row` was timed in these rounds."""
+        return row.bundle in self.bundles and (row.batch, row.threads) == (self.batch, self.threads)
+
+
+class LatencyReport(FrozenModel):
+    """A latency measurement and all that is needed to judge and repeat it.
+
+    Attributes:
+        kind: tells this file from other results.
+        format_version: this format's version.
+        provenance: machine, date, command, versions.
+        seconds: of timing per set of rounds; each batch size, number of threads and network of the list has one.
+        bundles: what was measured.
+        engines: the engines, in words, by name.
+        skipped: engines that were asked for with ``all`` and are not here, with the reasons.
+        peak_gflops: of a large fp32 matrix product on this machine, by threads.
+        rows: one per threads, batch size, bundle, engine and variant.
+        speedups: one per threads, batch size, bundle, engine and baseline.
+        noise: one per set of rounds.
+        profiles: where the compiled models' time goes, one per bundle; empty if it was not asked for.
+    """
+
+    kind: Literal["latency"] = "latency"
+    format_version: Literal[3] = 3
+    provenance: Provenance
+    seconds: float
+    bundles: tuple[BundleFacts, ...]
+    engines: dict[str, str]
+    skipped: dict[str, str]
+    peak_gflops: dict[int, float]
+    rows: tuple[LatencyRow, ...]
+    speedups: tuple[Speedup, ...]
+    noise: tuple[BatchNoise, ...]
+    profiles: tuple[Profile, ...] = ()
+
+    @classmethod
+    def merged(cls, reports: Sequence[Self]) -> Self:
+        """Measurements that were made one after the other, as one.
+
+        Raises:
+            InputError: there is none, or two bundles have one name.
+        """
+        if not reports:
+            raise InputError("nothing to measure; name at least one bundle or network")
+        if len(reports) == 1:
+            return reports[0]
+        bundles = tuple(bundle for each in reports for bundle in each.bundles)
+        labels = [bundle.label for bundle in bundles]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise InputError(f"{label}: two bundles have this name; export one with --name OTHER")
+        return cls(
+            provenance=reports[0].provenance,
+            seconds=reports[0].seconds,
+            bundles=bundles,
+            engines={name: words for each in reports for name, words in each.engines.items()},
+            skipped={
+                f"{name}, {each.bundles[0].label}" if len(each.bundles) == 1 else name: reason
+                for each in reports
+                for name, reason in each.skipped.items()
+            },
+            peak_gflops={
+                count: max(each.peak_gflops.get(count, 0.0) for each in reports)
+                for count in reports[0].peak_gflops
+            },
+            rows=tuple(row for each in reports for row in each.rows),
+            speedups=tuple(speedup for each in reports for speedup in each.speedups),
+            noise=tuple(noise for each in reports for noise in each.noise),
+            profiles=tuple(profile for each in reports for profile in each.profiles),
+        )
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the machine was noisy in any set of rounds."""
+        return any(entry.noisy for entry in self.noise)
+
+    def speedup(self, batch: int, over: str) -> Speedup | None:
+        """The compiled model's first speed-up over the variant `over` at `batch`; None if it was not measured."""
+        found = (entry for entry in self.speedups if (entry.batch, entry.over) == (batch, over))
+        return next(found, None)
+
+    def speedup_of(self, row: LatencyRow) -> Speedup | None:
+        """The compiled model's speed-up over the variant of `row`, on the same engine."""
+        key = row.bundle, row.engine, row.threads, row.batch, row.variant
+        found = (
+            each
+            for each in self.speedups
+            if (each.bundle, each.engine, each.threads, each.batch, each.over) == key
+        )
+        return next(found, None)
+
+    def noise_warning(self) -> str | None:
+        """One line that says how noisy the machine was; None if it was quiet."""
+        noisy = [entry for entry in self.noise if entry.noisy]
+        if not noisy:
+            return None
+        worst = max(noisy, key=lambda entry: max(1 - entry.low, entry.high - 1))
+        apart = len({entry.bundles for entry in self.noise}) > 1
+        of = f"{', '.join(worst.bundles)}: " if apart else ""
+        return (
+            f"noisy machine: {of}at batch {worst.batch} one variant timed against itself gave {worst.median:.3f} "
+            f"({worst.low:.3f} to {worst.high:.3f}) instead of 1; close other programs or measure longer"
+        )
+
+    def to_json(self) -> str:
+        """The report as JSON text, indented, without a final newline."""
+        return self.model_dump_json(indent=2)
+
+    def table(self) -> Table:
+        """The report for a terminal, as a rich table."""
+        caption = [
+            *self.engines.values(),
+            *(f"without {engine}: {reason}" for engine, reason in self.skipped.items()),
+            self.provenance.machine,
+            "peak is that of a matrix product: "
+            + ", ".join(f"{peak:.0f} GFLOP/s with {n} thread(s)" for n, peak in self.peak_gflops.items()),
+            self.noise_warning() or "quiet: one variant timed twice agrees",
+        ]
+        title = "; ".join(f"{bundle.model}, {bundle.precision}" for bundle in self.bundles)
+        table = Table(title=title, caption="\n".join(caption), caption_justify="left")
+        several = len(self.bundles) > 1
+        for heading in (*(["bundle"] if several else []), "variant", "engine"):
+            table.add_column(heading)
+        memory = any(row.peak_mib is not None for row in self.rows)
+        headings = ["threads", "batch", "p50 ms", "p90 ms", "p99 ms", "items/s", "MiB", "M madds", "of peak"]
+        for heading in [*headings, *(["peak MiB"] if memory else [])]:
+            table.add_column(heading, justify="right")
+        table.add_column("compiled is", justify="left")
+        previous = None
+        for row in self.rows:
+            if previous not in (None, (row.threads, row.batch)):
+                table.add_section()
+            previous = (row.threads, row.batch)
+            table.add_row(
+                *([row.bundle] if several else []),
+                row.variant,
+                row.engine,
+                str(row.threads),
+                str(row.batch),
+                *(f"{value:.3f}" for value in (row.p50_ms, row.p90_ms, row.p99_ms)),
+                f"{row.items_per_second:.0f}",
+                f"{row.size_mib:.2f}",
+                "-" if row.multiply_adds is None else f"{row.multiply_adds / 1e6:.2f}",
+                "-" if row.peak_share is None else f"{row.peak_share:.0%}",
+                *(["-" if row.peak_mib is None else f"{row.peak_mib:.0f}"] if memory else []),
+                self.comparison(row),
+            )
+        return table
+
+    def comparison(self, row: LatencyRow) -> str:
+        """How the compiled model compares with the variant of `row`, in words."""
+        ratio = self.speedup_of(row)
+        return "" if ratio is None else f"{ratio.median:.2f}x as fast ({ratio.low:.2f} to {ratio.high:.2f})"

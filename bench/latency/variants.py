@@ -1,0 +1,112 @@
+"""What of a bundle can be timed: its variants, on the engines that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashdeploy.artifacts.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, Bundle
+from dashdeploy.bench.latency.torch_variants import PT2_NAME, load_program
+from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.engines import ENGINES as SERVED
+from dashdeploy.runtimes.engines import load_engine
+
+COMPILED, DIRECT, BACKBONE = "compiled", "direct", "backbone"
+
+FILES: Mapping[str, str] = {BACKBONE: BACKBONE_NAME, DIRECT: DIRECT_NAME, COMPILED: MODEL_NAME}
+"""The ONNX file of every variant."""
+
+TORCH, TORCH_COMPILE = "torch", "torch-compile"
+
+ENGINES: tuple[str, ...] = (*SERVED, TORCH, TORCH_COMPILE)
+"""Every engine that `bench latency` knows: those that serve a bundle, and torch itself."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a bundle.
+
+    Attributes:
+        bundle: the bundle.
+        engine: one of `ENGINES`.
+        name: ``backbone``, ``direct`` or ``compiled``.
+        file: the file that is run.
+        load: makes the runtime; the argument is the threads within one operator.
+    """
+
+    bundle: Bundle
+    engine: str
+    name: str
+    file: Path
+    load: Callable[[int], Runtime]
+
+
+def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
+    """The variants of a bundle that `engine` can run, in the order backbone, direct, compiled.
+
+    Raises:
+        InputError: there is no such engine, or the bundle holds nothing that it runs.
+    """
+    check_engine(engine)
+    if engine in (TORCH, TORCH_COMPILE):
+        return _torch_variants(bundle, engine)
+    kind = SERVED[engine]
+    if bundle.file(kind.file) is None:
+        option = f" {kind.option}" if kind.option else ""
+        raise InputError(
+            f"{bundle.path}: the bundle has no {kind.file}; export it again{' with' if option else ''}{option}"
+        )
+    compiled = Variant(
+        bundle,
+        engine,
+        COMPILED,
+        bundle.path / kind.file,
+        lambda threads: load_engine(bundle, engine, threads=threads),
+    )
+    if kind.file != MODEL_NAME:
+        return [compiled]
+    baselines = [
+        Variant(bundle, engine, name, file, _loader(bundle, engine, file))
+        for name in (BACKBONE, DIRECT)
+        if (file := bundle.file(FILES[name])) is not None
+    ]
+    return [*baselines, compiled]
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that is none.
+
+    Raises:
+        InputError: there is no such engine.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"engine {engine}: no such engine; choose from {', '.join(ENGINES)}, or all")
+
+
+def _loader(bundle: Bundle, engine: str, file: Path) -> Callable[[int], Runtime]:
+    return lambda threads: SERVED[engine].load(bundle, file, threads)
+
+
+def _torch_variants(bundle: Bundle, engine: str) -> list[Variant]:
+    """The compiled model alone: a bundle holds no torch module of the others."""
+    program = bundle.file(PT2_NAME)
+    if program is None:
+        raise InputError(f"{bundle.path}: the bundle has no {PT2_NAME}; export the run again with --pt2")
+
+    def load(threads: int) -> Runtime:
+        return load_program(bundle, program, threads, compile_it=engine == TORCH_COMPILE)
+
+    return [Variant(bundle, engine, COMPILED, program, load)]
+
+
+def loadable(bundle: Bundle, engine: str, threads: int) -> tuple[list[Variant], str | None]:
+    """The variants that really load here, and otherwise the reason why there are none."""
+    try:
+        variants = variants_of(bundle, engine)
+        if variants:
+            variants[-1].load(threads)
+    except (InputError, MissingCapabilityError) as error:
+        return [], str(error)
+    return variants, None

@@ -1,0 +1,1 @@
+"""``bench layers``: single convolutions, direct against the lowering that the planner chooses."""

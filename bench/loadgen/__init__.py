@@ -1,0 +1,1 @@
+"""``bench serve --loadgen``: MLPerf LoadGen against a bundle or a server."""

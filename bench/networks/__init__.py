@@ -1,0 +1,1 @@
+"""``bench networks``: whole networks of random weights, compiled and timed."""

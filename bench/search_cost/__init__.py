@@ -1,0 +1,1 @@
+"""``bench search-cost``: what a step of the search costs, by the way AggConv is computed."""

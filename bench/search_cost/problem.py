@@ -1,0 +1,116 @@
+"""One point of `bench search-cost`: a supernet, its input, and one training step on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from dashdeploy.artifacts.frozen_model import FrozenModel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dashdeploy.ops.aggconv.module import Method
+
+_SEED = 0
+
+
+class Problem(FrozenModel):
+    """A search space on a backbone.
+
+    Attributes:
+        line: the line of the figure that this is a point of: ``c``, ``n``, or a name.
+        x: where on that line.
+        backbone: the backbone's name.
+        arguments: its factory's arguments.
+        input_shape: [channels, *spatial].
+        batch: samples per step.
+        kernel_sizes: K.
+        dilations: D.
+        separable: whether layers with equal channels are searched depthwise.
+    """
+
+    line: str
+    x: int
+    backbone: str
+    arguments: Mapping[str, int]
+    input_shape: tuple[int, ...]
+    batch: int
+    kernel_sizes: tuple[int, ...]
+    dilations: tuple[int, ...]
+    separable: bool = False
+
+    def describe(self) -> str:
+        """In a few words."""
+        size = " x ".join(map(str, self.input_shape))
+        kind = ", depthwise" if self.separable else ""
+        return f"{self.backbone} on {size}, |K| = {len(self.kernel_sizes)}, |D| = {len(self.dilations)}{kind}"
+
+    def supernet(self, method: str) -> nn.Module:
+        """The supernet, with the same weights for every method."""
+        import torch
+
+        from dashdeploy.backbones.build import build_backbone
+        from dashdeploy.search.supernet.supernet import build_supernet
+
+        torch.manual_seed(_SEED)
+        model = build_backbone(self.backbone, self.arguments)
+        build_supernet(
+            model,
+            self.kernel_sizes,
+            self.dilations,
+            cast("Method", method),
+            input_shape=self.input_shape,
+            separable=self.separable,
+        )
+        return model
+
+    def step(self, method: str) -> Callable[[], Any]:
+        """One training step: forward, backward and SGD, on random data."""
+        import torch
+        import torch.nn.functional as F
+
+        model = self.supernet(method)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+        inputs, targets = self._data()
+
+        def step() -> None:
+            optimizer.zero_grad()
+            loss: Tensor = F.cross_entropy(model(inputs), targets)
+            torch.autograd.backward(loss)
+            optimizer.step()
+
+        return step
+
+    def choices(self) -> dict[str, int]:
+        """How many layers ``auto`` computes in which way."""
+        import torch
+
+        from dashdeploy.ops.aggconv.cost import cheapest
+        from dashdeploy.ops.aggconv.module import AggConv
+        from dashdeploy.ops.aggconv.taps import tap_plan
+        from dashdeploy.search.supernet.supernet import agg_convs
+
+        counted: Counter[str] = Counter()
+
+        def count(module: AggConv, inputs: tuple[Tensor]) -> None:
+            (x,) = inputs
+            frame = module.frame
+            plan = tap_plan(module.kernel_sizes, module.dilations, frame, tuple(x.shape[2:]), x.device)
+            sizes = (self.batch, module.in_channels, module.out_channels, module.groups)
+            counted[cheapest(plan, frame, *sizes)[0]] += 1
+
+        model = self.supernet("auto")
+        for module in agg_convs(model).values():
+            module.register_forward_pre_hook(cast("Any", count))
+        with torch.inference_mode():
+            model.eval()(self._data()[0][:1])
+        return dict(counted)
+
+    def _data(self) -> tuple[Tensor, Tensor]:
+        import torch
+
+        generator = torch.Generator().manual_seed(_SEED)
+        inputs = torch.randn(self.batch, *self.input_shape, generator=generator)
+        return inputs, torch.randint(0, self.arguments["outputs"], (self.batch,), generator=generator)

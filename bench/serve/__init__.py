@@ -1,0 +1,1 @@
+"""``bench serve``: what serving a bundle costs, beside other servers."""

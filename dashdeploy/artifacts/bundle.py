@@ -1,0 +1,167 @@
+"""The bundle: what export writes, bench measures and serve runs.
+
+A bundle is a folder whose ``bundle.json`` (the manifest) names every other file with its sha256.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.errors import InputError
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "bundle.json"
+MODEL_NAME = "model.onnx"
+TORCHSCRIPT_NAME = "model.ts"
+PLAN_NAME = "plan.json"
+PARITY_NAME = "parity.json"
+SAMPLE_NAME = "sample.json"
+DIRECT_NAME = "baseline/direct.onnx"
+BACKBONE_NAME = "baseline/backbone.onnx"
+
+
+class Manifest(BaseModel):
+    """The content of ``bundle.json``.
+
+    Attributes:
+        format_version: this format's version; a reader refuses any other.
+        name: the model's name, as clients ask for it.
+        version: the model's version, a positive integer in a string as Triton has it.
+        inputs: the model's inputs.
+        outputs: the model's outputs.
+        labels: class names by index, for a classifier; otherwise empty.
+        target: the engine and device that the plan was made for, such as ``ort-cpu``.
+        precision: ``fp32``, ``fp16`` or ``int8``.
+        source: the run or the model file that was exported.
+        tools: versions of the packages that wrote the bundle.
+        files: sha256 of every other file, by its path within the bundle.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    version: str = Field(default="1", pattern="^[1-9][0-9]{0,17}$")
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+    labels: list[str] = Field(default_factory=list)
+    target: str
+    precision: str
+    source: str
+    tools: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files were found and, unless told otherwise, hashed; it holds no others."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> Bundle:
+        """Read the manifest of the bundle at `path` and check every file against its sha256.
+
+        Raises:
+            InputError: the folder or its manifest is missing or malformed, the format version is another one,
+                or a file is missing, does not match its hash, or is not named by the manifest.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(f"{path}: no such bundle; write one with: dashdeploy export RUN --out {path}")
+        manifest_path = path / MANIFEST_NAME
+        try:
+            content = json.loads(manifest_path.read_bytes())
+        except FileNotFoundError as error:
+            raise InputError(f"{path} is not a bundle: it has no {MANIFEST_NAME}") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{manifest_path} cannot be read: {error}; export the bundle again") from error
+        found = content.get("format_version") if isinstance(content, dict) else None
+        if type(found) is not int or found != FORMAT_VERSION:
+            raise InputError(
+                f"{manifest_path}: format version {found!r}, but this dashdeploy reads {FORMAT_VERSION}; "
+                "export the bundle again, or use the dashdeploy that wrote it"
+            )
+        try:
+            manifest = Manifest.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{manifest_path}: {where}: {first['msg']}; export the bundle again") from error
+        bundle = cls(path, manifest)
+        if verify:
+            bundle.verify_hashes()
+        return bundle
+
+    def verify_hashes(self) -> None:
+        """Check that every file the manifest names is there and has its sha256, and that there is no other.
+
+        Raises:
+            InputError: a file is missing, escapes the bundle, has another hash, or is foreign.
+        """
+        root = self.path.resolve()
+        for name, expected in self.manifest.files.items():
+            try:
+                file = (self.path / name).resolve()
+                inside, found = file.is_relative_to(root), file.is_file()
+                actual = sha256_of(file) if inside and found else None
+            except (OSError, ValueError) as error:  # no permission, a name too long, a zero byte in the name
+                raise InputError(f"{self.path}: {name!r} cannot be read: {error}") from error
+            if not inside:
+                raise InputError(f"{self.path}: the manifest names a file outside the bundle: {name!r}")
+            if not found:
+                raise InputError(f"{self.path}: {name} is missing; export the bundle again")
+            if actual != expected:
+                raise InputError(
+                    f"{self.path}: {name} does not match the sha256 in {MANIFEST_NAME}: it was changed after "
+                    "export; export the bundle again"
+                )
+        for name in _everything_in(self.path):
+            if name != MANIFEST_NAME and name not in self.manifest.files:
+                raise InputError(
+                    f"{self.path}: {name} is not named in {MANIFEST_NAME}: it was put there after export; remove it"
+                )
+
+    def file(self, name: str) -> Path | None:
+        """The path of the bundle's file `name`, or None if the bundle has no such file."""
+        return self.path / name if name in self.manifest.files else None
+
+    def read_json(self, name: str) -> Any:  # noqa: ANN401 - the content is whatever the file holds
+        """The content of a JSON file of the bundle.
+
+        Raises:
+            InputError: the bundle has no such file, or it is not JSON.
+        """
+        path = self.file(name)
+        if path is None:
+            raise InputError(f"{self.path}: the bundle has no {name}; export it again")
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{path} cannot be read: {error}; export the bundle again") from error
+
+
+def _everything_in(folder: Path) -> Iterator[str]:
+    """Whatever is in `folder` and is no folder itself, by its path within; links are not followed."""
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in sorted([*files, *links]):
+            yield (Path(parent) / name).relative_to(folder).as_posix()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Hash every file in `folder` into `manifest` and write it as ``bundle.json``; an export's last step."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_NAME)
+    hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+    complete = manifest.model_copy(update={"files": hashes})
+    (folder / MANIFEST_NAME).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,193 @@
+"""The run directory: what search writes and export reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dashdeploy.artifacts.normalized_entropy import normalized_entropy
+from dashdeploy.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONFIG_NAME = "config.json"
+ARCHITECTURE_NAME = "architecture.json"
+WEIGHTS_NAME = "model.safetensors"
+BACKBONE_WEIGHTS_NAME = "backbone.safetensors"
+METRICS_NAME = "metrics.json"
+HISTORY_NAME = "metrics.jsonl"
+SAMPLES_NAME = "samples.npz"
+LATENCY_NAME = "latency.json"
+TUNING_NAME = "tuning.json"
+SHORTLIST_NAME = "shortlist.json"
+
+
+class LayerArchitecture(BaseModel):
+    """What the search chose for one convolution.
+
+    Attributes:
+        name: the convolution's qualified name in the backbone, such as ``blocks.0.convs.1``.
+        kernel_size: taps per axis.
+        dilation: distance between taps, per axis.
+        alpha: architecture parameters after softmax, ``alpha[i][j]`` for kernel size i and dilation j.
+        causal: whether kernels are aligned at their last tap, as in the convolution that was replaced.
+        original: whether the backbone's own kernel was kept, because it did better on the short list.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    kernel_size: int
+    dilation: int
+    alpha: list[list[float]]
+    causal: bool = False
+    original: bool = False
+
+    @property
+    def entropy(self) -> float:
+        """Of alpha: 1 is undecided, 0 is certain."""
+        return normalized_entropy([share for row in self.alpha for share in row])
+
+
+class Architecture(BaseModel):
+    """The content of ``architecture.json``: everything that is needed to build the network again.
+
+    Attributes:
+        backbone: the backbone's registered name, or ``module:factory``.
+        arguments: keyword arguments of the backbone's factory (channels, classes, width).
+        kernel_sizes: the search space K.
+        dilations: the search space D.
+        layers: one entry per searched convolution, in the order of ``named_modules``.
+        kept: the convolutions that stayed as they were, by name, each with the reason.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    backbone: str
+    arguments: dict[str, Any]
+    kernel_sizes: list[int]
+    dilations: list[int]
+    layers: list[LayerArchitecture]
+    kept: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk."""
+
+    path: Path
+    config: dict[str, Any]
+    architecture: Architecture
+    metrics: dict[str, Any]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Read the run at `path`.
+
+        Raises:
+            InputError: the run is missing, unfinished or malformed.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError(
+                f"{path}: no such run; write one with: dashdeploy search --task mnist1d --out {path}"
+            )
+        config, metrics = (_read_json(path / name) for name in (CONFIG_NAME, METRICS_NAME))
+        architecture = load_architecture(path)
+        if not (path / WEIGHTS_NAME).is_file():
+            raise InputError(f"{path} is not a finished run: it has no {WEIGHTS_NAME}")
+        return cls(path, config, architecture, metrics)
+
+    def searched_model(self) -> nn.Module:
+        """The retrained network with the searched kernels and the data's scaling, in evaluation mode."""
+        from dashdeploy.backbones.build import build_searched
+
+        return self._scaled(load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME))
+
+    def backbone_model(self) -> nn.Module:
+        """The original backbone, trained with the same budget, with the data's scaling, in evaluation mode."""
+        from dashdeploy.backbones.build import build_backbone
+
+        model = build_backbone(self.architecture.backbone, self.architecture.arguments)
+        return self._scaled(load_weights(model, self.path / BACKBONE_WEIGHTS_NAME))
+
+    def _scaled(self, network: nn.Module) -> nn.Module:
+        """`network` between the scaling of its inputs and outputs, if the data was scaled for training."""
+        from dashdeploy.data.inputs.scaling import Scaled, Scaling
+
+        try:
+            scaling = Scaling.from_json(self.config.get("scaling", {}))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{self.path / CONFIG_NAME}: scaling cannot be read ({error}); search again"
+            ) from error
+        if not scaling:
+            return network
+        rank, dense = len(self.config["input_shape"]) - 1, bool(self.config["dense"])
+        return Scaled(network, scaling, rank=rank, dense=dense).eval()
+
+
+def load_architecture(folder: Path) -> Architecture:
+    """Read the ``architecture.json`` of the run in `folder`.
+
+    Raises:
+        InputError: it is missing or malformed.
+    """
+    path = folder / ARCHITECTURE_NAME
+    try:
+        return Architecture.model_validate(_read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: {where}: {first['msg']}") from error
+
+
+def load_weights(model: nn.Module, path: Path) -> nn.Module:
+    """Fill `model` with the weights at `path` and put it in evaluation mode.
+
+    Raises:
+        InputError: the file is missing or holds another network's weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path} does not hold this architecture's weights: {first_line(error)}") from error
+    return model.eval()
+
+
+def read_optional(path: Path, show: Callable[[Mapping[str, Any]], object]) -> dict[str, Any] | None:
+    """What a phase that not every run has wrote; None where there was none.
+
+    Args:
+        path: the file.
+        show: shows it; what cannot be shown was damaged.
+
+    Raises:
+        InputError: the file was damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        show(content)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(f"{path}: it cannot be read ({error}); delete it, or search again") from error
+    return content
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401 - the content is whatever the file holds
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent} is not a finished run: it has no {path.name}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from error

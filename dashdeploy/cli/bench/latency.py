@@ -1,0 +1,179 @@
+"""The command ``bench latency``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from dashdeploy.cli.bench.result import ReportFile, finish
+from dashdeploy.cli.console import Console
+from dashdeploy.cli.options.common import Quiet, Verbose
+from dashdeploy.cli.options.json_file import JsonFile
+from dashdeploy.cli.options.values import positive_integers
+from dashdeploy.errors import GateError, InputError
+
+if TYPE_CHECKING:
+    from dashdeploy.artifacts.bundle import Bundle
+    from dashdeploy.export.settings import ExportSettings
+
+
+def latency(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(metavar="BUNDLE...", help="What export wrote.")
+    ] = None,
+    networks: Annotated[
+        str | None,
+        typer.Option(
+            "--networks",
+            help="Compile and time these networks of bench networks too, such as resnet1d,tcn, or all.",
+        ),
+    ] = None,
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1,8,32",
+    threads: Annotated[
+        str,
+        typer.Option("--threads", help="Threads within one operator; several, such as 1,2, are compared."),
+    ] = "1",
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
+        ),
+    ] = 2.0,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            help="What runs the bundles, one or several of ort-cpu, ort-cuda, openvino, torchscript, tensorrt, "
+            "tensorrt-rtx, torch, torch-compile, or all that are here; otherwise what each was compiled for.",
+        ),
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Measure the peak memory too, of each in a process of its own.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where the compiled model's time goes, by layer (ONNX Runtime).")
+    ] = False,
+    loadgen: Annotated[
+        Literal["single-stream", "offline", "server"] | None,
+        typer.Option("--loadgen", help="Run this scenario of MLPerf LoadGen instead, with its own verdict."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="With --loadgen: ask this running server instead, http://HOST:PORT."),
+    ] = None,
+    qps: Annotated[
+        float | None,
+        typer.Option(
+            "--qps", min=0.001, help="With --loadgen server: queries a second; otherwise found out."
+        ),
+    ] = None,
+    bound: Annotated[
+        float,
+        typer.Option("--bound", min=0.001, help="With --loadgen server: milliseconds that 99 % must keep."),
+    ] = 15.0,
+    report_file: ReportFile = None,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Time the compiled model, the direct one and the backbone.
+
+    The variants take turns in one process, so that whatever else the machine does hits all of them. Several bundles
+    and several engines are compared in the same rounds; networks of the list have rounds of their own.
+
+    \b
+    Example:
+      dashdeploy bench latency bundles/mnist1d
+      dashdeploy bench latency bundles/mnist1d --engine all --threads 1,2 --report latency.html
+      dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
+      dashdeploy bench latency bundles/mnist1d --networks all --engine all --batches 1
+      dashdeploy bench latency bundles/mnist1d --loadgen server --url http://127.0.0.1:8000 --seconds 60
+    """
+    console = Console(quiet=quiet, verbose=verbose)
+    sizes = positive_integers("--batches", batches, noun="batch size")
+    counts = positive_integers("--threads", threads, noun="number of threads")
+    if url is not None and loadgen is None:
+        raise InputError("--url belongs to --loadgen; add --loadgen single-stream, or leave --url out")
+
+    from dashdeploy.artifacts.bundle import Bundle
+
+    loaded = [Bundle.load(path) for path in bundles or ()]
+    if loadgen is not None:
+        if len(loaded) != 1 or networks is not None:
+            raise InputError("--loadgen measures one bundle at a time; name one")
+        from dashdeploy.bench.loadgen.measure import Load, measure_loadgen
+
+        verdict = measure_loadgen(
+            loaded[0],
+            Load(scenario=loadgen, seconds=seconds, batch=max(sizes), qps=qps, bound_ms=bound),
+            engine=engine,
+            url=url,
+            threads=counts[0],
+            progress=console.progress,
+        )
+        finish(console, verdict, json_file, report_file)
+        if not verdict.valid:
+            raise GateError(f"LoadGen's verdict is INVALID: {verdict.why()}")
+        return
+
+    from dashdeploy.bench.latency.measure import measure_latency
+    from dashdeploy.bench.latency.report import LatencyReport
+    from dashdeploy.bench.networks.measure import exported_networks, measure_networks
+
+    engines = None if engine is None else [word.strip() for word in engine.split(",")]
+    measure = partial(
+        measure_latency,
+        batches=sizes,
+        threads=counts,
+        seconds=seconds,
+        engines=engines,
+        memory=memory,
+        progress=console.progress,
+    )
+    with ExitStack() as stack:
+        listed: list[Bundle] = []
+        if networks is not None:
+            names = None if networks == "all" else [word.strip() for word in networks.split(",")]
+            settings = _settings(counts[0], engines or ())
+            listed = stack.enter_context(exported_networks(names, settings, progress=console.progress))
+        together = [measure(loaded)] if loaded or not listed else []
+        measured = LatencyReport.merged([*together, *measure_networks(listed, measure)])
+        measured_bundles = [*loaded, *listed]
+        if profile:
+            from dashdeploy.bench.latency.profile import profile_layers
+
+            profiles = [
+                profile_layers(bundle, batch=sizes[0], threads=counts[0], label=facts.label)
+                for facts, bundle in zip(measured.bundles, measured_bundles, strict=True)
+            ]
+            measured = measured.model_copy(update={"profiles": tuple(profiles)})
+        from dashdeploy.bench.latency.page import latency_page
+
+        page = partial(latency_page, measured, measured_bundles)
+        finish(console, measured, json_file, report_file, page=page)
+
+
+def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
+    """Settings that give a bundle everything that `engines` may ask of it.
+
+    Raises:
+        InputError: there is no such engine; better known before the export than after it.
+    """
+    from dashdeploy.bench.latency.measure import ALL
+    from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE, check_engine
+    from dashdeploy.export.artifact_settings import ArtefactSettings
+    from dashdeploy.export.settings import ExportSettings
+
+    for engine in engines:
+        if engine != ALL:
+            check_engine(engine)
+    artefacts = ArtefactSettings(
+        torchscript=bool({ALL, "torchscript"} & set(engines)),
+        pt2=bool({ALL, TORCH, TORCH_COMPILE} & set(engines)),
+    )
+    return ExportSettings(threads=threads, artefacts=artefacts)

@@ -1,0 +1,227 @@
+"""A task from arrays: x_train, y_train, x_test, y_test and, if wanted, x_val, y_val, labels.
+
+Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, factories.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from dashdeploy.data.hold_out import hold_out
+from dashdeploy.data.inputs.checks import Array, checked_inputs, checked_targets, class_count, refuse, shown
+from dashdeploy.data.inputs.scaling import Affine, Scaling
+from dashdeploy.data.objectives.losses import loss_by_name
+from dashdeploy.data.objectives.metrics import metric_by_name
+from dashdeploy.data.options import DataOptions
+from dashdeploy.data.task import Kind, Split, Task
+
+VALIDATION_SHARE = 0.15
+REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+OPTIONAL = ("x_val", "y_val")
+LABELS = "labels"
+FEWEST_TRAINING_SAMPLES = 8
+
+
+def task_from_arrays(
+    name: str,
+    where: object,
+    arrays: Mapping[str, Array],
+    options: DataOptions | None = None,
+    *,
+    seed: int = 0,
+    source: Mapping[str, str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    validation_share: float = VALIDATION_SHARE,
+) -> Task:
+    """Check the arrays and make a task of them.
+
+    Args:
+        name: of the task.
+        where: what the arrays came from, for messages.
+        arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes.
+        options: what is predicted, the loss, the metric, the scaling.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
+            are the same.
+        settings: search settings that suit the data, by preset.
+        validation_share: the part of the training data that is held out.
+
+    Raises:
+        InputError: an array cannot be used; the message names it and the mend.
+    """
+    options = options or DataOptions()
+    kind = options.predict or "classification"
+    check_names(where, list(arrays), "save it as numpy.savez(path, {}=…)")
+    names = ["train", "test"] + (["val"] if "x_val" in arrays else [])
+    inputs = {each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"]) for each in names}
+    _check_inputs_agree(where, inputs)
+    spatial = inputs["train"].shape[2:]
+    targets, dense = _targets(
+        where, arrays, names, kind, spatial, {each: len(inputs[each]) for each in names}
+    )
+    if len(inputs["train"]) < FEWEST_TRAINING_SAMPLES:
+        refuse(
+            where,
+            f"x_train has {len(inputs['train'])} samples",
+            f"training needs at least {FEWEST_TRAINING_SAMPLES}",
+        )
+    outputs = class_count(where, targets) if kind == "classification" else int(targets["train"].shape[1])
+    splits = {
+        each: Split(torch.from_numpy(inputs[each]), torch.from_numpy(np.ascontiguousarray(targets[each])))
+        for each in names
+    }
+    train, validation = splits["train"], splits.get("val")
+    if validation is None:
+        train, validation = hold_out(train, validation_share, seed, kind)
+        if not len(validation.targets):
+            refuse(
+                where,
+                "y_train has no class with two samples, so none can be held out for validation",
+                "add x_val and y_val",
+            )
+    return make_task(
+        name,
+        kind,
+        outputs,
+        train,
+        validation,
+        splits["test"],
+        options,
+        dense=dense,
+        labels=_labels(where, arrays.get(LABELS), kind, outputs),
+        source=_with_sha256(source or {}, arrays),
+        settings=settings,
+    )
+
+
+def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array]) -> Mapping[str, str]:
+    """The source with the sha256 of the arrays' names, types, shapes and values, where it lacks its files' own."""
+    if "sha256" in source:
+        return source
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return {**source, "sha256": digest.hexdigest()}
+
+
+def make_task(
+    name: str,
+    kind: Kind,
+    outputs: int,
+    train: Split,
+    validation: Split,
+    test: Split,
+    options: DataOptions | None = None,
+    *,
+    dense: bool = False,
+    labels: Sequence[str] = (),
+    source: Mapping[str, str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Task:
+    """A task of splits that are known to be good; scaled as the options say, by the training split alone.
+
+    Raises:
+        InputError: the options name a loss or metric that the kind does not have.
+    """
+    options = options or DataOptions()
+    scaling = Scaling()
+    if options.normalize == "samples":
+        scaling = Scaling(per_sample=True)
+    elif options.normalize == "channels":
+        scaling = Scaling(Affine.of(train.inputs), Affine.of(train.targets) if kind == "regression" else None)
+    if scaling:
+        train, validation, test = (
+            Split(scaling.scale_inputs(split.inputs), scaling.scale_outputs(split.targets))
+            for split in (train, validation, test)
+        )
+    return Task(
+        name=name,
+        input_shape=tuple(train.inputs.shape[1:]),
+        dense=dense,
+        outputs=outputs,
+        labels=tuple(labels),
+        loss=loss_by_name(kind, options.loss, units=scaling.outputs),
+        metric=metric_by_name(kind, outputs, options.metric, units=scaling.outputs),
+        train=train,
+        validation=validation,
+        test=test,
+        source=source or {},
+        kind=kind,
+        settings=settings or {},
+        scaling=scaling,
+    )
+
+
+def check_names(where: object, found: Sequence[str], mend: str) -> None:
+    """Refuse data that lacks an array; `mend` gets its name.
+
+    Raises:
+        InputError: an array is missing.
+    """
+    missing = [each for each in REQUIRED if each not in found]
+    if not missing and len(set(OPTIONAL) & set(found)) == 1:
+        missing = [each for each in OPTIONAL if each not in found]
+    if missing:
+        has = ", ".join(found[:8]) or "no arrays"
+        refuse(where, f"array {missing[0]} is missing (the file has {has})", mend.format(missing[0]))
+
+
+def _check_inputs_agree(where: object, inputs: Mapping[str, Array]) -> None:
+    expected = inputs["train"].shape[1:]
+    for name, array in inputs.items():
+        if array.shape[1:] != expected:
+            refuse(
+                where,
+                f"x_{name} has samples of shape {shown(array.shape[1:])} but x_train of shape {shown(expected)}",
+                "use the same channels and length everywhere",
+            )
+
+
+def _targets(
+    where: object,
+    arrays: Mapping[str, Array],
+    names: Sequence[str],
+    kind: Kind,
+    spatial: tuple[int, ...],
+    counts: Mapping[str, int],
+) -> tuple[dict[str, Array], bool]:
+    checked = {
+        each: checked_targets(where, f"y_{each}", arrays[f"y_{each}"], kind, spatial) for each in names
+    }
+    for each, (array, dense) in checked.items():
+        if counts[each] != len(array):
+            refuse(
+                where,
+                f"x_{each} has {counts[each]} samples but y_{each} has {len(array)}",
+                "give every sample one target",
+            )
+        same = array.shape[1:] == checked["train"][0].shape[1:] and dense == checked["train"][1]
+        if not same:
+            refuse(
+                where,
+                f"y_{each} has targets of shape {shown(array.shape[1:])} but y_train of shape "
+                f"{shown(checked['train'][0].shape[1:])}",
+                "use the same shape everywhere",
+            )
+    return {each: array for each, (array, _) in checked.items()}, checked["train"][1]
+
+
+def _labels(where: object, names: Array | None, kind: Kind, outputs: int) -> tuple[str, ...]:
+    if kind == "regression":
+        return ()
+    if names is None:
+        return tuple(str(index) for index in range(outputs))
+    if names.dtype.kind not in "Uiu" or names.shape != (outputs,):
+        refuse(
+            where,
+            f"labels has dtype {names.dtype} and shape {shown(names.shape)}",
+            f"give one name for each of the {outputs} classes, as text",
+        )
+    return tuple(str(each) for each in names)

@@ -1,0 +1,206 @@
+"""What can be wrong with a user's arrays, each named in one line with the place and the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from dashdeploy.data.task import Kind
+from dashdeploy.errors import InputError
+
+Array = npt.NDArray[Any]
+
+
+def refuse(where: object, wrong: str, mend: str) -> NoReturn:
+    """Say that the data at `where` cannot be used.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(f"{where}: {wrong}; {mend}")
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """A shape, as messages write it."""
+    return "[" + ", ".join(str(axis) for axis in shape) + "]"
+
+
+def checked_inputs(where: object, name: str, array: Array) -> npt.NDArray[np.float32]:
+    """Bring inputs to [n, channels, length] or [n, channels, height, width], float32.
+
+    Raises:
+        InputError: they are no numbers, have other axes, or some are NaN, infinite or too large.
+    """
+    if array.dtype.kind not in "fiub":
+        refuse(where, f"{name} has dtype {array.dtype}", "use real numbers (float32)")
+    if array.ndim not in (2, 3, 4):
+        refuse(
+            where,
+            f"{name} has {array.ndim} axes, shape {shown(array.shape)}",
+            "use [n, channels, length], [n, length] for one channel, or [n, channels, height, width] for images",
+        )
+    if array.size == 0:
+        refuse(where, f"{name} is empty, shape {shown(array.shape)}", "every axis needs at least one entry")
+    single = finite(where, name, array)
+    return single[:, None, :] if single.ndim == 2 else single
+
+
+def finite(where: object, name: str, array: Array) -> npt.NDArray[np.float32]:
+    """Turn `array` into float32.
+
+    Raises:
+        InputError: some of it is NaN, infinite, or beyond float32.
+    """
+    known = np.isfinite(array)
+    if not known.all():
+        refuse(
+            where,
+            f"{name} holds {int((~known).sum())} values that are NaN or infinite, the first at "
+            f"index {_first(~known)}",
+            "fill or drop them",
+        )
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(single).all():
+        refuse(
+            where,
+            f"{name} has values beyond float32, the first at index {_first(~np.isfinite(single))}",
+            "scale the data",
+        )
+    return single
+
+
+def checked_targets(
+    where: object, name: str, array: Array, kind: Kind, spatial: tuple[int, ...]
+) -> tuple[Array, bool]:
+    """Bring targets to the form that `Split` describes.
+
+    Args:
+        where: the file, for the message.
+        name: the array's name, for the message.
+        array: the targets.
+        kind: what they are meant to be.
+        spatial: the inputs' spatial axes, which dense targets have as well.
+
+    Returns:
+        The targets, and whether they are dense.
+
+    Raises:
+        InputError: they are not what `kind` needs.
+    """
+    if array.dtype.kind not in "fiub":
+        wanted = {
+            "classification": "use class indices 0, 1, 2, … as integers",
+            "multi-label": "use 0 and 1",
+            "regression": "use real numbers (float32)",
+        }
+        refuse(where, f"{name} has dtype {array.dtype}", wanted[kind])
+    if array.ndim == 0 or array.size == 0:
+        refuse(where, f"{name} is empty", "every split needs at least one sample")
+    check = {"classification": _classes, "multi-label": _label_sets, "regression": _numbers}[kind]
+    return check(where, name, array, spatial)
+
+
+def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -> tuple[Array, bool]:
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    dense = array.ndim > 1 and array.shape[1:] == spatial
+    if array.ndim != 1 and not dense:
+        refuse(
+            where,
+            f"{name} has shape {shown(array.shape)}",
+            f"use one class index per sample, [n], not one-hot, or one per position, {_per_position(spatial)}; "
+            "with --predict multi-label, 0 and 1 for every label",
+        )
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.round(np.nan_to_num(array)))
+        if not whole.all():
+            at = np.unravel_index(int(np.argmin(whole)), array.shape)
+            refuse(
+                where,
+                f"{name} is {array[at]} at index {_index(at)}",
+                "classes are integers 0, 1, 2, …; add --predict regression to learn numbers",
+            )
+    if array.min() < 0:
+        at = np.unravel_index(int(np.argmin(array)), array.shape)
+        refuse(where, f"{name} is {int(array[at])} at index {_index(at)}", "classes count from 0")
+    return array.astype(np.int64), dense
+
+
+def _label_sets(where: object, name: str, array: Array, spatial: tuple[int, ...]) -> tuple[Array, bool]:
+    dense = array.ndim > 2 and array.shape[2:] == spatial
+    if array.ndim != 2 and not dense:
+        refuse(
+            where,
+            f"{name} has shape {shown(array.shape)}",
+            f"for --predict multi-label use 0 and 1 as [n, labels], or {_per_position(('labels', *spatial))}",
+        )
+    wrong = (array != 0) & (array != 1)
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        refuse(where, f"{name} is {array[at]} at index {_index(at)}", "labels are 0 or 1")
+    return array.astype(np.int64), dense
+
+
+def _numbers(where: object, name: str, array: Array, spatial: tuple[int, ...]) -> tuple[Array, bool]:
+    if array.ndim == 1:
+        return finite(where, name, array)[:, None], False
+    if array.shape[1:] == spatial:
+        return finite(where, name, array)[:, None], True
+    dense = array.ndim > 2 and array.shape[2:] == spatial
+    if array.ndim != 2 and not dense:
+        refuse(
+            where,
+            f"{name} has shape {shown(array.shape)}",
+            f"for --predict regression use [n], [n, outputs], or one number per position, {_per_position(spatial)}",
+        )
+    return finite(where, name, array), dense
+
+
+def class_count(where: object, targets: Mapping[str, Array]) -> int:
+    """Number of classes: those of the training data, which must be 0, 1, … without a gap.
+
+    Args:
+        where: the file, for the message.
+        targets: class indices by split; ``train`` is among them.
+
+    Raises:
+        InputError: there is one class only, a gap, or a class that training never sees.
+    """
+    known = np.unique(targets["train"])
+    classes = int(known[-1]) + 1
+    if len(known) == 1:
+        refuse(where, f"y_train holds the one class {int(known[0])}", "a classifier needs at least two")
+    if len(known) < classes:
+        absent = int(np.setdiff1d(np.arange(min(classes, len(known) + 1)), known)[0])
+        refuse(
+            where,
+            f"y_train runs up to class {classes - 1} but class {absent} has no sample",
+            "number the classes 0, 1, 2, … without a gap",
+        )
+    for name, labels in targets.items():
+        unknown = labels >= classes
+        if unknown.any():
+            at = tuple(int(i) for i in np.argwhere(unknown)[0])
+            refuse(
+                where,
+                f"y_{name} is {int(labels[at])} at index {_index(at)}, a class that y_train never has "
+                f"(it has 0 to {classes - 1})",
+                "add training samples of it, or drop it",
+            )
+    return classes
+
+
+def _per_position(spatial: tuple[object, ...]) -> str:
+    return "[" + ", ".join(["n", *map(str, spatial)]) + "]"
+
+
+def _first(wrong: Array) -> str:
+    return shown(tuple(int(i) for i in np.argwhere(wrong)[0]))
+
+
+def _index(at: tuple[Any, ...]) -> str:
+    return str(int(at[0])) if len(at) == 1 else shown(tuple(int(i) for i in at))

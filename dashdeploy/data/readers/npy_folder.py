@@ -1,0 +1,61 @@
+"""A user's own data: a folder of x_train.npy, y_train.npy, x_test.npy, y_test.npy (x_val, y_val, labels).
+
+For data that does not fit well into one ``.npz``, or that several programs write. Read without pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, check_names, task_from_arrays
+from dashdeploy.data.inputs.checks import Array, refuse
+from dashdeploy.data.options import DataOptions
+from dashdeploy.data.task import Task
+
+
+def load_npy_folder(folder: Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
+    """Make a task of the ``.npy`` files in `folder`.
+
+    Args:
+        folder: the folder.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        options: what is predicted, the loss, the metric, the scaling.
+
+    Raises:
+        InputError: a file is missing or cannot be used; the message names it and the mend.
+    """
+    paths = {path.stem: path for path in sorted(folder.glob("*.npy"))}
+    check_names(folder, list(paths), "save it as numpy.save(folder / '{}.npy', …)")
+    names = [name for name in (*REQUIRED, *OPTIONAL, LABELS) if name in paths]
+    arrays = {name: read_npy(paths[name]) for name in names}
+    source = {"path": str(folder.resolve()), "sha256": sha256_of_all(paths[name] for name in names)}
+    return task_from_arrays(folder.resolve().name, folder, arrays, options, seed=seed, source=source)
+
+
+def read_npy(path: Path) -> Array:
+    """Read one ``.npy`` file, without pickle.
+
+    Raises:
+        InputError: it cannot be read, is no ``.npy`` file, is cut short, or needs pickle.
+    """
+    try:
+        with path.open("rb") as file:
+            array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
+    except ValueError as error:
+        if "Object arrays" in str(error):
+            refuse(path, "it holds an object array, which needs pickle", "save plain numbers of one shape")
+        refuse(path, f"not a whole .npy file ({' '.join(str(error).split())})", "write it with numpy.save")
+    return array
+
+
+def sha256_of_all(paths: Iterable[Path]) -> str:
+    """One sha256 for several files: of their names and their own sha256, line by line."""
+    lines = [f"{path.name} {sha256_of(path)}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,71 @@
+"""A user's own data: one ``.npz`` file with x_train, y_train, x_test, y_test and, if wanted, x_val, y_val, labels.
+
+The file is read without pickle, so loading it runs nobody's code.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, check_names, task_from_arrays
+from dashdeploy.data.inputs.checks import Array, refuse
+from dashdeploy.data.options import DataOptions
+from dashdeploy.data.task import Task
+
+
+def load_npz(path: str | Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
+    """Make a task of the ``.npz`` file `path`.
+
+    Args:
+        path: the file.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        options: what is predicted, the loss, the metric, the scaling.
+
+    Raises:
+        InputError: the file or one of its arrays cannot be used; the message names the array and the mend.
+    """
+    path = Path(path)
+    arrays = _read_arrays(path)
+    source = {"path": str(path.resolve()), "sha256": sha256_of(path)}
+    return task_from_arrays(path.stem, path, arrays, options, seed=seed, source=source)
+
+
+def _read_arrays(path: Path) -> dict[str, Array]:
+    if path.is_dir():
+        refuse(path, "this is a folder", "name an .npz file")
+    try:
+        if not zipfile.is_zipfile(path):
+            if not path.exists():
+                refuse(path, "no such file", "check the path of --data")
+            path.open("rb").close()  # an unreadable file raises here, with its own reason
+            refuse(
+                path,
+                "not an .npz file (no zip, or cut short)",
+                "write it with numpy.savez_compressed",
+            )
+        with np.load(path, allow_pickle=False) as archive:
+            check_names(path, archive.files, "save it as numpy.savez(path, {}=…)")
+            names = [name for name in (*REQUIRED, *OPTIONAL, LABELS) if name in archive.files]
+            return {name: _read_array(path, name, archive) for name in names}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        refuse(path, f"the archive is damaged ({error})", "copy or write it again")
+    except OSError as error:
+        refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
+
+
+def _read_array(path: Path, name: str, archive: Mapping[str, Array]) -> Array:
+    try:
+        array = archive[name]
+    except ValueError as error:
+        if "allow_pickle" in str(error) or "Object arrays" in str(error):
+            refuse(path, f"{name} is an object array, which needs pickle", "save plain numbers of one shape")
+        refuse(path, f"{name} cannot be read ({error})", "write the file again")
+    if not isinstance(array, np.ndarray):  # NumPy hands out a foreign member's bytes as they are
+        refuse(path, f"{name} is not an array", "write the file with numpy.savez_compressed")
+    return array

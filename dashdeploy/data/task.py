@@ -1,0 +1,99 @@
+"""What is learned: data, loss and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from torch import Tensor
+
+from dashdeploy.data.inputs.scaling import Scaling
+
+if TYPE_CHECKING:
+    import torchmetrics
+
+Kind = Literal["classification", "multi-label", "regression"]
+KINDS: tuple[Kind, ...] = ("classification", "multi-label", "regression")
+
+
+class Split(NamedTuple):
+    """One part of the data.
+
+    Attributes:
+        inputs: [samples, channels, length] or [samples, channels, height, width], float32.
+        targets: by the kind of the task. classification: class indices [samples], int64; multi-label: 0 and 1
+            [samples, labels], int64; regression: numbers [samples, outputs], float32. Dense tasks have the
+            inputs' spatial axes behind these.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a prediction is judged.
+
+    Attributes:
+        name: as it appears in ``metrics.json``, such as ``accuracy``.
+        create: makes a new torchmetrics metric that takes (outputs of the network, targets).
+        higher_is_better: whether more is better.
+    """
+
+    name: str
+    create: Callable[[], torchmetrics.Metric]
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, what is to be predicted from it, and how that is judged.
+
+    Attributes:
+        name: the built-in task's name, or the data file's.
+        input_shape: one sample's shape without the batch, (channels, length) or (channels, height, width).
+        dense: whether every position is predicted, or each sample as a whole.
+        outputs: number of classes, of labels, or of numbers.
+        labels: class names by index; empty for regression.
+        loss: maps (outputs of the network, targets) to a scalar.
+        metric: what is reported, and what the best epoch is chosen by.
+        train: what is learned from.
+        validation: what choices are made by; always a part of the training data.
+        test: what the final result is measured on, once.
+        source: where the data came from (a file with its sha256, or a package), for the record.
+        kind: what is predicted: one class of several, any number of labels, or numbers.
+        settings: search settings that suit the data, by preset; the user's own come before them.
+        scaling: how the splits' inputs and targets were scaled from what the user has; the run keeps it, and its
+            model takes and gives numbers as they are.
+        augment: changes a batch of training inputs at random in a way that leaves the targets right; None is nothing.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    dense: bool
+    outputs: int
+    labels: tuple[str, ...]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    metric: Metric
+    train: Split
+    validation: Split
+    test: Split
+    source: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = "classification"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scaling: Scaling = field(default_factory=Scaling)
+    augment: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def rank(self) -> int:
+        """Number of spatial axes: 1 for series, 2 for images."""
+        return len(self.input_shape) - 1
+
+    def unscaled(self, split: Split) -> Split:
+        """`split` as the user has it, for the model that the run gives out."""
+        inputs, outputs = self.scaling.inputs, self.scaling.outputs
+        return Split(
+            split.inputs if inputs is None else inputs.undo(split.inputs),
+            split.targets if outputs is None else outputs.undo(split.targets),
+        )

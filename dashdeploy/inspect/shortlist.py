@@ -1,0 +1,46 @@
+"""The short list of a run, as `inspect` and the report show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dashdeploy.artifacts.run import SHORTLIST_NAME, read_optional
+
+HEADERS = ["short list", "validation", "loss", "gain", "standard error"]
+
+
+def read_shortlist(run: Path) -> dict[str, Any] | None:
+    """What the run in the folder `run` wrote of its short list; None if it had none.
+
+    Raises:
+        InputError: the file was damaged.
+    """
+    return read_optional(run / SHORTLIST_NAME, shortlist_rows)
+
+
+def shortlist_rows(content: Mapping[str, Any]) -> list[list[Any]]:
+    """A row per candidate for `HEADERS`; the gain is that over the original kernels, in what the list goes by."""
+    candidates = content["candidates"]
+    return [
+        [
+            _name(row, len(candidates)) + (", chosen" if row["candidate"] == content["chosen"] else ""),
+            row["validation"],
+            row["loss"],
+            row.get("gain"),
+            row.get("standard_error"),
+        ]
+        for row in candidates
+    ]
+
+
+def _name(row: Mapping[str, Any], count: int) -> str:
+    kernels = [tuple(kernel) for kernel in row["kernels"]]
+    if row["candidate"] == count - 1:
+        return "the original kernels"
+    if row["candidate"] == 0:
+        return "what was found"
+    if len(set(kernels)) == 1:
+        return f"kernel {kernels[0][0]}, dilation {kernels[0][1]} everywhere"
+    return f"candidate {row['candidate'] + 1}"

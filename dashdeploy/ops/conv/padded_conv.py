@@ -1,0 +1,78 @@
+"""Convolutions that pad each side by itself, where torch cannot say it: causal ones, strided even ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from dashdeploy.ops.aggconv.module import frame_of
+
+
+class PaddedConv1d(nn.Conv1d):
+    """An ``nn.Conv1d`` that pads (or, where negative, crops) each side first; its padding is in `sides`."""
+
+    sides: list[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, in_channels, n] to [B, out_channels, m]."""
+        return super().forward(F.pad(x, self.sides))
+
+
+class PaddedConv2d(nn.Conv2d):
+    """The same for images."""
+
+    sides: list[int]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, in_channels, h, w] to [B, out_channels, h', w']."""
+        return super().forward(F.pad(x, self.sides))
+
+
+def with_kernel(
+    conv: nn.Conv1d | nn.Conv2d, kernel_size: int, dilation: int, *, causal: bool = False
+) -> nn.Module:
+    """A convolution in the place of `conv` with another kernel, new weights and the same output size.
+
+    It is a plain ``nn.Conv1d`` or ``nn.Conv2d`` wherever torch has the padding for it. Weight norm is kept.
+
+    Args:
+        conv: the original.
+        kernel_size: taps per axis.
+        dilation: distance between taps.
+        causal: whether kernels are aligned at the last tap instead of the middle one.
+    """
+    frame, rank = frame_of(conv, causal=causal), len(conv.kernel_size)
+    before = [frame.anchor(kernel_size, dilation) - shift for shift in frame.shift]
+    span = dilation * (kernel_size - 1)
+    sides = [(b, growth + span - b) for b, growth in zip(before, frame.growth, strict=True)]
+    centred = not causal and not any(frame.growth) and not any(frame.shift)
+    padding: str | tuple[int, ...] = (0,) * rank
+    cls: Any = nn.Conv1d if rank == 1 else nn.Conv2d
+    if centred and set(frame.stride) == {1}:
+        padding = "same"
+    elif all(b == a >= 0 for b, a in sides):
+        padding = tuple(b for b, _ in sides)
+    else:
+        cls = PaddedConv1d if rank == 1 else PaddedConv2d
+    made: nn.Module = cls(
+        conv.in_channels,
+        conv.out_channels,
+        (kernel_size,) * rank,
+        stride=frame.stride,
+        dilation=(dilation,) * rank,
+        padding=padding,
+        groups=conv.groups,
+        bias=conv.bias is not None,
+    )
+    if isinstance(made, (PaddedConv1d, PaddedConv2d)):
+        made.sides = [side for pair in reversed(sides) for side in pair]
+    return parametrizations.weight_norm(made) if has_weight_norm(conv) else made
+
+
+def has_weight_norm(conv: nn.Module) -> bool:
+    """Whether torch's weight norm, the present or the old one, is applied to `conv`."""
+    chain = getattr(getattr(conv, "parametrizations", None), "weight", [])
+    return hasattr(conv, "weight_g") or any(type(each).__name__ == "_WeightNorm" for each in chain)

@@ -1,0 +1,26 @@
+"""What engines and targets are called, apart from them, so that the command line needs none of their packages."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EngineName(StrEnum):
+    """The engines that run what a bundle holds; see `dashdeploy.runtimes.engines`."""
+
+    ORT_CPU = "ort-cpu"
+    ORT_CUDA = "ort-cuda"
+    OPENVINO = "openvino"
+    TORCHSCRIPT = "torchscript"
+    TENSORRT = "tensorrt"
+    TENSORRT_RTX = "tensorrt-rtx"
+
+
+class TargetName(StrEnum):
+    """The engines that a plan can be made for; see `dashdeploy.export.targets`."""
+
+    ORT_CPU = EngineName.ORT_CPU
+    OPENVINO = EngineName.OPENVINO
+    ORT_CUDA = EngineName.ORT_CUDA
+    TENSORRT = EngineName.TENSORRT
+    TENSORRT_RTX = EngineName.TENSORRT_RTX

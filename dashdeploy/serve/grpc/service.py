@@ -1,0 +1,281 @@
+"""The Open Inference Protocol over gRPC: every RPC of the protocol, and Triton's extensions of it.
+
+Errors have the codes that Triton gives, and the same messages as over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from time import perf_counter_ns
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from grpc import StatusCode
+
+from dashdeploy.serve.grpc.codec import decode_message, encode_message
+from dashdeploy.serve.grpc.messages import message_classes
+from dashdeploy.serve.grpc.schema import PACKAGE, SERVICE, STREAM_METHOD, UNARY_METHODS
+from dashdeploy.serve.limits.api_keys import ApiKeys
+from dashdeploy.serve.limits.memory_budget import MemoryBudget
+from dashdeploy.serve.observability.access_log import AccessLog
+from dashdeploy.serve.observability.tracing import PROPAGATED, RequestSpan, Tracing
+from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.protocol.inference_request import requested_results
+from dashdeploy.serve.repository import metadata as descriptions
+from dashdeploy.serve.repository.model_repository import ModelRepository
+from dashdeploy.serve.repository.server_state import ServerState
+
+_CODES = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    404: StatusCode.NOT_FOUND,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.RESOURCE_EXHAUSTED,
+    499: StatusCode.CANCELLED,
+    500: StatusCode.INTERNAL,
+    501: StatusCode.UNIMPLEMENTED,
+    503: StatusCode.UNAVAILABLE,
+    504: StatusCode.DEADLINE_EXCEEDED,
+}
+
+_OPEN_METHODS = frozenset({"ServerLive", "ServerReady"})
+
+_SERVER_FAULTS = frozenset(
+    {StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.UNKNOWN}
+)
+"""The codes that OpenTelemetry has as errors of the server."""
+
+_STREAM_CONCURRENCY = 64
+"""The most requests of one stream that are under way at once; the stream is read no faster than that."""
+
+# The generated classes have no types, and neither have grpc's contexts.
+Message = Any
+Context = Any
+
+
+class InferenceService:
+    """The RPCs over a repository of models.
+
+    Args:
+        repository: the models.
+        state: whether the server is ready.
+        keys: the API keys.
+        log: the access log.
+        budget: bounds what all requests hold; messages are counted once grpc has read them.
+        tracing: makes spans; None makes none.
+        body_limit: the most bytes of a tensor.
+    """
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        state: ServerState,
+        keys: ApiKeys,
+        log: AccessLog,
+        budget: MemoryBudget,
+        *,
+        body_limit: int,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._repository = repository
+        self._state = state
+        self._keys = keys
+        self._log = log
+        self._budget = budget
+        self._tracing = tracing
+        self._body_limit = body_limit
+        self._classes = message_classes()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What grpc's server calls."""
+        answers: dict[str, Callable[[Message, Message], Awaitable[None]]] = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+            "ModelConfig": self._config,
+            "ModelStatistics": self._statistics,
+            "RepositoryIndex": self._index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+        }
+        methods = {
+            name: grpc.unary_unary_rpc_method_handler(
+                self._unary(name, answers[name]),
+                request_deserializer=self._classes[f"{name}Request"].FromString,
+                response_serializer=self._classes[f"{name}Response"].SerializeToString,
+            )
+            for name in UNARY_METHODS
+        }
+        methods[STREAM_METHOD] = grpc.stream_stream_rpc_method_handler(
+            self._stream,
+            request_deserializer=self._classes["ModelInferRequest"].FromString,
+            response_serializer=self._classes["ModelStreamInferResponse"].SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", methods)
+
+    def _unary(
+        self, name: str, answer: Callable[[Message, Message], Awaitable[None]]
+    ) -> Callable[[Message, Context], Awaitable[Message]]:
+        response_class = self._classes[f"{name}Response"]
+
+        async def call(request: Message, context: Context) -> Message:
+            if self._tracing is None or name in _OPEN_METHODS:
+                return await untraced(request, context)
+            with self._span(name, context) as span:
+                code = StatusCode.UNKNOWN
+                try:
+                    response = await untraced(request, context)
+                    code = StatusCode.OK
+                    return response
+                finally:
+                    code = code if code is StatusCode.OK else context.code() or StatusCode.CANCELLED
+                    span.end(code.name, failed=code in _SERVER_FAULTS)
+
+        async def untraced(request: Message, context: Context) -> Message:
+            start = perf_counter_ns()
+            code = StatusCode.OK
+            try:
+                if self._keys.needed and name not in _OPEN_METHODS:
+                    self._keys.check(_authorization(context))
+                response = response_class()
+                await answer(request, response)
+                return response
+            except RequestError as error:
+                code = _CODES.get(error.status, StatusCode.UNKNOWN)
+                await context.abort(code, error.message, _trailing(error))
+            except asyncio.CancelledError:
+                code = StatusCode.CANCELLED
+                raise
+            finally:
+                if self._log.is_on:
+                    self._log.write("grpc", context.peer(), name, code.name, start)
+
+        return call
+
+    async def _live(self, _request: Message, response: Message) -> None:
+        response.live = True
+
+    async def _ready(self, _request: Message, response: Message) -> None:
+        response.ready = self._is(self._state.check_ready)
+
+    async def _model_ready(self, request: Message, response: Message) -> None:
+        model = self._repository.find(request.name, request.version)
+        response.ready = self._is(lambda: self._state.check_model_ready(model))
+
+    async def _server_metadata(self, _request: Message, response: Message) -> None:
+        ParseDict(descriptions.server_metadata(), response)
+
+    async def _model_metadata(self, request: Message, response: Message) -> None:
+        model = self._repository.find(request.name, request.version)
+        ParseDict(descriptions.model_metadata(model, self._repository.versions(model.name)), response)
+
+    async def _config(self, request: Message, response: Message) -> None:
+        model = self._repository.find(request.name, request.version)
+        ParseDict({"config": descriptions.model_config(model)}, response)
+
+    async def _statistics(self, request: Message, response: Message) -> None:
+        models = self._repository.select(request.name, request.version)
+        ParseDict(descriptions.statistics(models), response)
+
+    async def _index(self, request: Message, response: Message) -> None:
+        index = descriptions.repository_index(self._repository.places, ready_only=request.ready)
+        ParseDict({"models": index}, response)
+
+    async def _load(self, request: Message, _response: Message) -> None:
+        await self._repository.load_model(request.model_name)
+
+    async def _unload(self, request: Message, _response: Message) -> None:
+        await self._repository.unload_model(request.model_name)
+
+    async def _infer(self, request: Message, response: Message) -> None:
+        with (
+            self._repository.find(request.model_name, request.model_version) as model,
+            self._budget.share() as share,
+        ):
+            model.check_admission()
+            decoded = decode_message(
+                request, inputs=model.inputs, outputs=model.outputs, limit=self._body_limit
+            )
+            share.add(sum(array.nbytes for array in decoded.feeds.values()))
+            # A client that goes away, or whose deadline passes, cancels this coroutine.
+            results = await model.infer(decoded.feeds, timeout=decoded.timeout)
+            asked = requested_results(decoded, results, labels=model.labels, batched=model.batched)
+            encode_message(response, decoded, asked, model=model.name, version=model.version)
+
+    async def _stream(self, requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
+        """Answer the requests of a stream in their order, several of them under way at once."""
+        start = perf_counter_ns()
+        try:
+            if self._keys.needed:
+                self._keys.check(_authorization(context))
+        except RequestError as error:
+            await context.abort(_CODES[error.status], error.message)
+        under_way: asyncio.Queue[asyncio.Task[Message] | None] = asyncio.Queue(_STREAM_CONCURRENCY)
+        tasks: set[asyncio.Task[Message]] = set()
+
+        async def read() -> None:
+            async for request in requests:
+                task = asyncio.get_running_loop().create_task(self._stream_answer(request, context))
+                tasks.add(task)
+                await under_way.put(task)
+            await under_way.put(None)
+
+        reader = asyncio.get_running_loop().create_task(read())
+        try:
+            while (task := await under_way.get()) is not None:
+                yield await task
+                tasks.discard(task)
+        finally:
+            reader.cancel()
+            for task in tasks:
+                task.cancel()
+            if self._log.is_on:
+                self._log.write("grpc", context.peer(), STREAM_METHOD, "OK", start)
+
+    async def _stream_answer(self, request: Message, context: Context) -> Message:
+        if self._tracing is None:
+            return await self._untraced_stream_answer(request)
+        with self._span(STREAM_METHOD, context) as span:
+            response = await self._untraced_stream_answer(request)
+            failed = bool(response.error_message)
+            # The stream itself goes on; what the request's code would have been is not sent either.
+            span.end((StatusCode.UNKNOWN if failed else StatusCode.OK).name, failed=failed)
+            return response
+
+    async def _untraced_stream_answer(self, request: Message) -> Message:
+        response = self._classes["ModelStreamInferResponse"]()
+        try:
+            await self._infer(request, response.infer_response)
+        except RequestError as error:
+            response.error_message = error.message
+            # As Triton does, so that the client knows which request failed.
+            response.infer_response.id = request.id
+        return response
+
+    def _span(self, method: str, context: Context) -> AbstractContextManager[RequestSpan]:
+        assert self._tracing is not None
+        carried = {key: value for key, value in context.invocation_metadata() or () if key in PROPAGATED}
+        name = f"{PACKAGE}.{SERVICE}/{method}"
+        return self._tracing.request(name, carried, {"rpc.system.name": "grpc", "rpc.method": name})
+
+    @staticmethod
+    def _is(check: Callable[[], None]) -> bool:
+        try:
+            check()
+        except RequestError:
+            return False
+        return True
+
+
+def _authorization(context: Context) -> str | bytes | None:
+    return next((value for key, value in context.invocation_metadata() or () if key == "authorization"), None)
+
+
+def _trailing(error: RequestError) -> tuple[tuple[str, str], ...]:
+    return () if error.retry_after is None else (("retry-after", str(error.retry_after)),)

@@ -1,0 +1,4 @@
+"""Statistics, metrics, traces and logs.
+
+Imports no other part of the server.
+"""

@@ -1,0 +1,97 @@
+"""An inference request after decoding, whichever protocol it came by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dashdeploy.runtimes.base import Array
+from dashdeploy.serve.protocol.classification import classify
+from dashdeploy.serve.protocol.errors import RequestError
+
+
+@dataclass(frozen=True)
+class OutputRequest:
+    """How one output is to be sent.
+
+    Attributes:
+        binary: as binary data rather than JSON; means nothing over gRPC, where all of it is binary.
+        classes: how many of the highest values to send, each with its index and label; 0 sends the tensor.
+    """
+
+    binary: bool = False
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class InferRequest:
+    """A decoded inference request.
+
+    Attributes:
+        feeds: one array per input of the model; they may share memory with the request's body.
+        outputs: the outputs to send, in order.
+        id: the request's id, to be echoed; empty if there is none.
+        timeout: seconds that the client grants; None leaves it to the server.
+    """
+
+    feeds: dict[str, Array]
+    outputs: dict[str, OutputRequest]
+    id: str
+    timeout: float | None = None
+
+
+def requested_results(
+    request: InferRequest, results: Mapping[str, Array], *, labels: list[str], batched: bool
+) -> dict[str, Array]:
+    """The arrays that `request` asks for, in its order: the model's outputs or their classes.
+
+    Raises:
+        RequestError: 400, classes are asked of an output that holds no numbers.
+    """
+    return {
+        name: classify(name, results[name], wanted.classes, labels, batched=batched)
+        if wanted.classes
+        else results[name]
+        for name, wanted in request.outputs.items()
+    }
+
+
+def check_inputs(feeds: Mapping[str, Array], expected: Mapping[str, object], model: str) -> None:
+    """Refuse a request that lacks an input.
+
+    Raises:
+        RequestError: 400, one or more are missing.
+    """
+    missing = [name for name in expected if name not in feeds]
+    if missing:
+        raise RequestError(
+            400,
+            f"expected {len(expected)} inputs but got {len(feeds)} inputs for model '{model}'; "
+            f"missing: {', '.join(missing)}",
+        )
+
+
+def timeout_seconds(microseconds: object) -> float | None:
+    """The request parameter ``timeout`` in seconds; None if it is absent or 0.
+
+    Raises:
+        RequestError: 400, it is not a number of microseconds.
+    """
+    if microseconds is None:
+        return None
+    if isinstance(microseconds, bool) or not isinstance(microseconds, int) or microseconds < 0:
+        raise RequestError(400, "the parameter 'timeout' is not a number of microseconds")
+    return min(microseconds, 2**62) * 1e-6 or None
+
+
+def class_count(value: object, output: str) -> int:
+    """The output parameter ``classification``.
+
+    Raises:
+        RequestError: 400, it is not a number from 1 up.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise RequestError(
+            400, f"output '{output}': the parameter 'classification' is not a number from 1 up"
+        )
+    return value

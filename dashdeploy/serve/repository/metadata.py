@@ -1,0 +1,144 @@
+"""What the server says of itself and its models: metadata, configuration, statistics, index.
+
+Plain dictionaries with the protocol's field names: HTTP sends them as JSON, gRPC as messages of the same
+fields. Sources: Open Inference Protocol, "Server Metadata" and "Model Metadata"; Triton's extensions "Model
+Configuration", "Statistics" and "Model Repository".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dashdeploy import __version__
+from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.serve.observability.statistics import Duration, ModelStatistics
+from dashdeploy.serve.protocol.tensor_data import wire_shape
+from dashdeploy.serve.repository.bundle_slots import Place
+from dashdeploy.serve.repository.served_model import ServedModel
+
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "schedule_policy",
+    "statistics",
+)
+"""Triton's names of the extensions that are served; of the schedule policy, the timeout alone."""
+
+
+def server_metadata() -> dict[str, Any]:
+    """The server's name, version and extensions."""
+    return {"name": "dashdeploy", "version": __version__, "extensions": list(EXTENSIONS)}
+
+
+def model_metadata(model: ServedModel, versions: Iterable[ServedModel]) -> dict[str, Any]:
+    """A model's tensors, and all its versions."""
+    return {
+        "name": model.name,
+        "versions": [each.version for each in versions],
+        "platform": model.kind.platform,
+        "inputs": [_tensor_metadata(spec) for spec in model.inputs.values()],
+        "outputs": [_tensor_metadata(spec) for spec in model.outputs.values()],
+    }
+
+
+def model_config(model: ServedModel) -> dict[str, Any]:
+    """A model's configuration as Triton would write it into ``config.pbtxt``."""
+    settings = model.settings
+    latest = settings.latest_versions
+    config: dict[str, Any] = {
+        "name": model.name,
+        "platform": model.kind.platform,
+        "backend": model.kind.backend,
+        "version_policy": {"all": {}} if latest is None else {"latest": {"num_versions": latest}},
+        "max_batch_size": settings.batching.max_rows if model.batched else 0,
+        "input": [_tensor_config(spec, batched=model.batched) for spec in model.inputs.values()],
+        "output": [_tensor_config(spec, batched=model.batched) for spec in model.outputs.values()],
+        "instance_group": [
+            {
+                "name": model.name,
+                "kind": "KIND_GPU" if model.kind.on_gpu else "KIND_CPU",
+                "count": settings.instances,
+            }
+        ],
+        "default_model_filename": model.kind.file,
+    }
+    if model.batched:
+        config["dynamic_batching"] = {
+            "preferred_batch_size": list(settings.batching.preferred),
+            "max_queue_delay_microseconds": round(settings.batching.delay * 1e6),
+            "default_queue_policy": {
+                "default_timeout_microseconds": round(settings.request_timeout * 1e6),
+                "allow_timeout_override": True,
+                "max_queue_size": settings.batching.queue_size,
+            },
+        }
+    return config
+
+
+def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:
+    """What was counted for each model."""
+    return {"model_stats": [_model_statistics(model, model.statistics) for model in models]}
+
+
+def repository_index(places: Sequence[Place], *, ready_only: bool = False) -> list[dict[str, str]]:
+    """Every version that was found on disk, and whether it is served."""
+    entries = []
+    for place in places:
+        ready = place.model is not None and not place.model.broken
+        if ready or not ready_only:
+            reason = place.reason or ("unloaded" if place.unloaded else "" if ready else "not served")
+            state = {"state": "READY" if ready else "UNAVAILABLE", "reason": reason}
+            entries.append({"name": place.name, "version": place.version, **state})
+    return entries
+
+
+def _tensor_metadata(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": DATATYPE_BY_NUMPY_NAME[spec.dtype], "shape": wire_shape(spec)}
+
+
+def _tensor_config(spec: TensorSpec, *, batched: bool) -> dict[str, Any]:
+    datatype = DATATYPE_BY_NUMPY_NAME[spec.dtype]
+    return {
+        "name": spec.name,
+        "data_type": "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}",
+        "dims": wire_shape(spec)[1 if batched else 0 :],
+    }
+
+
+def _model_statistics(model: ServedModel, counted: ModelStatistics) -> dict[str, Any]:
+    failures = list(counted.failures.values())
+    fail = Duration(sum(each.count for each in failures), sum(each.ns for each in failures))
+    return {
+        "name": model.name,
+        "version": model.version,
+        "last_inference": counted.last_inference_ms,
+        "inference_count": counted.inference_count,
+        "execution_count": counted.execution_count,
+        "inference_stats": {
+            "success": _duration(counted.success),
+            "fail": _duration(fail),
+            "queue": _duration(counted.queue),
+            "compute_input": _duration(counted.compute_input),
+            "compute_infer": _duration(counted.compute_infer),
+            "compute_output": _duration(counted.compute_output),
+            "cache_hit": _duration(Duration()),
+            "cache_miss": _duration(Duration()),
+        },
+        "batch_stats": [
+            {
+                "batch_size": rows,
+                "compute_input": _duration(of_size.compute_input),
+                "compute_infer": _duration(of_size.compute_infer),
+                "compute_output": _duration(of_size.compute_output),
+            }
+            for rows, of_size in sorted(counted.batches.items())
+        ],
+    }
+
+
+def _duration(duration: Duration) -> dict[str, int]:
+    return {"count": duration.count, "ns": duration.ns}

@@ -1,0 +1,43 @@
+"""What a bundle may hold besides the ONNX model, and where it is handed over to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.export.engines.settings import EngineSettings
+
+DEFAULT_STORAGE_URI = "pvc://models/repository"
+"""A persistent volume claim called ``models``, with the repository in it."""
+
+
+class ArtefactSettings(FrozenModel):
+    """The artefacts of one export.
+
+    Attributes:
+        torchscript: write ``model.ts``.
+        pt2: write ``model.pt2``, torch.export's format.
+        trt: build ``model.engine`` for this machine's GPU.
+        trt_rtx: build ``model.rtx`` ahead of time.
+        engine: for which GPUs and batches the engines are built.
+        triton_repository: a folder that becomes, or is, a Triton model repository.
+        kserve: a file for a KServe InferenceService.
+        storage_uri: where KServe finds the Triton repository.
+    """
+
+    torchscript: bool = False
+    pt2: bool = False
+    trt: bool = False
+    trt_rtx: bool = False
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    triton_repository: Path | None = None
+    kserve: Path | None = None
+    storage_uri: str = DEFAULT_STORAGE_URI
+
+    @property
+    def any(self) -> bool:
+        """Whether anything at all was asked for."""
+        asked = (self.torchscript, self.pt2, self.trt, self.trt_rtx, self.triton_repository, self.kserve)
+        return any(asked)

@@ -1,0 +1,54 @@
+"""The sample in a bundle: one request of the Open Inference Protocol, ready to be sent.
+
+For a run it holds a real validation example, so that whoever tries a bundle sees the model at its task.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dashdeploy.artifacts.bundle import SAMPLE_NAME
+from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.export.verify.parity import input_sets
+from dashdeploy.runtimes.base import Array
+
+_MOST_VALUES = 200_000
+"""Two megabytes of text; a larger input is no sample for a person."""
+
+
+def write_sample_request(folder: Path, inputs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> None:
+    """Write ``sample.json``, unless the inputs are large or of a type that the protocol does not have.
+
+    Args:
+        folder: the bundle that is being written.
+        inputs: the model's inputs.
+        samples: real inputs by name, of one batch; empty takes random numbers.
+    """
+    if any(spec.dtype not in DATATYPE_BY_NUMPY_NAME for spec in inputs):
+        return
+    feeds = samples or input_sets(tuple(inputs), {})[0][1]
+    tensors = [_tensor(spec, feeds[spec.name]) for spec in inputs]
+    if sum(len(tensor["data"]) for tensor in tensors) <= _MOST_VALUES:
+        (folder / SAMPLE_NAME).write_text(json.dumps({"inputs": tensors}) + "\n", encoding="utf-8")
+
+
+def _tensor(spec: TensorSpec, array: Array) -> dict[str, Any]:
+    one = array[:1] if spec.shape and isinstance(spec.shape[0], str) else array
+    flat = one.astype(spec.dtype).reshape(-1)
+    return {
+        "name": spec.name,
+        "shape": list(one.shape),
+        "datatype": DATATYPE_BY_NUMPY_NAME[spec.dtype],
+        "data": _shortest(flat) if flat.dtype.kind == "f" else flat.tolist(),
+    }
+
+
+def _shortest(flat: Array) -> list[float]:
+    """The values in as few digits as tell them apart in their own type, which is half of what float64 takes."""
+    return [float(str(value)) for value in np.nan_to_num(flat)]

@@ -1,0 +1,4 @@
+"""What is exported: runs, modules and ONNX files, read into one form, and the convolutions found there.
+
+Imports the core and `passes`; the pipeline imports it.
+"""

@@ -1,0 +1,151 @@
+"""What is exported: a run or an ONNX file, as a model with a reference that it must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from dashdeploy.artifacts.run import SAMPLES_NAME, Run
+from dashdeploy.errors import InputError
+from dashdeploy.export.frontend.onnx_files import from_torch, prepare, read_onnx
+from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+
+INPUT_NAME = "input"
+OUTPUT_NAME = "logits"
+"""What a run's model calls its tensors."""
+
+Reference = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to compile.
+
+    Attributes:
+        path: the run or the file.
+        model: all-direct, ready for the compiler.
+        original: the bytes of the ONNX file, or None for a run.
+        reference: computes the outputs that the compiled model must agree with.
+        reference_name: what computes them, in words.
+        backbone: the unsearched backbone, for a run.
+        labels: class names, for a run of a classifier.
+        samples: real validation inputs by input name, for a run; otherwise empty.
+        targets: what the task wants for each of them; None for an ONNX file.
+        module: the torch module that `model` was exported from; None for an ONNX file.
+    """
+
+    path: Path
+    model: ir.Model
+    original: bytes | None
+    reference: Reference
+    reference_name: str
+    backbone: ir.Model | None = None
+    labels: list[str] = field(default_factory=list)
+    samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    targets: npt.NDArray[np.generic] | None = None
+    module: nn.Module | None = None
+
+
+def load_source(
+    path: Path, input_shapes: Mapping[str, tuple[int, ...]], progress: Callable[[str], None]
+) -> Source:
+    """Read a run directory or an ONNX file.
+
+    Raises:
+        InputError: there is nothing at `path`, or it is neither a run nor an ONNX model.
+    """
+    if path.is_dir():
+        if input_shapes:
+            raise InputError("--input-shape is for ONNX files: a run knows its input's shape")
+        return _from_run(Run.load(path), progress)
+    if not path.exists() and path.suffix != ".onnx":
+        raise InputError(
+            f"{path}: no such run or model; write a run with: dashdeploy search --task mnist1d --out {path}"
+        )
+    model = read_onnx(path)
+    original = path.read_bytes()
+    runtime = OnnxRuntime(path)
+    return Source(
+        path=path,
+        model=prepare(model, input_shapes),
+        original=original,
+        reference=_onnx_reference(path, runtime),
+        reference_name=f"{path.name} in {runtime.describe()}",
+    )
+
+
+def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
+    samples_path = run.path / SAMPLES_NAME
+    samples, targets = {}, None
+    if samples_path.is_file():
+        with np.load(samples_path, allow_pickle=False) as file:
+            samples = {INPUT_NAME: file["inputs"]}
+            targets = file.get("targets")  # earlier runs have none
+    source = from_modules(
+        run.path, run.searched_model(), run.backbone_model(), tuple(run.config["input_shape"]), progress
+    )
+    return replace(source, labels=list(run.config.get("labels", [])), samples=samples, targets=targets)
+
+
+def from_modules(
+    path: Path,
+    searched: nn.Module,
+    backbone: nn.Module | None,
+    input_shape: tuple[int, ...],
+    progress: Callable[[str], None],
+) -> Source:
+    """A source of two torch modules of one input and one output.
+
+    Args:
+        path: where they come from, for the manifest.
+        searched: what is compiled, in evaluation mode.
+        backbone: the unsearched one, in evaluation mode; None if there is none.
+        input_shape: [channels, *spatial], without the batch.
+        progress: told what is being done.
+    """
+    sample = torch.zeros(2, *input_shape)
+
+    def to_onnx(module: nn.Module, what: str) -> ir.Model:
+        progress(f"exporting {what} to ONNX")
+        return from_torch(module, sample, input_name=INPUT_NAME, output_name=OUTPUT_NAME)
+
+    return Source(
+        path=path,
+        model=to_onnx(searched, "the searched model"),
+        original=None,
+        reference=_torch_reference(searched),
+        reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
+        module=searched,
+        backbone=None if backbone is None else to_onnx(backbone, "the original backbone"),
+    )
+
+
+def _onnx_reference(path: Path, runtime: Runtime) -> Reference:
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        try:
+            return runtime.run(feeds)
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in feeds.items())
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{path} itself does not run on random inputs ({shapes}): {reason}; if its "
+                "inputs are too short, fix their shape with --input-shape NAME=1,C,N"
+            ) from error
+
+    return run
+
+
+def _torch_reference(module: nn.Module) -> Reference:
+    @torch.inference_mode()
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return {OUTPUT_NAME: module(torch.from_numpy(np.asarray(feeds[INPUT_NAME]))).numpy()}
+
+    return run

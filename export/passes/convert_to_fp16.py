@@ -1,0 +1,173 @@
+"""Half precision: the ONNX model itself is converted, since TensorRT's networks are strongly typed.
+
+Inputs and outputs of the model stay float32. Every node computes either in half or in float32, and casts stand where
+the two meet, one per value. In float32 stay: what engines have no half kernel for, what has unknown types, and as
+much of the FFT and Toom-Cook convolutions as parity asks for (what they add up cancels, which half precision may not
+stand).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+
+from dashdeploy.errors import InputError
+from dashdeploy.export.engines.parser_errors import layer_of
+from dashdeploy.export.passes.constants import constant
+from dashdeploy.export.passes.names import unused, value_names
+
+COMPILED_IN_FP16 = ("everything", "products", "nothing")
+"""How much of an FFT or Toom-Cook convolution is computed in half precision, from most to least."""
+
+_HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
+
+
+def to_fp16(model: ir.Model, compiled_layers: Collection[str], part: str) -> ir.Model:
+    """A copy of a float32 model in half precision.
+
+    Args:
+        model: the compiled model; it is not changed.
+        compiled_layers: names of the layers that dashdeploy wrote.
+        part: how much of those is converted as well, one of `COMPILED_IN_FP16`.
+
+    Raises:
+        InputError: the model has control flow, whose subgraphs are not converted.
+    """
+    half = model.clone()
+    ShapeInferencePass(strict_mode=False)(half)
+    _Conversion(half.graph, compiled_layers, part).run()
+    RemoveUnusedNodesPass()(half)
+    return half
+
+
+class _Conversion:
+    def __init__(self, graph: ir.Graph, compiled_layers: Collection[str], part: str) -> None:
+        self._graph = graph
+        self._layers = compiled_layers
+        self._part = part
+        self._opset = graph.opset_imports[""]
+        self._taken = value_names(graph)
+        self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
+
+    def run(self) -> None:
+        nodes = list(self._graph)
+        for node in nodes:
+            if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+                raise InputError(
+                    f"--precision fp16: {node.op_type} has a subgraph, which cannot be converted"
+                )
+        halves = {id(node) for node in nodes if self._computes_in_half(node)}
+        floats = {id(value) for node in nodes for value in node.outputs if value.dtype == _FLOAT}
+        floats |= {id(value) for value in self._graph.inputs if value.dtype == _FLOAT}
+        for node in nodes:  # the graph's own order: what is read has its new type already
+            in_half = id(node) in halves
+            for index, value in enumerate(node.inputs):
+                if value is not None and (id(value) in floats or _is_float_constant(value)):
+                    to = _HALF if in_half and self._takes_half(node, index) else _FLOAT
+                    node.replace_input_with(index, self._as(value, to))
+            if in_half:
+                for value in node.outputs:
+                    if value.dtype == _FLOAT:
+                        value.type = ir.TensorType(_HALF)
+        self._restore_outputs()
+
+    def _computes_in_half(self, node: ir.Node) -> bool:
+        from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST
+
+        if node.domain not in ("", "ai.onnx") or node.op_type in {*DEFAULT_OP_BLOCK_LIST, "Cast", "Constant"}:
+            return False
+        values = [value for value in (*node.inputs, *node.outputs) if value is not None]
+        if any(value.dtype is None for value in values):
+            return False
+        floats = [
+            index for index, value in enumerate(node.inputs) if value is not None and value.dtype == _FLOAT
+        ]
+        if not any(self._takes_half(node, index) for index in floats) or not self._gives_half(node):
+            return False
+        if node.op_type == "Conv" or layer_of(str(node.name), self._layers) is None:
+            return True
+        if self._part == "products":
+            return _is_spectral_product(node)
+        return self._part == "everything"
+
+    def _takes_half(self, node: ir.Node, index: int) -> bool:
+        """Whether the operator's definition admits half precision for an input: Resize takes no half scales."""
+        schema = self._schema(node)
+        formal = schema.inputs[min(index, len(schema.inputs) - 1)]  # the last one may stand for many
+        return "tensor(float16)" in formal.types
+
+    def _gives_half(self, node: ir.Node) -> bool:
+        """Whether it admits half precision for every output that is float32 now."""
+        formals = self._schema(node).outputs
+        return all(
+            "tensor(float16)" in formals[min(index, len(formals) - 1)].types
+            for index, value in enumerate(node.outputs)
+            if value.dtype == _FLOAT
+        )
+
+    def _schema(self, node: ir.Node) -> onnx.defs.OpSchema:
+        return onnx.defs.get_schema(node.op_type, self._opset, "")
+
+    def _as(self, value: ir.Value, to: ir.DataType) -> ir.Value:
+        """`value` in the type `to`: itself, a constant of that type, or a cast, made once."""
+        if value.dtype == to:
+            return value
+        known = self._casts.get((id(value), to))
+        if known is None:
+            tensor = constant(value)
+            known = self._cast(value, to) if tensor is None else self._converted(str(value.name), tensor, to)
+            self._casts[id(value), to] = known
+        return known
+
+    def _converted(self, name: str, tensor: ir.TensorProtocol, to: ir.DataType) -> ir.Value:
+        name = self._name(f"{name}.{to.name.lower()}")
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, which the parity check finds
+            array = tensor.numpy().astype(to.numpy())
+        value = ir.Value(
+            name=name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(to),
+            const_value=ir.Tensor(array, name=name),
+        )
+        self._graph.register_initializer(value)
+        return value
+
+    def _cast(self, value: ir.Value, to: ir.DataType) -> ir.Value:
+        name = self._name(f"{value.name}.{to.name.lower()}")
+        output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(to))
+        node = ir.node("Cast", [value], {"to": int(to)}, outputs=[output], name=name)
+        producer = value.producer()
+        if producer is not None:
+            self._graph.insert_after(producer, node)
+        else:
+            self._graph.insert_before(self._graph[0], node)
+        return output
+
+    def _restore_outputs(self) -> None:
+        """The model's outputs stay float32 under their names."""
+        for index, value in enumerate(self._graph.outputs):
+            if value.dtype == _HALF and value.producer() is not None:
+                name = str(value.name)
+                value.name = self._name(f"{name}.half")
+                output = self._cast(value, _FLOAT)
+                output.name = name
+                self._graph.outputs[index] = output
+
+    def _name(self, wanted: str) -> str:
+        name = unused(wanted, self._taken)
+        self._taken.add(name)
+        return name
+
+
+def _is_float_constant(value: ir.Value) -> bool:
+    return value.dtype == _FLOAT and constant(value) is not None
+
+
+def _is_spectral_product(node: ir.Node) -> bool:
+    """A product with the spectra of the taps: a batched MatMul with a constant on the right."""
+    table = constant(node.inputs[1]) if node.op_type == "MatMul" else None
+    return table is not None and len(table.shape) > 2

@@ -1,0 +1,245 @@
+"""Element-wise operators between lowered convolutions work in the layout of these.
+
+A lowered convolution reads and writes rows (positions first, channels last) between two transposes. What stands
+between two of them (activations, residual sums, concatenations) gives the same in rows, and there needs no
+transposes. An operator reads all its inputs and writes all its outputs in one layout; a value that is produced in one
+layout and wanted in the other costs one transpose of its elements. The layouts with the least to transpose are a
+minimum cut: rows on the source's side, channels first on the sink's (two labels: Greig, Porteous and Seheult, "Exact
+Maximum A Posteriori Estimation for Binary Images", Journal of the Royal Statistical Society B 51(2), 1989).
+
+    channels -> Transpose -> rows: `into` = (2 .. r-1, 0, 1)          rows -> Transpose -> channels: its inverse
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+from dashdeploy.export.passes.constants import constant
+from dashdeploy.export.passes.names import unused, value_names
+
+_MOVABLE = frozenset(
+    {
+        "Abs",
+        "Add",
+        "Celu",
+        "Clip",
+        "Concat",
+        "Div",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Max",
+        "Mean",
+        "Min",
+        "Mish",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Pow",
+        "Reciprocal",
+        "Relu",
+        "Selu",
+        "Sigmoid",
+        "Softplus",
+        "Softsign",
+        "Split",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "ThresholdedRelu",
+    }
+)
+_CHANNELS = 1
+_FOREVER = 2**30
+_WHOLE = 2**20
+"""What all values together count, so that the sum of any sizes stays below `_FOREVER`."""
+
+
+def share_rows(graph: ir.Graph) -> int:
+    """Move operators into the layout of rows where that saves transposes; returns how many were moved."""
+    moved = 0
+    for rank in (3, 4):
+        moved += _Pass(graph, rank).run()
+    return moved
+
+
+class _Pass:
+    """The pass for values of one rank.
+
+    Args:
+        graph: to be changed.
+        rank: axes of the values, batch and channels included.
+    """
+
+    def __init__(self, graph: ir.Graph, rank: int) -> None:
+        self._graph, self._rank = graph, rank
+        self._into = (*range(2, rank), 0, 1)
+        self._back = tuple(int(axis) for axis in np.argsort(self._into))
+        self._taken = value_names(graph)
+        self._rows: dict[ir.Value, ir.Value] = {}
+
+    def run(self) -> int:
+        """Choose the layouts and rewrite; returns how many operators were moved."""
+        for node in self._graph:
+            if self._is_transpose(node, self._back) and self._size(node.outputs[0]) is not None:
+                self._know(node.inputs[0], node.outputs[0])
+        if not self._rows:
+            return 0
+        movable = [node for node in self._graph if self._can_move(node)]
+        chosen = self._cut(movable) if movable else set()
+        for node in movable:
+            if node in chosen:
+                self._move(node)
+        for node in self._graph:
+            if self._is_transpose(node, self._into) and node.inputs[0] in self._rows:
+                ir.convenience.replace_all_uses_with(node.outputs[0], self._rows[node.inputs[0]])
+        return len(chosen)
+
+    def _know(self, rows: ir.Value | None, value: ir.Value) -> None:
+        """Remember that `rows` are `value` in rows, and say so by their shape."""
+        if rows is not None:
+            assert value.shape is not None
+            rows.shape, rows.type = ir.Shape([value.shape[axis] for axis in self._into]), value.type
+            self._rows[value] = rows
+
+    def _is_transpose(self, node: ir.Node, perm: Sequence[int]) -> bool:
+        order = node.attributes.get("perm")
+        return node.op_type == "Transpose" and order is not None and tuple(order.as_ints()) == tuple(perm)
+
+    def _can_move(self, node: ir.Node) -> bool:
+        """Whether the operator gives the same in rows: by element, or along the channels."""
+        if node.domain not in ("", "ai.onnx") or node.op_type not in _MOVABLE:
+            return False
+        if node.op_type in ("Concat", "Split"):
+            axis = node.attributes.get("axis")
+            if axis is None or axis.as_int() % self._rank != _CHANNELS:
+                return False
+        whole = [value for value in node.inputs if value is not None and constant(value) is None]
+        return (
+            bool(whole)
+            and all(self._size(value) is not None for value in (*whole, *node.outputs))
+            and all(self._can_turn(node, value) for value in node.inputs)
+        )
+
+    def _can_turn(self, node: ir.Node, value: ir.Value | None) -> bool:
+        """Whether an input has the rank of the values, or is a constant that can be brought to it."""
+        tensor = constant(value)
+        return tensor is None or len(tensor.shape) <= self._rank or node.op_type == "Split"
+
+    def _size(self, value: ir.Value) -> int | None:
+        """Elements per sample of a value of this rank; None for any other, or if they are not known."""
+        if value.shape is None or len(value.shape) != self._rank:
+            return None
+        known = [axis for axis in value.shape[1:] if isinstance(axis, int)]
+        return prod(known) if len(known) == self._rank - 1 else None
+
+    def _cut(self, movable: Sequence[ir.Node]) -> set[ir.Node]:
+        """The operators that work in rows."""
+        rows_side, channels_side = 0, 1
+        places: dict[ir.Node, int] = {node: 2 + number for number, node in enumerate(movable)}
+        edges: dict[tuple[int, int], int] = {}
+        fresh = 2 + len(movable)
+
+        def place(node: ir.Node | None) -> int:
+            return channels_side if node is None else places.get(node, channels_side)
+
+        sizes = {value: self._size(value) or 1 for value in self._values(movable)}
+        total = sum(sizes.values())
+        for value, elements in sizes.items():
+            size = 1 + elements * _WHOLE // total
+            producer = rows_side if value in self._rows else place(value.producer())
+            readers = {
+                rows_side if self._is_transpose(node, self._into) else place(node) for node, _ in value.uses()
+            }
+            if value.is_graph_output():
+                readers.add(channels_side)
+            # Rows that somebody wants channels first cost one transpose, and the other way round.
+            edges[producer, fresh] = edges[fresh + 1, producer] = size
+            for reader in readers - {producer}:
+                edges[fresh, reader] = edges[reader, fresh + 1] = _FOREVER
+            fresh += 2
+        edges = {
+            edge: size for edge, size in edges.items() if edge[1] != rows_side and edge[0] != channels_side
+        }
+        starts, ends = np.array(list(edges)).T
+        capacities = np.array(list(edges.values()), dtype=np.int32)
+        network = csr_array((capacities, (starts, ends)), shape=(fresh, fresh))
+        flow = maximum_flow(network, rows_side, channels_side).flow
+        residual = network - flow
+        residual.data[residual.data < 0] = 0
+        residual.eliminate_zeros()
+        reached = set(breadth_first_order(residual, rows_side, return_predecessors=False).tolist())
+        return {node for node, number in places.items() if number in reached}
+
+    def _values(self, movable: Sequence[ir.Node]) -> Iterator[ir.Value]:
+        """Everything that these operators read or write, each value once."""
+        read = [value for node in movable for value in node.inputs if value is not None]
+        written = [value for node in movable for value in node.outputs]
+        yield from dict.fromkeys(v for v in (*read, *written) if constant(v) is None)
+
+    def _move(self, node: ir.Node) -> None:
+        """Write the operator again in rows, and what it writes channels first for those who want it so."""
+        inputs = [self._in_rows(node, value) for value in node.inputs]
+        attributes = [a for a in node.attributes.values() if a.name != "axis"]
+        if len(attributes) < len(node.attributes):
+            attributes.append(ir.AttrInt64("axis", self._rank - 1))
+        outputs = [self._named(f"{value.name}/rows") for value in node.outputs]
+        moved = ir.Node(node.domain, node.op_type, inputs, attributes, outputs=outputs, name=node.name)
+        self._graph.insert_before(node, moved)
+        for value, rows in zip(node.outputs, outputs, strict=True):
+            back = ir.Value(name=value.name, shape=value.shape, type=value.type)
+            name = unused(f"{value.name}/to_channels", self._taken)
+            turned = ir.node("Transpose", [rows], {"perm": self._back}, outputs=[back], name=name)
+            self._graph.insert_before(node, [turned])
+            ir.convenience.replace_all_uses_with(value, back, replace_graph_outputs=True)
+            value.name = None
+            self._know(rows, back)
+        self._graph.remove(node, safe=True)
+
+    def _in_rows(self, node: ir.Node, value: ir.Value | None) -> ir.Value | None:
+        """The input in rows: what was there before its transpose, a constant turned, or a new transpose."""
+        tensor = constant(value)
+        if value is None or value in self._rows:
+            return None if value is None else self._rows[value]
+        if tensor is not None:
+            array = np.asarray(tensor.numpy())
+            if array.size == 1 or node.op_type == "Split":
+                return value
+            whole = array.reshape([1] * (self._rank - array.ndim) + list(array.shape))
+            return self._constant(f"{value.name}/rows", whole.transpose(self._into))
+        rows = self._named(f"{value.name}/to_rows")
+        turned = ir.node("Transpose", [value], {"perm": self._into}, outputs=[rows], name=rows.name)
+        producer = value.producer()
+        # Before everybody who reads the value.
+        if producer is None:
+            self._graph.insert_before(self._graph[0], [turned])
+        else:
+            self._graph.insert_after(producer, [turned])
+        self._know(rows, value)
+        return rows
+
+    def _named(self, name: str) -> ir.Value:
+        name = unused(name, self._taken)
+        self._taken.add(name)
+        return ir.Value(name=name)
+
+    def _constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
+        value = self._named(name)
+        tensor = ir.Tensor(np.ascontiguousarray(array), name=value.name)
+        value.shape, value.type, value.const_value = tensor.shape, ir.TensorType(tensor.dtype), tensor
+        self._graph.register_initializer(value)
+        return value

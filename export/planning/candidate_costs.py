@@ -1,0 +1,40 @@
+"""What a convolution would cost once compiled: the search's only view of the compiler.
+
+It is the cheapest lowering's cost, from the same table, by the same planner, as an export would choose it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.planning.planner import Planner
+from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.selection import target_of
+
+
+class CandidateCosts:
+    """Costs of convolutions on one target, batch 1, one thread.
+
+    Args:
+        settings: target, device, and whether costs are measured or estimated.
+        progress: told of each measurement before it starts.
+
+    Raises:
+        InputError: there is no such device, or costs cannot be kept.
+        MissingCapabilityError: the target's engine or device is not here.
+    """
+
+    def __init__(self, settings: ExportSettings, progress: Callable[[str], None]) -> None:
+        target = target_of(settings)
+        self.device = target.describe()
+        self._planner = Planner(settings, target, CostTable(self.device), progress)
+        self._known: dict[ConvSpec, float] = {}
+
+    def milliseconds(self, spec: ConvSpec, place: str) -> float:
+        """The cost of `spec` by its cheapest lowering; `place` is what progress calls it."""
+        if spec not in self._known:
+            layer, _ = self._planner.plan_layer(place, spec, place)
+            self._known[spec] = self._planner.cost_of(layer)
+        return self._known[spec]

@@ -1,0 +1,111 @@
+"""The plan: per layer, the chosen lowering, what every candidate costs, and the reason. Read by people."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+
+
+class Candidate(BaseModel):
+    """One way to compute a layer.
+
+    Attributes:
+        lowering: the lowering with its parameters, such as ``fft(tile=48)``.
+        multiply_adds: of one call; None if the lowering cannot compute the layer.
+        cost_ms: milliseconds of one call on the target; None if it was not costed.
+        refused: why it cannot win; None if it can.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    lowering: str
+    multiply_adds: int | None = None
+    cost_ms: float | None = None
+    refused: str | None = None
+
+
+class LayerPlan(BaseModel):
+    """What was decided for one convolution.
+
+    Attributes:
+        name: the layer's name, from its weight's.
+        spec: the convolution; None if its sizes are not known.
+        chosen: the lowering's label.
+        reason: why, in words.
+        candidates: everything that was considered.
+        merges: the layers that this one replaces, which read the same tensor; they are planned as ``merged``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    spec: ConvSpec | None
+    chosen: str
+    reason: str
+    candidates: list[Candidate]
+    merges: list[str] = Field(default_factory=list)
+
+
+class SpeedGate(BaseModel):
+    """The compiled model against the all-direct one, timed interleaved in one run, batch 1.
+
+    Attributes:
+        direct_ms: median latency of the all-direct model.
+        compiled_ms: median latency of the compiled model.
+        speedup: median of the per-round ratios direct / compiled.
+        speedup_low: lower end of its 95 % interval.
+        speedup_high: upper end.
+        shipped: ``compiled``, or ``direct`` where the compiled model was not faster.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    direct_ms: float
+    compiled_ms: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+    shipped: str
+
+
+class Plan(BaseModel):
+    """The content of ``plan.json``.
+
+    Attributes:
+        target: the engine and device the costs are for, as ``--target`` names it.
+        device: engine, version and device in words.
+        threads: threads within one operator.
+        tune: how costs were found.
+        lowering: what the user asked for.
+        layers: one entry per convolution, in graph order.
+        speed: the speed gate's result; None if nothing was compiled or the gate was skipped.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str
+    device: str
+    threads: int
+    tune: str
+    lowering: str
+    layers: list[LayerPlan]
+    speed: SpeedGate | None = None
+
+    @property
+    def compiled_layers(self) -> list[str]:
+        """Names of the layers that are not direct."""
+        return [layer.name for layer in self.layers if layer.chosen != "direct"]
+
+
+def all_direct(plan: Plan, speedup: float) -> Plan:
+    """The plan after a lost race: every layer direct, with the reason and what was planned."""
+
+    def direct(layer: LayerPlan) -> LayerPlan:
+        if layer.chosen == "direct":
+            return layer
+        reason = f"the whole model with {layer.chosen} was only {speedup:.2f} times as fast as all-direct"
+        return layer.model_copy(update={"chosen": "direct", "reason": reason})
+
+    layers = [direct(layer) for layer in plan.layers if not layer.merges]
+    return plan.model_copy(update={"layers": layers})

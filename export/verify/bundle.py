@@ -1,0 +1,186 @@
+"""Checks a bundle: what its files say of each other, the versions it was made with, and parity once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dashdeploy.artifacts.bundle import (
+    DIRECT_NAME,
+    MODEL_NAME,
+    PARITY_NAME,
+    PLAN_NAME,
+    TORCHSCRIPT_NAME,
+    Bundle,
+)
+from dashdeploy.errors import GateError, InputError, MissingCapabilityError
+from dashdeploy.export.engines.sidecar import EngineSidecar
+from dashdeploy.export.planning.plan import Plan
+from dashdeploy.export.torch.artifacts import TorchSidecar
+from dashdeploy.export.torch.fresh_process import run_fresh
+from dashdeploy.export.torch.model import PT2_NAME
+from dashdeploy.export.verify.batches import run_on_all
+from dashdeploy.export.verify.parity import Feeds, Parity, compare_sets, input_sets
+from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.tensorrt import TensorRT
+from dashdeploy.runtimes.tensorrt_flavours import FLAVOURS
+
+Note = Callable[[str, str], None]
+Sidecar = TypeVar("Sidecar", EngineSidecar, TorchSidecar)
+Content = TypeVar("Content", bound=BaseModel)
+
+_DRIFT = 2.0
+"""Where parity has no tolerance (random inputs in int8): how many times its error at export an output may have."""
+
+
+def check_bundle(bundle: Bundle, note: Note, progress: Callable[[str], None]) -> None:
+    """Check a bundle whose files match their hashes.
+
+    Args:
+        bundle: as `Bundle.load` gives it.
+        note: told each check and what it found.
+        progress: told what is being done.
+
+    Raises:
+        InputError: a file is no plan, parity report or sidecar, or contradicts another one.
+        GateError: the model or an artefact does not agree with its reference.
+    """
+    note("files", f"all {len(bundle.manifest.files)} match their sha256; none is missing, none is foreign")
+    plan, parity = _read(bundle, PLAN_NAME, Plan), _read(bundle, PARITY_NAME, Parity)
+    if parity.precision != bundle.manifest.precision:
+        raise InputError(
+            f"{bundle.path}: {PARITY_NAME} is for {parity.precision}, the manifest for {bundle.manifest.precision}"
+        )
+    note("schema", f"manifest, {PLAN_NAME} ({len(plan.layers)} layers) and {PARITY_NAME} are well-formed")
+    _check_versions(bundle, note)
+    model = OnnxRuntime(bundle.path / MODEL_NAME)
+    _check_interface(bundle, model)
+    note("interface", "the model's inputs and outputs are the manifest's")
+    progress("comparing the model with the all-direct one")
+    direct = OnnxRuntime(bundle.path / DIRECT_NAME)
+    sets = input_sets(direct.inputs, {})
+    expected = [run_on_all(direct.run, direct.inputs, feeds) for _, feeds in sets]
+    _check_model(bundle, model, parity, sets, expected, note)
+    for name in (TORCHSCRIPT_NAME, PT2_NAME):
+        if bundle.file(name) is not None:
+            progress(f"running {name} in a fresh process")
+            _check_torch_file(bundle, name, sets, expected, note)
+    for flavour in FLAVOURS:
+        if bundle.file(flavour.file_name) is None:
+            continue
+        sidecar = _sidecar(bundle, flavour.file_name, EngineSidecar)
+        if sidecar.model_sha256 != bundle.manifest.files[MODEL_NAME]:
+            raise InputError(
+                f"{bundle.path}: {flavour.file_name} was built from another {MODEL_NAME}; build it again"
+            )
+        try:
+            engine = TensorRT(bundle.path / flavour.file_name, flavour)
+        except MissingCapabilityError as error:
+            note(
+                flavour.file_name,
+                f"as its sidecar says, {flavour.title} {sidecar.version}; not run here: {error}",
+            )
+            continue
+        got = [engine.run(feeds) for _, feeds in sets]
+        again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME, sidecar.precision)
+        _judge(bundle, flavour.file_name, again, parity)
+        note(
+            flavour.file_name,
+            f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.tolerance:.0e}",
+        )
+
+
+def _read(bundle: Bundle, name: str, kind: type[Content]) -> Content:
+    try:
+        return kind.model_validate(bundle.read_json(name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{bundle.path / name}: {where}: {first['msg']}; export the bundle again") from error
+
+
+def _sidecar(bundle: Bundle, name: str, kind: type[Sidecar]) -> Sidecar:
+    sidecar = _read(bundle, f"{name}.json", kind)
+    if sidecar.sha256 != bundle.manifest.files[name] or sidecar.file != name:
+        raise InputError(f"{bundle.path}: {name}.json describes another {name}; export the bundle again")
+    return sidecar
+
+
+def _check_versions(bundle: Bundle, note: Note) -> None:
+    """Another version is no error, since what it computes is checked below, but worth to be known."""
+    others = []
+    for package, made_with in bundle.manifest.tools.items():
+        try:
+            here = version(package)
+        except PackageNotFoundError:
+            here = "not installed"
+        if here != made_with:
+            others.append(f"{package} {made_with} (here {here})")
+    note("versions", f"made with {', '.join(others)}" if others else "the same as here")
+
+
+def _check_interface(bundle: Bundle, model: Runtime) -> None:
+    manifest = bundle.manifest
+    for what, described, found in (
+        ("inputs", manifest.inputs, model.inputs),
+        ("outputs", manifest.outputs, model.outputs),
+    ):
+        # The names of dynamic axes mean nothing.
+        mine, theirs = (
+            [(s.name, s.dtype, [axis if isinstance(axis, int) else None for axis in s.shape]) for s in specs]
+            for specs in (described, found)
+        )
+        if mine != theirs:
+            raise InputError(
+                f"{bundle.path}: the manifest's {what} are not those of {MODEL_NAME}; export it again"
+            )
+
+
+def _check_model(
+    bundle: Bundle,
+    model: Runtime,
+    parity: Parity,
+    sets: list[tuple[str, Feeds]],
+    expected: list[dict[str, Array]],
+    note: Note,
+) -> None:
+    got = [run_on_all(model.run, model.inputs, feeds) for _, feeds in sets]
+    again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME, parity.precision)
+    _judge(bundle, MODEL_NAME, again, parity)
+    note(MODEL_NAME, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {parity.tolerance:.0e}")
+    if parity.accuracy is not None:
+        share = parity.accuracy
+        note(share.measure, f"at export {share.model:.4f}, reference {share.reference:.4f}")
+
+
+def _check_torch_file(
+    bundle: Bundle, name: str, sets: list[tuple[str, Feeds]], expected: list[dict[str, Array]], note: Note
+) -> None:
+    sidecar = _sidecar(bundle, name, TorchSidecar)
+    (given,), (result,) = bundle.manifest.inputs, bundle.manifest.outputs
+    outputs = run_fresh(bundle.path / name, {str(i): feeds[given.name] for i, (_, feeds) in enumerate(sets)})
+    got = [{result.name: outputs[str(i)]} for i in range(len(sets))]
+    again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME)
+    _judge(bundle, name, again, sidecar.parity)
+    note(name, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.tolerance:.0e}")
+
+
+def _judge(bundle: Bundle, name: str, again: Parity, at_export: Parity) -> None:
+    """What was judged at export is judged again; what was only noted may not have drifted away."""
+    noted: Mapping[tuple[str, str], float] = {
+        (entry.output, entry.inputs.removesuffix(", not judged")): entry.max_relative_error
+        for entry in at_export.outputs
+        if entry.inputs.endswith(", not judged")
+    }
+    for entry in again.outputs:
+        before = noted.get((entry.output, entry.inputs))
+        allowed = again.tolerance if before is None else _DRIFT * before
+        if not entry.max_relative_error <= allowed:
+            raise GateError(
+                f"{bundle.path / name}: {entry.output} ({entry.inputs}) differs from {DIRECT_NAME} by "
+                f"{entry.max_relative_error:.2e}, allowed {allowed:.1e}; export the bundle again on this machine"
+            )

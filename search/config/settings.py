@@ -1,0 +1,252 @@
+"""Every hyperparameter of a search, with its default and where that comes from.
+
+"DASH" is Shen, Khodak, Talwalkar, NeurIPS 2022 (arXiv 2204.07554) and the settings of its released code for
+1-D tasks; "measured" was chosen on MNIST-1D to fit minutes on two CPU cores. The width was chosen when test
+figures had been looked at as well as validation ones, so the quick preset's test accuracy on MNIST-1D flatters it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.errors import InputError
+from dashdeploy.search.distributed.devices import read_devices
+
+MOST_SEEDS = 2**32
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _devices(value: object) -> str:
+    text = str(value)
+    read_devices(text)
+    return text
+
+
+class SearchSettings(FrozenModel):
+    """The settings of one run; immutable, and written whole into ``config.json``.
+
+    The defaults are the ``quick`` preset.
+
+    Attributes:
+        backbone: the network whose convolutions are searched, a registered name or ``module:factory``; ``auto``
+            takes what DASH searches, a ResNet1D for series and a WRN for images.
+        width: channels of the backbone's first block, where it has such a parameter (DASH: 4 to 64 by the number
+            of classes; measured).
+        backbone_arguments: further arguments of the backbone's factory, such as depth.
+        retrain_arguments: arguments that retraining and the unsearched backbone have instead (DASH: WRN-16-1 is
+            searched and WRN-16-4 retrained).
+        exclude: patterns of names of convolutions to leave alone.
+        separable: whether layers with equal channels are searched depthwise (the released DASH code: yes).
+        kernel_sizes: the search space K (DASH: 3, 5, 7, 9).
+        dilations: the search space D (DASH: 1, 3, 7, 15).
+        method: how AggConv is computed; all give the same result, and ``auto`` takes what costs least per layer
+            (DASH: fourier, its equation 4).
+        seed: of the initial weights and the order of the data; the task's own seed splits off validation.
+        batch_size: samples per step, at most all of them (DASH: 64 to 1024 by task; measured).
+        search_epochs: passes of the search (DASH: 100).
+        search_share: part of the training data that each pass of the search sees, drawn anew (DASH: 0.2).
+        retrain_epochs: passes of retraining (DASH: 200; measured).
+        backbone_epochs: passes of the unsearched backbone; None is as many as of retraining. More of them give it
+            what the search and its choices cost as well.
+        learning_rate: peak rate of the weights when retraining (DASH: 0.1, the first of its grid).
+        search_learning_rate: peak rate of the weights in the search (DASH: 0.1).
+        alpha_learning_rate: peak rate of the architecture parameters (DASH: 0.05; measured).
+        momentum: of SGD with Nesterov's step, for weights and architecture parameters (DASH: 0.9).
+        weight_decay: on all weights (DASH: 5e-4).
+        alpha_weight_decay: on the architecture parameters (DASH: 5e-4).
+        temperature: of the softmax over the architecture parameters, at the start of the search (DASH: 1).
+        final_temperature: the same at its end; the fall is exponential. Below 1 it makes the mixture decide while
+            the weights can still follow (DASH: 1; Jang et al., "Gumbel-softmax", ICLR 2017, section 2.2; measured).
+        gumbel_noise: whether Gumbel noise is added to the architecture parameters in every training pass (the
+            released DASH code: yes, in evaluation as well).
+        alpha_gradient: ``raw``; ``total``, the gradient of all architecture parameters together is scaled to
+            `alpha_gradient_norm` (the released DASH code); or ``layer``, each layer's is, so that deep layers,
+            whose gradients are small, decide as well (measured).
+        alpha_gradient_norm: see above (the released DASH code: 1 / 100, on other tasks 1 / 10 to 1 / 5000).
+        field_pressure: added to the gradient of each candidate's architecture parameter per position of its field
+            d (k - 1) + 1; a small pressure against large fields (the released DASH code: 1e-5).
+        schedule: of every rate. ``one-cycle`` warms up and anneals by cosine (Smith and Topin 2018), for few
+            passes; ``step`` multiplies by 0.2 after passes 30, 60, 90, 120 and 160 of 200, or those shares of
+            any other number (DASH, 1-D retraining).
+        search_clip: largest gradient norm in the search; 0 does not clip (DASH: 1).
+        retrain_clip: the same when retraining (DASH: none).
+        dropout: of the backbone, where it has such a parameter; None leaves its own default.
+        augment: whether training batches go through the task's own augmentation, if it has one.
+        noise: standard deviation of the Gaussian noise that is added to training inputs.
+        mask: part of the positions of each training input that is set to 0 in all channels (Park et al., 2019).
+        mixup: both parameters of the beta distribution of Zhang et al. (ICLR 2018) by which pairs of training samples
+            and their losses are mixed; 0 does not mix.
+        label_smoothing: share of the uniform distribution in the target of each class (Szegedy et al., CVPR 2016).
+        refit: whether retraining and the backbone learn from the validation data as well, as soon as all choices are
+            made; the last epoch counts then, not the best one. For small data sets.
+        shortlist: how many candidates are trained for a short while after the search, to retrain the best one on
+            validation data. All that was found; from 3 up, the kernel that all layers together favour; ever fewer of
+            the found layers with the original kernels in the others; the original kernels alone. 1 retrains what was
+            found (DASH), and so does a search for latency.
+        shortlist_epochs: passes of each.
+        shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data.
+        shortlist_by: ``metric`` or ``loss``; the other one decides between equals.
+        shortlist_margin: standard errors of the difference by which a candidate has to be better than the original
+            kernels; else these are retrained. 0 takes the best figure, however small its lead.
+        tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
+            keeps those above; ``grid`` tries all of the lists below, rate by rate, and ends with the first rate
+            that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median.
+        tune_epochs: passes of one trial.
+        tune_share: part of the training data that each pass of a trial sees, drawn anew (DASH: 0.2).
+        tune_trials: trials of ``tpe``.
+        tune_learning_rates: in the order in which they are tried (DASH: 0.1, 0.01, 0.001).
+        tune_dropouts: (DASH: 0, 0.05).
+        tune_weight_decays: (DASH: 5e-4, 5e-6).
+        tune_momenta: (DASH: 0.9, 0.99).
+        tune_storage: URL of an Optuna storage that several machines reach, such as ``postgresql://…``; empty keeps
+            the study in the run's folder, where processes of one machine share it.
+        latency_weight: the loss that is added for a network whose convolutions take as long as the unsearched
+            backbone's once compiled; the expected latency counts, so less is added for less. 0 looks at the loss
+            alone.
+        latency_budget: milliseconds that all convolutions may take; the weight is searched for, and the
+            architecture keeps to it. None is no budget.
+        latency_target: the engine that is compiled for, as in ``export --target``.
+        latency_device: the GPU that is compiled for where it is not here, as in ``export --device``.
+        latency_costs: ``measure`` times each candidate on the target, ``estimate`` counts; ``auto`` measures what
+            is here.
+        precision: ``32-true``, or Lightning's mixed precisions ``16-mixed`` (GPU) and ``bf16-mixed``.
+        accumulate: batches whose gradients add up before each step.
+        log: ``csv`` writes the history as a table as well, ``tensorboard`` as event files.
+        devices: where to compute: ``auto``, a GPU if there is one; ``cpu``; ``cuda``; with a number, ``2`` or
+            ``cuda:4``, on so many, each of which takes its part of every batch.
+        nodes: machines with so many devices each, on which torchrun or SLURM has started the command.
+    """
+
+    backbone: str = "auto"
+    width: PositiveInt = 24
+    backbone_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    retrain_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    separable: bool = False
+    kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
+    dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
+    method: Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    search_epochs: PositiveInt = 12
+    search_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    retrain_epochs: PositiveInt = 30
+    backbone_epochs: PositiveInt | None = None
+    learning_rate: PositiveFloat = 0.1
+    search_learning_rate: PositiveFloat = 0.1
+    alpha_learning_rate: PositiveFloat = 10.0
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    weight_decay: Share = 5e-4
+    alpha_weight_decay: Share = 0.0
+    temperature: PositiveFloat = 1.0
+    final_temperature: PositiveFloat = 1.0
+    gumbel_noise: bool = False
+    alpha_gradient: Literal["raw", "total", "layer"] = "raw"
+    alpha_gradient_norm: PositiveFloat = 1.0
+    field_pressure: NonNegativeFloat = 0.0
+    schedule: Literal["one-cycle", "step"] = "one-cycle"
+    search_clip: NonNegativeFloat = 1.0
+    retrain_clip: NonNegativeFloat = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    augment: bool = True
+    noise: NonNegativeFloat = 0.0
+    mask: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mixup: NonNegativeFloat = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    refit: bool = False
+    shortlist: PositiveInt = 1
+    shortlist_epochs: PositiveInt = 10
+    shortlist_folds: PositiveInt = 1
+    shortlist_by: Literal["metric", "loss"] = "metric"
+    shortlist_margin: NonNegativeFloat = 1.0
+    tune: Literal["none", "grid", "tpe"] = "none"
+    tune_epochs: PositiveInt = 10
+    tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    tune_trials: PositiveInt = 20
+    tune_learning_rates: tuple[PositiveFloat, ...] = Field((0.1, 0.01, 0.001), min_length=1)
+    tune_dropouts: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field((0.0, 0.05), min_length=1)
+    tune_weight_decays: tuple[Share, ...] = Field((5e-4, 5e-6), min_length=1)
+    tune_momenta: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.9, 0.99), min_length=1)
+    tune_storage: str = ""
+    latency_weight: NonNegativeFloat = 0.0
+    latency_budget: PositiveFloat | None = None
+    latency_target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
+    latency_device: str | None = None
+    latency_costs: Literal["auto", "measure", "estimate"] = "auto"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    accumulate: PositiveInt = 1
+    log: Literal["none", "csv", "tensorboard"] = "none"
+    devices: Annotated[str, BeforeValidator(_devices)] = "auto"
+    nodes: PositiveInt = 1
+
+    @field_validator(
+        "kernel_sizes",
+        "dilations",
+        "tune_learning_rates",
+        "tune_dropouts",
+        "tune_weight_decays",
+        "tune_momenta",
+    )
+    @classmethod
+    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"{list(values)} names a value twice; name each once")
+        return values
+
+    @classmethod
+    def preset(cls, name: str, **overrides: object) -> Self:
+        """The settings of a preset, some of them overridden.
+
+        Args:
+            name: one of `PRESETS`. ``quick`` takes minutes on a CPU; ``paper`` is DASH's protocol.
+            overrides: fields of this class.
+
+        Raises:
+            InputError: there is no such preset or field, or a value is not allowed.
+        """
+        if name not in PRESETS:
+            raise InputError(f"--preset {name}: no such preset; choose from {', '.join(PRESETS)}")
+        for field in overrides:
+            if field not in cls.model_fields:
+                close = get_close_matches(field, cls.model_fields, 1)
+                hint = f"did you mean {close[0]}?" if close else f"fields are {', '.join(cls.model_fields)}"
+                raise InputError(f"{field}: no such setting; {hint}")
+        try:
+            return cls.model_validate({**PRESETS[name], **overrides})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"{where} = {first['input']!r}: {message}") from error
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "quick": {},
+    "paper": {
+        "width": 64,
+        "batch_size": 64,
+        "search_epochs": 100,
+        "search_share": 0.2,
+        "retrain_epochs": 200,
+        "alpha_learning_rate": 0.05,
+        "alpha_weight_decay": 5e-4,
+        "gumbel_noise": True,
+        "alpha_gradient": "total",
+        "alpha_gradient_norm": 0.01,
+        "field_pressure": 1e-5,
+        "schedule": "step",
+        "tune": "grid",
+        "tune_epochs": 40,
+        "tune_share": 0.2,
+    },
+}
+"""What each preset changes from the defaults."""

@@ -1,0 +1,322 @@
+"""The processes of a run on several devices: starting them, keeping them in step, ending all together.
+
+Each runs the same command again with another rank, so each reads the data for itself. torchrun and SLURM start them
+elsewhere; on one machine this file does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch._C._distributed_c10d import TCPStore
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from dashdeploy.errors import DashdeployError, InputError
+from dashdeploy.search.distributed.devices import (
+    RUN,
+    Devices,
+    is_slurm_step,
+    local_rank,
+    rank,
+    started_by_others,
+)
+
+LOCALHOST = "127.0.0.1"
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0
+"""How long a process may take to end by itself after the run."""
+_RUNS = count()
+"""Numbers the runs of this program, which are the same in all its processes."""
+LONGEST_WAIT = timedelta(days=1)
+"""For the others, which a trial of a tuning may keep; a process that is gone is noticed at once."""
+
+
+Content = TypeVar("Content")
+
+
+class LostProcessError(InputError):
+    """One of a run's processes ended before the run did."""
+
+
+def helps_another(out: Path) -> bool:
+    """Whether this process was started for another run than `out`: its program has several, and comes by this one."""
+    return os.environ.get(RUN, str(out.resolve())) != str(out.resolve())
+
+
+@contextmanager
+def all_processes(devices: Devices, out: Path) -> Iterator[None]:
+    """Within the block, every device has its process, they are connected, and end when it ends.
+
+    Raises:
+        LostProcessError: one of them ended before.
+        InputError: torchrun or SLURM has started others than `devices` says.
+    """
+    if devices.processes == 1:
+        yield
+    elif RUN in os.environ:
+        _end_with_parent()
+        with _connected(devices):
+            yield
+    elif started_by_others(devices):
+        with lost_connection_named(), _connected(devices):
+            yield
+    else:
+        with _started(devices, out), _connected(devices):
+            yield
+
+
+@contextmanager
+def helper() -> Iterator[None]:
+    """What a process runs that is not the run's own; if that one started it, it ends here with the run."""
+    try:
+        yield
+    except DashdeployError:
+        # The run's own process has met the same, says so, and ends this one; unless it happened here alone.
+        if RUN in os.environ:
+            time.sleep(PATIENCE_SECONDS)
+        raise
+    if RUN in os.environ:
+        sys.exit(0)
+
+
+def wait_for_all() -> None:
+    """Go on when every process of the run is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def from_all(mine: Content) -> list[Content]:
+    """What every process of the run gives, by rank; files may take a while to reach other machines."""
+    if not dist.is_initialized():
+        return [mine]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, mine)
+    return found
+
+
+@contextmanager
+def _connected(devices: Devices) -> Iterator[None]:
+    """The process group of torch, which Lightning finds and uses."""
+    meeting = slurm_meeting() if is_slurm_step() else {}
+    unset = {name: value for name, value in meeting.items() if name not in os.environ}
+    if devices.is_cuda:
+        torch.cuda.set_device(local_rank(devices))
+    with _variables(unset):  # MASTER_PORT may be the user's own
+        try:
+            found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
+            store, number, processes = next(iter(found))
+            dist.init_process_group(
+                "nccl" if devices.is_cuda else "gloo",
+                # torchrun's store outlives a run, and would tell a program's next one the addresses of this one.
+                store=PrefixStore(f"run {next(_RUNS)}", store),
+                rank=number,
+                world_size=processes,
+                timeout=LONGEST_WAIT,
+            )
+            yield
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+
+@contextmanager
+def _variables(added: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, these variables of the environment are set."""
+    before = {name: os.environ.get(name) for name in added}
+    os.environ |= added
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def lost_connection_named() -> Iterator[None]:
+    """Say in words that torch does not reach the others any more; gloo has no class of errors of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or re.search(r"\bgloo[/:]|\bGloo\b", str(error)):
+            raise LostProcessError(
+                "the connection to another process of this run is lost; see what that one said, and go on with "
+                "--resume"
+            ) from error
+        raise
+
+
+def slurm_meeting() -> dict[str, str]:
+    """Where the processes of a step of SLURM meet: on its first machine, at a port by the numbers of job and step.
+
+    Lightning goes by the job's number alone, so that two steps of one job would meet.
+    """
+    environment = os.environ
+    number = 97 * int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
+    address = SLURMEnvironment.resolve_root_node_address(environment["SLURM_STEP_NODELIST"])
+    return {"MASTER_ADDR": address, "MASTER_PORT": str(15000 + number % 15000)}
+
+
+class ProcessEnvironment(LightningEnvironment):
+    """Tells Lightning which process of the run this is, whoever started it, instead of letting it find out.
+
+    Lightning would take SLURM for the starter of whatever runs in one of its jobs, and refuse ``srun --ntasks``.
+
+    Args:
+        devices: of the run.
+        alone: whether this process trains a network of its own.
+    """
+
+    def __init__(self, devices: Devices, *, alone: bool) -> None:
+        super().__init__()
+        self.set_world_size(1 if alone else devices.processes)
+        self._global_rank = 0 if alone else rank(devices)
+        self._local_rank = local_rank(devices)
+        self._node_rank = rank(devices) // devices.count
+        # For its loggers; it would have asked SLURM.
+        rank_zero_only.rank = self._global_rank  # type: ignore[attr-defined]
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """All are there already."""
+        return True
+
+    def set_global_rank(self, rank: int) -> None:
+        """It is known; Lightning would have counted it."""
+
+    def local_rank(self) -> int:
+        """The number of this process on its machine."""
+        return self._local_rank
+
+    def node_rank(self) -> int:
+        """The number of its machine."""
+        return self._node_rank
+
+    def teardown(self) -> None:
+        """The environment's variables are not Lightning's."""
+
+
+@contextmanager
+def _started(devices: Devices, out: Path) -> Iterator[None]:
+    # Torch's store of this process at this port is the same one, so nobody else gets the port meanwhile.
+    store = TCPStore(LOCALHOST, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+    shared = {
+        "MASTER_ADDR": LOCALHOST,
+        "MASTER_PORT": str(store.port),
+        "WORLD_SIZE": str(devices.processes),
+        "NODE_RANK": "0",
+    }
+    command = [sys.executable, *sys.orig_argv[1:]]
+    others: list[subprocess.Popen[bytes]] = []
+    watch = _Watch(others)
+    try:
+        for number in range(1, devices.processes):
+            own = {RUN: str(out.resolve())} | _rank(number)
+            others.append(
+                subprocess.Popen(
+                    command,
+                    env=os.environ | shared | own,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            )
+        with _variables(shared | _rank(0)):
+            yield
+        watch.over.set()
+        _wait(others)
+    except (RuntimeError, KeyboardInterrupt) as error:
+        # A collective operation fails where a process has gone; on GPUs it hangs, and the watch interrupts it.
+        lost = watch.look_once_more() if isinstance(error, RuntimeError) else watch.lost
+        if lost is None:
+            raise
+        raise LostProcessError(
+            f"a process of this run ended with exit code {lost.returncode}; see what it said above, and go on with "
+            "--resume"
+        ) from error
+    finally:
+        watch.over.set()
+        for process in others:
+            process.kill()
+            process.wait()
+
+
+def _rank(number: int) -> dict[str, str]:
+    # Both, since a job of SLURM has ranks of its own.
+    return {"RANK": str(number), "LOCAL_RANK": str(number)}
+
+
+class _Watch:
+    """A thread that interrupts this process when another one is lost.
+
+    Attributes:
+        over: set when they may end.
+        lost: the first that ended before.
+        noticed: set when this process has noticed by itself that something is wrong.
+    """
+
+    def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
+        self.others, self.over, self.noticed = others, threading.Event(), threading.Event()
+        self.lost: subprocess.Popen[bytes] | None = None
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while not self.over.wait(POLL_SECONDS):
+            for process in self.others:
+                if process.poll() not in (None, 0):
+                    self.lost = process
+                    self.over.set()
+                    if not self.noticed.is_set():
+                        os.kill(os.getpid(), signal.SIGINT)
+                    return
+
+    def look_once_more(self) -> subprocess.Popen[bytes] | None:
+        """The one that is lost, which may be seen a little later than its absence is felt."""
+        self.noticed.set()
+        try:
+            self.over.wait(4 * POLL_SECONDS)
+        except KeyboardInterrupt:
+            if self.lost is None:
+                raise
+        return self.lost
+
+
+def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return
+
+
+def _end_with_parent() -> None:
+    """Let this process end at once when the run's own process is gone, whatever it waits for."""
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the run's own process ends the others

@@ -1,0 +1,148 @@
+"""Makes the table of latencies: the convolution that each candidate would be, and its cost on the target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from dashdeploy.artifacts.run import LATENCY_NAME
+from dashdeploy.backbones.build import build_backbone
+from dashdeploy.data.task import Task
+from dashdeploy.errors import InputError
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.planning.candidate_costs import CandidateCosts
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.ops.aggconv.module import AggConv, same_padding
+from dashdeploy.ops.conv.padded_conv import PaddedConv1d, PaddedConv2d, with_kernel
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.latency.pressure import LatencyTable
+from dashdeploy.search.staging_directory import write_json
+from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
+from dashdeploy.search.supernet.probe import probe
+from dashdeploy.search.training.checkpoint import FOLDER_NAME
+
+ON_THIS_MACHINE = ("ort-cpu", "openvino")
+
+
+def wants_latency(settings: SearchSettings) -> bool:
+    """Whether the search looks at the latency at all."""
+    return settings.latency_weight > 0 or settings.latency_budget is not None
+
+
+def latency_table(
+    task: Task,
+    settings: SearchSettings,
+    layers: dict[str, AggConv],
+    progress: Callable[[str], None],
+) -> LatencyTable:
+    """The costs of every candidate in the network that is retrained.
+
+    Args:
+        task: tells the input's shape.
+        settings: the target, and the backbone's arguments.
+        layers: the supernet's AggConvs.
+        progress: told of each measurement before it starts.
+
+    Raises:
+        InputError: no candidates keep to the budget, or there is no such device.
+        MissingCapabilityError: the target's engine or device is not here.
+    """
+    tune = settings.latency_costs
+    if tune == "auto":
+        tune = "measure" if settings.latency_target in ON_THIS_MACHINE else "estimate"
+    costs = CandidateCosts(
+        ExportSettings(target=settings.latency_target, device=settings.latency_device, tune=tune), progress
+    )
+    model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
+    with torch.random.fork_rng(devices=[]):
+        seen = probe(model, task.input_shape)
+        modules = dict(model.named_modules())
+
+        def cost(conv: nn.Module, name: str) -> float:
+            spec = spec_of(cast("nn.Conv1d | nn.Conv2d", conv), seen[name].spatial)
+            return costs.milliseconds(spec, name)
+
+        rows, originals = [], []
+        for name, layer in layers.items():
+            conv = cast("nn.Conv1d | nn.Conv2d", modules[name])
+            rows.append(
+                tuple(
+                    cost(with_kernel(conv, k, d, causal=layer.frame.causal), name)
+                    for k, d in layer.candidates
+                )
+            )
+            originals.append(cost(conv, name))
+        fixed = sum(cost(modules[name], name) for name in seen if name not in layers)
+    table = LatencyTable(
+        target=settings.latency_target,
+        device=costs.device,
+        costs={"measure": "measured", "estimate": "estimated"}[tune],
+        layers=tuple(layers),
+        milliseconds=tuple(rows),
+        backbone=tuple(originals),
+        fixed=fixed,
+    )
+    if settings.latency_budget is not None and table.least > settings.latency_budget:
+        raise InputError(
+            f"--latency-budget {settings.latency_budget:g}ms: the convolutions with the cheapest kernels take "
+            f"{table.least:.4g} ms on {settings.latency_target}; ask for more, or for a smaller --width"
+        )
+    return table
+
+
+def spec_of(conv: nn.Conv1d | nn.Conv2d, spatial: Sequence[int]) -> ConvSpec:
+    """The convolution on inputs of the extents `spatial`, as the compiler sees it."""
+    rank = len(conv.kernel_size)
+    if isinstance(conv, (PaddedConv1d, PaddedConv2d)):
+        pairs = list(zip(conv.sides[::2], conv.sides[1::2], strict=True))
+        sides = pairs[::-1]  # F.pad counts axes from the last
+    elif conv.padding == "same":
+        sides = [same_padding(k, d) for k, d in zip(conv.kernel_size, conv.dilation, strict=True)]
+    elif conv.padding == "valid":
+        sides = [(0, 0)] * rank
+    else:
+        sides = [(int(pad), int(pad)) for pad in conv.padding]
+    # A negative side crops the input.
+    extents = tuple(n + min(lo, 0) + min(hi, 0) for n, (lo, hi) in zip(spatial, sides, strict=True))
+    return ConvSpec(
+        in_channels=conv.in_channels,
+        out_channels=conv.out_channels,
+        groups=conv.groups,
+        spatial=extents,
+        kernel=tuple(conv.kernel_size),
+        strides=tuple(conv.stride),
+        dilations=tuple(conv.dilation),
+        pads_begin=tuple(max(lo, 0) for lo, _ in sides),
+        pads_end=tuple(max(hi, 0) for _, hi in sides),
+        bias=conv.bias is not None,
+    )
+
+
+def latency_path(folder: Path) -> Path:
+    """Where a run keeps what it knows of latencies."""
+    return folder / LATENCY_NAME
+
+
+def kept_table(folder: Path, table: LatencyTable) -> LatencyTable:
+    """The table that the run in `folder` was started with: `table`, if it has none.
+
+    A resumed run goes on with the costs that it has, even if they would be measured a little differently now.
+    """
+    path = folder / FOLDER_NAME / LATENCY_NAME
+    if not path.exists():
+        write_json(path, asdict(table))
+        return table
+    return read_table(folder)
+
+
+def read_table(folder: Path) -> LatencyTable:
+    """The table that the run in `folder` was started with."""
+    content = json.loads((folder / FOLDER_NAME / LATENCY_NAME).read_bytes())
+    content |= {name: tuple(content[name]) for name in ("layers", "backbone")}
+    return LatencyTable(**content | {"milliseconds": tuple(map(tuple, content["milliseconds"]))})

@@ -1,0 +1,137 @@
+"""Which candidate of a short list is retrained, from the figures of its trainings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.run import Architecture
+from dashdeploy.data.task import Task
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.selection.paired_difference import Figure, difference, standard_error
+
+ROUNDING = 1e-6
+"""Relative error of figures, which are computed in float32."""
+
+
+class Score(FrozenModel):
+    """One training of a candidate.
+
+    Attributes:
+        seconds: that it took.
+        loss: on the samples that it held out; None if it diverged.
+        metric: the same.
+    """
+
+    seconds: float
+    loss: Figure | None = None
+    metric: Figure | None = None
+
+
+def compare(
+    candidates: Sequence[Architecture],
+    known: Mapping[tuple[int, int], Score],
+    task: Task,
+    settings: SearchSettings,
+) -> list[dict[str, Any]]:
+    """A row for ``shortlist.json`` per candidate; the last is the original kernels.
+
+    Args:
+        candidates: the short list.
+        known: scores by candidate and fold; some are missing if time ran out.
+        task: tells which way is up.
+        settings: by which figure they are compared.
+    """
+    scores = _comparable(known, len(candidates), settings.shortlist_folds)
+    return [
+        {
+            "candidate": index,
+            "kernels": [[layer.kernel_size, layer.dilation] for layer in candidate.layers],
+            "folds": len(of_this),
+            "loss": _mean(of_this, "loss"),
+            "validation": _mean(of_this, "metric"),
+            **_advantage(of_this, scores[-1], task, settings),
+        }
+        for index, (candidate, of_this) in enumerate(zip(candidates, scores, strict=True))
+    ]
+
+
+def best(rows: Sequence[Mapping[str, Any]], task: Task, settings: SearchSettings) -> int:
+    """The row with the best figure of those that are surely better than the last, which is the original kernels.
+
+    Of equals, the first, which has most of what was found. If the original kernels diverged, none has to be better.
+    """
+    judged = [row for row in rows if row["loss"] is not None]
+    if not judged:
+        return 0
+    if rows[-1] in judged and settings.shortlist_margin:
+        judged = [row for row in judged if _is_surely_better(row, settings)] or [rows[-1]]
+    sign = -1 if task.metric.higher_is_better else 1
+
+    def figure(row: Mapping[str, Any]) -> tuple[float, float]:
+        value = sign * row["validation"]
+        return (row["loss"], value) if settings.shortlist_by == "loss" else (value, row["loss"])
+
+    return int(min(judged, key=figure)["candidate"])
+
+
+def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings: SearchSettings) -> str:
+    """The choice in words."""
+    by = "loss" if settings.shortlist_by == "loss" else task.metric.name
+    row = rows[chosen]
+    if chosen == len(rows) - 1:
+        margin = f"{settings.shortlist_margin:g} standard error" + "s" * (settings.shortlist_margin != 1)
+        return f"short list: the original kernels stay; no candidate has a better {by} by more than {margin}"
+    if row["gain"] is None:
+        return f"short list: candidate {chosen + 1} is chosen; there is nothing to compare it with"
+    error = "unknown" if row["standard_error"] is None else f"{row['standard_error']:.4f}"
+    return (
+        f"short list: candidate {chosen + 1} is chosen; its {by} is better than that of the original kernels by "
+        f"{row['gain']:.4f}, standard error {error}"
+    )
+
+
+def _comparable(known: Mapping[tuple[int, int], Score], candidates: int, folds: int) -> list[list[Score]]:
+    """The scores of each candidate on the folds that all have; none of one that is missing or diverged in any.
+
+    If time ran out before any was whole, those that have the first one are compared.
+    """
+    whole = [fold for fold in range(folds) if all((index, fold) in known for index in range(candidates))]
+    scores = [
+        [known[index, fold] for fold in whole or [0] if (index, fold) in known] for index in range(candidates)
+    ]
+    return [each if all(score.loss is not None for score in each) else [] for each in scores]
+
+
+def _figures(scores: Sequence[Score], name: str) -> list[Figure]:
+    return [figure for score in scores if isinstance(figure := getattr(score, name), Figure)]
+
+
+def _mean(scores: Sequence[Score], name: str) -> float | None:
+    return fmean(figure.value for figure in _figures(scores, name)) if scores else None
+
+
+def _advantage(
+    scores: Sequence[Score], original: Sequence[Score], task: Task, settings: SearchSettings
+) -> dict[str, float | None]:
+    """How much better than the original kernels, and the standard error of that; None if either is unknown."""
+    if not scores or not original or scores is original:
+        return {"gain": None, "standard_error": None}
+    by = settings.shortlist_by
+    figures = _figures(scores, by), _figures(original, by)
+    lower_is_better = by == "loss" or not task.metric.higher_is_better
+    gain = difference(*figures) * (-1 if lower_is_better else 1)
+    error = standard_error(*figures)
+    return {"gain": gain, "standard_error": error if math.isfinite(error) else None}
+
+
+def _is_surely_better(row: Mapping[str, Any], settings: SearchSettings) -> bool:
+    """Whether it leads by more than the margin, and not only by rounding: one fold that differs leads by just 1."""
+    gain, error = row["gain"], row["standard_error"]
+    if gain is None or error is None:
+        return False
+    figure = row["loss"] if settings.shortlist_by == "loss" else row["validation"]
+    return bool(gain > settings.shortlist_margin * error + ROUNDING * abs(figure))

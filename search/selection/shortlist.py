@@ -1,0 +1,200 @@
+"""Short trainings decide between what the search found and what the backbone had.
+
+The architecture parameters of a short search are often close to undecided, and then the largest of them says little.
+So a short list is trained, each candidate with the same seeds and budget, and one of it is retrained: the best of
+those that are surely better than the original kernels, or else these. Small data sets are judged by cross-validation
+over all training data.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from dashdeploy.artifacts.run import SHORTLIST_NAME, Architecture
+from dashdeploy.backbones.build import build_searched
+from dashdeploy.data.task import Task
+from dashdeploy.search.config.phases import Phase, PhaseName
+from dashdeploy.search.config.settings import MOST_SEEDS, SearchSettings
+from dashdeploy.search.distributed.devices import devices_of, rank
+from dashdeploy.search.distributed.processes import from_all
+from dashdeploy.search.selection.candidates import shortlist
+from dashdeploy.search.selection.choice import Score, best, compare, verdict
+from dashdeploy.search.selection.cross_validation import folds_of
+from dashdeploy.search.selection.paired_difference import figure_of
+from dashdeploy.search.staging_directory import finish_phase, phase_result, write_json
+from dashdeploy.search.training.checkpoint import FOLDER_NAME
+from dashdeploy.search.training.evaluate import metric_of, predictions
+from dashdeploy.search.training.lightning_logging import quiet_lightning
+from dashdeploy.search.training.phase_module import DivergedError, PhaseModule
+from dashdeploy.search.training.phase_training import fit, trainer_of
+
+PHASE: PhaseName = "shortlist"
+ARCHITECTURE = "architecture"
+Scores = dict[tuple[int, int], Score]
+"""By candidate and fold."""
+SCORES_NAME = "shortlist.scores.{}.json"
+"""By the rank of the process that trained them."""
+
+
+def choose_from_shortlist(
+    task: Task,
+    settings: SearchSettings,
+    found: Architecture,
+    folder: Path,
+    *,
+    seconds: float | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Architecture:
+    """Train the short list and give the best of it, or what an interrupted call had chosen already.
+
+    The processes of a run on several devices share the trainings; that of rank 0 writes what comes of them.
+
+    Args:
+        task: the data; the test split is not looked at.
+        settings: how many candidates, passes and folds, and how sure the choice has to be.
+        found: what the search found; it is first on the list.
+        folder: the unfinished run; ``shortlist.json`` is written there.
+        seconds: how long it may take; what is trained by then decides, at the least what was found and the original
+            kernels on one fold.
+        say: told of every training, and of the choice.
+    """
+    chosen_before = from_all(chosen_architecture(folder))[0]
+    if chosen_before is not None:
+        return chosen_before
+    candidates = shortlist(found, settings.shortlist)
+    _train(task, settings, candidates, folder, seconds, say)
+    parts = from_all(_read(_scores_path(folder, settings)))
+    writes = rank(devices_of(settings)) == 0
+    chosen = from_all(_choose(task, settings, candidates, folder, parts, say) if writes else None)[0]
+    assert chosen is not None  # the first process has chosen
+    return candidates[chosen]
+
+
+def _choose(
+    task: Task,
+    settings: SearchSettings,
+    candidates: Sequence[Architecture],
+    folder: Path,
+    parts: Sequence[Scores],
+    say: Callable[[str], None],
+) -> int:
+    """The candidate to retrain, by what each process has trained; written down as well."""
+    rows = compare(candidates, _together(parts), task, settings)
+    chosen = best(rows, task, settings)
+    content = {
+        "metric": task.metric.name,
+        "folds": settings.shortlist_folds,
+        "by": settings.shortlist_by,
+        "margin": settings.shortlist_margin,
+        "chosen": chosen,
+        "candidates": rows,
+    }
+    write_json(folder / SHORTLIST_NAME, content)
+    say(verdict(rows, chosen, task, settings))
+    # The processes work at the same time, so the list takes as long as the slowest.
+    spent = max(sum(score.seconds for score in part.values()) for part in parts)
+    # architecture.json is still what was found, so that a list that is interrupted starts from the same.
+    result = {"chosen": chosen, "seconds": spent, ARCHITECTURE: candidates[chosen].model_dump()}
+    finish_phase(folder, PHASE, result)
+    return chosen
+
+
+def chosen_architecture(folder: Path) -> Architecture | None:
+    """What the short list of the unfinished run in `folder` chose; None if that is not over, or there is none."""
+    result = phase_result(folder, PHASE)
+    return None if result is None else Architecture.model_validate(result[ARCHITECTURE])
+
+
+def _train(
+    task: Task,
+    settings: SearchSettings,
+    candidates: Sequence[Architecture],
+    folder: Path,
+    seconds: float | None,
+    say: Callable[[str], None],
+) -> None:
+    """This process's part of the trainings, but for those of an interrupted call.
+
+    Fold by fold, so that all candidates can be compared whenever time runs out; the original kernels first, since
+    all others are compared with them.
+    """
+    started = time.perf_counter()
+    devices, path = devices_of(settings), _scores_path(folder, settings)
+    known = _read(path)
+    last = len(candidates) - 1
+    for fold, part in enumerate(folds_of(task, settings.shortlist_folds, settings.seed)):
+        for place, index in enumerate((last, *range(last))):
+            late = seconds is not None and time.perf_counter() - started >= seconds
+            if (
+                (fold * len(candidates) + place) % devices.processes != rank(devices)
+                or (index, fold) in known
+                or (late and (index, fold) not in {(last, 0), (0, 0)})
+            ):
+                continue
+            score = known[index, fold] = _score(part, settings, candidates[index], fold, folder)
+            write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
+            say(
+                f"short list, candidate {index + 1} of {last + 1}{_fold(fold, settings)}: {_words(score, task)}"
+            )
+
+
+def _scores_path(folder: Path, settings: SearchSettings) -> Path:
+    return folder / FOLDER_NAME / SCORES_NAME.format(rank(devices_of(settings)))
+
+
+def _together(parts: Sequence[Scores]) -> Scores:
+    return {places: score for part in parts for places, score in part.items()}
+
+
+def _read(path: Path) -> Scores:
+    stored: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return {_places(key): Score.model_validate(score) for key, score in stored.items()}
+
+
+def _places(key: str) -> tuple[int, int]:
+    candidate, _, fold = key.partition(".")
+    return int(candidate), int(fold)
+
+
+def _score(task: Task, settings: SearchSettings, candidate: Architecture, fold: int, folder: Path) -> Score:
+    """The last epoch's figures; the rate has fallen to nothing by then, so no epoch is chosen.
+
+    Every fold has its own initial weights and order, the same for all candidates.
+    """
+    settings = settings.model_copy(update={"seed": (settings.seed + fold) % MOST_SEEDS})
+    phase = Phase(PHASE, settings.shortlist_epochs, settings.learning_rate, 1.0, settings.retrain_clip)
+    started = time.perf_counter()
+    with quiet_lightning():
+        L.seed_everything(settings.seed, verbose=False)
+        module = PhaseModule(build_searched(candidate), task, phase, settings)
+        trainer = trainer_of(
+            settings, phase, [], alone=True, logger=False, enable_checkpointing=False, default_root_dir=folder
+        )
+        try:
+            fit(trainer, module)
+        except DivergedError:
+            return Score(seconds=time.perf_counter() - started)
+    batches = list(predictions(module.network, task.validation))
+    outputs, targets = (torch.cat(each) for each in zip(*batches, strict=True))
+    return Score(
+        loss=figure_of(lambda *some: float(task.loss(*some)), outputs, targets),
+        metric=figure_of(lambda *some: metric_of(task.metric, iter([some])), outputs, targets),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _fold(fold: int, settings: SearchSettings) -> str:
+    return "" if settings.shortlist_folds == 1 else f", fold {fold + 1} of {settings.shortlist_folds}"
+
+
+def _words(score: Score, task: Task) -> str:
+    if score.metric is None or score.loss is None:
+        return "it diverged"
+    return f"validation {task.metric.name} {score.metric.value:.4f}, loss {score.loss.value:.4f}"

@@ -1,0 +1,87 @@
+"""Batches of data that lie in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from dashdeploy.data.inputs.lazy_inputs import joined_inputs
+from dashdeploy.data.task import Split
+
+MOST_SAMPLES, MOST_POSITIONS = (
+    512,
+    2**20,
+)  # of a batch that is only evaluated; large images would not fit in memory
+
+# Any two seeds below 2**32 and any two epochs below this give different orders.
+EPOCHS_PER_SEED = 1_000_003
+
+
+class TensorBatches:
+    """Iterates over a split, whole batches at a time, indexing the tensors directly.
+
+    A DataLoader collates sample by sample, which for series of 40 points costs more than the training step.
+
+    Args:
+        split: the data.
+        batch_size: samples per batch.
+        order: gives the current epoch's order, a permutation of indices; asked at the start of every epoch.
+            None keeps the order of the data.
+        share: the part of the batches that one epoch gives (at least one batch).
+        drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
+        rank: of this process, among those that share every batch.
+        processes: how many these are.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        order: Callable[[], Tensor] | None = None,
+        share: float = 1.0,
+        drop_last: bool = False,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.split, self.batch_size, self.order = split, batch_size, order
+        self.rank, self.processes = rank, processes
+        count = len(split.targets)
+        batches = count // batch_size if drop_last else -(-count // batch_size)
+        self.batches = max(1, round(share * batches))
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (inputs, targets) batch by batch."""
+        inputs, targets = self.split
+        indices = self.order() if self.order else None
+        for batch in range(self.batches):
+            # Every batch is dealt out like cards.
+            part = slice(batch * self.batch_size + self.rank, (batch + 1) * self.batch_size, self.processes)
+            chosen = part if indices is None else indices[part]
+            if len(some := targets[chosen]):
+                yield inputs[chosen], some
+
+
+def evaluation_batch(split: Split) -> int:
+    """Samples per batch where no gradient is needed."""
+    positions = math.prod(split.inputs.shape[2:])
+    return max(1, min(MOST_SAMPLES, MOST_POSITIONS // positions))
+
+
+def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+    """A permutation of `count` indices that depends on the seed and the epoch alone, so it can be resumed."""
+    generator = torch.Generator().manual_seed(seed * EPOCHS_PER_SEED + epoch)
+    return torch.randperm(count, generator=generator)
+
+
+def joined(*splits: Split) -> Split:
+    """All samples of several splits, one split after the other."""
+    targets = torch.cat([each.targets for each in splits])
+    return Split(joined_inputs([each.inputs for each in splits]), targets)

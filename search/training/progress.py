@@ -1,0 +1,133 @@
+"""The progress of a phase on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dashdeploy.search.supernet.supernet import agg_convs
+from dashdeploy.search.training.phase_module import PhaseModule
+
+TITLES = {
+    "search": "searching kernels",
+    "tune": "tuning",
+    "retrain": "training the searched network",
+    "backbone": "training the backbone",
+}
+LINES_PER_PHASE = 4
+MOST_NAMED = 6
+
+
+class PhaseProgress(Callback):
+    """Shows the epoch, the losses, the validation metric and the time left of one phase.
+
+    On a terminal, the search shows a table of the kernels that lead at the moment as well.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__()
+        self.console = console or Console(stderr=True)
+        self.progress: Progress | None = None
+        self.live: Live | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the bar, at the epoch a resumed phase goes on from."""
+        assert isinstance(pl_module, PhaseModule)
+        if not self.console.is_terminal:
+            return
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs {task.fields[status]}"),
+            TimeRemainingColumn(),
+        )
+        self.live = Live(self.progress, console=self.console, refresh_per_second=2)
+        self.live.start()
+        self.progress.add_task(
+            TITLES[pl_module.phase.name],
+            total=pl_module.phase.epochs,
+            completed=trainer.current_epoch,
+            status="",
+        )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Show what the epoch brought."""
+        assert isinstance(pl_module, PhaseModule)
+        done, total = trainer.current_epoch + 1, pl_module.phase.epochs
+        status = summary(pl_module.record, pl_module.task.metric.name)
+        if self.progress is not None:
+            self.progress.update(self.progress.task_ids[0], completed=done, status=status)
+            if "kernels" in pl_module.record and self.live is not None:
+                names = list(agg_convs(pl_module.network))
+                self.live.update(Group(leaders(names, pl_module.record), self.progress))
+        elif done == total or done % max(1, total // LINES_PER_PHASE) == 0:
+            title = TITLES[pl_module.phase.name]
+            self.console.print(f"{title}: epoch {done}/{total} {status}", soft_wrap=True, highlight=False)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Close the bar."""
+        self._close()
+
+    def on_exception(
+        self,
+        trainer: L.Trainer,  # noqa: ARG002
+        pl_module: L.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Close the bar, so that the error stands on a line of its own."""
+        self._close()
+
+    def _close(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = self.progress = None
+
+
+def leaders(names: Sequence[str], record: Mapping[str, Any]) -> Table:
+    """The kernel size and dilation that lead in each layer, and how decided it is."""
+    shown = Table(box=None, pad_edge=False)
+    for header in ("layer", "kernel", "dilation", "entropy of alpha"):
+        shown.add_column(header, justify="left" if header == "layer" else "right")
+    for name, (kernel_size, dilation), entropy in zip(
+        names, record["kernels"], record["entropy"], strict=True
+    ):
+        shown.add_row(name, str(kernel_size), str(dilation), f"{entropy:.3f}")
+    if "latency_ms" in record:
+        shown.add_row("expected latency", "", "", f"{record['latency_ms']:.4g} ms")
+    return shown
+
+
+def note(text: str) -> None:
+    """One line on stderr."""
+    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def silence(_: str) -> None:
+    """Say nothing, where a `note` is not wanted."""
+
+
+def announce(searched: int, kept: Mapping[str, str]) -> None:
+    """Say how many convolutions are searched, and which stay, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in kept.items():
+        reasons.setdefault(reason, []).append(name)
+    console = Console(stderr=True)
+    console.print(f"searching {searched} convolution{'s' if searched > 1 else ''}", highlight=False)
+    for reason, names in reasons.items():
+        listed = ", ".join(names[:MOST_NAMED]) + (
+            f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else ""
+        )
+        console.print(f"kept as it is: {listed}: {reason}", soft_wrap=True, highlight=False, markup=False)
+
+
+def summary(record: dict[str, Any], metric: str) -> str:
+    """One epoch in a few words."""
+    return f"loss {record['train_loss']:.4f}, validation {metric} {record[f'validation_{metric}']:.4f}"

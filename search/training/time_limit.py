@@ -1,0 +1,51 @@
+"""``--max-time``: a run that ends in time, with a result, because every phase gets its share of what is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from dashdeploy.search.staging_directory import phase_result
+from dashdeploy.search.training.phase_module import PhaseModule
+
+SHARES: Mapping[str, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
+"""How the time that is left is divided among the phases that are left."""
+
+
+class TimeLimit:
+    """The time that a run may take, the parts before an interruption included.
+
+    Args:
+        seconds: for the whole run; None is no limit.
+        folder: the unfinished run, whose finished phases have used up some of it.
+        phases: names of the run's phases, in order.
+    """
+
+    def __init__(self, seconds: float | None, folder: Path, phases: list[str]) -> None:
+        self.seconds, self.phases = seconds, phases
+        self.started = time.perf_counter()
+        results = [phase_result(folder, name) for name in phases]
+        self.before: float = sum(result["seconds"] for result in results if result)
+
+    def share(self, phase: str) -> float | None:
+        """Seconds that `phase` may take, if it starts now; at least one."""
+        if self.seconds is None:
+            return None
+        left = self.seconds - self.before - (time.perf_counter() - self.started)
+        following = self.phases[self.phases.index(phase) :]
+        return max(1.0, left * SHARES[phase] / sum(SHARES[name] for name in following))
+
+
+class StopInTime(Callback):
+    """Ends a phase with the epoch in which its time runs out; its learning rate has fallen by then."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the clock."""
+        assert isinstance(pl_module, PhaseModule)
+        if pl_module.time_limit is not None:
+            late = pl_module.seconds >= pl_module.time_limit
+            trainer.should_stop |= trainer.strategy.broadcast(late)  # all processes end with the same epoch

@@ -1,0 +1,78 @@
+"""One trial of a tuning: a short training of the found network with one choice of hyperparameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning as L
+import optuna
+from lightning.pytorch.callbacks import Callback
+from optuna.trial import Trial
+from torch import nn
+
+from dashdeploy.data.task import Task
+from dashdeploy.search.config.phases import Phase
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.training.lightning_logging import quiet_lightning
+from dashdeploy.search.training.phase_module import DivergedError, PhaseModule
+from dashdeploy.search.training.phase_training import fit, trainer_of
+from dashdeploy.search.tuning.space import Hyperparameters
+
+
+class ReportToTrial(Callback):
+    """Tells the trial of every epoch, and stops where its pruner says so."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__()
+        self.trial, self.pruned = trial, False
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Report the validation metric."""
+        assert isinstance(pl_module, PhaseModule)
+        value = pl_module.record[f"validation_{pl_module.task.metric.name}"]
+        self.trial.report(value, trainer.current_epoch)
+        if self.trial.should_prune():
+            self.pruned = trainer.should_stop = True
+
+
+def trial_of(
+    task: Task, settings: SearchSettings, build: Callable[[Hyperparameters], nn.Module], folder: Path
+) -> Callable[[Trial, Hyperparameters], float]:
+    """The objective: the best epoch's validation metric; infinitely bad where there is none.
+
+    Args:
+        task: the data, the loss and the metric.
+        settings: of the run.
+        build: makes the network, with new weights, for a choice of hyperparameters.
+        folder: where Lightning may write.
+    """
+    worst = -math.inf if task.metric.higher_is_better else math.inf
+
+    def train(trial: Trial, chosen: Hyperparameters) -> float:
+        tuned = chosen.applied(settings)
+        phase = Phase("tune", tuned.tune_epochs, tuned.learning_rate, tuned.tune_share, tuned.retrain_clip)
+        report = ReportToTrial(trial)
+        with quiet_lightning():
+            L.seed_everything(settings.seed, verbose=False)  # every trial starts with the same weights
+            module = PhaseModule(build(chosen), task, phase, tuned)
+            trainer = trainer_of(
+                tuned,
+                phase,
+                [report],
+                alone=True,
+                logger=False,
+                enable_checkpointing=False,
+                default_root_dir=folder,
+            )
+            try:
+                fit(trainer, module)
+            except DivergedError:
+                return worst
+        if report.pruned:
+            raise optuna.TrialPruned
+        assert module.best_value is not None
+        return worst if math.isnan(module.best_value) else module.best_value
+
+    return train

@@ -1,0 +1,148 @@
+"""`bench accuracy` with searches of seconds: resumed, in parallel, with a failure among them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from dashdeploy.artifacts.run import Run
+from dashdeploy.bench.accuracy.measure import Plan, measure_accuracy
+from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
+from dashdeploy.bench.accuracy.report import AccuracyReport, SeedResult, spread
+from dashdeploy.cli.app import app
+from dashdeploy.errors import InputError
+
+SMALL = ["--set", "width=2", "--set", "search_epochs=1", "--set", "retrain_epochs=1"]
+
+
+@pytest.fixture
+def plan_of(tmp_path):
+    def make(**changes):
+        return Plan(**({"tasks": ["mnist1d"], "seeds": [0, 1], "out": tmp_path / "runs"} | changes))
+
+    return make
+
+
+def finished(plan, written_run, task="mnist1d", seed=0, **settings):
+    """A run directory as `plan` expects it, written by hand."""
+    path = plan.path(task, seed)
+    shutil.copytree(written_run, path)
+    metrics = json.loads((path / "metrics.json").read_text())
+    metrics["task"] = task
+    metrics["searched"]["test"] += 0.01 * seed
+    (path / "metrics.json").write_text(json.dumps(metrics))
+    (path / "config.json").write_text(json.dumps({"settings": {"width": 8, "seed": seed} | settings}))
+
+
+def test_finished_runs_are_read_and_not_run_again(plan_of, written_run, fits_schema):
+    plan = plan_of()
+    for seed in (0, 1):
+        finished(plan, written_run, seed=seed)
+    said = []
+    report = measure_accuracy(plan, progress=said.append)
+    assert said == [f"2 runs, 2 of them are there, {plan.jobs or report_jobs()} at once"]
+    assert [each.searched for each in report.results] == pytest.approx([0.875, 0.885])
+    assert report.rows()[0][3:6] == ["0.8800 ± 0.0071", "0.7500 ± 0.0000", "+0.1300"]
+    assert "CNN 0.94; human 0.96" in report.text()
+    assert "arXiv 2011.14439" in report.text()
+    assert report.means() == pytest.approx((0.88, 0.75))
+    assert AccuracyReport.model_validate_json(report.model_dump_json()) == report
+    fits_schema("accuracy", report.model_dump_json())
+
+
+def report_jobs():
+    from dashdeploy.machine import cores
+
+    return cores()
+
+
+def test_runs_with_other_settings_are_not_averaged(plan_of, written_run):
+    plan = plan_of()
+    finished(plan, written_run, seed=0)
+    finished(plan, written_run, seed=1, width=16)
+    with pytest.raises(InputError, match="was made with other settings"):
+        measure_accuracy(plan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ["mnist1"]}, "did you mean mnist1d"),
+        ({"tasks": []}, "at least one task"),
+        ({"seeds": []}, "at least one"),
+        ({"seeds": [1, 1]}, "each once"),
+        ({"jobs": 0}, "--jobs 0"),
+    ],
+)
+def test_a_wrong_plan_is_one_clear_line(plan_of, changes, message):
+    with pytest.raises(InputError, match=message):
+        measure_accuracy(plan_of(**changes))
+
+
+def test_a_run_that_fails_is_named_and_does_not_stop_the_others(plan_of, written_run):
+    plan = plan_of(options=["--set", "width=none"], jobs=2)
+    finished(plan, written_run, seed=1)
+    report = measure_accuracy(plan)
+    (failure,) = report.failures
+    assert (failure.task, failure.seed) == ("mnist1d", 0)
+    assert "width" in failure.reason
+    assert [each.seed for each in report.results] == [1]
+    assert "mnist1d, seed 0 failed" in report.text()
+    words = [
+        "bench",
+        "accuracy",
+        "--seeds",
+        "2",
+        "--set",
+        "width=none",
+        "--out",
+        str(plan.out),
+        "--jobs",
+        "1",
+    ]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("error: 1 run(s) failed, the first: mnist1d, seed 0")
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_interrupted(tmp_path):
+    pytest.importorskip("mnist1d")
+    out = tmp_path / "runs"
+    words = [
+        "bench",
+        "accuracy",
+        "--tasks",
+        "mnist1d",
+        "--seeds",
+        "2",
+        "--jobs",
+        "1",
+        "--out",
+        str(out),
+        *SMALL,
+    ]
+    command = [sys.executable, "-m", "dashdeploy", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (out / "mnist1d-seed0").exists():
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    before = (out / "mnist1d-seed0" / "metrics.json").stat().st_mtime_ns
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert [each["seed"] for each in report["results"]] == [0, 1]
+    assert (out / "mnist1d-seed0" / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_figures_are_those_of_the_run(written_run):
+    result = SeedResult.of(3, Run.load(written_run))
+    assert (result.searched, result.backbone, result.seconds) == (0.875, 0.75, 19.0)
+    assert result.kernels == ((3, 1), (7, 5))
+    assert spread([1.0]) == "1.0000"
+    assert set(TARGETS) <= set(PUBLISHED)

@@ -1,0 +1,57 @@
+"""Scaling: learned from training data, undone exactly, part of the deployed model."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from dashdeploy.data.inputs.scaling import Affine, Scaled, Scaling, per_sample
+
+
+def test_an_affine_gives_mean_0_and_deviation_1_and_back():
+    x = (
+        torch.randn(50, 3, 8) * torch.tensor([1.0, 20.0, 0.01])[:, None]
+        + torch.tensor([5.0, -300.0, 0.0])[:, None]
+    )
+    affine = Affine.of(x)
+    scaled = affine.apply(x)
+    torch.testing.assert_close(scaled.mean((0, 2)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled.std((0, 2), correction=0), torch.ones(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(affine.undo(scaled), x)
+
+
+def test_a_constant_channel_is_left_without_a_division_by_zero():
+    affine = Affine.of(torch.full((4, 1, 6), 3.0))
+    assert affine.deviation == (1.0,)
+    assert torch.equal(affine.apply(torch.full((2, 1, 6), 3.0)), torch.zeros(2, 1, 6))
+    assert torch.equal(per_sample(torch.full((2, 1, 6), 3.0)), torch.zeros(2, 1, 6))
+
+
+def test_json_there_and_back():
+    for scaling in (
+        Scaling(),
+        Scaling(Affine((1.0, 2.0), (3.0, 4.0))),
+        Scaling(None, Affine((0.1,), (1e-9,))),
+        Scaling(per_sample=True),
+    ):
+        assert Scaling.from_json(json.loads(json.dumps(scaling.to_json()))) == scaling
+    assert not Scaling() and Scaling(per_sample=True)
+    assert Scaling().to_json() == {}
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_scaled_network_takes_and_gives_numbers_as_they_are(dense):
+    torch.manual_seed(0)
+    body = nn.Conv1d(2, 3, 3, padding=1) if dense else nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    scaling = Scaling(Affine((5.0, -2.0), (3.0, 0.5)), Affine((1.0, 10.0, 100.0), (2.0, 0.1, 7.0)))
+    x = torch.randn(4, 2, 8)
+    expected = scaling.outputs.undo(body(scaling.inputs.apply(x)))
+    torch.testing.assert_close(Scaled(body, scaling, rank=1, dense=dense)(x), expected)
+
+
+def test_scaling_within_samples_is_part_of_the_network_too():
+    x = torch.randn(4, 2, 8) * 30 + 7
+    network = Scaled(nn.Identity(), Scaling(per_sample=True), rank=1, dense=True)
+    torch.testing.assert_close(network(x), per_sample(x))
+    torch.testing.assert_close(per_sample(x).std(2, correction=0), torch.ones(4, 2))

@@ -1,0 +1,122 @@
+"""The .ts format of the UCR and UEA archives."""
+
+import numpy as np
+import pytest
+
+from dashdeploy.data.inputs.lengths import to_one_length
+from dashdeploy.data.options import DataOptions
+from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.data.readers.ts_format import read_ts
+from dashdeploy.errors import InputError
+
+HEADER = "# made by hand\n@problemName Mine\n@timeStamps false\n@classLabel true up down\n@data\n"
+UP, DOWN = "1,2,3:0,0,1:up\n", "3,2,1,0:1,0,0,5:down\n"
+
+
+@pytest.fixture
+def pair(tmp_path):
+    def write(train=HEADER + (UP + DOWN) * 6, test=HEADER + DOWN + UP, name="Mine"):
+        for end, text in (("TRAIN", train), ("TEST", test)):
+            (tmp_path / f"{name}_{end}.ts").write_text(text)
+        return tmp_path / f"{name}_TRAIN.ts"
+
+    return write
+
+
+def refusal(path, **options):
+    with pytest.raises(InputError) as caught:
+        load_data(path, options=DataOptions(**options))
+    message = str(caught.value)
+    assert "\n" not in message and "; " in message
+    return message
+
+
+def test_reads_channels_lengths_and_classes(pair):
+    content = read_ts(pair())
+    assert content.classes == ("up", "down")
+    assert [each.shape for each in content.series[:2]] == [(2, 3), (2, 4)]
+    np.testing.assert_array_equal(content.series[1], [[3, 2, 1, 0], [1, 0, 0, 5]])
+    assert content.targets.tolist() == [0, 1] * 6
+
+
+def test_a_pair_becomes_a_task(pair, tmp_path):
+    path = pair()
+    task = load_data(path)
+    assert (task.name, task.input_shape, task.labels, task.kind) == (
+        "Mine",
+        (2, 4),
+        ("up", "down"),
+        "classification",
+    )
+    assert [load_data(each).source for each in (tmp_path, tmp_path / "Mine_TEST.ts")] == [task.source] * 2
+    np.testing.assert_array_equal(task.test.targets, [1, 0])
+
+
+def test_numbers_to_predict(pair):
+    header = HEADER.replace("@classLabel true up down", "@targetlabel true")
+    text = header + "1,2,3:0.5\n4,5,6:-1.25\n" * 6
+    task = load_data(pair(text, text))
+    assert (task.kind, task.outputs, task.metric.name, task.labels) == ("regression", 1, "mae", ())
+    assert task.test.targets[:2].flatten().tolist() == [0.5, -1.25]
+
+
+def test_several_lengths_are_padded_with_the_training_mean_or_resampled():
+    train = [np.array([[0.0, 2.0]]), np.array([[1.0, 1.0, 1.0, 1.0, 7.0]])]
+    test = [np.array([[0.0, 4.0, 8.0]]), np.arange(9.0)[None]]
+    padded, padded_test = to_one_length(train, test, "pad")
+    np.testing.assert_allclose(padded[0, 0], [0, 2, 13 / 7, 13 / 7, 13 / 7])
+    np.testing.assert_allclose(padded_test[1, 0], [0, 1, 2, 3, 4])  # longer than any training series: cut
+    resampled, resampled_test = to_one_length(train, test, "resample")
+    np.testing.assert_allclose(resampled[0, 0], [0, 0.5, 1, 1.5, 2])
+    np.testing.assert_allclose(resampled_test[:, 0], [[0, 2, 4, 6, 8], [0, 2, 4, 6, 8]])
+    np.testing.assert_array_equal(resampled[1], train[1])
+
+
+CASES = {
+    "no data": (HEADER.replace("@data", ""), "there is no line @data"),
+    "no series": (HEADER, "no series follows @data"),
+    "a missing value": (HEADER + UP.replace("2", "?"), "line 6, channel 1: a value is missing"),
+    "an empty value": (HEADER + "1,2,:0,0,1:up\n", "line 6, channel 1: a value is missing"),
+    "text": (HEADER + UP + UP.replace("0,0", "0,x"), "line 7, channel 2: a value (x) is no number"),
+    "NaN": (HEADER + UP.replace("2", "NaN"), "line 6, channel 1: a value is NaN"),
+    "an unknown class": (
+        HEADER + UP.replace("up", "left"),
+        "line 6: class 'left' is not one that @classLabel names",
+    ),
+    "no class": (HEADER + "1,2,3\n", "line 6 has no colon"),
+    "other channels": (HEADER + UP + "1,2,3:up\n", "line 7 has 1 channels, the first series 2"),
+    "ragged channels": (HEADER + "1,2,3:0,0:up\n", "line 6 has channels of lengths 2, 3"),
+    "time stamps": (
+        HEADER.replace("@timeStamps false", "@timeStamps true") + UP,
+        "the series have time stamps",
+    ),
+    "no targets": (
+        HEADER.replace("@classLabel true up down", "@classLabel false") + UP,
+        "neither @classLabel",
+    ),
+    "one class": (HEADER.replace(" down", "") + UP, "@classLabel names 1 classes"),
+    "a target that is no number": (
+        HEADER.replace("@classLabel true up down", "@targetlabel true") + UP,
+        "line 6: the target 'up' is no number",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
+def test_what_is_wrong_is_named(pair, text, expected):
+    assert expected in refusal(pair(text))
+
+
+def test_what_is_wrong_with_a_pair(pair, tmp_path):
+    path = pair(test=HEADER.replace("up down", "down up") + UP)
+    assert "its classes are not those of Mine_TRAIN.ts" in refusal(path)
+    assert "its series have 1 channels" in refusal(pair(test=HEADER + "1,2:up\n"))
+    assert "leave out --predict regression" in refusal(pair(), predict="regression")
+    (tmp_path / "Mine_TEST.ts").unlink()
+    assert "Mine_TEST.ts: cannot be read (No such file" in refusal(path)
+    pair(name="Other")
+    assert "it holds 2 data sets (Mine_TRAIN.ts, Other_TRAIN.ts)" in refusal(tmp_path)
+    (tmp_path / "odd.ts").write_text(HEADER)
+    assert "name the files NAME_TRAIN.ts and NAME_TEST.ts" in refusal(tmp_path / "odd.ts")
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "not a text file" in refusal(path)

@@ -1,0 +1,58 @@
+"""dashdeploy.compile: a module or a file becomes a bundle that says the same."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import dashdeploy
+from dashdeploy.errors import InputError
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+
+X = np.random.default_rng(0).standard_normal((3, 4, 60)).astype(np.float32)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv1d(4, 8, 9, padding=4), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 4, 3, dilation=2)
+    )
+
+
+def test_a_module_keeps_its_mode_and_its_outputs(tmp_path):
+    module = network().train()
+    module[1].running_mean.normal_()
+    bundle = dashdeploy.compile(
+        module, torch.from_numpy(X), out=tmp_path / "b", tune="estimate", lowering="fft"
+    )
+    assert module.training
+    assert all(layer["chosen"].startswith("fft") for layer in bundle.read_json("plan.json")["layers"])
+    assert any("validation" in entry["inputs"] for entry in bundle.read_json("parity.json")["outputs"])
+    model = OnnxRuntime(bundle.path / "model.onnx")
+    (y,) = model.run({model.inputs[0].name: X}).values()
+    expected = module.eval()(torch.from_numpy(X)).detach().numpy()
+    assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_file_takes_its_sizes_from_the_example(tmp_path, onnx_model):
+    path = tmp_path / "m.onnx"
+    onnx.save(onnx_model("g (float[b,4,n] x) => (float[b,8,m] y) { y = Conv(x, w) }", w=(8, 4, 9)), path)
+    bundle = dashdeploy.compile(path, X, out=tmp_path / "b", tune="estimate", lowering="fft")
+    assert bundle.manifest.inputs[0].shape[1:] == (4, 60)
+    assert bundle.read_json("plan.json")["layers"][0]["chosen"].startswith("fft")
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [(None, "needs an example_input"), (torch.zeros(3, 4, 60, dtype=torch.int64), "must be float32")],
+)
+def test_a_module_needs_an_example(tmp_path, example, message):
+    with pytest.raises(InputError, match=message):
+        dashdeploy.compile(network(), example, out=tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_setting_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(InputError, match="thread"):
+        dashdeploy.compile(network(), X, out=tmp_path / "b", thread=4)
