@@ -212,7 +212,7 @@ def arrays(seed=0):
     return {"x_train": x, "y_train": np.arange(40) % 3, "x_test": x[:12], "y_test": np.arange(12) % 3}
 
 def whole():
-    from dashdeploy.tasks import load_task
+    from dashdeploy.data.catalog import load_task
     return load_task("my_tasks:arrays")
 
 def broken():

@@ -136,7 +136,7 @@ def test_a_missing_extra_is_named(double_bundle):
         "sys.modules['uvicorn'] = None\n"
         "from pathlib import Path\n"
         "from dashdeploy.errors import MissingCapabilityError\n"
-        "from dashdeploy.serve import serve\n"
+        "from dashdeploy.serve.server import serve\n"
         "try:\n"
         "    serve([Path(sys.argv[1])])\n"
         "except MissingCapabilityError as error:\n"
