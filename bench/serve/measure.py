@@ -131,8 +131,7 @@ def _http_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable
 def _grpc_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable[[], object]:
     import grpc
 
-    from dashdeploy.serve.grpc.messages import message_classes
-    from dashdeploy.serve.grpc.schema import PACKAGE, SERVICE
+    from dashdeploy.serve.grpc.messages import SERVICE, message_classes
     from dashdeploy.serve.protocol.tensor_data import datatype_of, to_raw
 
     classes = message_classes()
@@ -141,7 +140,7 @@ def _grpc_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable
         request.inputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
         request.raw_input_contents.append(bytes(to_raw(array)))
     infer = grpc.insecure_channel(address).unary_unary(
-        f"/{PACKAGE}.{SERVICE}/ModelInfer",
+        f"/{SERVICE}/ModelInfer",
         request_serializer=classes["ModelInferRequest"].SerializeToString,
         response_deserializer=classes["ModelInferResponse"].FromString,
     )

@@ -1,71 +1,77 @@
-"""Protocol Buffers classes made from `grpc_schema`, in a descriptor pool of their own.
+"""The messages and RPCs of ``inference.proto``, loaded from its compiled form ``inference.pb``.
 
-A process that also holds a client's copy of the protocol (tritonclient's, say) would otherwise have two
-definitions of the same names in the default pool, which Protocol Buffers refuses.
+They live in a descriptor pool of their own. A process that also imports a client's copy of the protocol
+(tritonclient, for example) would otherwise define the same names twice in the default pool, which Protocol Buffers
+refuses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-from dashdeploy.serve.grpc.schema import ENUMS, MESSAGES, PACKAGE
+SERVICE = "inference.GRPCInferenceService"
+"""The full name of the service; a method's path is ``/SERVICE/METHOD``."""
 
-_SCALARS = ("bool", "int32", "int64", "uint32", "uint64", "float", "double", "string", "bytes")
+
+@dataclass(frozen=True)
+class Rpc:
+    """One method of the service.
+
+    Attributes:
+        name: the method's name.
+        request: the class of its requests.
+        response: the class of its responses.
+        streaming: whether both sides are streams; otherwise there is one request and one response.
+    """
+
+    name: str
+    request: Any
+    response: Any
+    streaming: bool
 
 
+@cache
 def message_classes() -> dict[str, Any]:
-    """The class of every message, by its name within the package."""
-    file = FileDescriptorProto(name="dashdeploy/inference.proto", package=PACKAGE, syntax="proto3")
-    for name, values in ENUMS.items():
-        enum = file.enum_type.add(name=name)
-        for number, value in enumerate(values):
-            enum.value.add(name=value, number=number)
-    made: dict[str, DescriptorProto] = {}
-    for name, fields in MESSAGES.items():
-        outer, _, inner = name.rpartition(".")
-        made[name] = made[outer].nested_type.add(name=inner) if outer else file.message_type.add(name=inner)
-        _add_fields(made[name], name, fields)
+    """The class of every message, by its name within the package; ``Outer.Inner`` for a nested message."""
+    file = _pool().FindFileContainingSymbol(SERVICE)
+    return {
+        descriptor.full_name.removeprefix(f"{file.package}."): GetMessageClass(descriptor)
+        for descriptor in _with_nested(file.message_types_by_name.values())
+    }
+
+
+def rpcs() -> list[Rpc]:
+    """The methods of the service, in the order of ``inference.proto``."""
+    return [
+        Rpc(
+            method.name,
+            GetMessageClass(method.input_type),
+            GetMessageClass(method.output_type),
+            streaming=method.server_streaming,
+        )
+        for method in _pool().FindServiceByName(SERVICE).methods
+    ]
+
+
+@cache
+def _pool() -> DescriptorPool:
+    compiled = files("dashdeploy.serve.grpc").joinpath("inference.pb").read_bytes()
     pool = DescriptorPool()
-    pool.Add(file)
-    return {name: GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES}
+    for file in FileDescriptorSet.FromString(compiled).file:
+        pool.AddSerializedFile(file.SerializeToString())
+    return pool
 
 
-def _add_fields(message: DescriptorProto, path: str, fields: str) -> None:
-    for line in filter(None, fields.split("; ")):
-        number, name, *kind = line.split()
-        if number == "oneof":  # of all fields that follow in this message
-            message.oneof_decl.add(name=name)
-            continue
-        field = message.field.add(name=name, number=int(number), label=FieldDescriptorProto.LABEL_OPTIONAL)
-        if message.oneof_decl:
-            field.oneof_index = 0
-        if kind[0] == "map":
-            entry = _add_map_entry(message, name, kind[1])
-            field.label = FieldDescriptorProto.LABEL_REPEATED
-            _set_type(field, f"{path}.{entry}")
-        else:
-            if kind[0] == "repeated":
-                field.label = FieldDescriptorProto.LABEL_REPEATED
-            _set_type(field, kind[-1], enum="enum" in kind)
-
-
-def _add_map_entry(message: DescriptorProto, field: str, value_type: str) -> str:
-    """A map is a repeated message of a key and a value, whose name Protocol Buffers prescribes."""
-    name = "".join(part.capitalize() for part in field.split("_")) + "Entry"
-    entry = message.nested_type.add(name=name)
-    entry.options.map_entry = True
-    for number, (part, kind) in enumerate((("key", "string"), ("value", value_type)), start=1):
-        _set_type(entry.field.add(name=part, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL), kind)
-    return name
-
-
-def _set_type(field: FieldDescriptorProto, kind: str, *, enum: bool = False) -> None:
-    if kind in _SCALARS:
-        field.type = FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
-    else:
-        field.type = FieldDescriptorProto.TYPE_ENUM if enum else FieldDescriptorProto.TYPE_MESSAGE
-        field.type_name = f".{PACKAGE}.{kind}"
+def _with_nested(descriptors: Iterable[Any]) -> Iterable[Any]:
+    for descriptor in descriptors:
+        if not descriptor.GetOptions().map_entry:
+            yield descriptor
+            yield from _with_nested(descriptor.nested_types)

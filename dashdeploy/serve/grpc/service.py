@@ -6,7 +6,7 @@ Errors have the codes that Triton gives, and the same messages as over HTTP.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from time import perf_counter_ns
 from typing import Any
@@ -16,8 +16,7 @@ from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from dashdeploy.serve.grpc.codec import decode_message, encode_message
-from dashdeploy.serve.grpc.messages import message_classes
-from dashdeploy.serve.grpc.schema import PACKAGE, SERVICE, STREAM_METHOD, UNARY_METHODS
+from dashdeploy.serve.grpc.messages import SERVICE, Rpc, message_classes, rpcs
 from dashdeploy.serve.limits.api_keys import ApiKeys
 from dashdeploy.serve.limits.memory_budget import MemoryBudget
 from dashdeploy.serve.observability.access_log import AccessLog
@@ -47,6 +46,8 @@ _SERVER_FAULTS = frozenset(
     {StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.UNKNOWN}
 )
 """The codes that OpenTelemetry has as errors of the server."""
+
+_STREAM_METHOD = "ModelStreamInfer"
 
 _STREAM_CONCURRENCY = 64
 """The most requests of one stream that are under way at once; the stream is read no faster than that."""
@@ -87,7 +88,7 @@ class InferenceService:
         self._budget = budget
         self._tracing = tracing
         self._body_limit = body_limit
-        self._classes = message_classes()
+        self._stream_response = message_classes()["ModelStreamInferResponse"]
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What grpc's server calls."""
@@ -104,25 +105,23 @@ class InferenceService:
             "RepositoryModelLoad": self._load,
             "RepositoryModelUnload": self._unload,
         }
-        methods = {
-            name: grpc.unary_unary_rpc_method_handler(
-                self._unary(name, answers[name]),
-                request_deserializer=self._classes[f"{name}Request"].FromString,
-                response_serializer=self._classes[f"{name}Response"].SerializeToString,
-            )
-            for name in UNARY_METHODS
-        }
-        methods[STREAM_METHOD] = grpc.stream_stream_rpc_method_handler(
-            self._stream,
-            request_deserializer=self._classes["ModelInferRequest"].FromString,
-            response_serializer=self._classes["ModelStreamInferResponse"].SerializeToString,
+        methods = {rpc.name: self._method(rpc, answers) for rpc in rpcs()}
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    def _method(
+        self, rpc: Rpc, answers: Mapping[str, Callable[[Message, Message], Awaitable[None]]]
+    ) -> grpc.RpcMethodHandler:
+        deserialize, serialize = rpc.request.FromString, rpc.response.SerializeToString
+        if rpc.streaming:
+            return grpc.stream_stream_rpc_method_handler(self._stream, deserialize, serialize)
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(rpc, answers[rpc.name]), deserialize, serialize
         )
-        return grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", methods)
 
     def _unary(
-        self, name: str, answer: Callable[[Message, Message], Awaitable[None]]
+        self, rpc: Rpc, answer: Callable[[Message, Message], Awaitable[None]]
     ) -> Callable[[Message, Context], Awaitable[Message]]:
-        response_class = self._classes[f"{name}Response"]
+        name, response_class = rpc.name, rpc.response
 
         async def call(request: Message, context: Context) -> Message:
             if self._tracing is None or name in _OPEN_METHODS:
@@ -236,12 +235,12 @@ class InferenceService:
             for task in tasks:
                 task.cancel()
             if self._log.is_on:
-                self._log.write("grpc", context.peer(), STREAM_METHOD, "OK", start)
+                self._log.write("grpc", context.peer(), _STREAM_METHOD, "OK", start)
 
     async def _stream_answer(self, request: Message, context: Context) -> Message:
         if self._tracing is None:
             return await self._untraced_stream_answer(request)
-        with self._span(STREAM_METHOD, context) as span:
+        with self._span(_STREAM_METHOD, context) as span:
             response = await self._untraced_stream_answer(request)
             failed = bool(response.error_message)
             # The stream itself goes on; what the request's code would have been is not sent either.
@@ -249,7 +248,7 @@ class InferenceService:
             return response
 
     async def _untraced_stream_answer(self, request: Message) -> Message:
-        response = self._classes["ModelStreamInferResponse"]()
+        response = self._stream_response()
         try:
             await self._infer(request, response.infer_response)
         except RequestError as error:
@@ -261,7 +260,7 @@ class InferenceService:
     def _span(self, method: str, context: Context) -> AbstractContextManager[RequestSpan]:
         assert self._tracing is not None
         carried = {key: value for key, value in context.invocation_metadata() or () if key in PROPAGATED}
-        name = f"{PACKAGE}.{SERVICE}/{method}"
+        name = f"{SERVICE}/{method}"
         return self._tracing.request(name, carried, {"rpc.system.name": "grpc", "rpc.method": name})
 
     @staticmethod

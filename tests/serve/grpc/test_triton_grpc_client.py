@@ -14,7 +14,6 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from dashdeploy import __version__
 from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.serve.grpc.messages import message_classes
 
 TYPES = [name for name in DATATYPE_BY_NUMPY_NAME if name != "object"]
 
@@ -29,25 +28,6 @@ def as_input(name, array):
     tensor = triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype))
     tensor.set_data_from_numpy(array)
     return tensor
-
-
-def test_the_schema_agrees_with_the_public_one_number_by_number():
-    public = {
-        **service_pb2.DESCRIPTOR.message_types_by_name,
-        **model_config_pb2.DESCRIPTOR.message_types_by_name,
-    }
-    for path, ours in message_classes().items():
-        theirs = public[path.split(".")[0]]
-        for inner in path.split(".")[1:]:
-            theirs = theirs.nested_types_by_name[inner]
-        numbers = {field.name: (field.number, field.is_repeated) for field in theirs.fields}
-        kinds = {field.name: field.type for field in theirs.fields}
-        for field in ours.DESCRIPTOR.fields:
-            assert numbers[field.name] == (field.number, field.is_repeated), f"{path}.{field.name}"
-            assert kinds[field.name] == field.type, f"{path}.{field.name}"
-    values = {value.name: value.number for value in model_config_pb2.DataType.DESCRIPTOR.values}
-    ours = message_classes()["ModelInput"].DESCRIPTOR.fields_by_name["data_type"].enum_type
-    assert {value.name: value.number for value in ours.values} == values
 
 
 def test_health_and_metadata(client):
