@@ -10,6 +10,7 @@ import typer
 from dashdeploy.cli.console import Console
 from dashdeploy.cli.options.common import Quiet, Verbose
 from dashdeploy.cli.options.values import positive_integers
+from dashdeploy.errors import InputError
 from dashdeploy.runtimes.names import EngineName
 
 _MEBIBYTE = 1024 * 1024
@@ -136,6 +137,7 @@ def serve(
       curl http://127.0.0.1:8000/v2/models/mnist1d
     """
     Console(quiet=quiet, verbose=verbose)
+    from dashdeploy.serve.repository.bundle_folders import BundleNotFoundError, ModelNameError
     from dashdeploy.serve.server import serve as run_server
     from dashdeploy.serve.settings import BatchPolicy, ServeSettings
 
@@ -167,7 +169,13 @@ def serve(
         access_log=access_log,
         traces=traces,
     )
-    run_server(bundles, settings)
+    try:
+        run_server(bundles, settings)
+    except BundleNotFoundError as error:
+        write_one = f"dashdeploy export RUN --out {error.folder / 'MODEL'}"
+        raise InputError(f"{error.problem}; write one with: {write_one}") from error
+    except ModelNameError as error:  # `name` is no option of this command but of export
+        raise InputError(str(error).replace("`name`", "--name")) from error
 
 
 def _keys(file: Path | None) -> frozenset[str]:

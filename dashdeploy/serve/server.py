@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from dashdeploy.serve.grpc.server import GrpcServer
     from dashdeploy.serve.http.inference import HttpInference
     from dashdeploy.serve.limits.api_keys import ApiKeys
-    from dashdeploy.serve.observability.access_log import AccessLog
+    from dashdeploy.serve.observability.logs import AccessLog
     from dashdeploy.serve.observability.tracing import Tracing
     from dashdeploy.serve.repository.model_repository import ModelRepository
+    from dashdeploy.serve.repository.readiness import Readiness
     from dashdeploy.serve.repository.served_model import RuntimeLoader
-    from dashdeploy.serve.repository.server_state import ServerState
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -56,7 +56,7 @@ def serve(
             of API keys is wrong.
         MissingCapabilityError: a package of the ``serve`` extra, or the engine, is not installed.
     """
-    # grpcio would write to stderr on its own; what matters reaches us as exceptions.
+    # grpcio would write to stderr as well; what matters reaches us as exceptions.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import grpc  # noqa: F401
@@ -70,7 +70,7 @@ def serve(
         ) from error
     settings = settings or ServeSettings()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    from dashdeploy.serve.observability.event_log import log_events
+    from dashdeploy.serve.observability.logs import log_events
 
     log_events()
     loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
@@ -79,7 +79,7 @@ def serve(
 
 
 class _Server:
-    """What one call of `serve` needs from start to end."""
+    """One call of `serve`, from start to end."""
 
     def __init__(
         self, bundles: Sequence[Path], settings: ServeSettings, loader: RuntimeLoader | None
@@ -96,11 +96,11 @@ class _Server:
         from dashdeploy.serve.limits.api_keys import ApiKeys
         from dashdeploy.serve.limits.memory_budget import BODIES, MemoryBudget
         from dashdeploy.serve.listening import bind, check_host, check_tls
-        from dashdeploy.serve.observability.access_log import AccessLog
+        from dashdeploy.serve.observability.logs import AccessLog
         from dashdeploy.serve.observability.tracing import Tracing
         from dashdeploy.serve.repository.model_repository import ModelRepository
+        from dashdeploy.serve.repository.readiness import Readiness
         from dashdeploy.serve.repository.served_model import load_runtime
-        from dashdeploy.serve.repository.server_state import ServerState
 
         settings = self._settings
         check_host(settings.host, allow_remote=settings.allow_remote)
@@ -109,24 +109,29 @@ class _Server:
         tracing = None if settings.traces is None else Tracing(settings.traces)
         repository = ModelRepository(self._bundles, settings, loader=self._loader or load_runtime)
         await repository.load()
-        state = ServerState(repository)
+        readiness = Readiness(repository)
         listener = bind(settings.host, settings.http_port, option="--http-port")
         keys = ApiKeys(settings.api_keys)
         budget = MemoryBudget(BODIES * settings.body_limit)
         with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="codec") as executor:
             service = InferenceService(
-                repository, state, keys, log, budget, body_limit=settings.body_limit, tracing=tracing
+                repository, readiness, keys, log, budget, body_limit=settings.body_limit, tracing=tracing
             )
             grpc_server = GrpcServer(service, settings)
             grpc_port = grpc_server.bind()
             http = self._http_server(
-                repository, state, HttpInference(repository, executor, budget, settings), keys, log, tracing
+                repository,
+                readiness,
+                HttpInference(repository, executor, budget, settings),
+                keys,
+                log,
+                tracing,
             )
-            self._handle_signals(state, http)
+            self._handle_signals(readiness, http)
             watch = asyncio.create_task(repository.watch()) if settings.reload_seconds else None
             await grpc_server.start()
             self._announce(listener.getsockname()[1], grpc_port, tls=tls)
-            drained = asyncio.create_task(self._stop_when_draining(state, grpc_server))
+            drained = asyncio.create_task(self._stop_when_draining(readiness, grpc_server))
             try:
                 await http.serve(sockets=[listener])
                 await drained
@@ -141,7 +146,7 @@ class _Server:
     def _http_server(
         self,
         repository: ModelRepository,
-        state: ServerState,
+        readiness: Readiness,
         inference: HttpInference,
         keys: ApiKeys,
         log: AccessLog,
@@ -150,12 +155,13 @@ class _Server:
         import uvicorn
 
         from dashdeploy.serve.http.app import InferenceApp
-        from dashdeploy.serve.http.middleware import Gate
+        from dashdeploy.serve.http.middleware import RequestMiddleware
         from dashdeploy.serve.http.uvicorn_protocol import HttpProtocol
         from dashdeploy.serve.listening import BACKLOG
 
         settings = self._settings
-        app = Gate(InferenceApp(repository, state, inference).asgi(), keys, log, tracing)
+        routes = InferenceApp(repository, readiness, inference).asgi()
+        app = RequestMiddleware(routes, keys, log, tracing)
         config = uvicorn.Config(
             app,
             http=HttpProtocol,
@@ -173,13 +179,13 @@ class _Server:
         )
         return _server_without_signal_handlers(config)
 
-    async def _stop_when_draining(self, state: ServerState, grpc_server: GrpcServer) -> None:
-        await state.drain_begins.wait()
+    async def _stop_when_draining(self, readiness: Readiness, grpc_server: GrpcServer) -> None:
+        await readiness.drain_begins.wait()
         await grpc_server.stop(self._settings.drain_seconds)
 
-    def _handle_signals(self, state: ServerState, http: uvicorn.Server) -> None:
+    def _handle_signals(self, readiness: Readiness, http: uvicorn.Server) -> None:
         def stop() -> None:
-            state.drain()
+            readiness.drain()
             http.force_exit = http.should_exit
             http.should_exit = True
 
@@ -200,7 +206,7 @@ class _Server:
 
 
 def _server_without_signal_handlers(config: uvicorn.Config) -> uvicorn.Server:
-    """A uvicorn server that leaves the signals to us: its own handlers raise them again after the drain."""
+    """A uvicorn server without signal handlers, because uvicorn's raise the signals again after the drain."""
     import uvicorn
 
     class Server(uvicorn.Server):

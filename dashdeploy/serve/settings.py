@@ -1,4 +1,4 @@
-"""What a server is told: addresses, batching, limits, access."""
+"""The settings of a server: addresses, batching, limits, access."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from dashdeploy.errors import InputError
 
 MEBIBYTE = 1024 * 1024
+
+DEFAULT_BODY_LIMIT = 64 * MEBIBYTE
+"""The most bytes of a request, as Triton's ``--http-max-input-size`` has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +60,8 @@ class ServeSettings:
         batching: how requests are batched.
         body_limit: the most bytes of a request, before and after decompression, and of a tensor in it.
         request_timeout: the most seconds from a request's arrival in the queue to its answer.
-        drain_seconds: the most seconds that accepted requests get once the server was told to stop.
-        reload_seconds: how often the bundles on disk are looked at for changes; 0 never does.
+        drain_seconds: the most seconds that accepted requests get once the server is to stop.
+        reload_seconds: the seconds between two scans of the bundles on disk for changes; 0 never scans.
         latest_versions: how many of a model's versions are served, the highest first; None serves all.
         allow_model_control: whether clients may load and unload models.
         api_keys: one of these must come with every request but the health checks; empty lets everyone in.
@@ -76,7 +79,7 @@ class ServeSettings:
     threads: int | None = None
     instances: int = 1
     batching: BatchPolicy = field(default_factory=BatchPolicy)
-    body_limit: int = 64 * MEBIBYTE
+    body_limit: int = DEFAULT_BODY_LIMIT
     request_timeout: float = 30.0
     drain_seconds: float = 30.0
     reload_seconds: float = 1.0

@@ -70,7 +70,7 @@ def test_model_control_is_off_by_default(server):
     for action in ("load", "unload"):
         response = httpx.post(f"http://{server}/v2/repository/models/double/{action}")
         assert response.status_code == 503
-        assert "--allow-model-control" in response.json()["error"]
+        assert "`allow_model_control=True`" in response.json()["error"]
 
 
 def test_config_statistics_and_index(server):

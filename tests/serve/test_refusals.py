@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from dashdeploy.serve.http.body import DEFAULT_LIMIT
+from dashdeploy.serve.settings import DEFAULT_BODY_LIMIT
 
 INFER = "/v2/models/double/infer"
 INPUT = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
@@ -224,20 +224,20 @@ def test_a_long_path_is_not_repeated_in_full(exchange):
 
 
 def test_oversized_body_is_refused_and_heard(exchange):
-    status, content = exchange("POST", INFER, b" " * (DEFAULT_LIMIT + 1))
+    status, content = exchange("POST", INFER, b" " * (DEFAULT_BODY_LIMIT + 1))
     assert status == 413
-    assert str(DEFAULT_LIMIT) in content["error"]
+    assert str(DEFAULT_BODY_LIMIT) in content["error"]
 
 
 def test_oversized_chunked_body_is_refused(exchange):
-    status, _ = exchange("POST", INFER, (b" " * 2**20 for _ in range(DEFAULT_LIMIT // 2**20 + 1)))
+    status, _ = exchange("POST", INFER, (b" " * 2**20 for _ in range(DEFAULT_BODY_LIMIT // 2**20 + 1)))
     assert status == 413
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_decompression_bomb_is_refused(exchange, encoding):
     bomb = zlib.compressobj(1, wbits=31 if encoding == "gzip" else 15)
-    body = bomb.compress(b" " * (DEFAULT_LIMIT + 1)) + bomb.flush()
+    body = bomb.compress(b" " * (DEFAULT_BODY_LIMIT + 1)) + bomb.flush()
     assert len(body) < 1_000_000
     status, _ = exchange("POST", INFER, body, {"Content-Encoding": encoding})
     assert status == 413

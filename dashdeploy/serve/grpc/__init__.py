@@ -1,4 +1,4 @@
-"""The protocol over gRPC: messages, service, server.
+"""The protocol over gRPC: ``inference.proto`` and its messages, the service, the server.
 
-Imports `protocol`, `repository`, `limits` and `observability`; `dashdeploy.serve.server` imports it.
+Imports `protocol`, `limits`, `repository` and `observability`; `dashdeploy.serve.server` and `bench` import it.
 """

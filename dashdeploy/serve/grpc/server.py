@@ -1,4 +1,4 @@
-"""grpc's server: its options, its port, its end."""
+"""The gRPC server: its options, its port, its start and stop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 # Without this two servers could listen on one port, each getting some of the requests.
                 ("grpc.so_reuseport", 0),
-                # Clients that ping more often than grpc's default are told so and not thrown out.
+                # Clients that ping more often than grpc's default are answered instead of disconnected.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.http2.max_ping_strikes", 0),
             ],
@@ -49,7 +49,7 @@ class GrpcServer:
             InputError: the address cannot be bound.
         """
         settings = self._settings
-        # grpc does not say why it cannot bind; a socket of our own does, and finds a free port for 0.
+        # grpc gives no reason when it cannot bind. A plain socket does, and it finds a free port for 0.
         with bind(settings.host, settings.grpc_port, option="--grpc-port") as probe:
             port: int = probe.getsockname()[1]
         address = address_of(settings.host, port)

@@ -15,17 +15,17 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
-from dashdeploy.serve.grpc.codec import decode_message, encode_message
 from dashdeploy.serve.grpc.messages import SERVICE, Rpc, message_classes, rpcs
 from dashdeploy.serve.limits.api_keys import ApiKeys
 from dashdeploy.serve.limits.memory_budget import MemoryBudget
-from dashdeploy.serve.observability.access_log import AccessLog
+from dashdeploy.serve.observability.logs import AccessLog
 from dashdeploy.serve.observability.tracing import PROPAGATED, RequestSpan, Tracing
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.protocol.inference_request import requested_results
-from dashdeploy.serve.repository import metadata as descriptions
+from dashdeploy.serve.protocol.protobuf_codec import decode_message, encode_message
+from dashdeploy.serve.repository import metadata
 from dashdeploy.serve.repository.model_repository import ModelRepository
-from dashdeploy.serve.repository.server_state import ServerState
+from dashdeploy.serve.repository.readiness import Readiness
 
 _CODES = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -45,7 +45,7 @@ _OPEN_METHODS = frozenset({"ServerLive", "ServerReady"})
 _SERVER_FAULTS = frozenset(
     {StatusCode.INTERNAL, StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.UNKNOWN}
 )
-"""The codes that OpenTelemetry has as errors of the server."""
+"""The codes that OpenTelemetry counts as errors of the server."""
 
 _STREAM_METHOD = "ModelStreamInfer"
 
@@ -62,7 +62,7 @@ class InferenceService:
 
     Args:
         repository: the models.
-        state: whether the server is ready.
+        readiness: whether the server is ready.
         keys: the API keys.
         log: the access log.
         budget: bounds what all requests hold; messages are counted once grpc has read them.
@@ -73,7 +73,7 @@ class InferenceService:
     def __init__(
         self,
         repository: ModelRepository,
-        state: ServerState,
+        readiness: Readiness,
         keys: ApiKeys,
         log: AccessLog,
         budget: MemoryBudget,
@@ -82,7 +82,7 @@ class InferenceService:
         tracing: Tracing | None = None,
     ) -> None:
         self._repository = repository
-        self._state = state
+        self._readiness = readiness
         self._keys = keys
         self._log = log
         self._budget = budget
@@ -91,7 +91,7 @@ class InferenceService:
         self._stream_response = message_classes()["ModelStreamInferResponse"]
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What grpc's server calls."""
+        """The handler of every RPC, for grpc's server."""
         answers: dict[str, Callable[[Message, Message], Awaitable[None]]] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
@@ -161,29 +161,29 @@ class InferenceService:
         response.live = True
 
     async def _ready(self, _request: Message, response: Message) -> None:
-        response.ready = self._is(self._state.check_ready)
+        response.ready = self._is(self._readiness.check_server)
 
     async def _model_ready(self, request: Message, response: Message) -> None:
         model = self._repository.find(request.name, request.version)
-        response.ready = self._is(lambda: self._state.check_model_ready(model))
+        response.ready = self._is(lambda: self._readiness.check_model(model))
 
     async def _server_metadata(self, _request: Message, response: Message) -> None:
-        ParseDict(descriptions.server_metadata(), response)
+        ParseDict(metadata.server_metadata(), response)
 
     async def _model_metadata(self, request: Message, response: Message) -> None:
         model = self._repository.find(request.name, request.version)
-        ParseDict(descriptions.model_metadata(model, self._repository.versions(model.name)), response)
+        ParseDict(metadata.model_metadata(model, self._repository.versions(model.name)), response)
 
     async def _config(self, request: Message, response: Message) -> None:
         model = self._repository.find(request.name, request.version)
-        ParseDict({"config": descriptions.model_config(model)}, response)
+        ParseDict({"config": metadata.model_config(model)}, response)
 
     async def _statistics(self, request: Message, response: Message) -> None:
         models = self._repository.select(request.name, request.version)
-        ParseDict(descriptions.statistics(models), response)
+        ParseDict(metadata.statistics(models), response)
 
     async def _index(self, request: Message, response: Message) -> None:
-        index = descriptions.repository_index(self._repository.places, ready_only=request.ready)
+        index = metadata.repository_index(self._repository.bundle_slots, ready_only=request.ready)
         ParseDict({"models": index}, response)
 
     async def _load(self, request: Message, _response: Message) -> None:
@@ -204,8 +204,8 @@ class InferenceService:
             share.add(sum(array.nbytes for array in decoded.feeds.values()))
             # A client that goes away, or whose deadline passes, cancels this coroutine.
             results = await model.infer(decoded.feeds, timeout=decoded.timeout)
-            asked = requested_results(decoded, results, labels=model.labels, batched=model.batched)
-            encode_message(response, decoded, asked, model=model.name, version=model.version)
+            requested = requested_results(decoded, results, labels=model.labels, batched=model.batched)
+            encode_message(response, decoded, requested, model=model.name, version=model.version)
 
     async def _stream(self, requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
         """Answer the requests of a stream in their order, several of them under way at once."""
@@ -243,7 +243,7 @@ class InferenceService:
         with self._span(_STREAM_METHOD, context) as span:
             response = await self._untraced_stream_answer(request)
             failed = bool(response.error_message)
-            # The stream itself goes on; what the request's code would have been is not sent either.
+            # The stream stays open, and the code that the request would have had alone is not sent.
             span.end((StatusCode.UNKNOWN if failed else StatusCode.OK).name, failed=failed)
             return response
 

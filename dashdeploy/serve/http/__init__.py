@@ -1,4 +1,4 @@
-"""The protocol over HTTP: routes, bodies, middleware, the console's page, OpenAPI.
+"""The protocol over HTTP: routes, bodies, middleware, the console page, OpenAPI.
 
-Imports `protocol`, `repository`, `limits` and `observability`; `dashdeploy.serve.server` imports it.
+Imports `protocol`, `limits`, `repository` and `observability`; only `dashdeploy.serve.server` imports it.
 """

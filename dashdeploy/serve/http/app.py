@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from dashdeploy.serve.http.body import read_body
-from dashdeploy.serve.http.console_page import CONSOLE_HEADERS, console_page
 from dashdeploy.serve.http.errors import json_response
 from dashdeploy.serve.http.inference import HttpInference
 from dashdeploy.serve.http.openapi import openapi
 from dashdeploy.serve.observability.metrics import CONTENT_TYPE, ServerMetrics
 from dashdeploy.serve.protocol.errors import RequestError
-from dashdeploy.serve.repository import metadata as descriptions
+from dashdeploy.serve.repository import metadata
 from dashdeploy.serve.repository.model_repository import ModelRepository
+from dashdeploy.serve.repository.readiness import Readiness
 from dashdeploy.serve.repository.served_model import ServedModel
-from dashdeploy.serve.repository.server_state import ServerState
 
 
 class InferenceApp:
@@ -25,20 +27,20 @@ class InferenceApp:
 
     Args:
         repository: the models.
-        state: whether the server is ready.
+        readiness: whether the server is ready.
         inference: answers the inference requests.
     """
 
-    def __init__(self, repository: ModelRepository, state: ServerState, inference: HttpInference) -> None:
+    def __init__(self, repository: ModelRepository, readiness: Readiness, inference: HttpInference) -> None:
         self._repository = repository
-        self._state = state
+        self._readiness = readiness
         self._inference = inference
         self._metrics = ServerMetrics(repository)
 
     def asgi(self) -> Router:
-        """The ASGI application; its errors are exceptions, which `gate` answers."""
+        """The ASGI application; its errors are exceptions, which `RequestMiddleware` answers."""
         routes: list[Route] = []
-        # Inference comes first because routes are tried in order and it is what is asked for.
+        # Inference comes first because routes are tried in order and most requests are inferences.
         for prefix in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{prefix}/infer", self._inference, methods=["POST"]))
         routes.append(Route("/v2/models/stats", self._statistics))
@@ -67,23 +69,23 @@ class InferenceApp:
         return json_response({"live": True})
 
     async def _server_ready(self, _request: Request) -> Response:
-        self._state.check_ready()
+        self._readiness.check_server()
         return json_response({"ready": True})
 
     async def _server_metadata(self, _request: Request) -> Response:
-        return json_response(descriptions.server_metadata())
+        return json_response(metadata.server_metadata())
 
     async def _model_ready(self, request: Request) -> Response:
         model = self._model(request)
-        self._state.check_model_ready(model)
+        self._readiness.check_model(model)
         return json_response({"name": model.name, "ready": True})
 
     async def _model_metadata(self, request: Request) -> Response:
         model = self._model(request)
-        return json_response(descriptions.model_metadata(model, self._repository.versions(model.name)))
+        return json_response(metadata.model_metadata(model, self._repository.versions(model.name)))
 
     async def _model_config(self, request: Request) -> Response:
-        return json_response(descriptions.model_config(self._model(request)))
+        return json_response(metadata.model_config(self._model(request)))
 
     async def _sample(self, request: Request) -> Response:
         model = self._model(request)
@@ -93,14 +95,14 @@ class InferenceApp:
 
     async def _statistics(self, request: Request) -> Response:
         name, version = request.path_params.get("model"), request.path_params.get("version")
-        return json_response(descriptions.statistics(self._repository.select(name, version)))
+        return json_response(metadata.statistics(self._repository.select(name, version)))
 
     async def _index(self, request: Request) -> Response:
         body = await read_body(request.stream(), request.headers.get("Content-Length"), limit=_CONTROL_LIMIT)
         ready_only = _object(body).get("ready", False)
         if not isinstance(ready_only, bool):
             raise RequestError(400, "'ready' is not true or false")
-        return json_response(descriptions.repository_index(self._repository.places, ready_only=ready_only))
+        return json_response(metadata.repository_index(self._repository.bundle_slots, ready_only=ready_only))
 
     async def _load(self, request: Request) -> Response:
         await self._repository.load_model(request.path_params["model"])
@@ -117,14 +119,24 @@ class InferenceApp:
         return json_response(openapi())
 
     async def _console(self, _request: Request) -> Response:
-        return Response(console_page(), headers=CONSOLE_HEADERS, media_type="text/html")
+        return Response(_console_page(), headers=_CONSOLE_HEADERS, media_type="text/html")
 
     def _model(self, request: Request) -> ServedModel:
         return self._repository.find(request.path_params["model"], request.path_params.get("version"))
 
 
+_CONSOLE_HEADERS = {
+    "Cache-Control": "no-cache",
+    # The page's own script and style, requests to this server, and nothing else.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+
 _CONTROL_LIMIT = 64 * 1024
-"""The most bytes of the body of a request that is no inference."""
+"""The most bytes of the body of any request but an inference."""
 
 
 def _object(body: bytes) -> dict[str, object]:
@@ -137,3 +149,9 @@ def _object(body: bytes) -> dict[str, object]:
     if not isinstance(content, dict):
         raise RequestError(400, "the request is not a JSON object")
     return content
+
+
+@cache
+def _console_page() -> bytes:
+    """The console: one page in UTF-8 that asks nothing but this server."""
+    return files("dashdeploy.serve.http").joinpath("console.html").read_bytes()

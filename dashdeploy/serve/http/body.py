@@ -9,9 +9,6 @@ from collections.abc import AsyncIterator
 from dashdeploy.serve.limits.memory_budget import MemoryShare
 from dashdeploy.serve.protocol.errors import RequestError
 
-DEFAULT_LIMIT = 64 * 1024 * 1024
-"""The most bytes of a body, before and after decompression: Triton's ``--http-max-input-size``."""
-
 _SMALLEST_COMPRESSED = 256
 _FASTEST = 1
 _AUTODETECT_ZLIB_OR_GZIP = zlib.MAX_WBITS | 32

@@ -29,7 +29,7 @@ _INLINE_BYTES = 128 * 1024
 
 
 class HttpInference:
-    """Answers inference requests, as an ASGI application of its own: it is what everything else waits for.
+    """Answers inference requests, as an ASGI application without Starlette's request and response objects.
 
     Args:
         repository: the models.
@@ -69,23 +69,22 @@ class HttpInference:
                 share=share,
             )
             encoding, header_length = headers.get(b"content-encoding"), headers.get(_HEADER_LENGTH)
-            decoded = await self._apart_if_large(
+            decoded = await self._off_loop_if_large(
                 len(body) if encoding is None else self._body_limit,
                 lambda: self._decode(model, body, encoding, header_length),
             )
-            if (
-                encoding is not None
-            ):  # otherwise the tensors are views of the body, or shorter than their text
+            # Without an encoding the tensors are views of the body, or shorter than their text.
+            if encoding is not None:
                 share.add(sum(array.nbytes for array in decoded.feeds.values()))
             results = await model.infer(
                 decoded.feeds, timeout=decoded.timeout, gone=lambda: _disconnected(receive)
             )
-            asked = requested_results(decoded, results, labels=model.labels, batched=model.batched)
+            requested = requested_results(decoded, results, labels=model.labels, batched=model.batched)
             accepted = headers.get(b"accept-encoding")
-            size = sum(array.nbytes for array in asked.values())
-            encoded, used = await self._apart_if_large(
+            size = sum(array.nbytes for array in requested.values())
+            encoded, used = await self._off_loop_if_large(
                 size if accepted is None else 16 * size,
-                lambda: self._encode(model, decoded, asked, accepted),
+                lambda: self._encode(model, decoded, requested, accepted),
             )
         answer = [(b"content-length", str(len(encoded.body)).encode())]
         if used is not None:
@@ -118,14 +117,14 @@ class HttpInference:
         body, used = compress(encoded.body, accepted)
         return EncodedResponse(body, encoded.header_length), used
 
-    async def _apart_if_large(self, size: int, work: Callable[[], _Result]) -> _Result:
+    async def _off_loop_if_large(self, size: int, work: Callable[[], _Result]) -> _Result:
         if size <= _INLINE_BYTES:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
 def _headers(scope: Scope) -> dict[bytes, str]:
-    """The headers that matter here, by their names in lower case; of several of one name the last."""
+    """The headers that inference uses, by their names in lower case; the last one if a name comes twice."""
     return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS}
 
 

@@ -1,7 +1,7 @@
-"""What every HTTP request passes first and last: the API key, the answer to a failure, the access log, the trace.
+"""The ASGI middleware around every HTTP request: API key, answer to a failure, access log, trace.
 
-Health checks need no key, so that a load balancer can ask; neither does the console page, which asks its
-reader for one.
+Health checks need no key, because load balancers send none. The console page needs none either; it has a field in
+which its reader enters the key for its requests.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashdeploy.serve.http.errors import failure_response
 from dashdeploy.serve.limits.api_keys import ApiKeys
-from dashdeploy.serve.observability.access_log import AccessLog
+from dashdeploy.serve.observability.logs import AccessLog
 from dashdeploy.serve.observability.tracing import PROPAGATED, Tracing
 
 OPEN_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
-"""What is answered without a key."""
+"""Paths that are answered without a key."""
 
 _UNTRACED = OPEN_PATHS | {"/metrics"}
-"""What probes ask every few seconds."""
+"""Paths that probes request every few seconds."""
 
 _PROPAGATED = frozenset(name.encode() for name in PROPAGATED)
 
 
-class Gate:
+class RequestMiddleware:
     """ASGI middleware: checks the key before anything is read, answers failures, and logs the answer.
 
     Args:
@@ -54,7 +54,7 @@ class Gate:
         attributes = {"http.request.method": method, "url.path": path}
         with self._tracing.request(method, carried, attributes) as span:
             status = await self._answer(scope, receive, send)
-            # A path that is no route's may be anything, so it makes no name.
+            # A path without a route may be anything, so it is no span's name.
             name = f"{method} {path}" if "endpoint" in scope else None
             span.end(status, failed=status >= 500, name=name)
 

@@ -1,4 +1,4 @@
-"""The REST interface as an OpenAPI 3.1 description, served at ``/openapi.json``: for tools, clients, fuzzers."""
+"""The REST interface as an OpenAPI 3.1 description for tools, clients and fuzzers, served at ``/openapi.json``."""
 
 from __future__ import annotations
 

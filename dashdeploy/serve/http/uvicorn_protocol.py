@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol, with bounds on a request's head and this protocol's error body for what is not HTTP.
 
-uvicorn reads a head for as long, and as much, as a client likes. And it writes the head and the body of an answer
-one by one, which are two system calls here and two wake-ups there; here they leave together.
+uvicorn bounds neither the size of a request's head nor the time that it takes to arrive. It also writes the head and
+the body of an answer separately, which costs two system calls here and two wake-ups at the client; here they are
+sent together.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ HEAD_LIMIT = 64 * 1024
 """The most bytes of a request line and its headers: many times what proxies let pass."""
 
 HEAD_SECONDS = 20.0
-"""How long a client may take to send them."""
+"""The most seconds that a client may take to send them."""
 
 _REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
@@ -106,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             # An earlier request of a client that does not wait for answers comes first.
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._expire)
-        elif self._head_bytes == 0:  # nothing was asked
+        elif self._head_bytes == 0:  # the client sent nothing
             self.transport.close()
         else:
             self._refuse(408, f"the request's headers did not arrive within {HEAD_SECONDS:g} s")

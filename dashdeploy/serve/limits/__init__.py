@@ -1,4 +1,4 @@
-"""Who may ask, and how much the server holds at once.
+"""Who may send requests, and how many bytes the server holds at once.
 
-Imports only `dashdeploy.errors` and `dashdeploy.serve.protocol`.
+Imports `protocol` (its errors) and the core; `http`, `grpc` and `dashdeploy.serve.server` import it.
 """

@@ -1,4 +1,4 @@
-"""Who may ask: API keys.
+"""API keys: who may send requests.
 
 A key comes as ``Authorization: Bearer KEY``, over HTTP as a header and over gRPC as metadata.
 """

@@ -1,4 +1,4 @@
 """Statistics, metrics, traces and logs.
 
-Imports no other part of the server.
+Imports the core, and no other part of the server; every part but `protocol` and `limits` imports it.
 """

@@ -1,12 +1,13 @@
-"""Prometheus metrics, made from the models' statistics when somebody asks, so that requests pay nothing.
+"""Prometheus metrics, computed from the models' statistics when they are scraped, so that requests pay nothing.
 
-Triton's names where Triton has the metric (``nv_inference_*``: microseconds, counters without ``_total``);
-``dashdeploy_*`` for what it has not: batch sizes, histograms of latency, reloads.
+A metric that Triton has too bears Triton's name (``nv_inference_*``: microseconds, counters without ``_total``).
+The others are named ``dashdeploy_*``: batch sizes, histograms of latency, reloads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -14,8 +15,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from dashdeploy.serve.observability.statistics import Duration, Histogram, ModelStatistics
-from dashdeploy.serve.repository.model_repository import ModelRepository
-from dashdeploy.serve.repository.served_model import ServedModel
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -37,14 +36,43 @@ _COUNTS = {
 }
 
 
+class _Model(Protocol):
+    """What the metrics read of a served model."""
+
+    name: str
+    version: str
+    statistics: ModelStatistics
+    broken: bool
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class _BundleSlot(Protocol):
+    """What the metrics read of a bundle's slot."""
+
+    name: str
+    reloads: int
+    failures: int
+
+
+class _Repository(Protocol):
+    """What the metrics read of the repository, which itself counts with `statistics`."""
+
+    @property
+    def bundle_slots(self) -> Sequence[_BundleSlot]: ...
+
+    def __iter__(self) -> Iterator[_Model]: ...
+
+
 class ServerMetrics(Collector):
     """All metrics of a server.
 
     Args:
-        repository: the models.
+        repository: the models, a `ModelRepository`.
     """
 
-    def __init__(self, repository: ModelRepository) -> None:
+    def __init__(self, repository: _Repository) -> None:
         self._repository = repository
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -93,7 +121,7 @@ class ServerMetrics(Collector):
         yield success
         yield failure
 
-    def _states(self, models: list[tuple[dict[str, str], ServedModel]]) -> Iterator[Metric]:
+    def _states(self, models: list[tuple[dict[str, str], _Model]]) -> Iterator[Metric]:
         pending = Metric("nv_inference_pending_request_count", "Requests that wait in the queue", "gauge")
         ready = Metric("dashdeploy_model_ready", "1 if the model takes requests", "gauge")
         for labels, model in models:
@@ -103,16 +131,16 @@ class ServerMetrics(Collector):
         yield ready
         reloads = Metric("dashdeploy_model_reloads", "New bundles that took an old one's place", "counter")
         failures = Metric("dashdeploy_model_load_failures", "Bundles that did not load", "counter")
-        for name in sorted({place.name for place in self._repository.places}):
-            places = [place for place in self._repository.places if place.name == name]
+        for name in sorted({slot.name for slot in self._repository.bundle_slots}):
+            slots = [slot for slot in self._repository.bundle_slots if slot.name == name]
             labels = {"model": name}
-            reloads.add_sample(f"{reloads.name}_total", labels, sum(place.reloads for place in places))
-            failures.add_sample(f"{failures.name}_total", labels, sum(place.failures for place in places))
+            reloads.add_sample(f"{reloads.name}_total", labels, sum(slot.reloads for slot in slots))
+            failures.add_sample(f"{failures.name}_total", labels, sum(slot.failures for slot in slots))
         yield reloads
         yield failures
 
     @staticmethod
-    def _labels(model: ServedModel) -> dict[str, str]:
+    def _labels(model: _Model) -> dict[str, str]:
         return {"model": model.name, "version": model.version}
 
 

@@ -1,4 +1,4 @@
-"""What a server counts for one version of a model, in the terms of Triton's statistics extension.
+"""The counts of one version of a model, in the terms of Triton's statistics extension.
 
 Everything here is changed by the event loop's thread alone, so nothing is locked.
 """

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, on request: a span per request, and in it the wait in the queue and the engine's run.
+"""OpenTelemetry traces: a span per request, and in it the wait in the queue and the engine's run.
 
-Only the packages of the ``otel`` extra are used, and only if an endpoint is given. Spans are sent in batches by a
-thread of its own; a collector that is slow or away costs the requests nothing. A client's ``traceparent`` (W3C
+Only the packages of the ``otel`` extra are used, and only if an endpoint is given. A background thread sends the
+spans in batches, so a collector that is slow or away costs the requests nothing. A client's ``traceparent`` (W3C
 Trace Context) is continued. Sampling follows the environment: ``OTEL_TRACES_SAMPLER``.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _EXPORT_SECONDS = 5.0
 _FLUSH_SECONDS = 3.0
-"""What the last spans get after the drain; a collector that is away must not hold the exit up."""
+"""The most seconds for the last spans after the drain; a collector that is away must not delay the exit."""
 
 PROPAGATED = ("traceparent", "tracestate")
 """The headers, and keys of gRPC metadata, by which a client's trace is continued."""
@@ -137,7 +137,7 @@ class Tracing:
         """The span of one request, which code within it finds by `current_span`.
 
         Args:
-            name: what was asked.
+            name: the span's name.
             headers: those of `PROPAGATED` that came with it.
             attributes: in the names of OpenTelemetry's semantic conventions.
         """

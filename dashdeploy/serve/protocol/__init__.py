@@ -1,4 +1,4 @@
-"""Requests and responses as tensors, whichever way they came: JSON, binary extension, types, shapes, classification.
+"""From bytes to tensors and back: JSON, binary tensors and Protocol Buffers messages, checked against the model.
 
-Imports `dashdeploy.artifacts`; `http`, `grpc` and `scheduling` import it.
+Imports the core and `dashdeploy.serve.settings`, and no other part of the server.
 """

@@ -15,7 +15,7 @@ class OutputRequest:
     """How one output is to be sent.
 
     Attributes:
-        binary: as binary data rather than JSON; means nothing over gRPC, where all of it is binary.
+        binary: as binary data rather than JSON; has no meaning over gRPC, where every output is binary.
         classes: how many of the highest values to send, each with its index and label; 0 sends the tensor.
     """
 
@@ -43,16 +43,16 @@ class InferRequest:
 def requested_results(
     request: InferRequest, results: Mapping[str, Array], *, labels: list[str], batched: bool
 ) -> dict[str, Array]:
-    """The arrays that `request` asks for, in its order: the model's outputs or their classes.
+    """The arrays that `request` wants, in its order: the model's outputs or their classes.
 
     Raises:
-        RequestError: 400, classes are asked of an output that holds no numbers.
+        RequestError: 400, it wants the classes of an output that holds no numbers.
     """
     return {
-        name: classify(name, results[name], wanted.classes, labels, batched=batched)
-        if wanted.classes
+        name: classify(name, results[name], output.classes, labels, batched=batched)
+        if output.classes
         else results[name]
-        for name, wanted in request.outputs.items()
+        for name, output in request.outputs.items()
     }
 
 

@@ -17,7 +17,6 @@ import orjson
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.runtimes.base import Array
-from dashdeploy.serve.http.body import DEFAULT_LIMIT
 from dashdeploy.serve.protocol.bytes_tensors import as_bytes
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.protocol.inference_request import (
@@ -35,6 +34,7 @@ from dashdeploy.serve.protocol.input_tensors import (
     raw_input,
 )
 from dashdeploy.serve.protocol.tensor_data import datatype_of, to_raw
+from dashdeploy.serve.settings import DEFAULT_BODY_LIMIT
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def decode_request(
     model: str,
     inputs: Mapping[str, TensorSpec],
     outputs: Mapping[str, TensorSpec],
-    limit: int = DEFAULT_LIMIT,
+    limit: int = DEFAULT_BODY_LIMIT,
 ) -> InferRequest:
     """Decode the body of an inference request and check it against the model.
 
@@ -106,7 +106,7 @@ def decode_request(
 def encode_response(
     request: InferRequest, results: Mapping[str, Array], *, model: str, version: str
 ) -> EncodedResponse:
-    """Encode the results that `request` asked for.
+    """Encode the results that `request` wants.
 
     Args:
         request: the request.
@@ -118,22 +118,22 @@ def encode_response(
     are the strings "NaN", "Infinity" and "-Infinity" (as in Protocol Buffers' JSON mapping), so that the
     response is valid JSON and `numpy.array(data, dtype)`, as in tritonclient, still reads them back exactly.
     """
-    descriptions: list[dict[str, object]] = []
+    tensors: list[dict[str, object]] = []
     blobs: list[bytes | memoryview] = []
     for name, array in results.items():
-        description: dict[str, object] = {
+        tensor: dict[str, object] = {
             "name": name,
             "datatype": datatype_of(array),
             "shape": list(array.shape),
         }
         if request.outputs[name].binary:
             blob = to_raw(array)
-            description["parameters"] = {"binary_data_size": len(blob)}
+            tensor["parameters"] = {"binary_data_size": len(blob)}
             blobs.append(blob)
         else:
-            description["data"] = _json_data(np.ascontiguousarray(array).reshape(-1))
-        descriptions.append(description)
-    content: dict[str, object] = {"model_name": model, "model_version": version, "outputs": descriptions}
+            tensor["data"] = _json_data(np.ascontiguousarray(array).reshape(-1))
+        tensors.append(tensor)
+    content: dict[str, object] = {"model_name": model, "model_version": version, "outputs": tensors}
     if request.id:
         content["id"] = request.id
     header = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -36,8 +36,8 @@ def check_shape(shape: Sequence[int], spec: TensorSpec, *, limit: int) -> list[i
     """Refuse a shape that the model does not take, or that is too large.
 
     Args:
-        shape: what the client says.
-        spec: what the model takes.
+        shape: the shape in the request.
+        spec: the model's input.
         limit: the most bytes of the tensor.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The models that a server holds: bundles on disk, their versions, their state and metadata.
+"""The models that a server holds: bundles on disk, their versions, engines, readiness and metadata.
 
-Imports `scheduling`, `limits` and `observability`; `http` and `grpc` import it.
+Imports `scheduling`, `protocol` and `observability`; `http`, `grpc` and `dashdeploy.serve.server` import it.
 """

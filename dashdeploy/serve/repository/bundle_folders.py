@@ -1,4 +1,4 @@
-"""Bundles on disk: where they lie, and whether they changed."""
+"""Bundles on disk: in which folders they are, and whether they changed."""
 
 from __future__ import annotations
 
@@ -15,38 +15,53 @@ _DEEPEST = 2
 """How many folders lie above a bundle in a folder of bundles: MODEL/VERSION at most."""
 
 
+class BundleNotFoundError(InputError):
+    """A folder neither is a bundle nor holds one.
+
+    Attributes:
+        folder: the folder.
+        problem: the message without the remedy.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problem = f"{folder} is not a bundle and holds none: it has no {MANIFEST_NAME}"
+        super().__init__(f"{self.problem}; write one with dashdeploy.compile")
+
+
+class ModelNameError(InputError):
+    """The name with which a bundle was exported cannot be served."""
+
+
 def find_bundles(paths: Sequence[Path]) -> list[Path]:
     """The bundles among `paths` and in those that are folders of bundles, such as ``MODEL/VERSION``.
 
     Raises:
-        InputError: a path is neither a bundle nor a folder that holds one.
+        BundleNotFoundError: a path is neither a bundle nor a folder that holds one.
     """
     found: list[Path] = []
     for path in paths:
         inside = [] if (path / MANIFEST_NAME).exists() else _bundles_in(path, _DEEPEST)
         if path.is_dir() and not inside and not (path / MANIFEST_NAME).exists():
-            raise InputError(
-                f"{path} is not a bundle and holds none: it has no {MANIFEST_NAME}; "
-                f"write one with: dashdeploy export RUN --out {path / 'MODEL'}"
-            )
+            raise BundleNotFoundError(path)
         found += [bundle for bundle in (inside or [path]) if bundle not in found]
     return found
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """What tells one content of the folder from another without reading it; empty if it is not there."""
+    """A value that changes with the folder's content; no file is read. Empty if the folder is not there."""
     entries = []
     for file in sorted(path.rglob("*")):
         try:
             state = file.stat()
-        except OSError:  # it is being replaced at this moment
+        except OSError:  # the folder is being replaced at this moment
             return ()
         if file.is_file():
             entries.append((str(file.relative_to(path)), state.st_ino, state.st_size, state.st_mtime_ns))
     return tuple(entries)
 
 
-def peek(path: Path) -> tuple[str, str]:
+def read_name_and_version(path: Path) -> tuple[str, str]:
     """The name and version in a bundle's manifest.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The places of bundles: which version of which model each holds, and which of them are to be served."""
+"""Bundle slots: which version of which model each bundle's folder holds, and which of them are served."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.errors import InputError
-from dashdeploy.serve.repository.bundle_folders import Fingerprint
+from dashdeploy.serve.repository.bundle_folders import Fingerprint, ModelNameError
 from dashdeploy.serve.repository.served_model import ServedModel
 
 
 @dataclass
-class Place:
-    """One bundle's folder.
+class BundleSlot:
+    """One bundle's folder, and what is served from it.
 
     Attributes:
         path: the folder.
         name: the model's name, as last read.
         version: the model's version, as last read.
-        model: what is served from it; None if nothing is.
+        model: the loaded model; None if none is served.
         reason: why the newest content is not served; empty if it is.
-        unloaded: whether a client asked for that.
-        seen: the fingerprint of what was loaded, or tried, last.
-        reloads: how often new content took the old one's place.
+        unloaded: whether a client unloaded the model.
+        seen: the fingerprint of the content that was last loaded, or failed to load.
+        reloads: how often new content replaced the old.
         failures: how often new content did not load.
     """
 
@@ -38,35 +37,34 @@ class Place:
     failures: int = 0
 
 
-def wanted(places: Sequence[Place], *, latest: int | None) -> list[Place]:
-    """The places that the version policy serves.
+def apply_version_policy(slots: Sequence[BundleSlot], *, latest: int | None) -> list[BundleSlot]:
+    """The slots whose models are to be served.
 
     Args:
-        places: every place.
+        slots: every slot.
         latest: how many versions of a model, the highest first; None for all.
     """
-    known = [place for place in places if place.version and not place.unloaded]
+    known = [slot for slot in slots if slot.version and not slot.unloaded]
     return [
-        place
-        for place in known
+        slot
+        for slot in known
         if latest is None
-        or latest
-        > sum(other.name == place.name and int(other.version) > int(place.version) for other in known)
+        or latest > sum(other.name == slot.name and int(other.version) > int(slot.version) for other in known)
     ]
 
 
-def check_duplicates(places: Sequence[Place]) -> None:
-    """Refuse two bundles of one model in one version.
+def check_duplicates(slots: Sequence[BundleSlot]) -> None:
+    """Refuse two bundles that hold the same version of a model.
 
     Raises:
-        InputError: there are two.
+        ModelNameError: there are two.
     """
     holders: dict[tuple[str, str], Path] = {}
-    for place in places:
-        key = (place.name, place.version)
-        if place.version and key in holders:
-            raise InputError(
-                f"{place.path} and {holders[key]} both hold a model named {place.name!r} in version "
-                f"{place.version}; export one of them again with another --name or version"
+    for slot in slots:
+        key = (slot.name, slot.version)
+        if slot.version and key in holders:
+            raise ModelNameError(
+                f"{slot.path} and {holders[key]} both hold a model named {slot.name!r} in version "
+                f"{slot.version}; export one of them again with another `name` or version"
             )
-        holders[key] = place.path
+        holders[key] = slot.path

@@ -1,4 +1,4 @@
-"""What the server says of itself and its models: metadata, configuration, statistics, index.
+"""Metadata of the server and its models: tensors, configuration, statistics, index.
 
 Plain dictionaries with the protocol's field names: HTTP sends them as JSON, gRPC as messages of the same
 fields. Sources: Open Inference Protocol, "Server Metadata" and "Model Metadata"; Triton's extensions "Model
@@ -15,7 +15,7 @@ from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.serve.observability.statistics import Duration, ModelStatistics
 from dashdeploy.serve.protocol.tensor_data import wire_shape
-from dashdeploy.serve.repository.bundle_slots import Place
+from dashdeploy.serve.repository.bundle_slots import BundleSlot
 from dashdeploy.serve.repository.served_model import ServedModel
 
 EXTENSIONS = (
@@ -26,7 +26,7 @@ EXTENSIONS = (
     "schedule_policy",
     "statistics",
 )
-"""Triton's names of the extensions that are served; of the schedule policy, the timeout alone."""
+"""Triton's names of the extensions that are served; of the schedule policy only the timeout."""
 
 
 def server_metadata() -> dict[str, Any]:
@@ -80,19 +80,19 @@ def model_config(model: ServedModel) -> dict[str, Any]:
 
 
 def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:
-    """What was counted for each model."""
+    """The counts of each model."""
     return {"model_stats": [_model_statistics(model, model.statistics) for model in models]}
 
 
-def repository_index(places: Sequence[Place], *, ready_only: bool = False) -> list[dict[str, str]]:
+def repository_index(slots: Sequence[BundleSlot], *, ready_only: bool = False) -> list[dict[str, str]]:
     """Every version that was found on disk, and whether it is served."""
     entries = []
-    for place in places:
-        ready = place.model is not None and not place.model.broken
+    for slot in slots:
+        ready = slot.model is not None and not slot.model.broken
         if ready or not ready_only:
-            reason = place.reason or ("unloaded" if place.unloaded else "" if ready else "not served")
+            reason = slot.reason or ("unloaded" if slot.unloaded else "" if ready else "not served")
             state = {"state": "READY" if ready else "UNAVAILABLE", "reason": reason}
-            entries.append({"name": place.name, "version": place.version, **state})
+            entries.append({"name": slot.name, "version": slot.version, **state})
     return entries
 
 

@@ -1,7 +1,7 @@
 """The models that a server holds, by name and version, and how they follow the bundles on disk.
 
-Each bundle has a place, found under the paths that were given. A bundle that changed on disk is loaded beside
-the old one, warmed up, and takes its place between two requests; if it does not load, the old one stays.
+Each bundle that is found under the given paths has a slot. A bundle that changed on disk is loaded and warmed up
+while the old one is served, and replaces it between two requests. If it does not load, the old one stays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from dashdeploy.errors import InputError
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
-from dashdeploy.serve.repository.bundle_folders import find_bundles, fingerprint, peek
-from dashdeploy.serve.repository.bundle_slots import Place, check_duplicates, wanted
+from dashdeploy.serve.repository.bundle_folders import find_bundles, fingerprint, read_name_and_version
+from dashdeploy.serve.repository.bundle_slots import BundleSlot, apply_version_policy, check_duplicates
 from dashdeploy.serve.repository.served_model import RuntimeLoader, ServedModel, load_runtime
 from dashdeploy.serve.settings import ServeSettings
 
@@ -39,7 +39,7 @@ class ModelRepository:
         self._paths = list(paths)
         self._settings = settings
         self._loader = loader
-        self._places: list[Place] = []
+        self._slots: list[BundleSlot] = []
         self._statistics: dict[tuple[str, str], ModelStatistics] = {}
         self._models: dict[str, dict[str, ServedModel]] = {}
         self._loading = asyncio.Lock()
@@ -55,51 +55,51 @@ class ModelRepository:
         if not self._paths:
             raise InputError("no bundle to serve; name at least one")
         async with self._loading:
-            self._places = [Place(path) for path in find_bundles(self._paths)]
-            for place in self._places:
-                place.seen = fingerprint(place.path)
-                place.name, place.version = peek(place.path)
-            check_duplicates(self._places)
-            for place in self._wanted():
-                await self._fill(place)
+            self._slots = [BundleSlot(path) for path in find_bundles(self._paths)]
+            for slot in self._slots:
+                slot.seen = fingerprint(slot.path)
+                slot.name, slot.version = read_name_and_version(slot.path)
+            check_duplicates(self._slots)
+            for slot in self._selected():
+                await self._load_into(slot)
 
     async def refresh(self) -> None:
-        """Look at the disk once: load new and changed bundles, let go of versions that the policy drops."""
+        """Scan the disk once: load new and changed bundles, retire versions that the version policy drops."""
         async with self._loading:
-            for place in await asyncio.to_thread(self._look):
+            for slot in await asyncio.to_thread(self._changed_slots):
                 try:
-                    place.name, place.version = peek(place.path)
-                    check_duplicates(self._places)
-                    if place in self._wanted():
-                        await self._fill(place)
-                except Exception as error:  # an engine may raise anything; the old version goes on
-                    self._note_failure(place, error)
-            wanted = self._wanted()
-            for place in self._places:
+                    slot.name, slot.version = read_name_and_version(slot.path)
+                    check_duplicates(self._slots)
+                    if slot in self._selected():
+                        await self._load_into(slot)
+                except Exception as error:  # an engine may raise anything; the old version is still served
+                    self._note_failure(slot, error)
+            selected = self._selected()
+            for slot in self._slots:
                 try:
-                    if place in wanted and place.model is None and not place.reason:
-                        await self._fill(place)
+                    if slot in selected and slot.model is None and not slot.reason:
+                        await self._load_into(slot)
                 except Exception as error:
-                    self._note_failure(place, error)
-            for place in self._places:
-                if place.model is not None and place not in wanted:
-                    self._put(place, None)
+                    self._note_failure(slot, error)
+            for slot in self._slots:
+                if slot.model is not None and slot not in selected:
+                    self._replace(slot, None)
 
     async def watch(self) -> None:
         """Call `refresh` again and again, until cancelled."""
-        said = ""
+        reported = ""
         while True:
             await asyncio.sleep(self._settings.reload_seconds)
             try:
                 await self.refresh()
-                said = ""
-            except Exception as error:  # a path that was given is gone, say: what is loaded goes on
-                if said != str(error):
+                reported = ""
+            except Exception as error:  # a given path may be gone; what is loaded is still served
+                if reported != str(error):
                     _LOG.error("cannot look for new bundles: %s", error)
-                said = str(error)
+                reported = str(error)
 
     def find(self, name: str, version: str | None = None) -> ServedModel:
-        """The model `name`: the version asked for, else the highest that is served.
+        """The model `name` in the given version, or in the highest that is served.
 
         Raises:
             RequestError: 404 for an unknown model or version, 400 for a version that is no number.
@@ -130,7 +130,7 @@ class ModelRepository:
         return list(self._models[name].values())
 
     def select(self, name: str | None, version: str | None) -> list[ServedModel]:
-        """Every served model, every version of one, or one version: as much as is named.
+        """Every served model, every version of the named one, or one version of it.
 
         Raises:
             RequestError: as `find`.
@@ -145,9 +145,9 @@ class ModelRepository:
             yield from versions.values()
 
     @property
-    def places(self) -> Sequence[Place]:
-        """Every bundle that was found."""
-        return self._places
+    def bundle_slots(self) -> Sequence[BundleSlot]:
+        """The slots of every bundle that was found."""
+        return self._slots
 
     async def load_model(self, name: str) -> None:
         """Load every version of a model that was unloaded, and changed bundles anew.
@@ -157,16 +157,16 @@ class ModelRepository:
         """
         self._check_control()
         async with self._loading:
-            places = self._places_of(name)
-            for place in places:
-                place.unloaded = False
-            for place in places:
-                if place in self._wanted():
+            slots = self._slots_of(name)
+            for slot in slots:
+                slot.unloaded = False
+            for slot in slots:
+                if slot in self._selected():
                     try:
-                        await self._fill(place)
+                        await self._load_into(slot)
                     except Exception as error:
-                        self._note_failure(place, error)
-                        raise RequestError(400, f"failed to load '{name}': {place.reason}") from error
+                        self._note_failure(slot, error)
+                        raise RequestError(400, f"failed to load '{name}': {slot.reason}") from error
 
     async def unload_model(self, name: str) -> None:
         """Stop serving every version of a model; requests under way are still answered.
@@ -176,96 +176,96 @@ class ModelRepository:
         """
         self._check_control()
         async with self._loading:
-            for place in self._places_of(name):
-                place.unloaded = True
-                self._put(place, None)
+            for slot in self._slots_of(name):
+                slot.unloaded = True
+                self._replace(slot, None)
 
     def _check_control(self) -> None:
         if not self._settings.allow_model_control:
             raise RequestError(
                 503,
-                "explicit model load / unload is not allowed; start the server with --allow-model-control",
+                "explicit model load / unload is not allowed; start the server with `allow_model_control=True`",
             )
 
-    def _places_of(self, name: str) -> list[Place]:
-        places = [place for place in self._places if place.name == name]
-        if not places:
+    def _slots_of(self, name: str) -> list[BundleSlot]:
+        slots = [slot for slot in self._slots if slot.name == name]
+        if not slots:
             raise RequestError(404, f"Request for unknown model: '{name}' is not found")
-        return places
+        return slots
 
-    def _look(self) -> list[Place]:
-        """The places whose content is not what was seen last, newly found ones included."""
-        known = {place.path for place in self._places}
-        self._places += [Place(path) for path in find_bundles(self._paths) if path not in known]
+    def _changed_slots(self) -> list[BundleSlot]:
+        """The slots whose content changed since it was last seen, newly found ones included."""
+        known = {slot.path for slot in self._slots}
+        self._slots += [BundleSlot(path) for path in find_bundles(self._paths) if path not in known]
         changed = []
-        for place in self._places:
-            now = fingerprint(place.path)
+        for slot in self._slots:
+            now = fingerprint(slot.path)
             # A folder that is not there may be about to be replaced; until then the old content is served.
-            if now and now != place.seen:
-                place.seen = now
-                changed.append(place)
+            if now and now != slot.seen:
+                slot.seen = now
+                changed.append(slot)
         return changed
 
-    def _wanted(self) -> list[Place]:
-        return wanted(self._places, latest=self._settings.latest_versions)
+    def _selected(self) -> list[BundleSlot]:
+        return apply_version_policy(self._slots, latest=self._settings.latest_versions)
 
-    async def _fill(self, place: Place, *, must_be_warm: bool = False) -> None:
-        """Load what is at a place, and serve it instead of what was served from there.
+    async def _load_into(self, slot: BundleSlot, *, must_be_warm: bool = False) -> None:
+        """Load the content of a slot's folder, and serve it instead of the slot's present model.
 
         Raises:
-            DashdeployError: it does not load, or does not run although it must.
+            DashdeployError: it does not load, or it must be warm and does not run.
         """
-        statistics = self._statistics.setdefault((place.name, place.version), ModelStatistics())
+        statistics = self._statistics.setdefault((slot.name, slot.version), ModelStatistics())
         model = await asyncio.to_thread(
-            ServedModel.load, place.path, self._settings, loader=self._loader, statistics=statistics
+            ServedModel.load, slot.path, self._settings, loader=self._loader, statistics=statistics
         )
-        if (model.name, model.version) != (place.name, place.version):
+        if (model.name, model.version) != (slot.name, slot.version):
             model.retire()
-            raise InputError(f"{place.path}: the bundle changed while it was read")
+            raise InputError(f"{slot.path}: the bundle changed while it was read")
         if must_be_warm and not model.warm:
             model.retire()
-            raise InputError(f"{place.path}: the engine was loaded, but does not run")
-        model.on_broken = lambda: self._restart_soon(place, model)
-        replaced = place.model is not None
-        place.reason = ""
-        self._put(place, model)
+            raise InputError(f"{slot.path}: the engine was loaded, but does not run")
+        model.on_broken = lambda: self._restart_soon(slot, model)
+        replaced = slot.model is not None
+        slot.reason = ""
+        self._replace(slot, model)
         if replaced:
-            place.reloads += 1
-            _LOG.info("model %s: version %s was loaded from %s", model.name, model.version, place.path)
+            slot.reloads += 1
+            _LOG.info("model %s: version %s was loaded from %s", model.name, model.version, slot.path)
 
-    def _put(self, place: Place, model: ServedModel | None) -> None:
-        old, place.model = place.model, model
+    def _replace(self, slot: BundleSlot, model: ServedModel | None) -> None:
+        old, slot.model = slot.model, model
         self._models = {}
-        served = [place.model for place in self._places if place.model is not None]
+        served = [slot.model for slot in self._slots if slot.model is not None]
         for each in sorted(served, key=lambda each: int(each.version), reverse=True):
             self._models.setdefault(each.name, {})[each.version] = each
         if old is not None:
             old.retire()
 
-    def _note_failure(self, place: Place, error: Exception) -> None:
-        place.failures += 1
-        place.reason = " ".join(str(error).split()) or type(error).__name__
-        goes_on = f"; version {place.model.version} goes on" if place.model is not None else ""
-        if place.model is not None:
-            place.name, place.version = place.model.name, place.model.version
-        _LOG.error("model %s: the new bundle was not loaded: %s%s", place.name, place.reason, goes_on)
+    def _note_failure(self, slot: BundleSlot, error: Exception) -> None:
+        slot.failures += 1
+        slot.reason = " ".join(str(error).split()) or type(error).__name__
+        goes_on = f"; version {slot.model.version} goes on" if slot.model is not None else ""
+        if slot.model is not None:
+            slot.name, slot.version = slot.model.name, slot.model.version
+        _LOG.error("model %s: the new bundle was not loaded: %s%s", slot.name, slot.reason, goes_on)
 
-    def _restart_soon(self, place: Place, broken: ServedModel) -> None:
-        task = asyncio.get_running_loop().create_task(self._restart(place, broken))
+    def _restart_soon(self, slot: BundleSlot, broken: ServedModel) -> None:
+        task = asyncio.get_running_loop().create_task(self._restart(slot, broken))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
 
-    async def _restart(self, place: Place, broken: ServedModel) -> None:
+    async def _restart(self, slot: BundleSlot, broken: ServedModel) -> None:
         """Load a broken engine anew, waiting longer after every try that failed."""
         wait = 0.5
-        while place.model is broken:
+        while slot.model is broken:
             async with self._loading:
                 try:
-                    if place.model is broken:
-                        await self._fill(place, must_be_warm=True)
+                    if slot.model is broken:
+                        await self._load_into(slot, must_be_warm=True)
                         _LOG.warning("model %s: the engine was restarted", broken.name)
                         return
                 except Exception as error:
-                    self._note_failure(place, error)
+                    self._note_failure(slot, error)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_RESTART_WAIT)

@@ -1,4 +1,4 @@
-"""One version of a model as it is served: a verified bundle, its loaded engine, its counts."""
+"""One version of a model as it is served: a verified bundle, its loaded engine, its statistics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.repository.bundle_folders import ModelNameError
 from dashdeploy.serve.scheduling.engine import Engine, Gone
 from dashdeploy.serve.settings import ServeSettings
 
@@ -35,7 +36,7 @@ class ServedModel:
     """One loaded version of a model.
 
     Attributes:
-        name: the name that clients ask for.
+        name: the name by which clients call it.
         version: the bundle's version.
         kind: which engine runs it.
         inputs: the model's inputs by name, in order.
@@ -43,9 +44,9 @@ class ServedModel:
         sample: a request to try the model with, as JSON; None if the bundle has none.
         labels: class names by index; empty if the model is no classifier.
         batched: whether requests may share a run.
-        statistics: what was counted.
-        warm: whether the engine ran when it was warmed up; a model that refuses zeros may run nevertheless.
-        broken: whether the engine fails on what it ran on before; it is being loaded again then.
+        statistics: its counts since the server began.
+        warm: whether the engine ran in the warm-up; a model that refuses zeros may still run on real inputs.
+        broken: whether the engine fails on inputs that it ran on before; it is then being loaded again.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class ServedModel:
             path: the bundle.
             settings: the server's.
             loader: makes the engine.
-            statistics: the counts to go on with, if this version was served before.
+            statistics: the counts to continue, if this version was served before.
 
         Raises:
             InputError: the bundle is damaged, its model does not load, or does not match the manifest.
@@ -105,9 +106,9 @@ class ServedModel:
         """
         bundle = Bundle.load(path)
         if not bundle.manifest.name or "/" in bundle.manifest.name:
-            raise InputError(
+            raise ModelNameError(
                 f"{path}: the model name {bundle.manifest.name!r} cannot be part of a URL; "
-                "export the bundle again with --name"
+                "export the bundle again with `name`"
             )
         runtime = loader(bundle, settings)
         _check_tensors(path, "input", bundle.manifest.inputs, runtime.inputs)
@@ -126,10 +127,17 @@ class ServedModel:
             RequestError: 503, the queue is full or the engine is broken.
         """
         if self.broken:
-            raise RequestError(
-                503, f"model '{self.name}' is not ready: its engine is restarted", retry_after=1
-            )
+            raise self._not_ready()
         self._engine.check_room()
+
+    def check_engine(self) -> None:
+        """Raise if the engine is broken.
+
+        Raises:
+            RequestError: 503.
+        """
+        if self.broken:
+            raise self._not_ready()
 
     async def infer(
         self, feeds: Mapping[str, Array], *, timeout: float | None = None, gone: Gone | None = None
@@ -155,9 +163,12 @@ class ServedModel:
         self._close_if_unused()
 
     def retire(self) -> None:
-        """Take no part in serving any more; the engine ends after the last request that uses it."""
+        """Stop serving; the engine ends after the last request that uses it."""
         self._retired = True
         self._close_if_unused()
+
+    def _not_ready(self) -> RequestError:
+        return RequestError(503, f"model '{self.name}' is not ready: its engine is restarted", retry_after=1)
 
     def _close_if_unused(self) -> None:
         if self._retired and self._leases == 0:
@@ -172,12 +183,12 @@ class ServedModel:
 def _check_tensors(
     path: Path, kind: str, manifest: Sequence[TensorSpec], model: Sequence[TensorSpec]
 ) -> None:
-    said, found = [{spec.name: spec.dtype for spec in specs} for specs in (manifest, model)]
-    if said != found:
+    declared, found = [{spec.name: spec.dtype for spec in specs} for specs in (manifest, model)]
+    if declared != found:
         raise InputError(
-            f"{path}: the manifest's {kind}s are {said}, but the model's are {found}; export it again"
+            f"{path}: the manifest's {kind}s are {declared}, but the model's are {found}; export it again"
         )
-    for name, dtype in said.items():
+    for name, dtype in declared.items():
         if dtype not in DATATYPE_BY_NUMPY_NAME:
             raise InputError(
                 f"{path}: {kind} {name!r} is of type {dtype}, which is not served; "

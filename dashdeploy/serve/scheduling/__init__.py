@@ -1,4 +1,4 @@
 """When and where a request runs: the queue, the batches, the engine's threads.
 
-Imports `protocol` and `observability`; `repository` imports it.
+Imports `protocol` (its errors) and `observability`; `repository` imports it.
 """

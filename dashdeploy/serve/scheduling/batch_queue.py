@@ -4,8 +4,8 @@ Work-conserving: a batch is taken as soon as the engine is free, of whatever wai
 batch if their inputs agree in everything but the batch axis. Every batch contains the oldest request, so none
 starves; the others of its kind join it in the order they came.
 
-A batch under way counts as one of the queue's places, so that an accepted request is answered after at most as
-many runs as there are places, its own included.
+A batch under way takes one of the queue's places, so that an accepted request is answered after at most as many
+runs as there are places, including the run that answers it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class BatchQueue:
 
     Args:
         policy: how batches are formed, and the queue's bound.
-        clock: seconds that only grow; a test may bring its own.
+        clock: a monotonic clock in seconds; tests replace it.
     """
 
     def __init__(self, policy: BatchPolicy, *, clock: Callable[[], float] = monotonic) -> None:

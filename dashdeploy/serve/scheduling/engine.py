@@ -1,10 +1,10 @@
 """A model's engine: threads that take batches from a queue, run them, and give each request its rows.
 
-A lone request of a quick model does not go there: see `quick_runs`.
+A lone request of a quick model runs inline instead: see `inline_execution`.
 
 A batch that fails is run again request by request, so that only the request at fault fails. After a failure
-of a single request the engine is tried with the input that it was warmed up with: if that fails as well, the
-engine itself is broken, and whoever owns it is told.
+of a single request the engine runs the input of its warm-up. If that fails as well, the engine itself is broken,
+and the callback `on_broken` is called.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.serve.observability.statistics import BatchTimes, ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.scheduling.batch_queue import BatchQueue, Pending, QueueFullError, Signature
-from dashdeploy.serve.scheduling.inline_execution import QuickRuns, Shapes
+from dashdeploy.serve.scheduling.inline_execution import InlineExecution, Shapes
 from dashdeploy.serve.settings import BatchPolicy
 
 _LOG = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ class Engine:
         policy: how requests are batched.
         batched: whether the model's first axis is a batch axis.
         instances: how many runs may be under way at once.
-        statistics: what is counted.
+        statistics: counts the requests and runs.
         probe: inputs that the model is known to run on, to tell a broken engine from a bad request; None if
             there are none.
-        on_broken: told, on the event loop, that the engine fails even on `probe`.
+        on_broken: called on the event loop when the engine fails even on `probe`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Engine:
         self._on_broken = on_broken
         self._running: set[int] = set()  # of threads
         self._present = 0
-        self._quick_runs = QuickRuns()
+        self._inline = InlineExecution()
         self._threads = [
             Thread(target=self._work, name=f"engine-{name}-{i}", daemon=True) for i in range(instances)
         ]
@@ -85,7 +85,7 @@ class Engine:
         return len(self._queue)
 
     def check_room(self) -> None:
-        """Refuse at once what would be refused after it was decoded.
+        """Refuse a request now that would be refused after it was decoded.
 
         Raises:
             RequestError: 503, the queue is full.
@@ -101,7 +101,7 @@ class Engine:
         Args:
             feeds: one array per input, checked against the model.
             timeout: the most seconds until the results are there.
-            gone: returns when the client has gone; asked only if the request has to wait.
+            gone: returns when the client has gone; awaited only if the request has to wait.
 
         Returns:
             One array per output; arrays may be views of a batch's.
@@ -112,16 +112,16 @@ class Engine:
         """
         self._present += 1
         try:
-            if self._quick_runs.expect(_shapes(feeds)):
+            if self._inline.expect_quick(_shapes(feeds)):
                 await asyncio.sleep(0)  # lets every request that has arrived by now come as far as here
                 if self._present == 1 and not self._running:
-                    return await self._infer_here(self._pending(feeds))
+                    return await self._infer_inline(self._pending(feeds))
             return await self._infer_queued(self._pending(feeds), timeout=timeout, gone=gone)
         finally:
             self._present -= 1
 
-    async def _infer_here(self, pending: Pending) -> dict[str, Array]:
-        """Run a lone request of a quick model on this thread; see `quick_runs`."""
+    async def _infer_inline(self, pending: Pending) -> dict[str, Array]:
+        """Run a lone request of a quick model on this thread; see `inline_execution`."""
         self._execute([pending], on_loop=True)
         return await pending.future
 
@@ -204,7 +204,7 @@ class Engine:
             results = self._runtime.run(feeds)
             ran = perf_counter_ns()
             outcomes: list[Outcome] = list(_split(results, batch))
-        except Exception as error:  # every engine raises classes of its own
+        except Exception as error:  # every engine raises other classes
             if len(batch) > 1:
                 _LOG.warning(
                     "model %s: a batch of %d requests failed, each is run alone", self._name, len(batch)
@@ -230,7 +230,7 @@ class Engine:
         on_loop: bool,
     ) -> None:
         if times is not None and len(batch) == 1:
-            self._quick_runs.note(_shapes(batch[0].feeds), times.infer_ns, on_loop=on_loop)
+            self._inline.note(_shapes(batch[0].feeds), times.infer_ns, on_loop=on_loop)
         if on_loop:
             self._deliver(batch, start, outcomes, times)
             return

@@ -1,15 +1,15 @@
-"""When a lone request runs on the event loop's own thread instead of being handed to the engine's.
+"""When a lone request runs inline, on the event loop's thread, instead of on one of the engine's threads.
 
-The way to another thread and back takes 0.1 to 0.3 ms, which is more than many models take. It is saved where
-nobody could gain from the other thread: no other request is here, and runs of exactly these shapes have been
-quick so far. A model whose time depends on its values can still surprise once; after that it has to be quick
-for twice as long before it is trusted again.
+The way to another thread and back takes 0.1 to 0.3 ms, which is more than many models take. It is saved where the
+other thread would help nobody: no other request is present, and recent runs with exactly these shapes were quick.
+The time of a model may depend on its values, so a run can still turn out to be slow. After each such run, the model
+must be quick twice as many times in a row before it runs inline again.
 """
 
 from __future__ import annotations
 
 QUICK_NS = 1_000_000
-"""A run up to here is quick; nobody notices that the event loop was away for so long."""
+"""A run of at most this length is quick; nobody notices that the event loop was busy for so long."""
 
 _SURPRISE_NS = 5 * QUICK_NS
 _FIRST_TRUST = 16
@@ -17,8 +17,8 @@ _FIRST_TRUST = 16
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class QuickRuns:
-    """What the last runs of one request alone say of the next."""
+class InlineExecution:
+    """Predicts from the last single-request runs whether the next one is quick."""
 
     def __init__(self) -> None:
         self._shapes: Shapes | None = None
@@ -29,7 +29,7 @@ class QuickRuns:
         """Remember a run.
 
         Args:
-            shapes: of its inputs.
+            shapes: the shapes of its inputs.
             ns: nanoseconds that the engine took.
             on_loop: whether it ran on the event loop's thread.
         """
@@ -38,6 +38,6 @@ class QuickRuns:
         self._quick = self._quick + 1 if ns <= QUICK_NS and shapes == self._shapes else 0
         self._shapes = shapes
 
-    def expect(self, shapes: Shapes) -> bool:
+    def expect_quick(self, shapes: Shapes) -> bool:
         """Whether the next run with inputs of these shapes will be quick."""
         return self._quick >= self._needed and shapes == self._shapes

@@ -12,7 +12,7 @@ from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.scheduling.engine import Engine
-from dashdeploy.serve.scheduling.inline_execution import QuickRuns
+from dashdeploy.serve.scheduling.inline_execution import InlineExecution
 from dashdeploy.serve.settings import BatchPolicy
 
 
@@ -220,18 +220,18 @@ def test_a_lone_request_of_a_quick_model_runs_on_the_loop_and_others_do_not(tmp_
 
 
 def test_what_counts_as_quick():
-    runs = QuickRuns()
+    runs = InlineExecution()
     shapes, others = ((1, 4),), ((2, 4),)
     for _ in range(20):
         runs.note(shapes, 100, on_loop=False)
-    assert runs.expect(shapes) and not runs.expect(others)
+    assert runs.expect_quick(shapes) and not runs.expect_quick(others)
     runs.note(shapes, 10**9, on_loop=True)
-    assert not runs.expect(shapes)
+    assert not runs.expect_quick(shapes)
     for _ in range(20):
         runs.note(shapes, 100, on_loop=False)
-    assert not runs.expect(shapes), "after a surprise it takes twice as many"
+    assert not runs.expect_quick(shapes), "after a surprise it takes twice as many"
     for _ in range(20):
         runs.note(shapes, 100, on_loop=False)
-    assert runs.expect(shapes)
+    assert runs.expect_quick(shapes)
     runs.note(others, 100, on_loop=False)
-    assert not runs.expect(others) and not runs.expect(shapes)
+    assert not runs.expect_quick(others) and not runs.expect_quick(shapes)

@@ -1,7 +1,8 @@
-"""What was asked: one JSON object per request, over HTTP or gRPC."""
+"""Logs of one JSON object per line: every request (`AccessLog`), and what happens to the server (`log_events`)."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from time import perf_counter_ns, time
@@ -13,7 +14,7 @@ from dashdeploy.errors import InputError
 
 
 class AccessLog:
-    """Writes one JSON object per request.
+    """Writes one JSON object per request, over HTTP or gRPC.
 
     Args:
         path: the file to append to; ``-`` is stdout; None writes nothing.
@@ -46,7 +47,7 @@ class AccessLog:
             client: the client's address.
             request: method and path.
             status: the status code.
-            start_ns: when it came, on `perf_counter_ns`'s clock.
+            start_ns: when the request arrived, on `perf_counter_ns`'s clock.
             more: further fields.
         """
         if self._file is None:
@@ -65,3 +66,33 @@ class AccessLog:
             self._file.flush()
         except (OSError, ValueError):  # a full disk or a closed pipe must not stop the service
             self._file = None
+
+
+def log_events() -> None:
+    """Send log records to stderr: this package's, and the errors of the packages that it serves with.
+
+    The records tell of reloads, failures and restarts.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines())
+    for name, level in (
+        ("dashdeploy.serve", logging.INFO),
+        ("uvicorn", logging.ERROR),
+        ("opentelemetry", logging.WARNING),
+    ):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": round(record.created, 6),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry).decode()

@@ -1,4 +1,4 @@
-"""Whether the server, and a model of it, is ready; HTTP and gRPC ask the same object."""
+"""Whether the server, and each of its models, is ready; HTTP and gRPC use the same object."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dashdeploy.serve.repository.model_repository import ModelRepository
 from dashdeploy.serve.repository.served_model import ServedModel
 
 
-class ServerState:
-    """The server's readiness.
+class Readiness:
+    """The readiness of a server and its models.
 
     Args:
         repository: the models.
 
     Attributes:
-        drain_begins: set when the server was told to stop.
+        drain_begins: set when the server is to stop.
     """
 
     def __init__(self, repository: ModelRepository) -> None:
@@ -24,29 +24,28 @@ class ServerState:
         self._repository = repository
 
     def drain(self) -> None:
-        """Be ready no more."""
+        """Stop being ready."""
         self.drain_begins.set()
 
-    def check_ready(self) -> None:
-        """Raise unless the server takes requests and every model is ready, as Triton has it.
+    def check_server(self) -> None:
+        """Raise unless the server takes requests and every model is ready, as in Triton.
 
         Raises:
             RequestError: 503.
         """
-        if self.drain_begins.is_set():
-            raise RequestError(503, "the server is shutting down")
+        self._check_draining()
         for model in self._repository:
-            self.check_model_ready(model)
+            self.check_model(model)
 
-    def check_model_ready(self, model: ServedModel) -> None:
+    def check_model(self, model: ServedModel) -> None:
         """Raise unless `model` takes requests.
 
         Raises:
             RequestError: 503.
         """
+        self._check_draining()
+        model.check_engine()
+
+    def _check_draining(self) -> None:
         if self.drain_begins.is_set():
             raise RequestError(503, "the server is shutting down")
-        if model.broken:
-            raise RequestError(
-                503, f"model '{model.name}' is not ready: its engine is restarted", retry_after=1
-            )

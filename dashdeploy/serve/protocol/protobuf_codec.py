@@ -114,7 +114,7 @@ def encode_message(
 
     Args:
         response: the empty message.
-        request: what was asked.
+        request: the decoded request.
         results: an array per requested output, in order.
         model: the model's name.
         version: the version that ran.
