@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 _ALIASES: Mapping[str, str] = {
+    "api_keys": "api_key_file",
+    "delay": "batch_delay",
     "input_shapes": "input_shape",
     "latency_device": "device",
     "latency_target": "target",
+    "max_rows": "max_batch",
     "max_seconds": "max_time",
+    "preferred": "preferred_batches",
 }
 """Parameters of the library whose option has another name."""
 

@@ -139,9 +139,13 @@ def serve(
     Console(quiet=quiet, verbose=verbose)
     from dashdeploy.serve.repository.bundle_folders import BundleNotFoundError, ModelNameError
     from dashdeploy.serve.server import serve as run_server
-    from dashdeploy.serve.settings import BatchPolicy, ServeSettings
+    from dashdeploy.serve.settings import LONGEST_DELAY, BatchPolicy, ServeSettings
 
     preferred = positive_integers("--preferred-batches", preferred_batches or "1", noun="batch size")
+    if (
+        not batch_delay <= LONGEST_DELAY * 1e3
+    ):  # in seconds the library refuses it too; here it is milliseconds
+        raise InputError(f"--batch-delay {batch_delay:g}: use 0 to {LONGEST_DELAY * 1e3:g} milliseconds")
     batching = BatchPolicy(
         max_rows=max_batch,
         preferred=tuple(sorted(preferred)) if preferred_batches else (),

@@ -27,24 +27,24 @@ def check_host(host: str, *, allow_remote: bool) -> None:
         loopback = False
     if not loopback:
         raise InputError(
-            f"--host {host}: other machines could reach the server there; add --allow-remote if they are to, "
-            "and consider --api-key-file and --tls-certificate"
+            f"`host={host}`: other machines could reach the server there; add `allow_remote=True` if they are to, "
+            "and consider `api_keys` and `tls_certificate`"
         )
 
 
-def bind(host: str, port: int, *, option: str) -> socket.socket:
+def bind(host: str, port: int, *, parameter: str) -> socket.socket:
     """A socket that listens at the address.
 
     Args:
         host: the address.
         port: the port; 0 takes any free one.
-        option: the option that named the port, for the messages.
+        parameter: the parameter that holds the port, for the messages.
 
     Raises:
         InputError: the port is out of range, in use or forbidden, or the host is not this machine's.
     """
     if not 0 <= port <= 65535:
-        raise InputError(f"{option} {port}: not a port; use 1 to 65535, or 0 for any free one")
+        raise InputError(f"`{parameter}={port}`: not a port; use 1 to 65535, or 0 for any free one")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -52,7 +52,7 @@ def bind(host: str, port: int, *, option: str) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise InputError(
-            f"--host {host}: not an address of this machine: {error.strerror or error}"
+            f"`host={host}`: not an address of this machine: {error.strerror or error}"
         ) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -60,7 +60,7 @@ def bind(host: str, port: int, *, option: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise InputError(_refusal(host, port, option, error)) from error
+        raise InputError(_refusal(host, port, parameter, error)) from error
     return listener
 
 
@@ -78,33 +78,33 @@ def check_tls(certificate: Path | None, key: Path | None) -> bool:
     if certificate is None and key is None:
         return False
     if certificate is None or key is None:
-        raise InputError("--tls-certificate and --tls-key: give both or neither")
-    for option, path in (("--tls-certificate", certificate), ("--tls-key", key)):
+        raise InputError("`tls_certificate` and `tls_key`: give both or neither")
+    for parameter, path in (("tls_certificate", certificate), ("tls_key", key)):
         try:
             path.read_bytes()
         except OSError as error:
-            raise InputError(f"{option} {path}: cannot be read: {error.strerror or error}") from error
+            raise InputError(f"`{parameter}={path}`: cannot be read: {error.strerror or error}") from error
 
     def no_password() -> str:
-        raise InputError(f"--tls-key {key}: the key is encrypted; give one without a passphrase")
+        raise InputError(f"`tls_key={key}`: the key is encrypted; give one without a passphrase")
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, no_password)
     except (OSError, ValueError) as error:  # SSLError is an OSError
         reason = getattr(error, "reason", None) or error
         raise InputError(
-            f"--tls-certificate {certificate} --tls-key {key}: not a PEM certificate and its private key: {reason}"
+            f"`tls_certificate={certificate}` `tls_key={key}`: not a PEM certificate and its private key: {reason}"
         ) from error
     return True
 
 
-def _refusal(host: str, port: int, option: str, error: OSError) -> str:
+def _refusal(host: str, port: int, parameter: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"{option} {port}: already in use on {host}; choose another port, or 0 for any free one"
+        return f"`{parameter}={port}`: already in use on {host}; choose another port, or 0 for any free one"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{option} {port}: not permitted; choose a port from 1024 up"
+        return f"`{parameter}={port}`: not permitted; choose a port from 1024 up"
     if error.errno == errno.EADDRNOTAVAIL:
         return (
-            f"--host {host}: not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all its addresses"
+            f"`host={host}`: not an address of this machine; use 127.0.0.1, or 0.0.0.0 for all its addresses"
         )
-    return f"--host {host} {option} {port}: cannot listen: {error.strerror or error}"
+    return f"`host={host}` `{parameter}={port}`: cannot listen: {error.strerror or error}"

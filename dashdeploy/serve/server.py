@@ -110,7 +110,7 @@ class _Server:
         repository = ModelRepository(self._bundles, settings, loader=self._loader or load_runtime)
         await repository.load()
         readiness = Readiness(repository)
-        listener = bind(settings.host, settings.http_port, option="--http-port")
+        listener = bind(settings.host, settings.http_port, parameter="http_port")
         keys = ApiKeys(settings.api_keys)
         budget = MemoryBudget(BODIES * settings.body_limit)
         with listener, ThreadPoolExecutor(_workers(), thread_name_prefix="codec") as executor:

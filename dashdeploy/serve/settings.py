@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dashdeploy.errors import InputError
+from dashdeploy.runtimes.names import EngineName
 
 MEBIBYTE = 1024 * 1024
 
@@ -13,17 +14,24 @@ DEFAULT_BODY_LIMIT = 64 * MEBIBYTE
 """The most bytes of a request, as Triton's ``--http-max-input-size`` has it."""
 
 
+LONGEST_DELAY = 10.0
+"""The most seconds that a request may wait for others to share its batch."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchPolicy:
-    """How the requests that wait for a model are put together.
+    """How requests are batched.
 
     Attributes:
         max_rows: the most rows of a batch; 1 turns batching off. A request of more rows runs alone.
-        preferred: row counts at which a batch is sent without waiting for `delay`, ascending.
-        delay: the most seconds that the oldest request waits for company; 0 runs it as soon as the engine is
-            idle, so that batches form only from what came while the engine was busy.
-        queue_size: the places for one model's requests: each that waits takes one, and each batch under way.
-            One more is refused.
+        preferred: row counts at which a batch runs without waiting for `delay`, ascending.
+        delay: the most seconds that the oldest request waits for others, at most 10; 0 runs it as soon as the engine
+            is idle, so that batches form only from the requests that came while the engine was busy.
+        queue_size: the places in one model's queue. Each waiting request takes one, and so does each batch under way;
+            further requests are refused.
+
+    Raises:
+        InputError: a value is out of range, or a preferred batch is larger than `max_rows`.
     """
 
     max_rows: int = 32
@@ -33,15 +41,15 @@ class BatchPolicy:
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
-            raise InputError(f"--max-batch {self.max_rows}: use 1 (no batching) or more")
+            raise InputError(f"`max_rows={self.max_rows}`: use 1 (no batching) or more")
         if self.queue_size < 1:
-            raise InputError(f"--queue-size {self.queue_size}: use 1 or more")
-        if not 0 <= self.delay <= 10:
-            raise InputError(f"--batch-delay {self.delay * 1e3:g}: use 0 to 10000 milliseconds")
+            raise InputError(f"`queue_size={self.queue_size}`: use 1 or more")
+        if not 0 <= self.delay <= LONGEST_DELAY:
+            raise InputError(f"`delay={self.delay:g}`: use 0 to {LONGEST_DELAY:g} seconds")
         if any(rows > self.max_rows for rows in self.preferred):
             raise InputError(
-                f"--preferred-batches {','.join(map(str, self.preferred))}: larger than --max-batch "
-                f"{self.max_rows}; raise --max-batch"
+                f"`preferred={','.join(map(str, self.preferred))}`: larger than `max_rows={self.max_rows}`; "
+                "raise `max_rows`"
             )
 
 
@@ -75,7 +83,7 @@ class ServeSettings:
     http_port: int = 8000
     grpc_port: int = 8001
     allow_remote: bool = False
-    engine: str | None = None
+    engine: EngineName | None = None
     threads: int | None = None
     instances: int = 1
     batching: BatchPolicy = field(default_factory=BatchPolicy)

@@ -78,16 +78,16 @@ def test_a_signal_drains_and_exits_0(slow_server, number):
 def test_port_in_use_is_one_clear_line(double_bundle):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=f"--http-port {port}: already in use"):
+        with pytest.raises(InputError, match=f"`http_port={port}`: already in use"):
             serve([double_bundle], ServeSettings(http_port=port))
 
 
 @pytest.mark.parametrize(
     "host, port, message",
     [
-        ("127.0.0.1", 70000, "--http-port 70000: not a port"),
-        ("192.0.2.1", 0, "--host 192.0.2.1: not an address of this machine"),
-        ("no such host", 0, "--host no such host: not an address"),
+        ("127.0.0.1", 70000, "`http_port=70000`: not a port"),
+        ("192.0.2.1", 0, "`host=192.0.2.1`: not an address of this machine"),
+        ("no such host", 0, "`host=no such host`: not an address"),
     ],
 )
 def test_address_that_cannot_be_bound(double_bundle, host, port, message):

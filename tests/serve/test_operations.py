@@ -271,6 +271,7 @@ def test_a_port_that_something_else_has_is_refused(tmp_path, write):
 
 def test_starts_that_are_refused_in_one_line(tmp_path, write, certificate):
     bundle = write.double(tmp_path / "double")
+    twin = write.double(tmp_path / "twin", name="double")
     empty = tmp_path / "empty"
     empty.mkdir()
     broken = tmp_path / "broken.pem"
@@ -286,6 +287,15 @@ def test_starts_that_are_refused_in_one_line(tmp_path, write, certificate):
         "larger than --max-batch": [bundle, "--max-batch", "4", "--preferred-batches", "8"],
         "not a collector's URL": [bundle, "--traces", "127.0.0.1:4318"],
         "cannot be written": [bundle, "--access-log", tmp_path / "no" / "folder" / "log"],
+        f"write one with: dashdeploy export RUN --out {empty / 'MODEL'}": [empty],
+        "in version 1; export one of them again with another --name or version": [bundle, twin],
+        "and consider --api-key-file and --tls-certificate": [bundle, "--host", "0.0.0.0"],
+        "--batch-delay 20000: use 0 to 10000 milliseconds": [bundle, "--batch-delay", "20000"],
+        "--preferred-batches 64: larger than --max-batch 32; raise --max-batch": [
+            bundle,
+            "--preferred-batches",
+            "64",
+        ],
     }
     for message, arguments in cases.items():
         ports = [] if "--host" in arguments else ["--http-port", "0", "--grpc-port", "0"]

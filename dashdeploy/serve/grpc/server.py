@@ -50,7 +50,7 @@ class GrpcServer:
         """
         settings = self._settings
         # grpc gives no reason when it cannot bind. A plain socket does, and it finds a free port for 0.
-        with bind(settings.host, settings.grpc_port, option="--grpc-port") as probe:
+        with bind(settings.host, settings.grpc_port, parameter="grpc_port") as probe:
             port: int = probe.getsockname()[1]
         address = address_of(settings.host, port)
         try:
@@ -61,7 +61,7 @@ class GrpcServer:
             else:
                 found = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            raise InputError(f"--grpc-port {port}: cannot listen on {settings.host}: {error}") from error
+            raise InputError(f"`grpc_port={port}`: cannot listen on {settings.host}: {error}") from error
         return int(found)
 
     async def start(self) -> None:

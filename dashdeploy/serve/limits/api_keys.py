@@ -46,17 +46,17 @@ class ApiKeys:
             raise RequestError(401, "a valid API key is needed: Authorization: Bearer KEY")
 
 
-def read_api_keys(path: Path) -> frozenset[str]:
+def read_api_keys(api_key_file: Path) -> frozenset[str]:
     """The keys in a file, one per line; empty lines and lines that begin with # are left out.
 
     Raises:
         InputError: the file cannot be read, or holds no key.
     """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = api_key_file.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--api-key-file {path}: cannot be read: {error}") from error
+        raise InputError(f"`api_key_file={api_key_file}`: cannot be read: {error}") from error
     keys = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not keys:
-        raise InputError(f"--api-key-file {path}: there is no key in it; write one per line")
+        raise InputError(f"`api_key_file={api_key_file}`: there is no key in it; write one per line")
     return keys

@@ -30,7 +30,7 @@ class AccessLog:
         try:
             self._file = sys.stdout if str(path) == "-" else path.open("a", encoding="utf-8")
         except OSError as error:
-            raise InputError(f"--access-log {path}: cannot be written: {error.strerror or error}") from error
+            raise InputError(f"`access_log={path}`: cannot be written: {error.strerror or error}") from error
 
     @property
     def is_on(self) -> bool:

@@ -106,7 +106,7 @@ class Tracing:
     def __init__(self, endpoint: str) -> None:
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"--traces {endpoint}: not a collector's URL; write it as http://127.0.0.1:4318")
+            raise InputError(f"`traces={endpoint}`: not a collector's URL; write it as http://127.0.0.1:4318")
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
@@ -115,7 +115,7 @@ class Tracing:
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ImportError as error:
             raise MissingCapabilityError(
-                f"{error.name} is not installed; --traces needs it: pip install 'dashdeploy[otel]'"
+                f"{error.name} is not installed; `traces` needs it: pip install 'dashdeploy[otel]'"
             ) from error
         named = {"service.version": __version__}
         if "OTEL_SERVICE_NAME" not in os.environ:

@@ -134,10 +134,10 @@ def test_a_full_batch_does_not_wait_for_the_delay():
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"max_rows": 0}, "--max-batch 0"),
-        ({"queue_size": 0}, "--queue-size 0"),
-        ({"delay": -1}, "--batch-delay"),
-        ({"preferred": (4, 64)}, "--preferred-batches 4,64"),
+        ({"max_rows": 0}, "`max_rows=0`"),
+        ({"queue_size": 0}, "`queue_size=0`"),
+        ({"delay": -1}, "`delay=-1`"),
+        ({"preferred": (4, 64)}, "`preferred=4,64`"),
     ],
 )
 def test_policies_that_make_no_sense(wrong, message):
