@@ -1,8 +1,8 @@
 # The whole set-up: make demo, make test. Everything lands in .venv; PYTHON picks the interpreter it is made with, JOBS how many
-# processes run the tests.
+# processes run the tests (auto: one for each core, at most 8).
 
 PYTHON ?= python3
-JOBS ?= 0
+JOBS ?= auto
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python
@@ -29,15 +29,16 @@ demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; end
 	$(RUN) examples/demo.py
 
 test: lint  ## Lint, types and the tests (minutes).
-	$(RUN) -m pytest -rfEs --numprocesses $(JOBS) --dist loadfile
+	$(RUN) -m pytest -rfEs --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile
 
 test-slow: $(STAMP)  ## The tests that take long: packaging, kill and resume at full size.
 	$(RUN) -m pytest -m slow
 
-lint: $(STAMP)  ## Style, format and types.
+lint: $(STAMP)  ## Style, format, types and declared dependencies.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy -p dashdeploy
+	$(BIN)/deptry --no-ansi dashdeploy search export bench
 
 format: $(STAMP)  ## Let ruff mend style and format.
 	$(BIN)/ruff check --fix

@@ -1,18 +1,16 @@
 """dashdeploy: from a labelled data set to a deployed, fast, task-specific convolutional network.
 
-The public Python API. Every name is imported on first use, so that ``import dashdeploy`` costs nothing.
-The stages are the subpackages `dashdeploy.search`, `.export`, `.bench` and `.serve`.
+The public Python API, a page long. Every name is imported on first use, so that ``import dashdeploy`` costs nothing.
 
 Example:
     The four stages, one call each::
 
-        from pathlib import Path
-
         import dashdeploy
-        from dashdeploy.export.pipeline import export
 
         run = dashdeploy.search("mnist1d", "resnet1d", out="run", kernel_sizes=(3, 7, 11))
-        bundle = export(Path("run"), Path("bundle"), dashdeploy.ExportSettings())
+        bundle = dashdeploy.compile(run, out="bundle")
+        report = dashdeploy.bench.measure_latency([bundle])
+        dashdeploy.serve(bundle, http_port=8000)
 
     Or a model of your own, which was never searched::
 
@@ -22,10 +20,16 @@ Example:
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+# Python binds a subpackage to its name when it is first imported. These two are imported now and unbound again, so
+# that ``dashdeploy.search`` and ``dashdeploy.serve`` are the functions, whatever is imported later.
+for _stage in ("search", "serve"):
+    importlib.import_module(f"dashdeploy.{_stage}")
+    del globals()[_stage]
 
 if TYPE_CHECKING:
+    from dashdeploy import bench
     from dashdeploy.artifacts.bundle import Bundle
     from dashdeploy.artifacts.run import Run
     from dashdeploy.data.catalog import load_task
@@ -36,16 +40,12 @@ if TYPE_CHECKING:
     from dashdeploy.errors import DashdeployError, GateError, InputError, MissingCapabilityError
     from dashdeploy.export.api import compile
     from dashdeploy.export.settings import ExportSettings
+    from dashdeploy.runtimes.engines import load_engine
+    from dashdeploy.search.api import search
     from dashdeploy.search.config.settings import SearchSettings
-
-# A package binds a subpackage to its name when that is first imported. It is imported here, before the function of
-# the same name is defined below, so that ``dashdeploy.search`` stays the function.
-import dashdeploy.search as _search_package  # noqa: F401
-
-try:
-    __version__ = version("dashdeploy")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
+    from dashdeploy.serve.api import serve
+    from dashdeploy.serve.settings import ServeSettings
+    from dashdeploy.version import __version__
 
 _HOMES = {
     "Bundle": "dashdeploy.artifacts.bundle",
@@ -58,12 +58,17 @@ _HOMES = {
     "MissingCapabilityError": "dashdeploy.errors",
     "Run": "dashdeploy.artifacts.run",
     "SearchSettings": "dashdeploy.search.config.settings",
+    "ServeSettings": "dashdeploy.serve.settings",
     "Split": "dashdeploy.data.task",
     "Task": "dashdeploy.data.task",
+    "__version__": "dashdeploy.version",
     "compile": "dashdeploy.export.api",
     "load_data": "dashdeploy.data.readers.data_files",
+    "load_engine": "dashdeploy.runtimes.engines",
     "load_npz": "dashdeploy.data.readers.npz",
     "load_task": "dashdeploy.data.catalog",
+    "search": "dashdeploy.search.api",
+    "serve": "dashdeploy.serve.api",
 }
 
 __all__ = [
@@ -77,28 +82,28 @@ __all__ = [
     "MissingCapabilityError",
     "Run",
     "SearchSettings",
+    "ServeSettings",
     "Split",
     "Task",
     "__version__",
+    "bench",
     "compile",
     "load_data",
+    "load_engine",
     "load_npz",
     "load_task",
     "search",
+    "serve",
 ]
 
 
-def search(*args: Any, **kwargs: Any) -> Run:  # noqa: ANN401 - as `dashdeploy.search.api.search` has them
-    """See `dashdeploy.search.api.search`."""
-    from dashdeploy.search.api import search as run_search
-
-    return run_search(*args, **kwargs)
-
-
 def __getattr__(name: str) -> object:
+    if name == "bench":
+        return importlib.import_module("dashdeploy.bench")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -32,7 +32,7 @@ app.command()(serve)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from dashdeploy import __version__
+        from dashdeploy.version import __version__
 
         print(f"dashdeploy {__version__}")
         raise typer.Exit

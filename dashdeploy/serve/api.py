@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.serve.server import serve as run_server
@@ -14,7 +15,7 @@ from dashdeploy.serve.settings import ServeSettings
 
 
 def serve(
-    *bundles: str | Path,
+    *bundles: str | Path | Bundle,
     settings: ServeSettings | None = None,
     **fields: Any,  # noqa: ANN401 - each has the type of the settings' field
 ) -> None:
@@ -25,7 +26,7 @@ def serve(
     loaded and warmed up before the ports are bound. Then one line on stderr gives the addresses.
 
     Args:
-        *bundles: the bundles' folders, or folders of bundles such as ``MODEL/VERSION``.
+        *bundles: bundles, their folders, or folders of bundles such as ``MODEL/VERSION``.
         settings: the settings; None takes the defaults.
         **fields: single settings, which replace those of `settings`: ``host``, ``http_port``, ``grpc_port``,
             ``engine``, ``threads``, ``batching`` and every other field of `ServeSettings`. Paths may be strings,
@@ -52,7 +53,8 @@ def serve(
         name: value if value is None or name not in _CONVERSIONS else _CONVERSIONS[name](value)
         for name, value in fields.items()
     }
-    run_server([Path(bundle) for bundle in bundles], replace(settings or ServeSettings(), **converted))
+    folders = [bundle.path if isinstance(bundle, Bundle) else Path(bundle) for bundle in bundles]
+    run_server(folders, replace(settings or ServeSettings(), **converted))
 
 
 def _engine(name: str) -> EngineName:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashdeploy import __version__
 from dashdeploy.artifacts.datatypes import NUMPY_BY_DATATYPE
+from dashdeploy.version import __version__
 
 _Schema = dict[str, Any]
 

@@ -16,8 +16,8 @@ from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dashdeploy import __version__
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

@@ -1,0 +1,125 @@
+"""What users install and no more: the wheel with one extra, in an environment without this one's packages.
+
+An import that no dependency declares fails here, and nowhere else: the development environment holds every extra.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WRITTEN = ROOT / "tests" / "written_by_0_1_0"
+
+pytestmark = pytest.mark.slow
+
+
+class Environment:
+    """An environment with the wheel and `extras`; pinned as the tests are, so that it fails by our fault alone."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        venv.create(folder, with_pip=True)
+        self.bin, self.wheel = folder / "bin", wheel
+
+    def install(self, extras: str) -> None:
+        constraints = ROOT / "constraints.txt"
+        self.run(
+            "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            f"{self.wheel}[{extras}]",
+            "--constraint",
+            constraints,
+        )
+
+    def run(self, program: str, *words: object, **options: object) -> str:
+        command = [str(self.bin / program), *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clean")
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "demo", "*.egg-info", "__pycache__")
+    tree = shutil.copytree(ROOT, folder / "tree", symlinks=True, ignore=unwanted)
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(tree)]
+    subprocess.run(build, check=True, capture_output=True)
+    return Environment(folder / "venv", next(folder.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def exported(environment, tmp_path_factory):
+    """A folder with what the extra `cpu` alone can do: a run, and bundles that were inspected and verified."""
+    environment.install("cpu")
+    here = tmp_path_factory.mktemp("work")
+    x, y = np.random.default_rng(0).standard_normal((60, 1, 32)).astype(np.float32), np.arange(60) % 3
+    np.savez(here / "data.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
+    little = ("--width", 2, "--search-epochs", 1, "--retrain-epochs", 1, "--set", "shortlist=1")
+    environment.run("dashdeploy", "search", "--data", "data.npz", *little, "--out", "searched", cwd=here)
+    for source, out in (
+        (here / "searched", "searched-bundle"),
+        (WRITTEN / "run", "run"),
+        (WRITTEN / "waves" / "baseline" / "direct.onnx", "onnx"),
+    ):
+        environment.run("dashdeploy", "export", source, "--lowering", "fft", "--out", out, cwd=here)
+        found = json.loads(environment.run("dashdeploy", "inspect", out, "--json", cwd=here))
+        assert found["kind"] == "bundle"
+        (verified,) = json.loads(environment.run("dashdeploy", "verify", out, "--json", cwd=here))
+        assert verified["good"]
+    return here
+
+
+def test_the_extra_cpu_searches_exports_inspects_and_verifies(environment, exported):
+    assert (exported / "run" / "model.onnx").exists()
+    environment.run("dashdeploy", "doctor", cwd=exported)
+    missing = subprocess.run(
+        [environment.bin / "dashdeploy", "serve", "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=exported,
+    )
+    assert missing.returncode == 3
+    assert "pip install 'dashdeploy[serve]'" in missing.stderr
+
+
+def test_with_the_extra_serve_a_request_is_answered(environment, exported):
+    environment.install("cpu,serve")
+    command = [environment.bin / "dashdeploy", "serve", "run", "--http-port", "0", "--grpc-port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=exported) as server:
+        try:
+            line = ""
+            while "http://" not in line:
+                line = server.stderr.readline()
+                assert line, "the server ended"
+            address = "http://" + line.split("http://")[1].split()[0].rstrip(",;")
+            answers = np.load(WRITTEN / "answers.npz")
+            name = json.loads((exported / "run" / "bundle.json").read_text())["inputs"][0]["name"]
+            x = answers["x"]
+            tensor = {"name": name, "shape": x.shape, "datatype": "FP32", "data": x.ravel().tolist()}
+            ask = [
+                "import sys, urllib.request as r",
+                "q = r.Request(sys.argv[1], sys.stdin.buffer.read())",
+                "sys.stdout.write(r.urlopen(q).read().decode())",
+            ]
+            body = json.dumps({"inputs": [tensor]})
+            url = f"{address}/v2/models/run/infer"
+            answer = json.loads(environment.run("python", "-c", "\n".join(ask), url, input=body))
+        finally:
+            server.kill()
+    (output,) = answer["outputs"]
+    found = np.array(output["data"], np.float32).reshape(output["shape"])
+    np.testing.assert_allclose(
+        found, answers["logits"], atol=1e-6, rtol=0
+    )  # ten times the reordered sums' rounding
