@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dashdeploy.artifacts.bundle import Bundle
     from dashdeploy.artifacts.run import Run
     from dashdeploy.data.catalog import load_task
-    from dashdeploy.data.options import DataOptions
+    from dashdeploy.data.from_arrays import DataOptions
     from dashdeploy.data.readers.data_files import load_data
     from dashdeploy.data.readers.npz import load_npz
     from dashdeploy.data.task import Metric, Split, Task
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bundle": "dashdeploy.artifacts.bundle",
     "DashdeployError": "dashdeploy.errors",
-    "DataOptions": "dashdeploy.data.options",
+    "DataOptions": "dashdeploy.data.from_arrays",
     "ExportSettings": "dashdeploy.export.settings",
     "GateError": "dashdeploy.errors",
     "InputError": "dashdeploy.errors",

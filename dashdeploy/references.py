@@ -19,20 +19,24 @@ def is_reference(text: str) -> bool:
     return ":" in text
 
 
-def load_reference(option: str, text: str) -> Callable[..., Any]:
+def load_reference(parameter: str, text: str) -> Callable[..., Any]:
     """Import what ``module:name`` names; the working directory is looked in as well.
 
+    Not by `pkgutil.resolve_name`, which refuses modules whose name is no identifier (``my-net.py``) and does not tell
+    an import that fails from a name that is absent.
+
     Args:
-        option: the option's name, for the message.
+        parameter: the parameter that holds the reference, for the message.
         text: such as ``mine.networks:unet``.
 
     Raises:
         InputError: there is no such module or name, importing it fails, or it cannot be called.
     """
+    where = f"`{parameter}={text}`"
     module_name, _, name = text.partition(":")
     if not module_name or not name:
         missing = "function" if module_name else "module"
-        raise InputError(f"{option} {text}: name the {missing}, as in mine.networks:unet")
+        raise InputError(f"{where}: name the {missing}, as in mine.networks:unet")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -40,10 +44,10 @@ def load_reference(option: str, text: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{option} {text}: {error}; write module:name for a module that is installed or lies in {here}"
+            f"{where}: {error}; write module:name for a module that is installed or lies in {here}"
         ) from error
     except Exception as error:
-        raise InputError(f"{option} {text}: importing {module_name} fails: {error!r}") from error
+        raise InputError(f"{where}: importing {module_name} fails: {error!r}") from error
     found = getattr(module, name, None)
     if not callable(found):
         names = ", ".join(
@@ -51,9 +55,9 @@ def load_reference(option: str, text: str) -> Callable[..., Any]:
         )
         if module_name == PROGRAM:
             raise InputError(
-                f"{option} {text}: {name} was a part of the program that ran the search, and is none of this one; do "
+                f"{where}: {name} was a part of the program that ran the search, and is none of this one; do "
                 f"this from that program, or move {name} to a module and search with it"
             )
-        raise InputError(f"{option} {text}: {module_name} has no function {name!r}; it has {names or 'none'}")
+        raise InputError(f"{where}: {module_name} has no function {name!r}; it has {names or 'none'}")
     factory: Callable[..., Any] = found
     return factory

@@ -13,8 +13,7 @@ from torch import nn
 
 from dashdeploy.artifacts.run import Run
 from dashdeploy.data.catalog import TASKS, load_task
-from dashdeploy.data.from_arrays import task_from_arrays
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError

@@ -15,7 +15,12 @@ def here(tmp_path, monkeypatch):
 
 def test_a_function_beside_the_working_directory(here):
     (here / "my_networks_a.py").write_text("def unet(channels):\n    return channels + 1\n")
-    assert load_reference("--backbone", "my_networks_a:unet")(2) == 3
+    assert load_reference("backbone", "my_networks_a:unet")(2) == 3
+
+
+def test_a_file_whose_name_is_no_identifier(here):
+    (here / "my-networks-f.py").write_text("def unet():\n    return 4\n")
+    assert load_reference("backbone", "my-networks-f:unet")() == 4
 
 
 def test_what_is_wrong_is_one_line(here):
@@ -34,8 +39,8 @@ def test_what_is_wrong_is_one_line(here):
         "my_networks_b:": "name the function",
     }.items():
         with pytest.raises(InputError) as caught:
-            load_reference("--backbone", text)
-        assert str(caught.value).startswith(f"--backbone {text}: ")
+            load_reference("backbone", text)
+        assert str(caught.value).startswith(f"`backbone={text}`: ")
         assert message in str(caught.value)
 
 

@@ -119,7 +119,7 @@ class Run:
 
     def _scaled(self, network: nn.Module) -> nn.Module:
         """`network` between the scaling of its inputs and outputs, if the data was scaled for training."""
-        from dashdeploy.data.inputs.scaling import Scaled, Scaling
+        from dashdeploy.data.scaling import Scaled, Scaling
 
         try:
             scaling = Scaling.from_json(self.config.get("scaling", {}))

@@ -46,13 +46,13 @@ def backbone_factory(name: str) -> Callable[..., Any]:
         InputError: there is no such backbone.
     """
     if is_reference(name):
-        return load_reference("--backbone", name)
+        return load_reference("backbone", name)
     factory = BACKBONES.get(name)
     if factory is None:
         close = get_close_matches(name, BACKBONES, 1)
         choices = f"choose from {', '.join(sorted(BACKBONES))}, or write module:factory for your own"
         raise InputError(
-            f"--backbone {name}: no such backbone; {f'did you mean {close[0]}?' if close else choices}"
+            f"`backbone={name}`: no such backbone; {f'did you mean {close[0]}?' if close else choices}"
         )
     return factory
 
@@ -85,7 +85,7 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     except (ValueError, TypeError) as error:
         raise InputError(f"backbone {name}: {error}") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"--backbone {name}: it returned a {type(model).__name__}, not a torch.nn.Module")
+        raise InputError(f"`backbone={name}`: it returned a {type(model).__name__}, not a torch.nn.Module")
     return model
 
 

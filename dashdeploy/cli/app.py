@@ -15,6 +15,7 @@ from dashdeploy.cli.console import Console, table
 from dashdeploy.cli.errors import ErrorReportingGroup
 from dashdeploy.cli.export import export, verify
 from dashdeploy.cli.options.common import Json, Quiet, Verbose
+from dashdeploy.cli.parameters import invoked_command, with_options
 from dashdeploy.cli.search import search
 from dashdeploy.cli.serve import serve
 
@@ -110,7 +111,9 @@ def doctor(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 
 
 @app.command()
-def tasks(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+def tasks(
+    context: typer.Context, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> None:
     """List the built-in tasks.
 
     \b
@@ -119,8 +122,10 @@ def tasks(as_json: Json = False, quiet: Quiet = False, verbose: Verbose = False)
     """
     from dashdeploy.data.catalog import TASKS
 
-    text = table(["task", "what it is"], [[name, what] for name, what in TASKS.items()])
-    Console(as_json=as_json, quiet=quiet, verbose=verbose).result(text, dict(TASKS))
+    of_search = invoked_command(context.find_root(), ["search"])  # they are its parameters
+    described = {name: with_options(what, of_search) for name, what in TASKS.items()}
+    text = table(["task", "what it is"], [[name, what] for name, what in described.items()])
+    Console(as_json=as_json, quiet=quiet, verbose=verbose).result(text, described)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What is learned: a task with its data, loss and metric, by name or from the user's own files and arrays.
+"""What is learned: tasks, their losses and metrics, and the checks and scaling of a user's arrays.
 
-Imports `dashdeploy.errors`, `dashdeploy.references` and `dashdeploy.artifacts`; every stage may import it.
+Imports `dashdeploy.artifacts` (atomic files, the cache), `dashdeploy.references` and `dashdeploy.errors`; no stage.
 """

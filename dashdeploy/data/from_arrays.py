@@ -7,24 +7,44 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from dashdeploy.data.hold_out import hold_out
-from dashdeploy.data.inputs.checks import Array, checked_inputs, checked_targets, class_count, refuse, shown
-from dashdeploy.data.inputs.scaling import Affine, Scaling
-from dashdeploy.data.objectives.losses import loss_by_name
-from dashdeploy.data.objectives.metrics import metric_by_name
-from dashdeploy.data.options import DataOptions
-from dashdeploy.data.task import Kind, Split, Task
+from dashdeploy.data.checks import Array, checked_inputs, checked_targets, class_count, refuse, shown
+from dashdeploy.data.losses import loss_by_name
+from dashdeploy.data.metrics import metric_by_name
+from dashdeploy.data.scaling import Affine, Scaling
+from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("x_val", "y_val")
 LABELS = "labels"
 FEWEST_TRAINING_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How a data file becomes a task.
+
+    Attributes:
+        predict: what is predicted; None means what the file says, or classification.
+        loss: one of ``dashdeploy.data.losses.LOSSES``; None is the kind's own.
+        metric: one of ``dashdeploy.data.metrics.METRICS``; None is the kind's own.
+        normalize: ``channels`` scales every input channel, and every number to predict, to mean 0 and deviation 1
+            over the training data; ``samples`` scales every channel of every sample by itself; None leaves both.
+        lengths: what becomes of series of several lengths: ``pad`` fills the end with each channel's mean over
+            the training data, ``resample`` interpolates linearly to the longest training series.
+    """
+
+    predict: Kind | None = None
+    loss: str | None = None
+    metric: str | None = None
+    normalize: Literal["channels", "samples"] | None = None
+    lengths: Literal["pad", "resample"] = "pad"
 
 
 def task_from_arrays(

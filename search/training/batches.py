@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from dashdeploy.data.inputs.lazy_inputs import joined_inputs
+from dashdeploy.data.lazy_inputs import joined_inputs
 from dashdeploy.data.task import Split
 
 MOST_SAMPLES, MOST_POSITIONS = (

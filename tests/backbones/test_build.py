@@ -74,7 +74,7 @@ def test_an_even_kernel_with_an_odd_dilation_warns_of_nothing(recwarn):
 
 
 def test_unknown_names_and_arguments_are_named():
-    with pytest.raises(InputError, match=r"--backbone resnet1e: no such backbone; did you mean resnet1d\?"):
+    with pytest.raises(InputError, match=r"`backbone=resnet1e`: no such backbone; did you mean resnet1d\?"):
         build_backbone("resnet1e", {})
     with pytest.raises(
         InputError, match="choose from convnext, resnet1d, tcn, wide_resnet, or write module:factory"

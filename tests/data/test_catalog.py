@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from dashdeploy.data.catalog import TASKS, load_task
-from dashdeploy.data.hold_out import hold_out
-from dashdeploy.data.task import Split
+from dashdeploy.data.task import Split, hold_out
 from dashdeploy.errors import InputError, MissingCapabilityError
 
 
@@ -70,7 +69,7 @@ def test_loss_and_metric_are_those_of_a_classifier(mnist1d):
 
 
 def test_a_typo_is_met_with_a_suggestion():
-    with pytest.raises(InputError, match=r"--task mnsit1d: no such task; did you mean mnist1d\?"):
+    with pytest.raises(InputError, match=r"`task=mnsit1d`: no such task; did you mean mnist1d\?"):
         load_task("mnsit1d")
     with pytest.raises(InputError, match="choose from arrowhead, cifar100, cosmic, cosmic_auroc, darcy"):
         load_task("zzz")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dashdeploy.data.catalog import load_task
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
@@ -136,7 +136,7 @@ REFUSED = {
     "labels without an axis": (
         {},
         "multi-label",
-        "y_train has shape [40]; for --predict multi-label use 0 and 1",
+        "y_train has shape [40]; for `predict=multi-label` use 0 and 1",
     ),
     "NaN among the numbers": (
         NUMBERS | {"y_test": np.full(12, np.nan)},
@@ -144,7 +144,7 @@ REFUSED = {
         "12 values that are NaN",
     ),
     "text numbers": ({"y_train": np.full(40, "a")}, "regression", "dtype <U1; use real numbers"),
-    "numbers for classes": (NUMBERS, None, "add --predict regression to learn numbers"),
+    "numbers for classes": (NUMBERS, None, "add `predict=regression` to learn numbers"),
     "one-hot": ({"y_train": np.eye(3)[np.arange(40) % 3]}, None, "not one-hot"),
     "dense in one split only": ({"y_train": PER_POSITION["y_train"]}, None, "y_test has targets of shape []"),
     "too many axes": (
@@ -161,7 +161,7 @@ def test_targets_that_do_not_fit(npz, changes, kind, expected):
 
 
 def test_a_metric_of_another_kind(npz):
-    assert "add --predict regression" in refusal(npz(), metric="mae")
+    assert "add `predict=regression`" in refusal(npz(), metric="mae")
 
 
 def test_a_folder_of_npy_files(folder, npz):
@@ -246,11 +246,11 @@ def test_what_is_wrong_with_a_factory(module):
         with pytest.raises(InputError) as caught:
             load_task(name)
         assert expected in str(caught.value)
-        assert str(caught.value).startswith(f"--task {name}: ")
+        assert str(caught.value).startswith(f"`task={name}`: ")
     with pytest.raises(InputError, match="returns a whole Task, which has its own loss"):
         load_task("my_tasks:whole", options=DataOptions(metric="f1"))
 
 
 def test_a_built_in_task_has_its_own_metric():
-    with pytest.raises(InputError, match="--task mnist1d has its own loss, metric and scaling"):
+    with pytest.raises(InputError, match="`task=mnist1d` has its own loss, metric and scaling"):
         load_task("mnist1d", options=DataOptions(metric="f1"))

@@ -56,7 +56,7 @@ def test_tensors_and_lists(waves, tmp_path):
 def test_a_built_in_task_comes_before_a_folder_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ecg").mkdir()
-    with pytest.raises(InputError, match="--task ecg reads NAS-Bench-360's files"):
+    with pytest.raises(InputError, match="`task=ecg` reads NAS-Bench-360's files"):
         dashdeploy.search("ecg", out=tmp_path / "run")
 
 

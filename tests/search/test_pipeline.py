@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from dashdeploy.artifacts.run import SAMPLES_NAME, Run
-from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.search.pipeline import search
@@ -150,7 +149,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(waves_task, small, tmp_path):
 
 def test_what_cannot_work_is_refused_before_anything_is_written(waves_task, small, tmp_path):
     out = tmp_path / "run"
-    with pytest.raises(InputError, match="--backbone resnet1e"):
+    with pytest.raises(InputError, match="`backbone=resnet1e`"):
         search(waves_task, small.model_copy(update={"backbone": "resnet1e"}), out)
     if not torch.cuda.is_available():
         with pytest.raises(MissingCapabilityError, match="torch sees no NVIDIA GPU"):

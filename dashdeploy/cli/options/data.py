@@ -94,7 +94,7 @@ def load(
         MissingCapabilityError: the package that holds its data is not installed.
     """
     from dashdeploy.data.catalog import load_task
-    from dashdeploy.data.options import DataOptions
+    from dashdeploy.data.from_arrays import DataOptions
     from dashdeploy.data.readers.data_files import load_data
 
     options = DataOptions(predict, loss, metric, normalize, lengths)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dashdeploy.data.inputs.checks import Array, finite, refuse, shown
+from dashdeploy.data.checks import Array, finite, refuse, shown
 from dashdeploy.errors import InputError, MissingCapabilityError
 
 NAME = "piececonst_r421_N1024_smooth{}"
@@ -46,8 +46,8 @@ def _path(folder: Path, number: int) -> Path:
         if (path := folder / f"{name}{ending}").is_file():
             return path
     raise InputError(
-        f"--data-dir {folder}: {name}.mat (or .npz) is not there; download it as NAS-Bench-360 tells "
-        "(https://nb360.ml.cmu.edu) and keep its name, or leave --data-dir out to generate the fields"
+        f"`data_dir={folder}`: {name}.mat (or .npz) is not there; download it as NAS-Bench-360 tells "
+        "(https://nb360.ml.cmu.edu) and keep its name, or leave `data_dir` out to generate the fields"
     )
 
 

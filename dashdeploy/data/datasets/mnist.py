@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from dashdeploy.data.datasets.package_data import package_file, package_version
-from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.readers.safe_pickle import read_pickle
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import MissingCapabilityError

@@ -13,8 +13,7 @@ import numpy as np
 import torch
 
 from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.hold_out import hold_out
-from dashdeploy.data.task import Split, Task
+from dashdeploy.data.task import Split, Task, hold_out
 from dashdeploy.errors import MissingCapabilityError
 
 VALIDATION_SHARE = 0.125  # 500 of the 4000 training series

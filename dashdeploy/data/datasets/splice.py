@@ -15,8 +15,7 @@ from torch import Tensor
 
 from dashdeploy.data.datasets.package_data import package_file, package_version
 from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.hold_out import hold_out
-from dashdeploy.data.task import Split, Task
+from dashdeploy.data.task import Split, Task, hold_out
 from dashdeploy.errors import MissingCapabilityError
 
 FOLDS = 10

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from dashdeploy.data.datasets.package_data import package_file, package_version
-from dashdeploy.data.inputs.augment import circular_shift
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.ts_files import load_ts
 from dashdeploy.data.task import Task
 
@@ -66,6 +68,14 @@ def load_osuleaf(seed: int) -> Task:
     """Outlines of leaves as series of 427 distances, six species."""
     # An outline is closed: it has no first point.
     return replace(_load("osuleaf", "OSULeaf", seed, _OUTLINES), augment=circular_shift)
+
+
+def circular_shift(inputs: Tensor) -> Tensor:
+    """Start every series [B, channels, n] somewhere else: for closed outlines, which have no first point."""
+    n = inputs.shape[-1]
+    start = torch.randint(n, (len(inputs), 1), device=inputs.device)
+    at = (torch.arange(n, device=inputs.device) + start) % n
+    return inputs.gather(-1, at[:, None].expand_as(inputs))
 
 
 def load_arrowhead(seed: int) -> Task:

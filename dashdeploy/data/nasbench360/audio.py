@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dashdeploy.data.checks import refuse
 from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.inputs.checks import refuse
-from dashdeploy.data.inputs.lazy_inputs import lazy
+from dashdeploy.data.lazy_inputs import lazy
+from dashdeploy.data.losses import binary_cross_entropy
 from dashdeploy.data.nasbench360.files import needed
 from dashdeploy.data.nasbench360.log_mel import FRAMES, MELS, RATE, log_mel
-from dashdeploy.data.objectives.losses import binary_cross_entropy
 from dashdeploy.data.task import Metric, Split, Task
 
 if TYPE_CHECKING:

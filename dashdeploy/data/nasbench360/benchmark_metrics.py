@@ -1,4 +1,7 @@
-"""Metrics that one task of NAS-Bench-360 has for itself; torchmetrics metrics, imported when one is made."""
+"""Metrics that one task of NAS-Bench-360 has for itself; torchmetrics has none of them.
+
+The tasks import this module when a metric is made, and tell it how they mark their targets; it imports no task.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,7 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from dashdeploy.data.nasbench360.cosmic import IGNORED
-from dashdeploy.data.nasbench360.protein import ROW
-from dashdeploy.data.objectives.custom_metrics import MeanOverPresent
+from dashdeploy.data.custom_metrics import MeanOverPresent
 
 CONTACT, SEPARATION = 8.0, 24
 """Å between residues in contact, and their least distance along the chain for a long-range one."""
@@ -16,14 +17,19 @@ LEAST_DISTANCE = 0.01
 
 
 class SeenAUROC(MeanOverPresent):
-    """AUROC over all pixels but the ignored ones; targets [B, 1, h, w] of 0, 1 and `IGNORED`."""
+    """AUROC over all pixels but the ignored ones; targets [B, 1, h, w] of 0, 1 and `ignored`.
 
-    def __init__(self) -> None:
+    Args:
+        ignored: the target of a pixel that does not count.
+    """
+
+    def __init__(self, ignored: int) -> None:
         super().__init__("auroc", exclusive=False)
+        self.ignored = ignored
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Add one batch."""
-        seen = targets != IGNORED
+        seen = targets != self.ignored
         self.scores.append(logits[seen].sigmoid()[:, None])
         self.truths.append(targets[seen][:, None] > 0)
 
@@ -64,8 +70,11 @@ class ContactMAE(torchmetrics.Metric):
     Both predictions of a pair, above and below the diagonal, are averaged. (The benchmark's code averages those above
     twice, so it weighs them 1 to 3; for a network that is nearly symmetric this is the same.)
 
-    Targets are [B, 3, h, w]: distance in Å, the protein's number, and the pixel's place in it, row times `ROW` plus
+    Targets are [B, 3, h, w]: distance in Å, the protein's number, and the pixel's place in it, row times `row` plus
     column; outputs [B, 1, h, w] are distances.
+
+    Args:
+        row: what a row counts for in a pixel's place, more than the longest protein has residues.
     """
 
     full_state_update = False
@@ -73,18 +82,19 @@ class ContactMAE(torchmetrics.Metric):
     outputs: list[Tensor]
     distances: list[Tensor]
 
-    def __init__(self) -> None:
+    def __init__(self, row: int) -> None:
         super().__init__()
+        self.row = row
         for name in ("pairs", "outputs", "distances"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Add one batch of windows."""
         distance, protein, at = targets[:, 0], targets[:, 1].long(), targets[:, 2].long()
-        row, column = at // ROW, at % ROW
+        row, column = at // self.row, at % self.row
         counts = (distance <= CONTACT) & ((row - column).abs() >= SEPARATION)
         first, second = torch.minimum(row, column)[counts], torch.maximum(row, column)[counts]
-        self.pairs.append(protein[counts] * ROW**2 + first * ROW + second)
+        self.pairs.append(protein[counts] * self.row**2 + first * self.row + second)
         self.outputs.append(outputs[:, 0][counts].double().clamp_min(LEAST_DISTANCE))
         self.distances.append(distance[counts].double())
 
@@ -97,7 +107,7 @@ class ContactMAE(torchmetrics.Metric):
             return torch.tensor(torch.inf)
         pair, index = torch.unique(pairs, return_inverse=True)
         predicted, true = _means(outputs, index), _means(distances, index)
-        _, protein = torch.unique(pair // ROW**2, return_inverse=True)
+        _, protein = torch.unique(pair // self.row**2, return_inverse=True)
         return _means((predicted - true).abs(), protein).mean()
 
 

@@ -16,11 +16,10 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.inputs.checks import finite, refuse, shown
+from dashdeploy.data.checks import finite, refuse, shown
+from dashdeploy.data.from_arrays import DataOptions, make_task
+from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.nasbench360.files import split
-from dashdeploy.data.objectives.metrics import metric_by_name
-from dashdeploy.data.options import DataOptions
 from dashdeploy.data.readers.npy_folder import read_npy
 from dashdeploy.data.task import Metric, Split, Task
 from dashdeploy.errors import InputError
@@ -105,7 +104,7 @@ def entropy_of_seen(logits: Tensor, targets: Tensor) -> Tensor:
 def _auroc() -> torchmetrics.Metric:
     from dashdeploy.data.nasbench360.benchmark_metrics import SeenAUROC
 
-    return SeenAUROC()
+    return SeenAUROC(IGNORED)
 
 
 def _read(folder: Path, part: str) -> Split:
@@ -146,6 +145,6 @@ def _place(folder: Path, part: str) -> Path:
         if (place / part).is_dir():
             return place / part
     raise InputError(
-        f"--data-dir {folder}: {part} is not there; download and extract deepCR.ACS-WFC.train.tar and "
+        f"`data_dir={folder}`: {part} is not there; download and extract deepCR.ACS-WFC.train.tar and "
         "deepCR.ACS-WFC.test.tar as NAS-Bench-360 tells (https://nb360.ml.cmu.edu)"
     )

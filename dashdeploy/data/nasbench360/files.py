@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dashdeploy.data.inputs.checks import Array, finite, refuse, shown
+from dashdeploy.data.checks import Array, finite, refuse, shown
 from dashdeploy.data.readers.safe_pickle import read_pickle
 from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
@@ -28,7 +28,7 @@ def needed(folder: Path, *parts: str) -> Path:
     path = folder.joinpath(*parts)
     if not path.is_file():
         raise InputError(
-            f"--data-dir {folder}: {'/'.join(parts)} is not there; download it as NAS-Bench-360 tells "
+            f"`data_dir={folder}`: {'/'.join(parts)} is not there; download it as NAS-Bench-360 tells "
             "(https://nb360.ml.cmu.edu) and keep its name"
         )
     return path

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.data.from_arrays import make_task
+from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.nasbench360.files import class_indices, entry, inputs, last, needed, pickled, split
-from dashdeploy.data.options import DataOptions
 from dashdeploy.data.readers.npy_folder import read_npy
 from dashdeploy.data.task import Split, Task
 
@@ -22,7 +21,7 @@ _WIDE: dict[str, Any] = {"backbone_arguments": {"widen": 1}, "retrain_arguments"
 
 
 def load_cifar100(folder: Path) -> Task:
-    """``cifar-100-python/train`` and ``test``: 32 x 32 colour images of 100 classes."""
+    """``cifar-100-python/train`` and ``test``: 32 x 32 color images of 100 classes."""
 
     def read(name: str) -> Split:
         path = needed(folder, "cifar-100-python", name)

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dashdeploy.data.checks import Array, finite, refuse
 from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.inputs.checks import Array, finite, refuse
-from dashdeploy.data.inputs.lazy_inputs import lazy
+from dashdeploy.data.lazy_inputs import lazy
 from dashdeploy.data.nasbench360.files import entry, inputs, needed, pickled
 from dashdeploy.data.readers.safe_pickle import read_npy_objects
 from dashdeploy.data.task import Metric, Split, Task
@@ -109,7 +109,7 @@ def capped_error(outputs: Tensor, targets: Tensor) -> Tensor:
 def _contact_error() -> torchmetrics.Metric:
     from dashdeploy.data.nasbench360.benchmark_metrics import ContactMAE
 
-    return ContactMAE()
+    return ContactMAE(ROW)
 
 
 def _proteins(folder: Path, name: str) -> list[Protein]:
@@ -140,7 +140,7 @@ def _protein(folder: Path, name: str) -> Protein:
 
 
 def _distances(path: Path, length: int) -> Array:
-    """The map [l, l] of (length, sequence, map), at least 1 Å; the diagonal is its neighbours' mean, as in PDNet."""
+    """The map [l, l] of (length, sequence, map), at least 1 Å; the diagonal is its neighbors' mean, as in PDNet."""
     content = read_npy_objects(path)
     if content.shape != (3,):
         refuse(path, "it does not hold a length, a sequence and a map", "download protein.zip again")

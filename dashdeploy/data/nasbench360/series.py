@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.data.from_arrays import make_task
-from dashdeploy.data.inputs.checks import Array, finite, refuse
+from dashdeploy.data.checks import Array, finite, refuse
+from dashdeploy.data.from_arrays import DataOptions, make_task
+from dashdeploy.data.losses import binary_cross_entropy
 from dashdeploy.data.nasbench360.files import (
     class_indices,
     entry,
@@ -22,8 +23,6 @@ from dashdeploy.data.nasbench360.files import (
     split,
     zipped_arrays,
 )
-from dashdeploy.data.objectives.losses import binary_cross_entropy
-from dashdeploy.data.options import DataOptions
 from dashdeploy.data.readers.safe_pickle import read_npy_objects
 from dashdeploy.data.task import Split, Task
 

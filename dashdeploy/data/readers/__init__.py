@@ -1,4 +1,4 @@
-"""Readers of the users' own files, a module per format.
+"""Readers of the users' own files, a module per format, which make tasks of them.
 
-They return arrays or tasks; `dashdeploy.data` and the command line import them.
+Import `dashdeploy.data` but not its catalog, the data sets or NAS-Bench-360, which read with them.
 """

@@ -1,11 +1,11 @@
-"""``--data``: a file or folder of the user's own, by what it is."""
+"""Data of the user's own: a file or folder, read by what it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dashdeploy.data.inputs.checks import refuse
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.checks import refuse
+from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.npy_folder import load_npy_folder
 from dashdeploy.data.readers.npz import load_npz
 from dashdeploy.data.readers.ts_files import load_ts

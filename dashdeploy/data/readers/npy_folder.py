@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.artifacts.atomic import sha256_of
-from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, check_names, task_from_arrays
-from dashdeploy.data.inputs.checks import Array, refuse
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.checks import Array, refuse
+from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
 from dashdeploy.data.task import Task
 
 

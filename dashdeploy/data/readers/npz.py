@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.artifacts.atomic import sha256_of
-from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, check_names, task_from_arrays
-from dashdeploy.data.inputs.checks import Array, refuse
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.checks import Array, refuse
+from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
 from dashdeploy.data.task import Task
 
 
@@ -42,7 +41,7 @@ def _read_arrays(path: Path) -> dict[str, Array]:
     try:
         if not zipfile.is_zipfile(path):
             if not path.exists():
-                refuse(path, "no such file", "check the path of --data")
+                refuse(path, "no such file", "check the path of `data`")
             path.open("rb").close()  # an unreadable file raises here, with its own reason
             refuse(
                 path,

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from dashdeploy.data.inputs.checks import Array, refuse
+from dashdeploy.data.checks import Array, refuse
 
 _MULTIARRAY = np._core.multiarray  # type: ignore[attr-defined]  # where NumPy's pickles say their arrays are made
 

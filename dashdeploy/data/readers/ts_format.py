@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.data.inputs.checks import refuse
+from dashdeploy.data.checks import refuse
 
 Series = npt.NDArray[np.float64]
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dashdeploy.data.catalog import load_task
-from dashdeploy.data.nasbench360 import NASBENCH360
+from dashdeploy.data.catalog import NASBENCH360, load_task
 from dashdeploy.data.nasbench360.series import shuffled_split
 from dashdeploy.errors import InputError
 
@@ -187,7 +186,7 @@ def test_wrong_contents_are_named(folder):
 
 
 def test_the_folder_is_needed_and_needed_only_here(folder):
-    with pytest.raises(InputError, match="name their folder with --data-dir"):
+    with pytest.raises(InputError, match="name their folder with `data_dir=FOLDER`"):
         load_task("ecg")
-    with pytest.raises(InputError, match="--task osuleaf needs no --data-dir"):
+    with pytest.raises(InputError, match="`task=osuleaf` needs no `data_dir`"):
         load("osuleaf", folder)

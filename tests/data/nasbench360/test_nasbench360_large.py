@@ -12,7 +12,9 @@ import torch
 from dashdeploy.data.catalog import load_task
 from dashdeploy.data.nasbench360.audio import read_wav
 from dashdeploy.data.nasbench360.benchmark_metrics import ClipMAP, ContactMAE, SeenAUROC
+from dashdeploy.data.nasbench360.cosmic import IGNORED
 from dashdeploy.data.nasbench360.log_mel import log_mel
+from dashdeploy.data.nasbench360.protein import ROW
 from dashdeploy.errors import InputError
 
 RANDOM = np.random.default_rng(0)
@@ -172,7 +174,7 @@ def test_mae_8_is_that_of_whole_proteins(folder):
 
 
 def test_mae_8_without_contacts_is_infinite():
-    metric = ContactMAE()
+    metric = ContactMAE(ROW)
     metric.update(torch.zeros(1, 1, 4, 4), torch.full((1, 3, 4, 4), 100.0))
     assert metric.compute() == torch.inf
 
@@ -200,7 +202,7 @@ def test_middles_of_galaxies_and_their_ignored_pixels(folder):
 
 def test_auroc_leaves_ignored_pixels_out():
     logits = torch.tensor([0.1, 2.0, -1.0, 5.0, 0.5]).view(1, 1, 1, 5)
-    metric = SeenAUROC()
+    metric = SeenAUROC(IGNORED)
     metric.update(logits, torch.tensor([0, 1, 0, -1, 1]).view(1, 1, 1, 5))
     metric.update(logits, torch.tensor([-1, -1, 1, -1, -1]).view(1, 1, 1, 5))
     # Of the pairs of positives (2, 0.5, -1) with negatives (0.1, -1), four are right and one is a tie.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dashdeploy.data.inputs.lengths import to_one_length
-from dashdeploy.data.options import DataOptions
+from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.data.readers.ts_files import to_one_length
 from dashdeploy.data.readers.ts_format import read_ts
 from dashdeploy.errors import InputError
 
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_a_pair(pair, tmp_path):
     path = pair(test=HEADER.replace("up down", "down up") + UP)
     assert "its classes are not those of Mine_TRAIN.ts" in refusal(path)
     assert "its series have 1 channels" in refusal(pair(test=HEADER + "1,2:up\n"))
-    assert "leave out --predict regression" in refusal(pair(), predict="regression")
+    assert "leave out `predict=regression`" in refusal(pair(), predict="regression")
     (tmp_path / "Mine_TEST.ts").unlink()
     assert "Mine_TEST.ts: cannot be read (No such file" in refusal(path)
     pair(name="Other")

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashdeploy.data.objectives.losses import cross_entropy
-from dashdeploy.data.objectives.metrics import metric_by_name
+from dashdeploy.data.losses import cross_entropy
+from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.search.selection.paired_difference import (
     Figure,
     difference,

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from dashdeploy.data.catalog import load_task
-from dashdeploy.data.inputs.augment import circular_shift
-from dashdeploy.data.objectives.losses import cross_entropy
+from dashdeploy.data.datasets.ucr_archive import circular_shift
+from dashdeploy.data.losses import cross_entropy
 from dashdeploy.errors import InputError
 from dashdeploy.search.training.augmentation import (
     augmented,

@@ -1,22 +1,26 @@
-"""Losses by name; each maps (outputs of the network, targets) to a scalar, the mean over samples.
+"""Losses by name, and the choice of a loss or metric by its name.
 
-Outputs are logits, [B, classes, …] or [B, labels, …], or predicted numbers [B, outputs, …].
+A loss maps (outputs of the network, targets) to a scalar, the mean over samples. Outputs are
+logits, [B, classes, …] or [B, labels, …], or predicted numbers [B, outputs, …].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dashdeploy.data.inputs.scaling import Affine
-from dashdeploy.data.objectives.by_name import by_name
+from dashdeploy.data.scaling import Affine
 from dashdeploy.data.task import Kind
+from dashdeploy.errors import InputError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Choice = TypeVar("Choice")
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -103,5 +107,37 @@ def loss_by_name(kind: Kind, name: str | None = None, *, units: Affine | None = 
     Raises:
         InputError: it has no such loss.
     """
-    loss = by_name("--loss", "loss", LOSSES, kind, name)[1]
+    loss = by_name("loss", LOSSES, kind, name)[1]
     return partial(relative_l2, units=units) if loss is relative_l2 and units is not None else loss
+
+
+def by_name(
+    parameter: str, choices: Mapping[Kind, Mapping[str, Choice]], kind: Kind, name: str | None
+) -> tuple[str, Choice]:
+    """The choice called `name` among those of `kind`; its first if there is no name.
+
+    Args:
+        parameter: what is chosen, ``loss`` or ``metric``, for the message.
+        choices: what each kind of task can have, by name.
+        kind: of the task.
+        name: what the user wrote.
+
+    Raises:
+        InputError: there is no such choice, or it belongs to another kind of task.
+    """
+    known = choices[kind]
+    if name is None:
+        return next(iter(known.items()))
+    if name in known:
+        return name, known[name]
+    elsewhere = [other for other, its in choices.items() if name in its]
+    if elsewhere:
+        raise InputError(
+            f"`{parameter}={name}` is for {elsewhere[0]}, and the task is {kind}; choose from {', '.join(known)}, "
+            f"or add `predict={elsewhere[0]}`"
+        )
+    close = get_close_matches(name, known, 1)
+    raise InputError(
+        f"`{parameter}={name}`: no such {parameter}; "
+        + (f"did you mean {close[0]}?" if close else f"for {kind} choose from {', '.join(known)}")
+    )

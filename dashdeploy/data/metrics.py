@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from dashdeploy.data.inputs.scaling import Affine
-from dashdeploy.data.objectives.by_name import by_name
+from dashdeploy.data.losses import by_name
+from dashdeploy.data.scaling import Affine
 from dashdeploy.data.task import Kind, Metric
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ def _classification(name: str, outputs: int, **options: object) -> torchmetrics.
     return metric
 
 
-def _own(name: str, outputs: int, **options: object) -> torchmetrics.Metric:  # noqa: ARG001
-    from dashdeploy.data.objectives import custom_metrics as own_metrics
+def _custom(name: str, outputs: int, **options: object) -> torchmetrics.Metric:  # noqa: ARG001
+    from dashdeploy.data import custom_metrics
 
-    return own_metrics.create(name, **options)
+    metric: torchmetrics.Metric = getattr(custom_metrics, name)(**options)
+    return metric
 
 
 class Definition(NamedTuple):
@@ -42,22 +43,22 @@ METRICS: Mapping[Kind, Mapping[str, Definition]] = {
         "accuracy": Definition(partial(_classification, "MulticlassAccuracy", average="micro")),
         "balanced_accuracy": Definition(partial(_classification, "MulticlassAccuracy", average="macro")),
         "f1": Definition(partial(_classification, "MulticlassF1Score", average="macro")),
-        "auroc": Definition(partial(_own, "MeanOverPresent", ranking="auroc", exclusive=True)),
-        "map": Definition(partial(_own, "MeanOverPresent", ranking="map", exclusive=True)),
+        "auroc": Definition(partial(_custom, "MeanOverPresent", ranking="auroc", exclusive=True)),
+        "map": Definition(partial(_custom, "MeanOverPresent", ranking="map", exclusive=True)),
     },
     "multi-label": {
-        "auroc": Definition(partial(_own, "MeanOverPresent", ranking="auroc", exclusive=False)),
-        "map": Definition(partial(_own, "MeanOverPresent", ranking="map", exclusive=False)),
+        "auroc": Definition(partial(_custom, "MeanOverPresent", ranking="auroc", exclusive=False)),
+        "map": Definition(partial(_custom, "MeanOverPresent", ranking="map", exclusive=False)),
         "f1": Definition(partial(_classification, "MultilabelF1Score", average="macro")),
         "accuracy": Definition(partial(_classification, "MultilabelAccuracy", average="micro")),
-        "fnr": Definition(partial(_own, "FalseNegativeRate"), higher_is_better=False),
+        "fnr": Definition(partial(_custom, "FalseNegativeRate"), higher_is_better=False),
     },
     "regression": {
-        "mae": Definition(partial(_own, "mean_absolute_error"), higher_is_better=False),
-        "mse": Definition(partial(_own, "mean_squared_error"), higher_is_better=False),
-        "rmse": Definition(partial(_own, "mean_squared_error", root=True), higher_is_better=False),
-        "r2": Definition(partial(_own, "R2")),
-        "relative_l2": Definition(partial(_own, "relative_l2"), higher_is_better=False),
+        "mae": Definition(partial(_custom, "MeanAbsoluteError"), higher_is_better=False),
+        "mse": Definition(partial(_custom, "MeanSquaredError"), higher_is_better=False),
+        "rmse": Definition(partial(_custom, "MeanSquaredError", squared=False), higher_is_better=False),
+        "r2": Definition(partial(_custom, "R2Score")),
+        "relative_l2": Definition(partial(_custom, "RelativeL2"), higher_is_better=False),
     },
 }
 """The metrics that each kind of task can have; the first is its own. Averages over classes and labels are macro."""
@@ -77,6 +78,6 @@ def metric_by_name(
     Raises:
         InputError: it has no such metric.
     """
-    chosen, definition = by_name("--metric", "metric", METRICS, kind, name)
+    chosen, definition = by_name("metric", METRICS, kind, name)
     create = partial(definition.create, outputs, **({} if units is None else {"units": units}))
     return Metric(chosen, create, definition.higher_is_better)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from dashdeploy.data.inputs.scaling import Affine
-from dashdeploy.data.objectives.losses import LOSSES, binary_cross_entropy, focal, loss_by_name, relative_l2
-from dashdeploy.data.objectives.metrics import METRICS, metric_by_name
+from dashdeploy.data.losses import LOSSES, binary_cross_entropy, focal, loss_by_name, relative_l2
+from dashdeploy.data.metrics import METRICS, metric_by_name
+from dashdeploy.data.scaling import Affine
 from dashdeploy.data.task import KINDS
 from dashdeploy.errors import InputError
 
@@ -168,17 +168,17 @@ def test_relative_l2_is_that_of_the_unscaled_numbers():
     [
         (
             lambda: metric_by_name("classification", 2, "acuracy"),
-            "--metric acuracy: no such metric; did you mean",
+            "`metric=acuracy`: no such metric; did you mean",
         ),
         (lambda: metric_by_name("regression", 2, "zzz"), "for regression choose from mae, mse, rmse"),
         (
             lambda: metric_by_name("classification", 2, "mae"),
-            "--metric mae is for regression, and the task is class",
+            "`metric=mae` is for regression, and the task is class",
         ),
-        (lambda: loss_by_name("regression", "focal"), "or add --predict classification"),
+        (lambda: loss_by_name("regression", "focal"), "or add `predict=classification`"),
         (
             lambda: loss_by_name("multi-label", "bce"),
-            "--loss bce: no such loss; for multi-label choose from binary",
+            "`loss=bce`: no such loss; for multi-label choose from binary",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dashdeploy.data.inputs.scaling import Affine, Scaled, Scaling, per_sample
+from dashdeploy.data.scaling import Affine, Scaled, Scaling, per_sample
 
 
 def test_an_affine_gives_mean_0_and_deviation_1_and_back():

@@ -113,7 +113,7 @@ def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
             where,
             f"{name} has shape {shown(array.shape)}",
             f"use one class index per sample, [n], not one-hot, or one per position, {_per_position(spatial)}; "
-            "with --predict multi-label, 0 and 1 for every label",
+            "with `predict=multi-label`, 0 and 1 for every label",
         )
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (array == np.round(np.nan_to_num(array)))
@@ -122,7 +122,7 @@ def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
             refuse(
                 where,
                 f"{name} is {array[at]} at index {_index(at)}",
-                "classes are integers 0, 1, 2, …; add --predict regression to learn numbers",
+                "classes are integers 0, 1, 2, …; add `predict=regression` to learn numbers",
             )
     if array.min() < 0:
         at = np.unravel_index(int(np.argmin(array)), array.shape)
@@ -136,7 +136,7 @@ def _label_sets(where: object, name: str, array: Array, spatial: tuple[int, ...]
         refuse(
             where,
             f"{name} has shape {shown(array.shape)}",
-            f"for --predict multi-label use 0 and 1 as [n, labels], or {_per_position(('labels', *spatial))}",
+            f"for `predict=multi-label` use 0 and 1 as [n, labels], or {_per_position(('labels', *spatial))}",
         )
     wrong = (array != 0) & (array != 1)
     if wrong.any():
@@ -155,7 +155,7 @@ def _numbers(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
         refuse(
             where,
             f"{name} has shape {shown(array.shape)}",
-            f"for --predict regression use [n], [n, outputs], or one number per position, {_per_position(spatial)}",
+            f"for `predict=regression` use [n], [n, outputs], or one number per position, {_per_position(spatial)}",
         )
     return finite(where, name, array), dense
 

@@ -95,9 +95,9 @@ class Scaling:
 def per_sample(x: Tensor) -> Tensor:
     """Every channel of every sample of x [B, channels, …] with mean 0 and deviation 1; a constant one becomes 0."""
     axes = list(range(2, x.ndim))
-    centred = x - x.mean(axes, keepdim=True)
+    centered = x - x.mean(axes, keepdim=True)
     # The floor is far below the deviation of anything but a constant, whose numerator is 0 but for rounding.
-    return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-8)
+    return centered / centered.square().mean(axes, keepdim=True).sqrt().clamp_min(1e-8)
 
 
 class _Scale(nn.Module):

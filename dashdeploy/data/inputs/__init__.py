@@ -1,4 +1,0 @@
-"""Inputs on their way to a network: checked, scaled, brought to one length, made on demand, augmented.
-
-Imports only `dashdeploy.errors`.
-"""
