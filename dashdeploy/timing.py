@@ -51,7 +51,7 @@ def interleaved(
     """Time every callable once per round, round after round, in an order that rotates.
 
     The order starts one callable further in every round and is reversed after every full turn, so neither
-    the place in the round nor the predecessor favours anyone. The garbage collector is off meanwhile; the
+    the place in the round nor the predecessor favors anyone. The garbage collector is off meanwhile; the
     clock is `perf_counter_ns`. Nothing is discarded after the warm-up: outliers belong in the percentiles.
 
     Args:
