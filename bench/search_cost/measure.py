@@ -21,7 +21,7 @@ from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost
 from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError
 from dashdeploy.malloc_tuning import freed_memory_kept
-from dashdeploy.ops.aggconv.module import METHODS
+from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
 if TYPE_CHECKING:

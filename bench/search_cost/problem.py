@@ -11,7 +11,7 @@ from dashdeploy.artifacts.frozen_model import FrozenModel
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dashdeploy.ops.aggconv.module import Method
+    from dashdeploy.ops.aggconv.methods import Method
 
 _SEED = 0
 

@@ -1,4 +1,4 @@
-"""Convolution algorithms in torch: the supernet's aggregated convolution, and the bilinear forms.
+"""Convolutions in torch: single ones, and the supernet's aggregated convolution.
 
-Imports only torch and `dashdeploy.errors`; backbones and stages may import it.
+Imports nothing of dashdeploy but itself; backbones and stages may import it.
 """

@@ -18,7 +18,8 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.planning.candidate_costs import CandidateCosts
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.ops.aggconv.module import AggConv, same_padding
+from dashdeploy.ops.aggconv.module import AggConv
+from dashdeploy.ops.conv.frame import same_padding
 from dashdeploy.ops.conv.padded_conv import PaddedConv1d, PaddedConv2d, with_kernel
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.latency.pressure import LatencyTable

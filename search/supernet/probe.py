@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.errors import InputError, first_line
-from dashdeploy.ops.aggconv.module import pads_itself
+from dashdeploy.ops.conv.frame import pads_itself
 
 SAMPLES = 2
 

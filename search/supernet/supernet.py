@@ -11,7 +11,9 @@ from torch.nn.utils import parametrize
 from dashdeploy.artifacts.run import LayerArchitecture
 from dashdeploy.backbones.build import replace
 from dashdeploy.errors import InputError, first_line
-from dashdeploy.ops.aggconv.module import AggConv, AggConv1d, AggConv2d, Method, frame_of, pads_itself
+from dashdeploy.ops.aggconv.methods import Method
+from dashdeploy.ops.aggconv.module import AggConv, AggConv1d, AggConv2d
+from dashdeploy.ops.conv.frame import frame_of, pads_itself
 from dashdeploy.ops.conv.padded_conv import has_weight_norm
 from dashdeploy.search.supernet.candidate_norm import CandidateNorm
 from dashdeploy.search.supernet.probe import FAILURES, Seen, probe, run_once

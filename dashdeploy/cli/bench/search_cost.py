@@ -71,7 +71,7 @@ def search_cost(
     from dashdeploy.bench.search_cost.measure import measure_search_cost, paper_problems, problems_of
     from dashdeploy.bench.search_cost.plot import check_plot_path, plot_search_cost
     from dashdeploy.cli.options.values import positive_integers
-    from dashdeploy.ops.aggconv.module import METHODS
+    from dashdeploy.ops.aggconv.methods import METHODS
 
     if plot is not None:
         check_plot_path(plot)

@@ -11,15 +11,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Literal
 
 import torch
 
+from dashdeploy.ops.aggconv.methods import Computation
 from dashdeploy.ops.aggconv.spectrum import TapSpectrum
-from dashdeploy.ops.aggconv.taps import Frame, TapPlan
+from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import tiling, whole_lengths
-
-Computation = Literal["mixed-weights", "per-dilation", "fourier"]
+from dashdeploy.ops.conv.frame import Frame
 
 AVX512_DIRECT_RATE = 125e9
 """Multiply-adds per second of torch's direct convolutions from `FULL_CHANNELS` channels up."""

@@ -7,16 +7,14 @@ taps one under the other, the mixing coefficients a [|K||D|], and the result [B,
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dashdeploy.ops.aggconv.taps import Frame, TapBox, TapPlan
-
-CONVOLUTIONS: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d)
-"""By rank, from 1 up."""
+from dashdeploy.ops.aggconv.taps import TapBox, TapPlan
+from dashdeploy.ops.conv.frame import Frame
+from dashdeploy.ops.conv.padded_conv import padded_convolution
 
 
 def mixed_results(
@@ -85,25 +83,3 @@ def convolve(
     out, fan_in = kernel.shape[1:]
     weight = kernel.permute(1, 2, 0).reshape(out, fan_in, *shape)
     return padded_convolution(x, weight, None, pads, stride, dilation, groups)
-
-
-def padded_convolution(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    pads: Sequence[tuple[int, int]],
-    stride: Sequence[int],
-    dilation: int,
-    groups: int,
-) -> Tensor:
-    """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side."""
-    convolution = CONVOLUTIONS[len(pads) - 1]
-    if all(before == after >= 0 for before, after in pads):
-        inside = tuple(before for before, _ in pads)
-        return convolution(x, weight, bias, tuple(stride), inside, dilation, groups)
-    # Padded first and cropped then: what is cropped may be padding too.
-    x = F.pad(x, [max(side, 0) for pair in reversed(pads) for side in pair])
-    for axis, (before, after) in enumerate(pads, start=2):
-        if before < 0 or after < 0:
-            x = x.narrow(axis, max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0))
-    return convolution(x, weight, bias, tuple(stride), 0, dilation, groups)

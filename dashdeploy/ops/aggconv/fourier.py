@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dashdeploy.ops.aggconv.spectrum import TapSpectrum
-from dashdeploy.ops.aggconv.taps import Frame, TapPlan
+from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import Tiling, tiling
+from dashdeploy.ops.conv.frame import Frame
 
 KEPT_SPECTRUM = 2**24
 """Largest kernel spectrum, in complex numbers, that is kept for the backward pass; a larger one is made again."""

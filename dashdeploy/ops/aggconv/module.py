@@ -6,23 +6,17 @@ softmax a of its architecture parameters (Shen, Khodak, Talwalkar, NeurIPS 2022,
 
     AggConv(x) = sum over k in K, d in D of  a[k, d] * conv(x, w[k, d], dilation d)  +  bias
 
-Every (k, d) owns its kernel w[k, d]. These ways compute the same function:
-
-    mixed-results  (eq. 2)  |K||D| convolutions, then their weighted sum, as in DARTS
-    mixed-weights  (eq. 3)  one convolution with the aggregated kernel  sum a[k, d] w[k, d]
-    per-dilation            |D| convolutions: kernels of one dilation add up to one of max(K) taps
-    fourier        (eq. 4)  the aggregated kernel, with the convolution as a product of spectra
-    auto                    whichever of the last three costs least for the layer
+Every (k, d) owns its kernel w[k, d]. `dashdeploy.ops.aggconv.methods` has the ways to compute it.
 
 A candidate sits where torch's 'same' padding puts it, or, in a causal convolution, with its last tap where the
-original's last tap is; see `dashdeploy.ops.aggconv.taps.Frame`. Taps that only ever meet padding are left out.
+original's last tap is; see `dashdeploy.ops.conv.frame.Frame`. Taps that only ever meet padding are left out.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self, cast, get_args
+from typing import ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +24,9 @@ from torch import Tensor, nn
 from dashdeploy.ops.aggconv.cost import best_tile, cheapest
 from dashdeploy.ops.aggconv.direct import mixed_results, mixed_weights, per_dilation
 from dashdeploy.ops.aggconv.fourier import fourier
-from dashdeploy.ops.aggconv.taps import Frame, same_padding, tap_plan
-
-__all__ = ["METHODS", "AggConv", "AggConv1d", "AggConv2d", "Method", "same_padding"]
-
-Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
-METHODS: tuple[str, ...] = get_args(Method)
+from dashdeploy.ops.aggconv.methods import Method
+from dashdeploy.ops.aggconv.taps import tap_plan
+from dashdeploy.ops.conv.frame import Frame, frame_of
 
 
 class AggConv(nn.Module):
@@ -46,7 +37,7 @@ class AggConv(nn.Module):
             row by row within each, [sum of taps, out_channels, in_channels / groups].
         alpha: the architecture parameters, [|K|, |D|].
         bias: one bias for all candidates (the coefficients add up to 1), [out_channels], or None.
-        method: which of `METHODS` computes it.
+        method: the way to compute it.
         frame: stride, padding and alignment.
         mixing: coefficients that replace the softmax of alpha while they are set, [|K||D|]; the search sets
             them to a noisy or tempered softmax for one pass.
@@ -99,7 +90,7 @@ class AggConv(nn.Module):
             conv: the convolution.
             kernel_sizes: the search space K.
             dilations: the search space D.
-            method: one of `METHODS`.
+            method: the way to compute it.
             causal: whether candidates are aligned at the last tap instead of the middle one.
             separable: whether a dense convolution with as many outputs as inputs is searched depthwise, as
                 DASH's released code does.
@@ -177,41 +168,3 @@ class AggConv2d(AggConv):
     """An AggConv over images, [B, in_channels, h, w]; every candidate has k x k taps and one dilation."""
 
     rank = 2
-
-
-def frame_of(conv: nn.Conv1d | nn.Conv2d, *, causal: bool = False) -> Frame:
-    """How the outputs of `conv` sit on its inputs.
-
-    Args:
-        conv: a convolution with zero padding and one kernel size and dilation for all axes.
-        causal: whether its anchor is the last tap.
-
-    A subclass with a forward of its own is taken to pad so that the length stays, as causal layers do.
-    """
-    rank = len(conv.kernel_size)
-    if pads_itself(conv):
-        return Frame(tuple(int(s) for s in conv.stride), (0,) * rank, (0,) * rank, causal)
-    k, d = int(conv.kernel_size[0]), int(conv.dilation[0])
-    span = d * (k - 1)
-    sides = padded_sides(conv)
-    anchor = span if causal else span // 2
-    return Frame(
-        stride=tuple(int(s) for s in conv.stride),
-        growth=tuple(before + after - span for before, after in sides),
-        shift=tuple(anchor - before for before, _ in sides),
-        causal=causal,
-    )
-
-
-def padded_sides(conv: nn.Conv1d | nn.Conv2d) -> tuple[tuple[int, int], ...]:
-    """Zeros that torch puts before and after each axis."""
-    if conv.padding == "same":
-        return tuple(same_padding(k, d) for k, d in zip(conv.kernel_size, conv.dilation, strict=True))
-    if conv.padding == "valid":
-        return ((0, 0),) * len(conv.kernel_size)
-    return tuple((int(pad), int(pad)) for pad in conv.padding)
-
-
-def pads_itself(conv: nn.Module) -> bool:
-    """Whether a convolution's class has a forward of its own, so that its padding says nothing."""
-    return type(conv).forward not in (nn.Conv1d.forward, nn.Conv2d.forward)

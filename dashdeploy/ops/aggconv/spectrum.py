@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dashdeploy.ops.aggconv.taps import Offsets
+from dashdeploy.ops.conv.frame import Offsets
 
 FFT_FROM_TAPS = 48
 """Taps from which an FFT of the scattered kernel beats the product with the DFT's rows."""

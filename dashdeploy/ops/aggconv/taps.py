@@ -14,64 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-Offsets = tuple[int, ...]
-"""One integer per spatial axis."""
-
-
-def same_padding(kernel_size: int, dilation: int) -> tuple[int, int]:
-    """Zeros that torch's ``padding='same'`` puts on the left and on the right at stride 1."""
-    total = dilation * (kernel_size - 1)
-    return total // 2, total - total // 2
-
-
-@dataclass(frozen=True)
-class Frame:
-    """How the outputs of a convolution sit on its inputs, whatever its kernel; one entry per spatial axis.
-
-    Attributes:
-        stride: steps between outputs.
-        growth: padding minus the span d (k - 1) of the convolution that set the frame: an input of length n gives
-            ``(n + growth - 1) // stride + 1`` outputs. 0 is 'same'.
-        shift: distance of the kernel's anchor. 0 is 'same' for the anchor in the middle.
-        causal: whether the anchor is the last tap, as in a causal convolution, instead of the middle one.
-    """
-
-    stride: Offsets
-    growth: Offsets
-    shift: Offsets
-    causal: bool = False
-
-    @classmethod
-    def same(cls, rank: int) -> Frame:
-        """Stride 1, centred, as many outputs as inputs."""
-        return cls((1,) * rank, (0,) * rank, (0,) * rank)
-
-    @property
-    def rank(self) -> int:
-        """Number of spatial axes."""
-        return len(self.stride)
-
-    def anchor(self, kernel_size: int, dilation: int) -> int:
-        """Distance from the first tap to the anchor: torch's 'same' convention, or the whole span if causal."""
-        span = dilation * (kernel_size - 1)
-        return span if self.causal else span // 2
-
-    def out(self, spatial: Sequence[int]) -> Offsets:
-        """Extents of the output for inputs of the extents `spatial`."""
-        axes = zip(spatial, self.growth, self.stride, strict=True)
-        return tuple((n + growth - 1) // s + 1 for n, growth, s in axes)
-
-    def padding(self, kernel_size: int, dilation: int, spatial: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Zeros before and after each axis for a kernel of this size; a negative number crops."""
-        before = [self.anchor(kernel_size, dilation) - shift for shift in self.shift]
-        return self.pads([-pad for pad in before], [kernel_size] * self.rank, dilation, spatial)
-
-    def pads(
-        self, low: Sequence[int], shape: Sequence[int], dilation: int, spatial: Sequence[int]
-    ) -> tuple[tuple[int, int], ...]:
-        """The same for a box of `shape` taps whose first has the distance `low`."""
-        axes = zip(low, shape, self.stride, self.out(spatial), spatial, strict=True)
-        return tuple((-o, s * (m - 1) + dilation * (k - 1) + 1 + o - n) for o, k, s, m, n in axes)
+from dashdeploy.ops.conv.frame import Frame, Offsets
 
 
 @dataclass(frozen=True)
@@ -111,7 +54,7 @@ class TapBox:
 
     Attributes:
         taps: which they are, with their places in the box, row by row.
-        dilation: distance between neighbours of the lattice.
+        dilation: distance between neighbors of the lattice.
         low: the first tap's distance.
         shape: taps per axis.
     """

@@ -2,7 +2,7 @@
 
 Tile q reads inputs ``first + q valid`` to ``first + q valid + T - 1`` and gives outputs ``q valid`` to
 ``q valid + valid - 1``; the other outputs of its circular correlation are wrapped around and dropped. Backward, the
-gradients of a tile's inputs overlap with its neighbours' and are added up. Only series are cut; an image is one tile.
+gradients of a tile's inputs overlap with its neighbors' and are added up. Only series are cut; an image is one tile.
 
 Tiles are laid out [groups, B, tiles, channels / groups, *lengths], which is how the channel contraction wants them.
 """
@@ -15,7 +15,8 @@ from functools import cache, lru_cache
 import torch.nn.functional as F
 from torch import Tensor
 
-from dashdeploy.ops.aggconv.taps import Frame, Offsets, TapPlan
+from dashdeploy.ops.aggconv.taps import TapPlan
+from dashdeploy.ops.conv.frame import Frame, Offsets
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Single convolutions: FFT and Toom-Cook forms and modules, dead taps, padding that torch cannot say.
+"""Single convolutions: frames and padding, dead taps, the FFT and Toom-Cook forms and their modules.
 
-Imports only torch; `dashdeploy.ops.aggconv`, backbones and export import it.
+Imports only torch and NumPy; `dashdeploy.ops.aggconv`, backbones and stages import it.
 """

@@ -9,7 +9,7 @@ Vernet, "Real signals fast Fourier transform", Proc. IEEE 1971; Nussbaumer, "Fas
 Convolution Algorithms", 1982). The ordinary DFT of a real tile has two real frequencies that need a treatment
 of their own; here all H = T/2 frequencies are alike, and every array below has H rows.
 
-Positions are counted from the centre of the tile, t - (T-1)/2, and of the outputs, s - (S-1)/2. Then the even
+Positions are counted from the center of the tile, t - (T-1)/2, and of the outputs, s - (S-1)/2. Then the even
 part of the tile gives the real spectrum and its odd part the imaginary one, each with a matrix of a quarter the
 size (they are the DCT-IV and the DST-IV), and the same holds backwards. In one dimension:
 
@@ -112,20 +112,20 @@ class FFTForm:
 
     @cached_property
     def _output_angles(self) -> Matrix:
-        centred = np.arange(self.outputs, dtype=np.float64) - (self.outputs - 1) / 2
-        return self._angles(centred[self.outputs // 2 :]).T
+        centered = np.arange(self.outputs, dtype=np.float64) - (self.outputs - 1) / 2
+        return self._angles(centered[self.outputs // 2 :]).T
 
     @cached_property
     def synthesis_cosines(self) -> Matrix:
-        """[ceil(S/2), H]: from a spectrum to the outputs' even part, at and right of the centre."""
+        """[ceil(S/2), H]: from a spectrum to the outputs' even part, at and right of the center."""
         return 2 / self.tile * np.cos(self._output_angles)
 
     @cached_property
     def synthesis_sines(self) -> Matrix:
-        """[ceil(S/2), H]: from a spectrum to the outputs' odd part, at and right of the centre."""
+        """[ceil(S/2), H]: from a spectrum to the outputs' odd part, at and right of the center."""
         return 2 / self.tile * np.sin(self._output_angles)
 
     def mirrored_row(self, output: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Where output s stands in the concatenation [even + odd; even - odd] of 2 ceil(S/2) rows."""
-        centre = self.outputs // 2
-        return np.where(output >= centre, output - centre, self.mirrored + self.outputs - 1 - output - centre)
+        center = self.outputs // 2
+        return np.where(output >= center, output - center, self.mirrored + self.outputs - 1 - output - center)

@@ -14,9 +14,8 @@ from functools import lru_cache, partial
 
 from torch import Tensor, nn
 
-from dashdeploy.ops.aggconv.direct import padded_convolution
-from dashdeploy.ops.aggconv.module import padded_sides
-from dashdeploy.ops.conv.padded_conv import PaddedConv1d, PaddedConv2d
+from dashdeploy.ops.conv.frame import padded_sides
+from dashdeploy.ops.conv.padded_conv import PaddedConv1d, PaddedConv2d, padded_convolution
 
 _Pads = tuple[tuple[int, int], ...]
 _CONVOLVE = (nn.Conv1d._conv_forward, nn.Conv2d._conv_forward)

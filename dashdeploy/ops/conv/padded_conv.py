@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from dashdeploy.ops.aggconv.module import frame_of
+from dashdeploy.ops.conv.frame import frame_of
+
+CONVOLUTIONS: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d)
+"""By rank, from 1 up."""
 
 
 class PaddedConv1d(nn.Conv1d):
@@ -31,6 +35,28 @@ class PaddedConv2d(nn.Conv2d):
         return super().forward(F.pad(x, self.sides))
 
 
+def padded_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: Sequence[tuple[int, int]],
+    stride: Sequence[int],
+    dilation: int,
+    groups: int,
+) -> Tensor:
+    """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side."""
+    convolution = CONVOLUTIONS[len(pads) - 1]
+    if all(before == after >= 0 for before, after in pads):
+        inside = tuple(before for before, _ in pads)
+        return convolution(x, weight, bias, tuple(stride), inside, dilation, groups)
+    # Padded first and cropped then: what is cropped may be padding too.
+    x = F.pad(x, [max(side, 0) for pair in reversed(pads) for side in pair])
+    for axis, (before, after) in enumerate(pads, start=2):
+        if before < 0 or after < 0:
+            x = x.narrow(axis, max(-before, 0), x.shape[axis] - max(-before, 0) - max(-after, 0))
+    return convolution(x, weight, bias, tuple(stride), 0, dilation, groups)
+
+
 def with_kernel(
     conv: nn.Conv1d | nn.Conv2d, kernel_size: int, dilation: int, *, causal: bool = False
 ) -> nn.Module:
@@ -48,10 +74,10 @@ def with_kernel(
     before = [frame.anchor(kernel_size, dilation) - shift for shift in frame.shift]
     span = dilation * (kernel_size - 1)
     sides = [(b, growth + span - b) for b, growth in zip(before, frame.growth, strict=True)]
-    centred = not causal and not any(frame.growth) and not any(frame.shift)
+    centered = not causal and not any(frame.growth) and not any(frame.shift)
     padding: str | tuple[int, ...] = (0,) * rank
     cls: Any = nn.Conv1d if rank == 1 else nn.Conv2d
-    if centred and set(frame.stride) == {1}:
+    if centered and set(frame.stride) == {1}:
         padding = "same"
     elif all(b == a >= 0 for b, a in sides):
         padding = tuple(b for b, _ in sides)

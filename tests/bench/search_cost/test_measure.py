@@ -12,7 +12,7 @@ from dashdeploy.bench.search_cost.problem import Problem
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
-from dashdeploy.ops.aggconv.module import METHODS
+from dashdeploy.ops.aggconv.methods import METHODS
 
 SMALL = Problem(
     line="c",

@@ -14,9 +14,11 @@ from dashdeploy.ops.aggconv import spectrum as agg_spectrum
 from dashdeploy.ops.aggconv.cost import cheapest
 from dashdeploy.ops.aggconv.direct import mixed_results, mixed_weights, per_dilation
 from dashdeploy.ops.aggconv.fourier import fourier
-from dashdeploy.ops.aggconv.module import METHODS, AggConv1d, AggConv2d, frame_of, same_padding
-from dashdeploy.ops.aggconv.taps import Frame, tap_plan
+from dashdeploy.ops.aggconv.methods import METHODS
+from dashdeploy.ops.aggconv.module import AggConv1d, AggConv2d
+from dashdeploy.ops.aggconv.taps import tap_plan
 from dashdeploy.ops.aggconv.tiles import smooth_length, whole_lengths
+from dashdeploy.ops.conv.frame import Frame, frame_of, same_padding
 
 CPU = torch.device("cpu")
 

@@ -73,7 +73,7 @@ def test_the_taps_are_really_left_out(monkeypatch):
     shapes = []
     real = nn.functional.conv2d
     monkeypatch.setattr(
-        "dashdeploy.ops.aggconv.direct.CONVOLUTIONS",
+        "dashdeploy.ops.conv.padded_conv.CONVOLUTIONS",
         (None, lambda x, weight, *rest: shapes.append(tuple(weight.shape)) or real(x, weight, *rest)),
     )
     conv(torch.randn(1, 2, 8, 43))
