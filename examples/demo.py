@@ -1,7 +1,7 @@
-"""The whole road on MNIST-1D: search, export, bench, serve; ends with one report.
+"""All four stages on MNIST-1D: search, export, bench and serve, and one report at the end.
 
-``make demo`` runs it. Everything lands in ./demo, which is made anew each time; a search that was interrupted
-goes on where it was. Ends with 0 only if the server's answer equals the PyTorch model's.
+``make demo`` runs it. It writes everything to ./demo, anew each time, and continues a search that was interrupted.
+It exits with 0 only if the server's outputs equal the PyTorch model's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,6 @@ import numpy.typing as npt
 import torch
 
 from dashdeploy import Bundle, Run, load_task
-from dashdeploy.cli.console import table
-from dashdeploy.inspect.inspection import parity_table
 
 FOLDER = Path("demo")
 RUN, BUNDLE, LATENCY = FOLDER / "run", FOLDER / "bundle", FOLDER / "latency.json"
@@ -36,7 +34,7 @@ Array = npt.NDArray[np.float32]
 
 
 def main() -> int:
-    """Walk the road, print the report."""
+    """Run the stages and print the report."""
     started = time.monotonic()
     for finished in (RUN, BUNDLE):
         shutil.rmtree(finished, ignore_errors=True)
@@ -56,9 +54,7 @@ def main() -> int:
     difference = float(np.abs(served - expected).max() / np.abs(expected).max())
     agree = bool((served.argmax(1) == expected.argmax(1)).all())
     print(report(run, bundle, served, difference))
-    print(
-        f"\nthe whole road took {time.monotonic() - started:.0f} s; the run and the bundle are in {FOLDER}/"
-    )
+    print(f"\nall stages took {time.monotonic() - started:.0f} s; the run and the bundle are in {FOLDER}/")
     if not (difference <= TOLERANCE and agree):
         print(f"the served outputs differ from PyTorch's by {difference:.1e}", file=sys.stderr)
         return 1
@@ -66,7 +62,7 @@ def main() -> int:
 
 
 def dashdeploy(*words: object) -> None:
-    """Run a command as a user would; its result goes unprinted, since the report says it all."""
+    """Run a command as a user would, without its result, which the report contains."""
     print("$ dashdeploy", *words, flush=True)
     command = [sys.executable, "-m", "dashdeploy", *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
@@ -76,7 +72,7 @@ def dashdeploy(*words: object) -> None:
 
 @contextmanager
 def server(bundle: Path) -> Iterator[str]:
-    """A server process on a free port of this machine; yields its address and ends it."""
+    """Start a server on a free port of this machine, yield its address, and stop it."""
     print("$ dashdeploy serve", bundle, "--http-port 0 --grpc-port 0", flush=True)
     command = [
         sys.executable,
@@ -103,7 +99,7 @@ def server(bundle: Path) -> Iterator[str]:
 
 
 def ask(url: str, bundle: Bundle, samples: Array) -> Array:
-    """The model's answer to `samples`, asked for over HTTP in the protocol's JSON."""
+    """Send `samples` [n, 1, 40] to the server in the protocol's JSON and return its outputs [n, 10]."""
     (model_input,) = bundle.manifest.inputs
     tensor = {
         "name": model_input.name,
@@ -120,7 +116,7 @@ def ask(url: str, bundle: Bundle, samples: Array) -> Array:
 
 
 def report(run: Run, bundle: Bundle, served: Array, difference: float) -> str:
-    """All that was found, in one piece."""
+    """What the stages found, as one text."""
     metrics = run.metrics
     plan = {layer["name"]: layer for layer in bundle.read_json("plan.json")["layers"]}
     layers = [
@@ -143,12 +139,12 @@ def report(run: Run, bundle: Bundle, served: Array, difference: float) -> str:
         lowered = "The lowering was chosen by measuring on this machine."
     prediction = bundle.manifest.labels[int(served[0].argmax())]
     parts = [
-        "=" * 30 + " MNIST-1D, the whole road " + "=" * 30,
+        "=" * 30 + " MNIST-1D, from data to server " + "=" * 30,
         table(["layer", "kernel", "dilation", "lowering", "reason"], layers),
         lowered,
         table([metrics["metric"], "validation", "test"], accuracies),
         PUBLISHED,
-        parity_table(bundle.read_json("parity.json")),
+        parity(bundle.read_json("parity.json")),
         latencies(json.loads(LATENCY.read_text())),
         f"served: the first test sample is a {prediction}; {len(served)} served outputs equal PyTorch's to "
         f"{difference:.1e} of the largest one (at most {TOLERANCE:.0e} allowed)",
@@ -156,8 +152,17 @@ def report(run: Run, bundle: Bundle, served: Array, difference: float) -> str:
     return "\n\n".join(parts)
 
 
+def parity(checked: dict[str, Any]) -> str:
+    """How far the compiled model is from its reference, per output and set of inputs."""
+    rows = [
+        [each["output"], each["inputs"], f"{each['max_relative_error']:.1e}"] for each in checked["outputs"]
+    ]
+    title = f"parity with {checked['reference']}: a relative error of {checked['tolerance']:.0e} is allowed"
+    return f"{title}\n\n{table(['output', 'inputs', 'relative error'], rows)}"
+
+
 def latencies(measured: dict[str, Any]) -> str:
-    """Milliseconds per variant and batch, and how many times as fast the compiled model is."""
+    """Milliseconds per variant and batch, and how many times as fast as the variant the compiled model is."""
     speedups = {(each["batch"], each["over"]): each["median"] for each in measured["speedups"]}
     rows = []
     for row in measured["rows"]:
@@ -166,6 +171,20 @@ def latencies(measured: dict[str, Any]) -> str:
     return table(
         ["variant", "batch", "p50 ms", "p90 ms", "p99 ms", "compiled is so many times as fast"], rows
     )
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Columns of text, each as wide as its widest cell; numbers with four digits."""
+    cells = [list(headers), *([_cell(each) for each in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Make data of one's own: intervals.npz, 52 classes of series of length 2000 that resemble an electrocardiogram.
+"""Your own data: intervals.npz, 52 classes of series of length 2000 that resemble an electrocardiogram.
 
-A class is a pair of intervals, PR (4 of them) and QT (13). Nothing else differs: waves have random heights, beats
-come at a random rate that wavers, the baseline wanders, there is noise. At 250 samples a second T ends up to 130
-samples behind the start of P, so a network sees a class only if its convolutions reach that far.
+A class is a pair of intervals, PR (4 values) and QT (13 values). The classes differ in nothing else: the heights of
+the waves, the rate of the beats, the baseline and the noise are random. At 250 samples a second, T ends up to 130
+samples after the start of P, so a network recognizes a class only if its convolutions reach that far.
 
     python examples/own_data/intervals.py intervals.npz
     dashdeploy search --data intervals.npz --out runs/intervals
@@ -19,16 +19,16 @@ import numpy.typing as npt
 RATE, LENGTH = 250, 2000
 PR = [0.12 + 0.03 * i for i in range(4)]
 QT = [0.30 + 0.012 * i for i in range(13)]
-# Centre relative to the R peak (P and T follow their interval), width, height.
+# Center relative to the R peak (P and T follow their interval), width, height.
 Q_START, Q, S = -0.04, (-0.025, 0.010, -0.15), (0.025, 0.010, -0.25)
 P_WIDTH, R_WIDTH, T_WIDTH = 0.022, 0.011, 0.045
 
 Array = npt.NDArray[np.float64]
 
 
-def wave(time: Array, centre: float, width: float, height: float) -> Array:
+def wave(time: Array, center: float, width: float, height: float) -> Array:
     """A Gaussian bump."""
-    return height * np.exp(-0.5 * ((time - centre) / width) ** 2)
+    return height * np.exp(-0.5 * ((time - center) / width) ** 2)
 
 
 def series(generator: np.random.Generator, label: int) -> Array:
@@ -50,14 +50,14 @@ def series(generator: np.random.Generator, label: int) -> Array:
 
 
 def split(generator: np.random.Generator, each: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """So many series of each class: [n, 1, LENGTH] and their classes [n]."""
+    """`each` series of every class: [n, 1, LENGTH], and their classes [n]."""
     labels = np.repeat(np.arange(len(PR) * len(QT)), each)
     inputs = np.stack([series(generator, int(label)) for label in labels])[:, None]
     return inputs.astype(np.float32), labels
 
 
 def main(path: Path, each_train: int = 20, each_test: int = 10) -> None:
-    """Write the file: by default 1040 series to learn from and 520 to test on."""
+    """Write the file, by default with 1040 series for training and 520 for testing."""
     generator = np.random.default_rng(0)
     (x_train, y_train), (x_test, y_test) = split(generator, each_train), split(generator, each_test)
     labels = np.array([f"PR {1e3 * pr:.0f} ms, QT {1e3 * qt:.0f} ms" for pr in PR for qt in QT])
