@@ -20,7 +20,14 @@ Example:
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+# The stages are symbolic links of the repository; one look tells whether git made them.
+if not Path(__file__).with_name("search").is_dir():
+    from dashdeploy.checkout import refuse_missing_stages
+
+    refuse_missing_stages(Path(__file__).parent)
 
 # Python binds a subpackage to its name when it is first imported. These two are imported now and unbound again, so
 # that ``dashdeploy.search`` and ``dashdeploy.serve`` are the functions, whatever is imported later.
