@@ -77,3 +77,11 @@ def test_a_lost_link_is_named_and_a_whole_checkout_is_left_alone(tmp_path):
     (tmp_path / "bench").mkdir()
     refuse_missing_stages(tmp_path)
     refuse_missing_stages(tmp_path / "archive.zip" / "dashdeploy")
+
+
+def test_no_wheel_without_the_stages_is_built(checkout):
+    shutil.copy(PACKAGE.parent / "setup.py", checkout)
+    done = run(checkout, "setup.py", "--quiet", "build")
+    assert done.returncode == 1
+    assert MEND in done.stderr.splitlines()[-1]
+    assert not (checkout / "build").exists()
