@@ -38,7 +38,7 @@ for _stage in ("search", "serve"):
 if TYPE_CHECKING:
     from dashdeploy import bench
     from dashdeploy.artifacts.bundle import Bundle
-    from dashdeploy.artifacts.run import Run
+    from dashdeploy.backbones.run import Run
     from dashdeploy.data.catalog import load_task
     from dashdeploy.data.from_arrays import DataOptions
     from dashdeploy.data.readers.data_files import load_data
@@ -63,7 +63,7 @@ _HOMES = {
     "InputError": "dashdeploy.errors",
     "Metric": "dashdeploy.data.task",
     "MissingCapabilityError": "dashdeploy.errors",
-    "Run": "dashdeploy.artifacts.run",
+    "Run": "dashdeploy.backbones.run",
     "SearchSettings": "dashdeploy.search.config.settings",
     "ServeSettings": "dashdeploy.serve.settings",
     "Split": "dashdeploy.data.task",

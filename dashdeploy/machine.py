@@ -1,4 +1,4 @@
-"""What machine this is: what measurements and plans are labelled with."""
+"""What machine this is, as measurements and plans are labeled with it, and where it keeps them for the next time."""
 
 from __future__ import annotations
 
@@ -49,3 +49,11 @@ def cores() -> int:
 def describe_machine() -> str:
     """Processor, cores that this process may use, and operating system, in one line."""
     return f"{cpu_model()}, {cores()} logical core(s), {platform.system()} {platform.machine()}"
+
+
+def cache_folder() -> Path:
+    """``$DASHDEPLOY_CACHE``, or ``dashdeploy`` in the user's cache folder (XDG base directories)."""
+    chosen = os.environ.get("DASHDEPLOY_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dashdeploy"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.export.engines.settings import EngineSettings
 
 DEFAULT_STORAGE_URI = "pvc://models/repository"
 """A persistent volume claim called ``models``, with the repository in it."""
 
 
-class ArtefactSettings(FrozenModel):
-    """The artefacts of one export.
+class ArtifactSettings(FrozenModel):
+    """The artifacts of one export.
 
     Attributes:
         torchscript: write ``model.ts``.

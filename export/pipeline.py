@@ -20,8 +20,9 @@ from dashdeploy.artifacts.bundle import (
     Manifest,
     write_manifest,
 )
-from dashdeploy.export.deploy.artifacts import hand_over, refuse_hand_over, refuse_missing, write_engines
+from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
+from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data
 from dashdeploy.export.frontend.serialized import serialized
@@ -35,7 +36,7 @@ from dashdeploy.export.planning.tuning_cache import CostTable
 from dashdeploy.export.precision import convert
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.selection import target_of
-from dashdeploy.export.torch.artifacts import refuse_without_module, write_torch_files
+from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.parity import Parity, check_parity
 from dashdeploy.export.verify.speed_gate import race
 from dashdeploy.runtimes.base import Runtime
@@ -87,19 +88,19 @@ def export_source(
 ) -> Bundle:
     """Compile a model that is in memory; otherwise as `export`."""
     say = progress or _silent
-    refuse_without_module(source, settings.artefacts)
-    refuse_hand_over(settings.artefacts, out)
+    check_torch_artifacts(source, settings.artifacts)
+    check_deployment_targets(settings.artifacts, out)
     decisions = _plan(source, settings, say)
     compiled = _compile(source, decisions, settings, say)
     with atomic_directory(out) as folder:
         _write(folder, source, compiled)
-        artefacts = settings.artefacts
-        write_torch_files(folder, source, compiled.plan, compiled.lowerings, artefacts, say)
-        missing = write_engines(folder, compiled.plan, settings.precision, artefacts, say)
+        artifacts = settings.artifacts
+        write_torch_files(folder, source, compiled.plan, compiled.lowerings, artifacts, say)
+        missing = write_engines(folder, compiled.plan, settings.precision, artifacts, say)
         _write_manifest(folder, out.name, source, settings)
     bundle = Bundle.load(out)
-    hand_over(bundle, settings.artefacts, say)
-    refuse_missing(bundle, missing, settings.artefacts)
+    write_deployment_targets(bundle, settings.artifacts, say)
+    raise_for_missing_engines(bundle, missing, settings.artifacts)
     return bundle
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
-from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.artifacts.json_files import FrozenModel
+from dashdeploy.export.artifact_settings import ArtifactSettings
 
 
 class ExportSettings(FrozenModel):
@@ -28,7 +28,7 @@ class ExportSettings(FrozenModel):
         calibration: an ``.npz`` file for int8; None takes the run's validation samples.
         max_accuracy_drop: by how much the accuracy on the validation samples may be lower than the reference's,
             as a share.
-        artefacts: what is written besides the ONNX model.
+        artifacts: what is written besides the ONNX model.
     """
 
     target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
@@ -42,4 +42,4 @@ class ExportSettings(FrozenModel):
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     calibration: Path | None = None
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
-    artefacts: ArtefactSettings = Field(default_factory=ArtefactSettings)
+    artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)

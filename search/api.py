@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.data.catalog import TASKS, load_task
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.readers.data_files import load_data

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from dashdeploy.artifacts.atomic import write_bytes_atomically
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import METRICS_NAME, SHORTLIST_NAME, Run
+from dashdeploy.artifacts.run import METRICS_NAME, SHORTLIST_NAME, RunDirectory
 from dashdeploy.data.task import Split, Task
 from dashdeploy.report.run_report import REPORT_NAME, run_page
 from dashdeploy.search.staging_directory import phase_result, write_json
@@ -87,7 +87,7 @@ def shortlisted(folder: Path) -> dict[str, float | None]:
 def write_report(folder: Path) -> None:
     """Show the run to a person. Its results are worth more than their picture, so no fault in it ends the run."""
     try:
-        run_page(Run.load(folder), made_by=Provenance.now()).write(folder / REPORT_NAME)
+        run_page(RunDirectory.load(folder), made_by=Provenance.now()).write(folder / REPORT_NAME)
     except Exception as error:
         logging.getLogger(__name__).warning(
             "%s could not be written: %s; try: dashdeploy inspect RUN --report FILE.html", REPORT_NAME, error

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from torch import nn
 
-from dashdeploy.artifacts.run import ARCHITECTURE_NAME, Run
+from dashdeploy.artifacts.run import ARCHITECTURE_NAME
+from dashdeploy.backbones.run import Run
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.malloc_tuning import freed_memory_kept

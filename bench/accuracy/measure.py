@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import Run
+from dashdeploy.artifacts.run import RunDirectory
 from dashdeploy.bench.accuracy.report import AccuracyReport, Failure, SeedResult
 from dashdeploy.errors import InputError
 from dashdeploy.machine import cores
@@ -74,7 +74,7 @@ def measure_accuracy(plan: Plan, *, progress: Callable[[str], None] | None = Non
     say(f"{len(plan.runs())} runs, {done} of them are there, {_jobs(plan)} at once")
     failures = _run_all(plan, waiting, say)
     results = [
-        SeedResult.of(seed, Run.load(plan.path(task, seed)))
+        SeedResult.of(seed, RunDirectory.load(plan.path(task, seed)))
         for task, seed in plan.runs()
         if plan.path(task, seed).exists()
     ]
@@ -119,7 +119,8 @@ def _check_settings(plan: Plan) -> None:
         path = plan.path(task, seed)
         if not path.exists():
             continue
-        settings = {k: v for k, v in dict(Run.load(path).config.get("settings") or {}).items() if k != "seed"}
+        chosen = dict(RunDirectory.load(path).config.get("settings") or {})
+        settings = {k: v for k, v in chosen.items() if k != "seed"}
         known, expected = first.setdefault(task, (path, settings))
         if settings != expected:
             raise InputError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import Literal, Self
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import Run
+from dashdeploy.artifacts.run import RunDirectory
 from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
-from dashdeploy.cli.console import table
+from dashdeploy.report.text_table import table
 
 
 class SeedResult(FrozenModel):
@@ -41,7 +41,7 @@ class SeedResult(FrozenModel):
     kernels: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, seed: int, run: Run) -> Self:
+    def of(cls, seed: int, run: RunDirectory) -> Self:
         """What a finished run says."""
         metrics = run.metrics
         return cls(

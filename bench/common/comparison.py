@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
 from dashdeploy.bench.loadgen.measure import LoadGenReport
 from dashdeploy.bench.search_cost.report import SearchCostReport, label
 from dashdeploy.bench.serve.report import ServeReport
-from dashdeploy.cli.console import table
 from dashdeploy.errors import InputError
+from dashdeploy.report.text_table import table
 
 Result = LatencyReport | LayersReport | SearchCostReport | LoadGenReport | AccuracyReport | ServeReport
 

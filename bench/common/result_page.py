@@ -17,8 +17,7 @@ from dashdeploy.bench.search_cost.report import PointCost, SearchCostReport, lab
 from dashdeploy.bench.serve.page import serve_sections
 from dashdeploy.bench.serve.report import ServeReport
 from dashdeploy.report.charts import Bar, Line, bar_chart, line_chart
-from dashdeploy.report.page import Page, Section, html_table, paragraph
-from dashdeploy.report.run_report import origin_rows, provenance_section
+from dashdeploy.report.page import Page, Section, html_table, origin_rows, paragraph, provenance_section
 
 
 def result_page(result: Result) -> Page:

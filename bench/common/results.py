@@ -88,7 +88,7 @@ def schema_of(kind: str) -> dict[str, Any]:
 def text_of(result: Result) -> str:
     """A result for a person."""
     if isinstance(result, LatencyReport | LayersReport):
-        from dashdeploy.cli.console import as_text
+        from dashdeploy.report.text_table import as_text
 
         profiles = result.profiles if isinstance(result, LatencyReport) else ()
         return "\n\n".join([as_text(result.table()), *(each.text() for each in profiles)])

@@ -12,8 +12,15 @@ from dashdeploy.bench.latency.profile_report import LayerTime
 from dashdeploy.bench.latency.report import LatencyReport, LatencyRow
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.charts import Bar, bar_chart
-from dashdeploy.report.page import Page, Section, folded, html_table, paragraph
-from dashdeploy.report.run_report import origin_rows, provenance_section
+from dashdeploy.report.page import (
+    Page,
+    Section,
+    folded,
+    html_table,
+    origin_rows,
+    paragraph,
+    provenance_section,
+)
 
 MOST_LAYERS = 40
 """More bars say less; the table has every layer."""

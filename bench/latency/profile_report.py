@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
-from dashdeploy.cli.console import table
+from dashdeploy.artifacts.json_files import FrozenModel
+from dashdeploy.report.text_table import table
 
 
 class LayerTime(FrozenModel):

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from rich.table import Table
 
 from dashdeploy.artifacts.bundle import Bundle
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.latency.profile_report import Profile
 from dashdeploy.errors import InputError

@@ -54,10 +54,8 @@ def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
         return _torch_variants(bundle, engine)
     kind = SERVED[engine]
     if bundle.file(kind.file) is None:
-        option = f" {kind.option}" if kind.option else ""
-        raise InputError(
-            f"{bundle.path}: the bundle has no {kind.file}; export it again{' with' if option else ''}{option}"
-        )
+        again = f" with `{kind.parameter}=True`" if kind.parameter else ""
+        raise InputError(f"{bundle.path}: the bundle has no {kind.file}; export it again{again}")
     compiled = Variant(
         bundle,
         engine,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.table import Table
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 

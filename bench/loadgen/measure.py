@@ -18,12 +18,12 @@ from typing import Any, Literal
 import numpy as np
 
 from dashdeploy.artifacts.bundle import Bundle
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.loadgen.targets import InProcess, OverHttp, Target
-from dashdeploy.cli.console import table
 from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.report.text_table import table
 
 Scenario = Literal["single-stream", "offline", "server"]
 

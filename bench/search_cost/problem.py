@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

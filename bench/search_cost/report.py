@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 import numpy as np
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.search_cost.problem import Problem
-from dashdeploy.cli.console import table
+from dashdeploy.report.text_table import table
 from dashdeploy.timing import Seconds, ratio_of
 
 AUTO_TOLERANCE = 1.1

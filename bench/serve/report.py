@@ -5,9 +5,9 @@ from __future__ import annotations
 from statistics import median
 from typing import Literal
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.cli.console import table
+from dashdeploy.report.text_table import table
 
 
 class OverheadRow(FrozenModel):

@@ -131,7 +131,7 @@ def rename_into_place(temporary: Path, final: Path) -> None:
 
 def _refuse_existing(final: Path) -> None:
     if final.exists():
-        raise InputError(f"{final} already exists; choose another --out or remove it first")
+        raise InputError(f"{final} already exists; choose another `out` or remove it first")
 
 
 @contextmanager

@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.artifacts.tensor_spec import TensorSpec
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, stage_call
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
 TORCHSCRIPT_NAME = "model.ts"
+PT2_NAME = "model.pt2"
 PLAN_NAME = "plan.json"
 PARITY_NAME = "parity.json"
 SAMPLE_NAME = "sample.json"
@@ -78,7 +79,8 @@ class Bundle:
         """
         path = Path(path)
         if not path.is_dir():
-            raise InputError(f"{path}: no such bundle; write one with: dashdeploy export RUN --out {path}")
+            call = stage_call("export", "RUN", out=path)
+            raise InputError(f"{path}: no such bundle; write one with: {call}")
         manifest_path = path / MANIFEST_NAME
         try:
             content = json.loads(manifest_path.read_bytes())

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.machine import describe_machine
 
 _PACKAGES = ("dashdeploy", "torch", "numpy", "onnx", "onnxruntime", "openvino")

@@ -1,17 +1,17 @@
-"""The run directory: what search writes and export reads."""
+"""The run directory: what search writes and export reads, as far as no network is built."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dashdeploy.artifacts.normalized_entropy import normalized_entropy
-from dashdeploy.errors import InputError, first_line
+from dashdeploy.errors import InputError, first_line, stage_call
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +26,13 @@ SAMPLES_NAME = "samples.npz"
 LATENCY_NAME = "latency.json"
 TUNING_NAME = "tuning.json"
 SHORTLIST_NAME = "shortlist.json"
+
+
+def normalized_entropy(shares: Sequence[float]) -> float:
+    """Entropy of shares that add up to 1, as a part of that of uniform ones: 1 is undecided, 0 is certain."""
+    if len(shares) < 2:
+        return 0.0
+    return sum(-share * math.log(share) for share in shares if share > 0) / math.log(len(shares))
 
 
 class LayerArchitecture(BaseModel):
@@ -78,8 +85,8 @@ class Architecture(BaseModel):
 
 
 @dataclass(frozen=True)
-class Run:
-    """A finished run on disk."""
+class RunDirectory:
+    """What a finished run says in its JSON files; `dashdeploy.backbones.run.Run` builds its networks as well."""
 
     path: Path
     config: dict[str, Any]
@@ -87,7 +94,7 @@ class Run:
     metrics: dict[str, Any]
 
     @classmethod
-    def load(cls, path: str | Path) -> Run:
+    def load(cls, path: str | Path) -> Self:
         """Read the run at `path`.
 
         Raises:
@@ -95,42 +102,13 @@ class Run:
         """
         path = Path(path)
         if not path.is_dir():
-            raise InputError(
-                f"{path}: no such run; write one with: dashdeploy search --task mnist1d --out {path}"
-            )
+            call = stage_call("search", task="mnist1d", out=path)
+            raise InputError(f"{path}: no such run; write one with: {call}")
         config, metrics = (_read_json(path / name) for name in (CONFIG_NAME, METRICS_NAME))
         architecture = load_architecture(path)
         if not (path / WEIGHTS_NAME).is_file():
             raise InputError(f"{path} is not a finished run: it has no {WEIGHTS_NAME}")
         return cls(path, config, architecture, metrics)
-
-    def searched_model(self) -> nn.Module:
-        """The retrained network with the searched kernels and the data's scaling, in evaluation mode."""
-        from dashdeploy.backbones.build import build_searched
-
-        return self._scaled(load_weights(build_searched(self.architecture), self.path / WEIGHTS_NAME))
-
-    def backbone_model(self) -> nn.Module:
-        """The original backbone, trained with the same budget, with the data's scaling, in evaluation mode."""
-        from dashdeploy.backbones.build import build_backbone
-
-        model = build_backbone(self.architecture.backbone, self.architecture.arguments)
-        return self._scaled(load_weights(model, self.path / BACKBONE_WEIGHTS_NAME))
-
-    def _scaled(self, network: nn.Module) -> nn.Module:
-        """`network` between the scaling of its inputs and outputs, if the data was scaled for training."""
-        from dashdeploy.data.scaling import Scaled, Scaling
-
-        try:
-            scaling = Scaling.from_json(self.config.get("scaling", {}))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{self.path / CONFIG_NAME}: scaling cannot be read ({error}); search again"
-            ) from error
-        if not scaling:
-            return network
-        rank, dense = len(self.config["input_shape"]) - 1, bool(self.config["dense"])
-        return Scaled(network, scaling, rank=rank, dense=dense).eval()
 
 
 def load_architecture(folder: Path) -> Architecture:
@@ -162,26 +140,6 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(f"{path} does not hold this architecture's weights: {first_line(error)}") from error
     return model.eval()
-
-
-def read_optional(path: Path, show: Callable[[Mapping[str, Any]], object]) -> dict[str, Any] | None:
-    """What a phase that not every run has wrote; None where there was none.
-
-    Args:
-        path: the file.
-        show: shows it; what cannot be shown was damaged.
-
-    Raises:
-        InputError: the file was damaged.
-    """
-    if not path.exists():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-        show(content)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{path}: it cannot be read ({error}); delete it, or search again") from error
-    return content
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401 - the content is whatever the file holds

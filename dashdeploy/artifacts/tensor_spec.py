@@ -1,4 +1,8 @@
-"""What a model's input or output is: its name, shape and element type."""
+"""What a model's input or output is: its name, shape and element type, by NumPy's name and by the protocol's.
+
+Source of the data types: Open Inference Protocol, "Tensor Data Types". BYTES are NumPy's objects: str for the
+engines, bytes for clients. BF16 has no NumPy type and is not served.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,31 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
+
+_NUMPY_NAMES = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+    "BYTES": "object",
+}
+
+NUMPY_BY_DATATYPE: dict[str, np.dtype[np.generic]] = {
+    datatype: np.dtype(name).newbyteorder("<") for datatype, name in _NUMPY_NAMES.items()
+}
+"""NumPy's element type by the protocol's name, in the little-endian order of the binary tensor extension."""
+
+DATATYPE_BY_NUMPY_NAME: dict[str, str] = {name: datatype for datatype, name in _NUMPY_NAMES.items()}
+"""The protocol's name by NumPy's, such as FP32 for ``float32``."""
 
 Dimension = Annotated[int, Field(ge=0)] | str
 """A fixed length, or the name of a dynamic axis such as ``batch``."""

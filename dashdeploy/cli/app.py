@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from dashdeploy.cli.bench.suites import bench_app
-from dashdeploy.cli.console import Console, table
+from dashdeploy.cli.console import Console
 from dashdeploy.cli.errors import ErrorReportingGroup
 from dashdeploy.cli.export import export, verify
 from dashdeploy.cli.options.common import Json, Quiet, Verbose
 from dashdeploy.cli.parameters import invoked_command, with_options
 from dashdeploy.cli.search import search
 from dashdeploy.cli.serve import serve
+from dashdeploy.report.text_table import table
 
 app = typer.Typer(
     name="dashdeploy",

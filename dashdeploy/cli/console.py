@@ -6,11 +6,9 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+from dashdeploy.cli.parameters import spelled
 
 
 class Console:
@@ -37,48 +35,8 @@ class Console:
     def progress(self, line: str) -> None:
         """Say what is going on, on stderr."""
         if not self.quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(spelled(line), file=sys.stderr, flush=True)
 
     def result(self, text: str, data: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
         """Print the command's result: `text` for a person, `data` for a machine."""
-        print(json.dumps(data, indent=2, allow_nan=False) if self.as_json else text)
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> str:
-    """A plain text table; columns that hold numbers are aligned to the right.
-
-    Args:
-        headers: one per column.
-        rows: the cells; floats get four significant digits, None shows as a dash.
-        title: a line above the table.
-    """
-    from rich import box
-    from rich.table import Table
-
-    drawn = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
-    for column, header in enumerate(headers):
-        numeric = all(isinstance(row[column], (int, float, type(None))) for row in rows)
-        drawn.add_column(header, justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        drawn.add_row(*(_cell(value) for value in row))
-    return "\n".join([*([title] if title else []), as_text(drawn)])
-
-
-def as_text(drawn: RichTable) -> str:
-    """A rich table as plain text.
-
-    It is as wide as it needs to be: a result that is piped or logged must not be cut at some terminal's edge.
-    """
-    from rich.console import Console as Rich
-
-    rich = Rich(width=10_000, color_system=None, markup=False, emoji=False, highlight=False)
-    with rich.capture() as capture:
-        rich.print(drawn)
-    lines = [line.rstrip() for line in capture.get().splitlines()]
-    return "\n".join(line for line in lines if line)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        print(json.dumps(data, indent=2, allow_nan=False) if self.as_json else spelled(text))

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dashdeploy.cli.parameters import invoked_command, with_options
+from dashdeploy.cli.parameters import invoked_command, running, with_options
 from dashdeploy.errors import DashdeployError
 
 INTERNAL_ERROR = 70
@@ -37,12 +37,13 @@ class ErrorReportingGroup(TyperGroup):
         """Run the command that was asked for."""
         command = invoked_command(ctx, [*ctx._protected_args, *ctx.args])
         try:
-            result = super().invoke(ctx)
+            with running(command, self):
+                result = super().invoke(ctx)
             # A closed pipe shows itself at the flush; better here than in the interpreter's last moments.
             sys.stdout.flush()
         except (DashdeployError, MemoryError) as error:
             message = str(error) or "out of memory; use a smaller batch or a smaller model"
-            _explain(ctx, with_options(message, command))
+            _explain(ctx, with_options(message, command, self))
             raise typer.Exit(getattr(error, "exit_code", 1)) from error
         except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)

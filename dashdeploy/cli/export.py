@@ -139,8 +139,8 @@ def export(
     shapes = input_shapes("--input-shape", input_shape or [])
 
     from dashdeploy.export import pipeline
-    from dashdeploy.export.artifact_settings import ArtefactSettings
-    from dashdeploy.export.deploy.add_artifacts import add_artefacts, is_bundle
+    from dashdeploy.export.artifact_settings import ArtifactSettings
+    from dashdeploy.export.deploy.add_artifacts import add_artifacts, is_bundle
     from dashdeploy.export.engines.settings import EngineSettings
     from dashdeploy.export.settings import ExportSettings
     from dashdeploy.inspect.inspection import inspect_bundle, inspect_plan
@@ -157,7 +157,7 @@ def export(
         precision=precision,
         calibration=calibration,
         max_accuracy_drop=max_accuracy_drop,
-        artefacts=ArtefactSettings(
+        artifacts=ArtifactSettings(
             torchscript=torchscript,
             pt2=pt2,
             trt_rtx=trt_rtx,
@@ -169,7 +169,7 @@ def export(
         ),
     )
     if is_bundle(source) and not dry_run:
-        bundle = add_artefacts(source, out, settings, progress=console.progress)
+        bundle = add_artifacts(source, out, settings, progress=console.progress)
         found = inspect_bundle(bundle)
         console.result(found.text, found.data)
         return

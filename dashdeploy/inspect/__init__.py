@@ -1,4 +1,5 @@
 """What is in a run or a bundle, and what this machine has.
 
-Imports `dashdeploy.artifacts` and `dashdeploy.runtimes`; the reports and the command line import it.
+Imports `dashdeploy.artifacts`, `dashdeploy.runtimes` and `dashdeploy.report.text_table`; the reports and the command
+line import it.
 """

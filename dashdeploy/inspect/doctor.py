@@ -5,17 +5,17 @@ Nothing here may fail: a broken package or driver is a finding, not an error.
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel
 
-from dashdeploy.cli.console import table
 from dashdeploy.machine import cores, cpu_model
+from dashdeploy.report.text_table import table
+from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
+from dashdeploy.runtimes.names import EngineName
 
 PACKAGES = (
     "dashdeploy",
@@ -35,7 +35,7 @@ class Engine(BaseModel):
     """One engine or extra.
 
     Attributes:
-        name: the engine, as ``--target`` has it, or the extra.
+        name: the engine or the extra.
         version: the installed version; None if it is not installed.
         works: whether it can be used on this machine.
         needs: what is missing, with the command that mends it; empty if nothing is.
@@ -47,13 +47,6 @@ class Engine(BaseModel):
     needs: str
 
 
-class Gpu(BaseModel):
-    """One CUDA device, as the driver describes it."""
-
-    name: str
-    compute_capability: str
-
-
 class Report(BaseModel):
     """What was found.
 
@@ -62,8 +55,8 @@ class Report(BaseModel):
         system: operating system and architecture.
         cpu: the processor's model.
         cores: the cores that this process may use.
-        gpus: the CUDA devices.
-        driver: why there is no CUDA device, or the version of CUDA that the driver supports.
+        gpus: every GPU that is installed.
+        driver: the version of CUDA that the driver supports, or why CUDA cannot use a device.
         packages: versions by package; None if missing.
         engines: engines and extras.
     """
@@ -102,7 +95,10 @@ class Report(BaseModel):
 
 def examine() -> Report:
     """Look at this machine."""
-    gpus, driver = find_gpus()
+    usable, driver = find_gpus()
+    gpus = installed_gpus() or usable
+    if 0 < len(usable) < len(gpus):
+        driver += f", which shows this process {len(usable)} of {len(gpus)} devices"
     return Report(
         python=f"{platform.python_version()} ({sys.executable})",
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -111,49 +107,8 @@ def examine() -> Report:
         gpus=gpus,
         driver=driver,
         packages={name: _version(name) for name in PACKAGES},
-        engines=_engines(has_gpu=bool(gpus)),
+        engines=_engines(has_gpu=bool(usable)),
     )
-
-
-def find_gpus(load: Callable[[str], ctypes.CDLL] = ctypes.CDLL) -> tuple[list[Gpu], str]:
-    """Ask the CUDA driver for its devices, without any package.
-
-    Args:
-        load: opens the driver's library; a test puts its own in place.
-
-    Returns:
-        The devices, and the driver's CUDA version or the reason why there are none.
-    """
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        cuda = load(library)
-        status = cuda.cuInit(0)
-        if status != 0:
-            return (
-                [],
-                f"the NVIDIA driver fails with error {status} (cuInit); see what nvidia-smi says",
-            )
-        supported, count = ctypes.c_int(), ctypes.c_int()
-        cuda.cuDriverGetVersion(ctypes.byref(supported))
-        cuda.cuDeviceGetCount(ctypes.byref(count))
-        gpus = [_describe_gpu(cuda, index) for index in range(count.value)]
-    except (OSError, AttributeError):
-        return [], f"no NVIDIA driver ({library} not found)"
-    cuda_version = f"driver for CUDA {supported.value // 1000}.{supported.value % 1000 // 10}"
-    return gpus, cuda_version if gpus else f"{cuda_version}, but no device is visible"
-
-
-def _describe_gpu(cuda: ctypes.CDLL, index: int) -> Gpu:
-    device = ctypes.c_int()
-    cuda.cuDeviceGet(ctypes.byref(device), index)
-    name = ctypes.create_string_buffer(256)
-    cuda.cuDeviceGetName(name, len(name), device)
-    capability = []
-    for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
-        value = ctypes.c_int()
-        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
-        capability.append(value.value)
-    return Gpu(name=name.value.decode(errors="replace"), compute_capability=".".join(map(str, capability)))
 
 
 _OTEL_MODULES = "opentelemetry.sdk.trace opentelemetry.exporter.otlp.proto.http.trace_exporter"
@@ -161,15 +116,24 @@ _OTEL_MODULES = "opentelemetry.sdk.trace opentelemetry.exporter.otlp.proto.http.
 
 def _engines(*, has_gpu: bool) -> list[Engine]:
     return [
-        _engine("ort-cpu", ["onnxruntime", "onnxruntime-gpu"], "onnxruntime", extra="cpu"),
-        _engine("ort-cuda", ["onnxruntime-gpu"], "onnxruntime", extra="gpu", gpu=has_gpu),
+        _engine(EngineName.ORT_CPU, ["onnxruntime", "onnxruntime-gpu"], "onnxruntime", extra="cpu"),
+        _engine(EngineName.ORT_CUDA, ["onnxruntime-gpu"], "onnxruntime", extra="gpu", gpu=has_gpu),
         _engine("torch", ["torch"], "torch"),
-        _engine("openvino", ["openvino"], "openvino", extra="openvino"),
+        _engine(EngineName.OPENVINO, ["openvino"], "openvino", extra="openvino"),
         _engine(
-            "tensorrt", ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"], "tensorrt", extra="trt", gpu=has_gpu
+            EngineName.TENSORRT,
+            ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"],
+            "tensorrt",
+            extra="trt",
+            gpu=has_gpu,
         ),
         # Builds engines ahead of time without a GPU; only running them needs one.
-        _engine("tensorrt-rtx", ["tensorrt-rtx-cu12", "tensorrt-rtx-cu13"], "tensorrt_rtx", extra="trt-rtx"),
+        _engine(
+            EngineName.TENSORRT_RTX,
+            ["tensorrt-rtx-cu12", "tensorrt-rtx-cu13"],
+            "tensorrt_rtx",
+            extra="trt-rtx",
+        ),
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
         ),

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.artifacts.run import SHORTLIST_NAME, read_optional
+from dashdeploy.artifacts.json_files import read_optional
+from dashdeploy.artifacts.run import SHORTLIST_NAME
 
 HEADERS = ["short list", "validation", "loss", "gain", "standard error"]
 

@@ -9,11 +9,19 @@ from markupsafe import Markup
 
 from dashdeploy.artifacts.bundle import PARITY_NAME, PLAN_NAME, Bundle
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.inspect.inspection import PARITY_HEADERS, convolution_in_words, parity_rows
+from dashdeploy.inspect.bundle_tables import PARITY_HEADERS, convolution_in_words, parity_rows
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
 from dashdeploy.report.charts import Bar, bar_chart
-from dashdeploy.report.page import Details, Page, Section, folded, html_table, paragraph
-from dashdeploy.report.run_report import origin_rows, provenance_section
+from dashdeploy.report.page import (
+    Details,
+    Page,
+    Section,
+    folded,
+    html_table,
+    origin_rows,
+    paragraph,
+    provenance_section,
+)
 
 MOST_BARS = 160
 

@@ -35,7 +35,7 @@ class Bar:
         value: its length.
         high: where its whisker ends; None for no whisker.
         note: to its right.
-        series: the index of its colour.
+        series: the index of its color.
         layer: the layer that it belongs to, which pointing at it shows; None if it is none's.
         strong: whether it stands out.
     """
@@ -108,14 +108,14 @@ def line_chart(
     middle = (height - _BOTTOM + top) / 2
     parts.append(text(13, middle, y_label, class_="small middle", transform=f"rotate(-90 13 {middle:g})"))
     for index, line in enumerate(drawn):
-        colour = f"s{index % SERIES}"
+        color = f"s{index % SERIES}"
         placed = [place(x, y) for x, y in line.points]
         path = "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in placed) if placed else ""
         dash = None if index < SERIES else "5 3"
         if len(placed) > 1:
-            parts.append(element("path", d=path, class_=f"line {colour}", stroke_dasharray=dash))
+            parts.append(element("path", d=path, class_=f"line {color}", stroke_dasharray=dash))
         if len(placed) <= 12:
-            parts += [element("circle", cx=x, cy=y, r=3, class_=f"dot {colour}") for x, y in placed]
+            parts += [element("circle", cx=x, cy=y, r=3, class_=f"dot {color}") for x, y in placed]
     described = "; ".join(_described(line) for line in drawn if line.points)
     return picture(width, height, title, f"{y_label} over {x_label}: {described}", parts, least=520)
 
@@ -158,7 +158,7 @@ def bar_chart(
 
 
 def _legend(names: Sequence[str], width: int) -> tuple[list[str], int]:
-    """Colours and names, in as many rows as they need, and where the chart may begin below them."""
+    """Colors and names, in as many rows as they need, and where the chart may begin below them."""
     parts, x, y = [], float(_LEFT), 6
     for index, name in enumerate(names):
         needed = 30 + 6.6 * len(name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 from dashdeploy.artifacts.atomic import write_text_atomically
+from dashdeploy.artifacts.provenance import Provenance
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -106,6 +107,26 @@ def folded(summary: str, content: Markup) -> Markup:
 def paragraph(words: str) -> Markup:
     """Words, escaped; nothing for no words."""
     return Markup("<p>{}</p>").format(words) if words else Markup("")
+
+
+def provenance_section(rows: Mapping[str, object], *more: Markup) -> Section:
+    """Versions, seed, command, machine."""
+    shown = [(key, str(value)) for key, value in rows.items() if value not in (None, "", {})]
+    return Section(
+        "provenance",
+        "Where this comes from",
+        [html_table(["what", "value"], shown, caption="Provenance"), *more],
+    )
+
+
+def origin_rows(made_by: Provenance) -> dict[str, object]:
+    """A process's provenance as rows."""
+    return {
+        "command": made_by.command,
+        "machine": made_by.machine,
+        "date": made_by.date,
+        "commit": made_by.commit,
+    }
 
 
 def _table_row(row: Sequence[object], numeric: Sequence[bool], *, layers: bool) -> Markup:

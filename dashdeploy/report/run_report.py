@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import HISTORY_NAME, Run
+from dashdeploy.artifacts.run import HISTORY_NAME, RunDirectory
 from dashdeploy.errors import DashdeployError
-from dashdeploy.inspect.inspection import run_layers
+from dashdeploy.inspect.run_tables import run_layers
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
-from dashdeploy.report.alpha import LayerAlpha, draw_evolution, draw_shares
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
-from dashdeploy.report.charts import Bar, Line, bar_chart, line_chart
-from dashdeploy.report.page import Page, Section, folded, html_table, paragraph
+from dashdeploy.report.charts import Bar, bar_chart
+from dashdeploy.report.page import (
+    Page,
+    Section,
+    folded,
+    html_table,
+    origin_rows,
+    paragraph,
+    provenance_section,
+)
+from dashdeploy.report.search_history import curves_section, finite_number, read_history, shares_section
 
 REPORT_NAME = "report.html"
 
-_PHASES = {"search": "search", "retrain": "searched network", "backbone": "backbone"}
 
-
-def run_page(run: Run, *, made_by: Provenance | None = None) -> Page:
+def run_page(run: RunDirectory, *, made_by: Provenance | None = None) -> Page:
     """The report of a finished run.
 
     Args:
@@ -37,8 +41,8 @@ def run_page(run: Run, *, made_by: Provenance | None = None) -> Page:
     history = read_history(run.path / HISTORY_NAME)
     sections = [
         _architecture(run, layers, originals),
-        _shares(run, history),
-        _curves(run, history),
+        shares_section(run, history),
+        curves_section(run, history),
         _metrics(run),
         provenance_section(_origin(run, made_by), _settings(run)),
     ]
@@ -51,7 +55,7 @@ def run_page(run: Run, *, made_by: Provenance | None = None) -> Page:
     )
 
 
-def original_kernels(run: Run) -> dict[str, Kernel]:
+def original_kernels(run: RunDirectory) -> dict[str, Kernel]:
     """The kernels of the unsearched backbone by the layer's name; empty if it cannot be built here."""
     from dashdeploy.backbones.build import build_backbone
 
@@ -67,34 +71,9 @@ def original_kernels(run: Run) -> dict[str, Kernel]:
     return found
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl`` that can be read."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    records = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("phase"), str):
-            records.append(record)
-    return records
-
-
-def provenance_section(rows: Mapping[str, object], *more: Markup) -> Section:
-    """Versions, seed, command, machine."""
-    shown = [(key, str(value)) for key, value in rows.items() if value not in (None, "", {})]
-    return Section(
-        "provenance",
-        "Where this comes from",
-        [html_table(["what", "value"], shown, caption="Provenance"), *more],
-    )
-
-
-def _architecture(run: Run, layers: Sequence[Mapping[str, Any]], originals: Mapping[str, Kernel]) -> Section:
+def _architecture(
+    run: RunDirectory, layers: Sequence[Mapping[str, Any]], originals: Mapping[str, Kernel]
+) -> Section:
     causal = {layer.name: layer.causal for layer in run.architecture.layers}
     pictures = [
         LayerPicture(
@@ -128,7 +107,7 @@ def _architecture(run: Run, layers: Sequence[Mapping[str, Any]], originals: Mapp
     )
 
 
-def _shortlist(run: Run) -> Markup:
+def _shortlist(run: RunDirectory) -> Markup:
     content = read_shortlist(run.path)
     if content is None:
         return Markup("")
@@ -139,115 +118,10 @@ def _shortlist(run: Run) -> Markup:
     return html_table(HEADERS, shortlist_rows(content), caption=caption)
 
 
-def _shares(run: Run, history: Sequence[Mapping[str, Any]]) -> Section:
-    architecture = run.architecture
-    recorded = [record["alpha"] for record in history if record["phase"] == "search" and "alpha" in record]
-    layers = []
-    for index, layer in enumerate(architecture.layers):
-        epochs = [alpha[index] for alpha in recorded if _fits(alpha, index, layer.alpha)]
-        layers.append(LayerAlpha(layer.name, layer.alpha, epochs))
-    space = architecture.kernel_sizes, architecture.dilations
-    rows = [
-        [layer.name, k, *(round(share, 4) for share in shares)]
-        for layer in layers
-        for k, shares in zip(architecture.kernel_sizes, layer.shares, strict=False)
-    ]
-    headers = ["layer", "kernel", *(f"d {dilation}" for dilation in architecture.dilations)]
-    table = folded("Shares as a table", html_table(headers, rows, caption="Shares at the end of the search"))
-    parts = [
-        draw_shares(layers, *space),
-        table,
-        draw_evolution(layers, *space),
-        _entropy(architecture, history),
-    ]
-    return Section(
-        "alpha",
-        "What the search preferred",
-        parts,
-        "The share of every kernel size and dilation in the mixture, after softmax. The darker, the larger; "
-        "the framed one was kept, unless a short list judged otherwise.",
-    )
-
-
-def _fits(alpha: object, index: int, shares: Sequence[Sequence[float]]) -> bool:
-    """Whether an epoch's record holds this layer's shares: a file that was cut or changed must not break."""
-    try:
-        rows = alpha[index]  # type: ignore[index]
-        return [len(row) for row in rows] == [len(row) for row in shares] and all(
-            isinstance(share, (int, float)) for row in rows for share in row
-        )
-    except (TypeError, IndexError, KeyError):
-        return False
-
-
-def _entropy(architecture: Any, history: Sequence[Mapping[str, Any]]) -> Markup:  # noqa: ANN401
-    records = [record for record in history if record["phase"] == "search" and record.get("entropy")]
-    lines = [
-        Line(layer.name, [(r["epoch"] + 1, r["entropy"][i]) for r in records if len(r["entropy"]) > i])
-        for i, layer in enumerate(architecture.layers)
-    ]
-    if not records:
-        return Markup("")
-    mean = [(r["epoch"] + 1, sum(r["entropy"]) / len(r["entropy"])) for r in records]
-    shown = lines if len(lines) <= 6 else [Line("mean over layers", mean)]
-    chart = line_chart(
-        "Entropy of the shares", shown, x_label="epoch of the search", y_label="entropy (1: undecided)"
-    )
-    rows = [[line.name, *(f"{line.points[at][1]:.3f}" for at in (0, -1))] for line in lines if line.points]
-    table = html_table(["layer", "first epoch", "last epoch"], rows, caption="Entropy of the shares")
-    return chart + folded("Entropy as a table", table)
-
-
-def _curves(run: Run, history: Sequence[Mapping[str, Any]]) -> Section:
-    metric = str(run.metrics.get("metric", "metric"))
-    parts: list[Markup] = []
-    losses, scores = [], []
-    for phase, title in _PHASES.items():
-        records = [record for record in history if record["phase"] == phase]
-        for key, name in (("train_loss", "training"), ("validation_loss", "validation")):
-            losses.append(Line(f"{title}, {name}", _points(records, key)))
-        scores.append(Line(title, _points(records, f"validation_{metric}")))
-    charts = [
-        line_chart("Losses", losses, x_label="epoch", y_label="loss", logarithmic=_wide(losses)),
-        line_chart(f"Validation {metric}", scores, x_label="epoch", y_label=metric),
-    ]
-    parts += charts
-    rows = [
-        [record["phase"], record.get("epoch", 0) + 1, *(_number(record.get(key)) for key in keys)]
-        for record in history
-        for keys in [("train_loss", "validation_loss", f"validation_{metric}")]
-    ]
-    table = html_table(
-        ["phase", "epoch", "training loss", "validation loss", f"validation {metric}"],
-        rows,
-        caption="Every epoch",
-    )
-    parts.append(folded("Every epoch as a table", table))
-    return Section("curves", "How it learned", parts if any(charts) else [])
-
-
-def _points(records: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [
-        (float(record["epoch"]) + 1, float(record[key]))
-        for record in records
-        if _number(record.get(key)) is not None and _number(record.get("epoch")) is not None
-    ]
-
-
-def _number(value: object) -> float | None:
-    ok = isinstance(value, (int, float)) and math.isfinite(value)
-    return float(value) if ok else None  # type: ignore[arg-type]
-
-
-def _wide(lines: Sequence[Line]) -> bool:
-    values = [y for line in lines for _, y in line.points if y > 0]
-    return bool(values) and max(values) > 30 * min(values)
-
-
-def _metrics(run: Run) -> Section:
+def _metrics(run: RunDirectory) -> Section:
     metrics = run.metrics
     rows = [
-        [label, *(_number(metrics.get(key, {}).get(split)) for split in ("validation", "test"))]
+        [label, *(finite_number(metrics.get(key, {}).get(split)) for split in ("validation", "test"))]
         for label, key in (("searched", "searched"), ("backbone", "backbone"))
     ]
     table = html_table(
@@ -258,7 +132,7 @@ def _metrics(run: Run) -> Section:
     seconds = {
         str(stage): value
         for stage, value in metrics.get("seconds", {}).items()
-        if _number(value) is not None and value > 0
+        if finite_number(value) is not None and value > 0
     }
     bars = [
         Bar(stage, value, note=f"{value:.0f} s", series=i) for i, (stage, value) in enumerate(seconds.items())
@@ -274,22 +148,24 @@ def _metrics(run: Run) -> Section:
     )
 
 
-def _budget(run: Run) -> str:
+def _budget(run: RunDirectory) -> str:
     passes = dict(run.config.get("settings") or {}).get("backbone_epochs")
     return "the same budget" if passes is None else f"{passes} passes"
 
 
-def _tiles(run: Run) -> list[tuple[str, str, str]]:
+def _tiles(run: RunDirectory) -> list[tuple[str, str, str]]:
     metric = str(run.metrics.get("metric", "metric"))
     tiles = []
     for label, key in (("searched", "searched"), ("backbone", "backbone")):
-        value = _number(run.metrics.get(key, {}).get("test"))
+        value = finite_number(run.metrics.get(key, {}).get("test"))
         if value is not None:
             shown = f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}"
             tiles.append(
                 (f"{label}, test {metric}", shown, _budget(run) if key == "backbone" else "retrained")
             )
-    seconds = sum(value for value in run.metrics.get("seconds", {}).values() if _number(value) is not None)
+    seconds = sum(
+        value for value in run.metrics.get("seconds", {}).values() if finite_number(value) is not None
+    )
     fields = [layer.dilation * (layer.kernel_size - 1) + 1 for layer in run.architecture.layers]
     if fields:
         tiles.append(("receptive fields", f"{min(fields)} to {max(fields)}", f"{len(fields)} convolutions"))
@@ -311,7 +187,7 @@ def _details(layer: Mapping[str, Any], original: Kernel | None) -> dict[str, str
     return details
 
 
-def _origin(run: Run, made_by: Provenance | None) -> dict[str, object]:
+def _origin(run: RunDirectory, made_by: Provenance | None) -> dict[str, object]:
     config = run.config
     rows: dict[str, object] = {
         "task": run.metrics.get("task"),
@@ -325,16 +201,6 @@ def _origin(run: Run, made_by: Provenance | None) -> dict[str, object]:
     return rows | ({} if made_by is None else origin_rows(made_by))
 
 
-def _settings(run: Run) -> Markup:
+def _settings(run: RunDirectory) -> Markup:
     rows = [[name, json.dumps(value)] for name, value in dict(run.config.get("settings") or {}).items()]
     return folded("Every setting", html_table(["setting", "value"], rows, caption="Settings"))
-
-
-def origin_rows(made_by: Provenance) -> dict[str, object]:
-    """A process's provenance as rows."""
-    return {
-        "command": made_by.command,
-        "machine": made_by.machine,
-        "date": made_by.date,
-        "commit": made_by.commit,
-    }

@@ -1,4 +1,4 @@
-"""SVG as text: escaped, described for those who do not see it, coloured by the page's own style."""
+"""SVG as text: escaped, described for those who do not see it, colored by the page's own style."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from markupsafe import Markup
 
 SERIES = 6
-"""The page has so many colours for series, the classes ``s0``, ``s1``, ...; more series repeat them."""
+"""The page has so many colors for series, the classes ``s0``, ``s1``, ...; more series repeat them."""
 
 
 def element(name: str, content: str = "", **attributes: object) -> str:

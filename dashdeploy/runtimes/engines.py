@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashdeploy.artifacts.bundle import MODEL_NAME, TORCHSCRIPT_NAME, Bundle
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.openvino import OpenVino
 from dashdeploy.runtimes.tensorrt import TensorRT
-from dashdeploy.runtimes.tensorrt_flavours import RTX, TENSORRT
+from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 from dashdeploy.runtimes.torchscript import TorchScript
 
 
@@ -21,18 +22,18 @@ class EngineKind:
     """One engine on one kind of device.
 
     Attributes:
-        name: what ``--engine`` and ``--target`` call it.
+        name: what it is called.
         file: the file of a bundle that it loads.
-        option: the option of export that writes this file.
+        parameter: what asks export for this file; None where every bundle has it.
         platform: Triton's name of the platform.
         backend: Triton's name of the backend.
         on_gpu: whether it runs on a GPU.
         load: makes the runtime of a bundle's file; the last argument is the threads within one operator.
     """
 
-    name: str
+    name: EngineName
     file: str
-    option: str
+    parameter: str | None
     platform: str
     backend: str
     on_gpu: bool
@@ -70,20 +71,24 @@ _PLAN = "tensorrt_plan", "tensorrt"
 ENGINES: Mapping[str, EngineKind] = {
     kind.name: kind
     for kind in (
-        EngineKind("ort-cpu", MODEL_NAME, "", *_ONNX, on_gpu=False, load=_ort_cpu),
-        EngineKind("ort-cuda", MODEL_NAME, "", *_ONNX, on_gpu=True, load=_ort_cuda),
-        EngineKind("openvino", MODEL_NAME, "", "openvino", "openvino", on_gpu=False, load=_openvino),
+        EngineKind(EngineName.ORT_CPU, MODEL_NAME, None, *_ONNX, on_gpu=False, load=_ort_cpu),
+        EngineKind(EngineName.ORT_CUDA, MODEL_NAME, None, *_ONNX, on_gpu=True, load=_ort_cuda),
         EngineKind(
-            "torchscript",
+            EngineName.OPENVINO, MODEL_NAME, None, "openvino", "openvino", on_gpu=False, load=_openvino
+        ),
+        EngineKind(
+            EngineName.TORCHSCRIPT,
             TORCHSCRIPT_NAME,
-            "--torchscript",
+            "torchscript",
             "pytorch_libtorch",
             "pytorch",
             on_gpu=False,
             load=_torchscript,
         ),
-        EngineKind("tensorrt", TENSORRT.file_name, TENSORRT.option, *_PLAN, on_gpu=True, load=_tensorrt),
-        EngineKind("tensorrt-rtx", RTX.file_name, RTX.option, *_PLAN, on_gpu=True, load=_rtx),
+        EngineKind(
+            TENSORRT.engine, TENSORRT.file_name, TENSORRT.parameter, *_PLAN, on_gpu=True, load=_tensorrt
+        ),
+        EngineKind(RTX.engine, RTX.file_name, RTX.parameter, *_PLAN, on_gpu=True, load=_rtx),
     )
 }
 
@@ -97,10 +102,10 @@ def engine_of(bundle: Bundle, name: str | None = None) -> EngineKind:
         InputError: there is no such engine, or the bundle lacks the file that it loads.
     """
     if name is None:
-        kind = ENGINES.get(bundle.manifest.target, ENGINES["ort-cpu"])
-        return kind if bundle.file(kind.file) is not None else ENGINES["ort-cpu"]
+        kind = ENGINES.get(bundle.manifest.target, ENGINES[EngineName.ORT_CPU])
+        return kind if bundle.file(kind.file) is not None else ENGINES[EngineName.ORT_CPU]
     if name not in ENGINES:
-        raise InputError(f"--engine {name}: no such engine; choose from {', '.join(ENGINES)}")
+        raise InputError(f"`engine={name}`: no such engine; choose from {', '.join(ENGINES)}")
     return ENGINES[name]
 
 
@@ -119,13 +124,14 @@ def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     kind = engine_of(bundle, name)
     file = bundle.file(kind.file)
     if file is None:
-        again = f"dashdeploy export RUN {kind.option}".rstrip()
-        raise InputError(f"{bundle.path}: the bundle has no {kind.file}; write it with: {again}")
+        call = stage_call("export", "RUN", **({kind.parameter: True} if kind.parameter else {}))
+        raise InputError(f"{bundle.path}: the bundle has no {kind.file}; write it with: {call}")
     try:
         return kind.load(bundle, file, threads)
     except MissingCapabilityError as error:
         if name is None and kind.on_gpu:
             raise MissingCapabilityError(
-                f"{bundle.path} was made for {kind.name}: {error}; or run it on the CPU with: --engine ort-cpu"
+                f"{bundle.path} was made for {kind.name}: {error}; or run it on the CPU with: "
+                f"`engine={EngineName.ORT_CPU}`"
             ) from error
         raise

@@ -10,8 +10,8 @@ import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
-from dashdeploy.inspect.doctor import find_gpus
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.gpus import find_gpus
 
 _NUMPY_DTYPES = {
     "tensor(float)": "float32",

@@ -7,6 +7,8 @@ Written against the documented API (``IExecutionContext``: set_input_shape, set_
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -15,10 +17,16 @@ from typing import Any
 import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Array
-from dashdeploy.runtimes.tensorrt_flavours import Flavour
-from dashdeploy.runtimes.tensorrt_log import collecting_logger
+from dashdeploy.runtimes.tensorrt_flavors import Flavor
+
+_LOG = logging.getLogger("dashdeploy.tensorrt")
+
+# Without a driver every call ends with "catchCudaError … 35" (cudaErrorInsufficientDriver), which harms nothing.
+_HARMLESS = re.compile(
+    r"catchCudaError.*\b35\b|\bCUDA\b.*\b35\b|insufficient driver", re.IGNORECASE | re.DOTALL
+)
 
 
 class TensorRT:
@@ -26,38 +34,39 @@ class TensorRT:
 
     Args:
         engine: a ``.engine`` or ``.rtx`` file.
-        flavour: which TensorRT built it.
+        flavor: which TensorRT built it.
 
     Raises:
         MissingCapabilityError: the package, the driver, the GPU, or torch with CUDA is missing.
         InputError: the engine is damaged, or was built by another version or for another GPU.
     """
 
-    def __init__(self, engine: Path, flavour: Flavour) -> None:
-        self._trt = flavour.load(to_run=True)
+    def __init__(self, engine: Path, flavor: Flavor) -> None:
+        self._trt = flavor.load(to_run=True)
         import torch
 
         if not torch.cuda.is_available():
             raise MissingCapabilityError(
-                f"{flavour.title} needs torch with CUDA for its buffers, and this torch has none; install "
+                f"{flavor.title} needs torch with CUDA for its buffers, and this torch has none; install "
                 "one that has: https://pytorch.org/get-started"
             )
         self._torch = torch
         self._log = collecting_logger(self._trt)
-        if not flavour.ahead_of_time:
+        if not flavor.ahead_of_time:
             self._trt.init_libnvinfer_plugins(self._log, "")
         self._runtime = self._trt.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(engine.read_bytes())
         if self._engine is None:
             reason = "; ".join(self._log.errors[-2:]) or "it gives no reason"
+            call = stage_call("export", "BUNDLE", **{flavor.parameter: True})
             raise InputError(
-                f"{flavour.title} cannot load {engine}: {reason}; an engine runs with the version and on the "
-                f"GPUs that its sidecar names; build it here: dashdeploy export BUNDLE {flavour.option}"
+                f"{flavor.title} cannot load {engine}: {reason}; an engine runs with the version and on the "
+                f"GPUs that its sidecar names; build it here: {call}"
             )
         self._context = self._engine.create_execution_context()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._lock = Lock()
-        self._title = flavour.title
+        self._title = flavor.title
         specs = [self._spec(index) for index in range(self._engine.num_io_tensors)]
         self.inputs = tuple(spec for spec, is_input in specs if is_input)
         self.outputs = tuple(spec for spec, is_input in specs if not is_input)
@@ -83,7 +92,7 @@ class TensorRT:
                 if not context.set_input_shape(spec.name, array.shape):
                     raise InputError(
                         f"input {spec.name} of shape {array.shape} is outside of the engine's profile; "
-                        "build it with other --engine-batches"
+                        "build it with other `engine_batches`"
                     )
                 buffers[spec.name] = torch.from_numpy(array).cuda(non_blocking=True)
             for spec in self.outputs:
@@ -130,3 +139,31 @@ class TensorRT:
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
         return f"{self._title} {self._trt.__version__}, {self._torch.cuda.get_device_name()}"
+
+
+def is_harmless(message: str) -> bool:
+    """Whether a message only says that this machine has no driver."""
+    return _HARMLESS.search(message) is not None
+
+
+def collecting_logger(trt: Any) -> Any:  # noqa: ANN401 - a module without type information
+    """A logger for `trt` whose attribute ``errors`` collects the errors in order; the rest goes to logging.
+
+    Args:
+        trt: the imported package.
+    """
+
+    class CollectingLogger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:  # noqa: ANN401 - trt.ILogger.Severity
+            line = " ".join(message.split())
+            if is_harmless(line):
+                return
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.errors.append(line)
+            _LOG.debug("%s", line)
+
+    return CollectingLogger()

@@ -1,4 +1,5 @@
-"""What engines that scale are given: Triton repositories, KServe services, sample requests.
+"""Where a bundle is deployed (Triton, KServe), its sample request, and artifacts that are added to it later.
 
-Imports `engines` and `dashdeploy.artifacts`; the pipeline imports it.
+Imports `engines`, `planning`, `verify.parity`, `dashdeploy.runtimes` and `dashdeploy.artifacts`; the pipeline and
+`verify` import it.
 """

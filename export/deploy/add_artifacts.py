@@ -1,24 +1,23 @@
-"""Adds artefacts to a bundle that is there already, such as an engine on the machine that has the GPU."""
+"""Adds artifacts to a bundle that is there already, such as an engine on the machine that has the GPU."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from dashdeploy.artifacts.atomic import atomic_directory, check_writable
 from dashdeploy.artifacts.bundle import MANIFEST_NAME, PLAN_NAME, Bundle, write_manifest
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.export.deploy.artifacts import (
-    finishing_command,
-    flavours_of,
-    hand_over,
-    refuse_hand_over,
-    refuse_missing,
+from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
+from dashdeploy.export.engines.write_engines import (
+    finishing_call,
+    raise_for_missing_engines,
+    requested_flavors,
     write_engines,
 )
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.progress import Progress, silent
 
 
 def is_bundle(path: Path) -> bool:
@@ -26,15 +25,15 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST_NAME).is_file()
 
 
-def add_artefacts(
-    path: Path, out: Path | None, settings: ExportSettings, *, progress: Callable[[str], None]
+def add_artifacts(
+    path: Path, out: Path | None, settings: ExportSettings, *, progress: Progress = silent
 ) -> Bundle:
-    """Write a bundle again with more artefacts; the model itself stays as it is.
+    """Write a bundle again with more artifacts; the model itself stays as it is.
 
     Args:
         path: the bundle.
         out: the new bundle; None replaces the old one, which stays in place until the new one is whole.
-        settings: the user's wishes, of which the artefacts count.
+        settings: the user's wishes, of which the artifacts count.
         progress: told what is being done.
 
     Raises:
@@ -43,20 +42,20 @@ def add_artefacts(
         GateError: an engine cannot be built, or does not agree with the model.
     """
     bundle = Bundle.load(path)
-    wanted = settings.artefacts
+    wanted = settings.artifacts
     _check(path, settings)
-    refuse_hand_over(wanted, out or path)
-    for flavour in flavours_of(wanted):
+    check_deployment_targets(wanted, out or path)
+    for flavor in requested_flavors(wanted):
         try:
-            flavour.load()
+            flavor.load()
         except MissingCapabilityError as error:
             raise MissingCapabilityError(
                 f"{error}; {path} stays as it is; finish it on a machine that has all that with: "
-                f"{finishing_command(path, [flavour], wanted)}"
+                f"{finishing_call(path, [flavor], wanted)}"
             ) from error
     if out is not None:
         check_writable(out)
-    if out is not None or flavours_of(wanted):
+    if out is not None or requested_flavors(wanted):
         plan = Plan.model_validate(bundle.read_json(PLAN_NAME))
         target = out or path
         with atomic_directory(target, replace=out is None) as folder:
@@ -65,27 +64,28 @@ def add_artefacts(
             manifest = bundle.manifest.model_copy(update={"name": settings.name or bundle.manifest.name})
             write_manifest(folder, manifest)
         bundle = Bundle.load(target)
-        refuse_missing(bundle, missing, wanted)
-    hand_over(bundle, wanted, progress)
+        raise_for_missing_engines(bundle, missing, wanted)
+    write_deployment_targets(bundle, wanted, progress)
     return bundle
 
 
 def _check(path: Path, settings: ExportSettings) -> None:
     """Refuse what cannot be added to a model that is compiled already."""
-    if not settings.artefacts.any:
+    if not settings.artifacts.any:
         raise InputError(
-            f"{path} is a bundle already; say what to add to it, such as --trt-rtx, or export the run or the "
+            f"{path} is a bundle already; say what to add to it, such as `trt_rtx=True`, or export the run or the "
             "model that it came from"
         )
     asked = {
-        "--torchscript": settings.artefacts.torchscript,
-        "--pt2": settings.artefacts.pt2,
-        "--precision": settings.precision != "fp32",
-        "--input-shape": bool(settings.input_shapes),
-        "--lowering": settings.lowering != "auto",
+        "torchscript": settings.artifacts.torchscript,
+        "pt2": settings.artifacts.pt2,
+        "precision": settings.precision != "fp32",
+        "input_shapes": bool(settings.input_shapes),
+        "lowering": settings.lowering != "auto",
     }
-    for option, given in asked.items():
+    for parameter, given in asked.items():
         if given:
             raise InputError(
-                f"{option} needs the run or the model that {path} came from: a bundle holds the compiled model alone"
+                f"`{parameter}` needs the run or the model that {path} came from: a bundle holds the compiled model "
+                "alone"
             )

@@ -1,4 +1,4 @@
-"""Hands a Triton repository over to KServe: an InferenceService that Kubernetes runs and scales.
+"""Writes KServe's InferenceService of a Triton repository, which Kubernetes runs and scales.
 
 The fields are those of KServe's API serving.kserve.io/v1beta1 and of its runtime kserve-tritonserver; the classes
 below refuse any other, so that no typo comes from here.
@@ -17,7 +17,7 @@ from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.artifacts.bundle import MODEL_NAME, Bundle
 from dashdeploy.errors import InputError
 from dashdeploy.export.artifact_settings import DEFAULT_STORAGE_URI
-from dashdeploy.runtimes.tensorrt_flavours import TENSORRT
+from dashdeploy.runtimes.tensorrt_flavors import TENSORRT
 
 _NAME_LENGTH = 63  # of a DNS label, RFC 1123
 _STORAGE = ("pvc://", "s3://", "gs://", "https://", "http://", "hdfs://", "webhdfs://", "oci://", "hf://")
@@ -91,7 +91,7 @@ def check_storage_uri(uri: str) -> str:
     """
     if not uri.startswith(_STORAGE):
         raise InputError(
-            f"--storage-uri {uri}: KServe reads {', '.join(_STORAGE)}; such as {DEFAULT_STORAGE_URI}"
+            f"`storage_uri={uri}`: KServe reads {', '.join(_STORAGE)}; such as {DEFAULT_STORAGE_URI}"
         )
     return uri
 
@@ -141,11 +141,11 @@ def read_kserve(path: Path) -> InferenceService:
     try:
         return InferenceService.model_validate(yaml.safe_load(path.read_bytes()))
     except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: {' '.join(str(error).split())}; write it again with --kserve") from error
+        raise InputError(f"{path}: {' '.join(str(error).split())}; write it again with `kserve`") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}; write it again with --kserve") from error
+        raise InputError(f"{path}: {where}: {first['msg']}; write it again with `kserve`") from error
 
 
 def _dns_label(name: str) -> str:

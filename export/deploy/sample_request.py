@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from dashdeploy.artifacts.bundle import SAMPLE_NAME
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
 from dashdeploy.export.verify.parity import input_sets
 from dashdeploy.runtimes.base import Array
 

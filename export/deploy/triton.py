@@ -1,4 +1,4 @@
-"""Hands a bundle over to Triton: a model in a model repository, as Triton's user guide lays it out.
+"""Writes a bundle into a Triton model repository, as Triton's user guide lays it out.
 
     DIR/NAME/config.pbtxt, DIR/NAME/labels.txt, DIR/NAME/1/model.onnx
     DIR/NAME-tensorrt/…/1/model.plan      the plain TensorRT engine, where the bundle has one
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ from dashdeploy.export.deploy.triton_config import (
     parse_config,
     triton_config,
 )
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes.engines import ENGINES
+from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
-_ORT, _TENSORRT = ENGINES["ort-cpu"], ENGINES["tensorrt"]
+_ORT, _TENSORRT = ENGINES[EngineName.ORT_CPU], ENGINES[EngineName.TENSORRT]
 ONNX = ModelKind(_ORT.backend, _ORT.platform, "model.onnx", "KIND_AUTO")
 PLAN = ModelKind(_TENSORRT.backend, _TENSORRT.platform, "model.plan", "KIND_GPU")
 
@@ -44,7 +46,7 @@ class Variant:
 
 
 def write_triton_repository(
-    bundle: Bundle, repository: Path, batches: tuple[int, int, int], say: Callable[[str], None]
+    bundle: Bundle, repository: Path, batches: tuple[int, int, int], progress: Progress = silent
 ) -> None:
     """Put the bundle's models into `repository`.
 
@@ -52,7 +54,7 @@ def write_triton_repository(
         bundle: a bundle.
         repository: the repository; it is made where it is missing.
         batches: smallest, most usual and largest batch, as of the engines.
-        say: told what is being done.
+        progress: told what is being done.
 
     Raises:
         InputError: a model of this name with other inputs or outputs is there, or the folder cannot be written.
@@ -65,10 +67,10 @@ def write_triton_repository(
         version = max(known, default=int(bundle.manifest.version) - 1) + 1
         hashes = {**known, version: sha256_of(variant.file)}
         if known and hashes[version] == known[max(known)]:
-            say(f"{folder} holds this model already, as version {max(known)}")
+            progress(f"{folder} holds this model already, as version {max(known)}")
             continue
         config = triton_config(bundle.manifest, variant.name, variant.kind, batches, hashes, batched=batched)
-        say(f"writing version {version} of {folder}")
+        progress(f"writing version {version} of {folder}")
         if not known:
             with atomic_directory(folder) as fresh:
                 (fresh / str(version)).mkdir()
@@ -93,7 +95,7 @@ def _variants(bundle: Bundle) -> Iterator[Variant]:
     name = bundle.manifest.name
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise InputError(
-            f"the name {name!r} is no folder of a Triton repository; choose another one with --name"
+            f"the name {name!r} is no folder of a Triton repository; choose another one with `name`"
         )
     yield Variant(name, ONNX, bundle.path / MODEL_NAME)
     engine = bundle.file(_TENSORRT.file)
@@ -131,7 +133,7 @@ def _refuse_another_interface(folder: Path, config: str) -> None:
     ):
         if list(mine) != list(theirs):
             raise InputError(
-                f"{folder} serves a model with other {what}: its clients would break; choose another --name"
+                f"{folder} serves a model with other {what}: its clients would break; choose another `name`"
             )
 
 

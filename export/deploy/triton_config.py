@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dashdeploy.artifacts.bundle import Manifest
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
 
 CONFIG_NAME = "config.pbtxt"
@@ -21,7 +20,7 @@ LABELS_NAME = "labels.txt"
 
 _QUEUE_SIZE = 256
 _QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
-"""As `dashdeploy serve` has them."""
+"""As `dashdeploy.serve` has them."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def parse_config(path: Path) -> Any:  # noqa: ANN401 - a protobuf message
         ) from error
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise InputError(
-            f"{path}: {' '.join(str(error).split())}; write it again with --triton-repository"
+            f"{path}: {' '.join(str(error).split())}; write it again with `triton_repository`"
         ) from error
 
 

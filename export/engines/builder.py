@@ -1,4 +1,4 @@
-"""Builds an engine from an ONNX file, with either flavour of TensorRT.
+"""Builds an engine from an ONNX file, with either flavor of TensorRT.
 
 The building itself is `build_program`'s, in a process of its own: a rebuild gives the same bytes there, and a library
 that crashes takes nothing with it. Precision comes from the model's own types, since networks are strongly typed from
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashdeploy.artifacts.cache import cache_folder
 from dashdeploy.errors import DashdeployError, GateError, InputError
 from dashdeploy.export.engines.parser_errors import ParserError, parser_error
 from dashdeploy.export.engines.settings import EngineSettings
-from dashdeploy.runtimes.tensorrt_flavours import Flavour
-from dashdeploy.runtimes.tensorrt_log import is_harmless
+from dashdeploy.machine import cache_folder
+from dashdeploy.runtimes.tensorrt import is_harmless
+from dashdeploy.runtimes.tensorrt_flavors import Flavor
 
 _PROGRAM = Path(__file__).with_name("build_program.py")
 _ENVIRONMENT = (
@@ -50,42 +50,42 @@ class BuiltEngine:
 
 
 def build_engine(
-    model: Path, flavour: Flavour, settings: EngineSettings, compiled_layers: Collection[str] = ()
+    model: Path, flavor: Flavor, settings: EngineSettings, compiled_layers: Collection[str] = ()
 ) -> BuiltEngine:
     """Build the engine of a model.
 
     Args:
         model: an ONNX file whose inputs are static apart from the batch.
-        flavour: which TensorRT.
+        flavor: which TensorRT.
         settings: for which GPUs and batches.
         compiled_layers: the layers that dashdeploy wrote, for the errors.
 
     Raises:
-        MissingCapabilityError: the flavour cannot build on this machine.
+        MissingCapabilityError: the flavor cannot build on this machine.
         InputError: TensorRT does not know an operator of the model, a compute capability, or an axis that is
             dynamic.
         GateError: TensorRT refuses what dashdeploy wrote, finds no way to run the network, or crashes.
     """
-    trt = flavour.load()
-    cache = None if flavour.ahead_of_time else cache_folder() / f"tensorrt-{trt.__version__}.timing"
+    trt = flavor.load()
+    cache = None if flavor.ahead_of_time else cache_folder() / f"tensorrt-{trt.__version__}.timing"
     request = {
-        "module": flavour.module,
-        "plugins": not flavour.ahead_of_time,
-        "capabilities": settings.compute_capabilities if flavour.ahead_of_time else (),
+        "module": flavor.module,
+        "plugins": not flavor.ahead_of_time,
+        "capabilities": settings.compute_capabilities if flavor.ahead_of_time else (),
         "batches": settings.batches,
         "timing_cache": None if cache is None else str(cache.absolute()),
     }
-    report, engine = _run(request, model, flavour)
+    report, engine = _run(request, model, flavor)
     if report["failed"] is not None:
-        raise _failure(report, trt, flavour, compiled_layers)
+        raise _failure(report, trt, flavor, compiled_layers)
     return BuiltEngine(
         content=engine,
         dynamic=bool(report["dynamic"]),
-        fixed_addresses=flavour.ahead_of_time and bool(report["fixed_addresses"]),
+        fixed_addresses=flavor.ahead_of_time and bool(report["fixed_addresses"]),
     )
 
 
-def _run(request: dict[str, Any], model: Path, flavour: Flavour) -> tuple[dict[str, Any], bytes]:
+def _run(request: dict[str, Any], model: Path, flavor: Flavor) -> tuple[dict[str, Any], bytes]:
     """Start the program; its report and the engine."""
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     with model.open("rb") as given, tempfile.TemporaryFile() as result:
@@ -103,8 +103,8 @@ def _run(request: dict[str, Any], model: Path, flavour: Flavour) -> tuple[dict[s
         if done.returncode != 0 or not first:
             said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
             raise GateError(
-                f"{flavour.title} ended with {_ending(done.returncode)} while it built the engine: "
-                f"{said[-1].strip() if said else 'it says nothing'}; nothing was written; try --lowering direct"
+                f"{flavor.title} ended with {_ending(done.returncode)} while it built the engine: "
+                f"{said[-1].strip() if said else 'it says nothing'}; nothing was written; try `lowering=direct`"
             )
         return json.loads(first), result.read()
 
@@ -117,27 +117,27 @@ def _ending(code: int) -> str:
 def _failure(
     report: dict[str, Any],
     trt: Any,  # noqa: ANN401 - a module without type information
-    flavour: Flavour,
+    flavor: Flavor,
     compiled_layers: Collection[str],
 ) -> DashdeployError:
     """The error that a failed build ends with."""
     if report["failed"] == "parser":
         errors = [ParserError(**error) for error in report["errors"]]
-        return parser_error(errors, flavour, compiled_layers)
+        return parser_error(errors, flavor, compiled_layers)
     if report["failed"] == "capability":
         names = [name for name in dir(trt.ComputeCapability) if name.startswith("SM")]
         known = sorted((f"{name[2:-1]}.{name[-1]}" for name in names), key=float)
         return InputError(
-            f"--compute-capabilities: {flavour.title} {trt.__version__} builds no engine for {report['value']}; "
+            f"`compute_capabilities`: {flavor.title} {trt.__version__} builds no engine for {report['value']}; "
             f"it knows {', '.join(known)}"
         )
     if report["failed"] == "axes":
         return InputError(
             f"input {report['input']} has dynamic axes besides the batch; fix them with "
-            f"--input-shape {report['input']}=1,C,N before an engine is built"
+            f"`input_shapes={report['input']}=1,C,N` before an engine is built"
         )
     said = [line for line in report["errors"] if not is_harmless(line)]
     return GateError(
-        f"{flavour.title} cannot build the engine: {'; '.join(said[-2:]) or 'it gives no reason'}; "
-        "nothing was written; try --lowering direct"
+        f"{flavor.title} cannot build the engine: {'; '.join(said[-2:]) or 'it gives no reason'}; "
+        "nothing was written; try `lowering=direct`"
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dashdeploy.errors import DashdeployError, GateError, InputError
-from dashdeploy.runtimes.tensorrt_flavours import Flavour
+from dashdeploy.runtimes.tensorrt_flavors import Flavor
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class ParserError:
 
 
 def parser_error(
-    errors: Sequence[ParserError], flavour: Flavour, compiled_layers: Collection[str]
+    errors: Sequence[ParserError], flavor: Flavor, compiled_layers: Collection[str]
 ) -> DashdeployError:
     """The error that a refused model ends with.
 
     Args:
         errors: what the parser found; the first one counts.
-        flavour: whose parser it is.
+        flavor: whose parser it is.
         compiled_layers: names of the layers that dashdeploy wrote; an operator of theirs that is refused is
             no fault of the user's.
     """
     if not errors:
-        return InputError(f"{flavour.title} cannot parse the model and gives no reason")
+        return InputError(f"{flavor.title} cannot parse the model and gives no reason")
     error = errors[0]
     where = f"operator {error.operator}" if error.operator else f"node number {error.number}"
     # A failed assertion without words is reported as the word "false".
@@ -48,13 +48,13 @@ def parser_error(
     layer = layer_of(error.node, compiled_layers)
     if layer is not None:
         return GateError(
-            f"{flavour.title} does not parse {where} of the compiled layer {layer} ({why}); "
-            f"nothing was written; --lowering direct leaves the layer as it is"
+            f"{flavor.title} does not parse {where} of the compiled layer {layer} ({why}); "
+            f"nothing was written; `lowering=direct` leaves the layer as it is"
         )
     at = f" at node {error.node}" if error.node else ""
     return InputError(
-        f"{flavour.title} does not parse {where}{at} ({why}); nothing was written; "
-        f"replace the operator in the model, or leave {flavour.option} out"
+        f"{flavor.title} does not parse {where}{at} ({why}); nothing was written; "
+        f"replace the operator in the model, or leave `{flavor.parameter}` out"
     )
 
 

@@ -6,7 +6,7 @@ import re
 
 from pydantic import ValidationError, field_validator
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.errors import InputError
 
 
@@ -31,7 +31,7 @@ class EngineSettings(FrozenModel):
         """
         sizes = [text.strip() for text in batches.split(",")]
         if len(sizes) != 3 or not all(size.isascii() and size.isdigit() for size in sizes):
-            raise InputError(f"--engine-batches {batches}: write MIN,OPT,MAX, such as 1,8,32")
+            raise InputError(f"`engine_batches={batches}`: write MIN,OPT,MAX, such as 1,8,32")
         capabilities = tuple(text.strip() for text in compute_capabilities.split(","))
         try:
             return cls.model_validate(
@@ -39,8 +39,8 @@ class EngineSettings(FrozenModel):
             )
         except ValidationError as error:
             first = error.errors()[0]
-            option = "--" + str(first["loc"][0]).replace("_", "-").replace("batches", "engine-batches")
-            raise InputError(f"{option}: {first['msg'].removeprefix('Value error, ')}") from error
+            parameter = str(first["loc"][0]).replace("batches", "engine_batches")
+            raise InputError(f"`{parameter}`: {first['msg'].removeprefix('Value error, ')}") from error
 
     @field_validator("compute_capabilities")
     @classmethod

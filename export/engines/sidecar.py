@@ -1,10 +1,13 @@
-"""The JSON file beside an artefact, which says what it is: nothing of an engine can be read without a GPU."""
+"""The JSON file beside an artifact, which says what it is: nothing of an engine can be read without a GPU."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.tensorrt_flavors import FLAVORS
 
 SIDECAR_FORMAT = 1
 
@@ -35,7 +38,7 @@ class EngineSidecar(BaseModel):
     file: str
     sha256: str
     model_sha256: str
-    engine: Literal["tensorrt", "tensorrt-rtx"]
+    engine: EngineName
     version: str
     compute_capabilities: list[str]
     precision: str
@@ -44,3 +47,11 @@ class EngineSidecar(BaseModel):
     reproducible: bool
     layers: dict[str, str]
     checked: Literal["built", "parity"]
+
+    @field_validator("engine")
+    @classmethod
+    def _is_tensorrt(cls, engine: EngineName) -> EngineName:
+        known = [flavor.engine for flavor in FLAVORS]
+        if engine not in known:
+            raise ValueError(f"{engine} is none of {', '.join(known)}")
+        return engine

@@ -12,7 +12,8 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from dashdeploy.artifacts.run import SAMPLES_NAME, Run
+from dashdeploy.artifacts.run import SAMPLES_NAME
+from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.export.frontend.onnx_files import from_torch, prepare, read_onnx
 from dashdeploy.runtimes.base import Array, Runtime

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 
 
 class ConvSpec(FrozenModel):

@@ -19,8 +19,8 @@ from typing import Any
 from filelock import FileLock
 
 from dashdeploy.artifacts.atomic import write_text_atomically
-from dashdeploy.artifacts.cache import cache_folder
 from dashdeploy.errors import InputError
+from dashdeploy.machine import cache_folder
 
 _FORMAT = 1
 _LOG = logging.getLogger(__name__)

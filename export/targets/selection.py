@@ -8,7 +8,7 @@ from dashdeploy.export.targets.absent import DEVICES, AbsentTarget
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
 from dashdeploy.export.targets.tensorrt import TensorRTTarget
-from dashdeploy.runtimes.tensorrt_flavours import RTX, TENSORRT, Flavour
+from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT, Flavor
 
 _ON_THIS_CPU: dict[str, type[OrtCpuTarget] | type[OpenVinoTarget]] = {
     OrtCpuTarget.name: OrtCpuTarget,
@@ -18,7 +18,7 @@ _ON_THIS_CPU: dict[str, type[OrtCpuTarget] | type[OpenVinoTarget]] = {
 CPU_TARGETS = tuple(_ON_THIS_CPU)
 """Names of the targets that are a CPU."""
 
-_ON_THIS_GPU: dict[str, Flavour] = {"tensorrt": TENSORRT, "tensorrt-rtx": RTX}
+_ON_THIS_GPU: dict[str, Flavor] = {"tensorrt": TENSORRT, "tensorrt-rtx": RTX}
 
 __all__ = [
     "CPU_TARGETS",

@@ -15,17 +15,17 @@ from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target
-from dashdeploy.inspect.doctor import find_gpus
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.gpus import find_gpus
 from dashdeploy.runtimes.tensorrt import TensorRT
-from dashdeploy.runtimes.tensorrt_flavours import Flavour
+from dashdeploy.runtimes.tensorrt_flavors import Flavor
 
 
 class TensorRTTarget(Target):
-    """Either flavour of TensorRT.
+    """Either flavor of TensorRT.
 
     Args:
-        flavour: which.
+        flavor: which.
         batch: samples per call that the costs are for.
 
     Raises:
@@ -35,9 +35,9 @@ class TensorRTTarget(Target):
     name: ClassVar[str] = "tensorrt"
     present: ClassVar[bool] = True
 
-    def __init__(self, flavour: Flavour, batch: int) -> None:
-        self._flavour = flavour
-        self._version = flavour.load(to_run=True).__version__
+    def __init__(self, flavor: Flavor, batch: int) -> None:
+        self._flavor = flavor
+        self._version = flavor.load(to_run=True).__version__
         self._gpu = find_gpus()[0][0]
         self._settings = EngineSettings(
             compute_capabilities=(self._gpu.compute_capability,), batches=(1, batch, max(batch, 32))
@@ -45,18 +45,18 @@ class TensorRTTarget(Target):
 
     def describe(self) -> str:
         """Engine, version and device."""
-        return f"{self._flavour.title} {self._version}, {self._gpu.name}"
+        return f"{self._flavor.title} {self._version}, {self._gpu.name}"
 
     def load(self, model: bytes) -> Runtime:
         """Build the engine of a serialized ONNX model, and load it."""
         with TemporaryDirectory() as folder:
-            onnx, engine = Path(folder) / "model.onnx", Path(folder) / self._flavour.file_name
+            onnx, engine = Path(folder) / "model.onnx", Path(folder) / self._flavor.file_name
             onnx.write_bytes(model)
-            engine.write_bytes(build_engine(onnx, self._flavour, self._settings).content)
-            return TensorRT(engine, self._flavour)
+            engine.write_bytes(build_engine(onnx, self._flavor, self._settings).content)
+            return TensorRT(engine, self._flavor)
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:  # noqa: ARG002
         """Refused: the rates of this GPU are not known, and it can be measured."""
         raise InputError(
-            f"--target {self._flavour.title}: the GPU is here, so leave --tune estimate out; or name a --device"
+            f"--target {self._flavor.title}: the GPU is here, so leave --tune estimate out; or name a --device"
         )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from dashdeploy.artifacts.atomic import sha256_of
-from dashdeploy.artifacts.bundle import TORCHSCRIPT_NAME
+from dashdeploy.artifacts.bundle import PT2_NAME, TORCHSCRIPT_NAME
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.engines.sidecar import SIDECAR_FORMAT
 from dashdeploy.export.frontend.source import INPUT_NAME, OUTPUT_NAME, Source
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.torch.fresh_process import run_fresh
-from dashdeploy.export.torch.model import PT2_NAME, lower_module, save_pt2, save_torchscript
+from dashdeploy.export.torch.model import lower_module, save_pt2, save_torchscript
 from dashdeploy.export.verify.parity import Parity, compare_sets, input_sets
+from dashdeploy.progress import Progress, silent
 
 
 class TorchSidecar(BaseModel):
@@ -46,15 +47,17 @@ class TorchSidecar(BaseModel):
     parity: Parity
 
 
-def refuse_without_module(source: Source, settings: ArtefactSettings) -> None:
-    """Find out before long work whether the torch artefacts can be written.
+def check_torch_artifacts(source: Source, settings: ArtifactSettings) -> None:
+    """Find out before long work whether the torch artifacts can be written.
 
     Raises:
         InputError: they were asked for, and the source is an ONNX model.
     """
-    for option, wanted in (("--torchscript", settings.torchscript), ("--pt2", settings.pt2)):
+    for parameter, wanted in (("torchscript", settings.torchscript), ("pt2", settings.pt2)):
         if wanted and source.module is None:
-            raise InputError(f"{option} needs a run: {source.path} is an ONNX model and has no torch module")
+            raise InputError(
+                f"`{parameter}` needs a run: {source.path} is an ONNX model and has no torch module"
+            )
 
 
 def write_torch_files(
@@ -62,8 +65,8 @@ def write_torch_files(
     source: Source,
     plan: Plan,
     lowerings: Mapping[str, Lowering],
-    settings: ArtefactSettings,
-    say: Callable[[str], None],
+    settings: ArtifactSettings,
+    progress: Progress = silent,
 ) -> None:
     """Write ``model.ts`` and ``model.pt2`` with their sidecars, as far as they were asked for.
 
@@ -73,7 +76,7 @@ def write_torch_files(
         plan: how the layers of the ONNX model are computed.
         lowerings: those of them that are not direct, by name.
         settings: the user's wishes.
-        say: told what is being done.
+        progress: told what is being done.
 
     Raises:
         GateError: a file does not run with plain torch, or does not agree with the reference.
@@ -89,7 +92,7 @@ def write_torch_files(
     writers = ((settings.torchscript, TORCHSCRIPT_NAME, save_torchscript), (settings.pt2, PT2_NAME, save_pt2))
     for wanted, name, save in writers:
         if wanted:
-            say(f"writing {name} and checking it in a fresh process")
+            progress(f"writing {name} and checking it in a fresh process")
             save(lowered.module, sample, folder / name)
             sidecar = TorchSidecar(
                 file=name,
@@ -112,6 +115,6 @@ def _check(file: Path, source: Source, shape: list[int]) -> Parity:
     if not parity.worst <= parity.tolerance:
         raise GateError(
             f"{file.name}, loaded in a fresh process, differs from {source.reference_name} by {parity.worst:.2e}, "
-            f"tolerance {parity.tolerance:.0e}; nothing was written; try --lowering direct"
+            f"tolerance {parity.tolerance:.0e}; nothing was written; try `lowering=direct`"
         )
     return parity

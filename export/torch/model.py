@@ -15,8 +15,6 @@ from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.torch.layers import torch_layer
 
-PT2_NAME = "model.pt2"
-
 
 @dataclass(frozen=True)
 class LoweredModule:

@@ -13,6 +13,7 @@ from dashdeploy.artifacts.bundle import (
     MODEL_NAME,
     PARITY_NAME,
     PLAN_NAME,
+    PT2_NAME,
     TORCHSCRIPT_NAME,
     Bundle,
 )
@@ -21,13 +22,13 @@ from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.torch.artifacts import TorchSidecar
 from dashdeploy.export.torch.fresh_process import run_fresh
-from dashdeploy.export.torch.model import PT2_NAME
 from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.parity import Feeds, Parity, compare_sets, input_sets
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.tensorrt import TensorRT
-from dashdeploy.runtimes.tensorrt_flavours import FLAVOURS
+from dashdeploy.runtimes.tensorrt_flavors import FLAVORS
 
 Note = Callable[[str, str], None]
 Sidecar = TypeVar("Sidecar", EngineSidecar, TorchSidecar)
@@ -37,7 +38,7 @@ _DRIFT = 2.0
 """Where parity has no tolerance (random inputs in int8): how many times its error at export an output may have."""
 
 
-def check_bundle(bundle: Bundle, note: Note, progress: Callable[[str], None]) -> None:
+def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> None:
     """Check a bundle whose files match their hashes.
 
     Args:
@@ -47,7 +48,7 @@ def check_bundle(bundle: Bundle, note: Note, progress: Callable[[str], None]) ->
 
     Raises:
         InputError: a file is no plan, parity report or sidecar, or contradicts another one.
-        GateError: the model or an artefact does not agree with its reference.
+        GateError: the model or an artifact does not agree with its reference.
     """
     note("files", f"all {len(bundle.manifest.files)} match their sha256; none is missing, none is foreign")
     plan, parity = _read(bundle, PLAN_NAME, Plan), _read(bundle, PARITY_NAME, Parity)
@@ -69,27 +70,27 @@ def check_bundle(bundle: Bundle, note: Note, progress: Callable[[str], None]) ->
         if bundle.file(name) is not None:
             progress(f"running {name} in a fresh process")
             _check_torch_file(bundle, name, sets, expected, note)
-    for flavour in FLAVOURS:
-        if bundle.file(flavour.file_name) is None:
+    for flavor in FLAVORS:
+        if bundle.file(flavor.file_name) is None:
             continue
-        sidecar = _sidecar(bundle, flavour.file_name, EngineSidecar)
+        sidecar = _sidecar(bundle, flavor.file_name, EngineSidecar)
         if sidecar.model_sha256 != bundle.manifest.files[MODEL_NAME]:
             raise InputError(
-                f"{bundle.path}: {flavour.file_name} was built from another {MODEL_NAME}; build it again"
+                f"{bundle.path}: {flavor.file_name} was built from another {MODEL_NAME}; build it again"
             )
         try:
-            engine = TensorRT(bundle.path / flavour.file_name, flavour)
+            engine = TensorRT(bundle.path / flavor.file_name, flavor)
         except MissingCapabilityError as error:
             note(
-                flavour.file_name,
-                f"as its sidecar says, {flavour.title} {sidecar.version}; not run here: {error}",
+                flavor.file_name,
+                f"as its sidecar says, {flavor.title} {sidecar.version}; not run here: {error}",
             )
             continue
         got = [engine.run(feeds) for _, feeds in sets]
         again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME, sidecar.precision)
-        _judge(bundle, flavour.file_name, again, parity)
+        _judge(bundle, flavor.file_name, again, parity)
         note(
-            flavour.file_name,
+            flavor.file_name,
             f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.tolerance:.0e}",
         )
 

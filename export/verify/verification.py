@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dashdeploy.artifacts.bundle import MANIFEST_NAME, Bundle
-from dashdeploy.cli.console import table
 from dashdeploy.errors import InputError
 from dashdeploy.export.deploy.kserve import read_kserve
 from dashdeploy.export.deploy.triton_config import CONFIG_NAME
 from dashdeploy.export.verify.bundle import check_bundle
 from dashdeploy.export.verify.triton import check_repository
+from dashdeploy.progress import Progress, silent
+from dashdeploy.report.text_table import table
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Findings:
         self.checks.append((check, found))
 
 
-def verify(path: Path, progress: Callable[[str], None]) -> Findings:
+def verify(path: Path, progress: Progress = silent) -> Findings:
     """Check everything that can be checked at `path`; the first thing that is wrong ends it.
 
     Args:

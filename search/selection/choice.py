@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.data.task import Task
 from dashdeploy.search.config.settings import SearchSettings

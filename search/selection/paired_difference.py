@@ -20,7 +20,7 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
-from dashdeploy.artifacts.frozen_model import FrozenModel
+from dashdeploy.artifacts.json_files import FrozenModel
 
 GROUPS = 20
 GROUP_SEED = 0

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.artifacts.normalized_entropy import normalized_entropy
+from dashdeploy.artifacts.run import normalized_entropy
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.module import AggConv

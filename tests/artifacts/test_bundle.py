@@ -171,7 +171,7 @@ def test_a_missing_field_is_named(bundle):
 
 
 def test_missing_bundle_and_folder_without_manifest_are_refused(bundle, tmp_path):
-    assert "no such bundle; write one with: dashdeploy export" in refusal(tmp_path / "nowhere")
+    assert "no such bundle; write one with: `export(" in refusal(tmp_path / "nowhere")
     assert "no such bundle" in refusal(bundle / "model.onnx")
     (bundle / "bundle.json").unlink()
     assert "is not a bundle: it has no bundle.json" in refusal(bundle)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 
 from dashdeploy.cli.app import app
-from dashdeploy.cli.parameters import with_options
+from dashdeploy.cli.parameters import running, spelled, with_options
+from dashdeploy.errors import stage_call
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,46 @@ def test_parameters_are_spelled_as_options(words: str, message: str, expected: s
     for word in words.split():
         command = command.commands[word]
     assert with_options(message, command) == expected
+
+
+ROOT = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize(
+    ("stage", "arguments", "parameters", "expected"),
+    [
+        (
+            "search",
+            [],
+            {"task": "mnist1d", "out": Path("runs/a")},
+            "dashdeploy search --task mnist1d --out runs/a",
+        ),
+        ("export", ["RUN"], {"trt_rtx": True}, "dashdeploy export RUN --trt-rtx"),
+        (
+            "export",
+            [Path("my bundle")],
+            {"trt": True, "engine_batches": (1, 4, 64), "triton_repository": Path("it's")},
+            """dashdeploy export 'my bundle' --trt --engine-batches 1,4,64 --triton-repository 'it'"'"'s'""",
+        ),
+        ("export", ["RUN"], {"no_such_parameter": 1}, "`export('RUN', no_such_parameter=1)`"),
+        ("dance", ["RUN"], {}, "`dance('RUN')`"),
+    ],
+)
+def test_a_call_of_a_stage_becomes_its_command(stage, arguments, parameters, expected) -> None:
+    call = stage_call(stage, *arguments, **parameters)
+    said = with_options(f"finish with: {call}; or `engine=ort-cpu`", ROOT.commands["serve"], ROOT)
+    assert said == f"finish with: {expected}; or --engine ort-cpu"
+
+
+def test_what_another_command_says_of_an_export_is_spelled_as_its_option() -> None:
+    message = "write it again with `kserve` and `lowering=direct`, not `engine_batches`"
+    expected = "write it again with --kserve and --lowering direct, not --engine-batches"
+    assert with_options(message, ROOT.commands["verify"], ROOT) == expected
+    assert with_options(message, ROOT.commands["verify"]) == message
+
+
+def test_text_is_spelled_as_the_command_that_runs_has_it() -> None:
+    assert spelled("costs by `tune=estimate`") == "costs by `tune=estimate`"
+    with running(ROOT.commands["inspect"], ROOT):
+        assert spelled("costs by `tune=estimate`") == "costs by --tune estimate"
+    assert spelled("costs by `tune=estimate`") == "costs by `tune=estimate`"

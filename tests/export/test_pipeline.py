@@ -184,7 +184,7 @@ def test_planning_writes_nothing(tmp_path, path, monkeypatch):
 def test_an_existing_folder_is_refused_before_any_work(tmp_path, path):
     (tmp_path / "out").mkdir()
     said = []
-    with pytest.raises(InputError, match="already exists; choose another --out"):
+    with pytest.raises(InputError, match="already exists; choose another `out`"):
         export(path, tmp_path / "out", FORCED, progress=said.append)
     assert said == []
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,12 +1,11 @@
 """doctor: it says what is there, and survives every way in which a package or a driver is broken."""
 
-from types import SimpleNamespace
-
 import pytest
 from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
 from dashdeploy.inspect import doctor
+from dashdeploy.runtimes.gpus import Gpu, find_gpus
 
 
 def test_reports_this_machine():
@@ -43,54 +42,43 @@ def test_an_engine_for_gpus_says_so_where_there_is_none():
     assert engine.needs == "an NVIDIA GPU with its driver"
 
 
-def test_no_driver():
-    def missing(name):
-        raise OSError(name)
-
-    gpus, why = doctor.find_gpus(missing)
-    assert gpus == []
-    assert why.startswith("no NVIDIA driver")
+H200, L4 = Gpu(name="NVIDIA H200", compute_capability="9.0"), Gpu(name="NVIDIA L4", compute_capability="8.9")
 
 
-def test_a_driver_without_device():
-    gpus, why = doctor.find_gpus(lambda _: SimpleNamespace(cuInit=lambda _: 100))
-    assert gpus == []
-    assert "error 100" in why
-
-
-def test_a_driver_with_a_device():
-    def put(value):
-        def call(pointer, *_):
-            pointer._obj.value = value
-            return 0
-
-        return call
-
-    def name(buffer, *_):
-        buffer.value = b"NVIDIA H100"
-        return 0
-
-    def attribute(pointer, number, _):
-        pointer._obj.value = {75: 9, 76: 0}[number]
-        return 0
-
-    cuda = SimpleNamespace(
-        cuInit=lambda _: 0,
-        cuDriverGetVersion=put(13010),
-        cuDeviceGetCount=put(1),
-        cuDeviceGet=put(0),
-        cuDeviceGetName=name,
-        cuDeviceGetAttribute=attribute,
-    )
-    gpus, driver = doctor.find_gpus(lambda _: cuda)
-    assert [gpu.model_dump() for gpu in gpus] == [{"name": "NVIDIA H100", "compute_capability": "9.0"}]
-    assert driver == "driver for CUDA 13.1"
+@pytest.mark.parametrize(
+    ("installed", "usable", "row"),
+    [
+        (
+            [],
+            ([], "no NVIDIA driver (libcuda.so.1 not found)"),
+            "none: no NVIDIA driver (libcuda.so.1 not found)",
+        ),
+        (
+            [H200],
+            ([H200], "driver for CUDA 13.1"),
+            "NVIDIA H200 (compute capability 9.0); driver for CUDA 13.1",
+        ),
+        # A driver without NVML, as on small boards.
+        ([], ([L4], "driver for CUDA 13.1"), "NVIDIA L4 (compute capability 8.9); driver for CUDA 13.1"),
+        # CUDA fails on a GPU that is there, or is shown one of two.
+        ([H200], ([], "the NVIDIA driver fails with error 803 (cuInit)"), "9.0); the NVIDIA driver fails"),
+        ([H200, L4], ([L4], "driver for CUDA 13.1"), "13.1, which shows this process 1 of 2 devices"),
+    ],
+)
+def test_gpus_come_from_nvml_and_what_is_usable_from_cuda(monkeypatch, installed, usable, row):
+    monkeypatch.setattr(doctor, "installed_gpus", lambda: installed)
+    monkeypatch.setattr(doctor, "find_gpus", lambda: usable)
+    report = doctor.examine()
+    assert row in next(line for line in report.text().splitlines() if line.startswith("GPU"))
+    assert report.gpus == (installed or usable[0])
+    needs = {engine.name: engine.needs for engine in report.engines}
+    assert ("an NVIDIA GPU with its driver" in needs["tensorrt"]) is (not usable[0])
 
 
 @pytest.mark.gpu
 def test_a_real_device():
-    if not doctor.find_gpus()[0]:
-        pytest.skip(f"no GPU: {doctor.find_gpus()[1]}")
+    if not find_gpus()[0]:
+        pytest.skip(f"no GPU: {find_gpus()[1]}")
     assert doctor.examine().gpus
 
 

@@ -91,7 +91,7 @@ def test_the_parity_of_a_bundle(written_bundle):
     assert "random, batch 3" in text and "2.0e-07" in text
 
 
-def test_the_artefacts_of_a_bundle(written_bundle):
+def test_the_artifacts_of_a_bundle(written_bundle):
     from dashdeploy.artifacts.bundle import Bundle, write_manifest
 
     parity = json.loads((written_bundle / "parity.json").read_text())
@@ -107,7 +107,7 @@ def test_the_artefacts_of_a_bundle(written_bundle):
         },
     }
     for name, sidecar in sidecars.items():
-        (written_bundle / name).write_bytes(b"artefact")
+        (written_bundle / name).write_bytes(b"artifact")
         (written_bundle / f"{name}.json").write_text(json.dumps(sidecar))
     accuracy = {"measure": "accuracy", "samples": 256, "reference": 0.99, "model": 0.98, "allowed_drop": 0.01}
     (written_bundle / "parity.json").write_text(json.dumps({**parity, "accuracy": accuracy}))

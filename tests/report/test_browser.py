@@ -9,7 +9,7 @@ import pytest
 
 from dashdeploy.artifacts.bundle import Bundle, write_manifest
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.bench.common.result_page import result_page
 from dashdeploy.bench.common.results import load_result
 from dashdeploy.bench.latency.measure import measure_latency

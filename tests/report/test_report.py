@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.cli.app import app
 from dashdeploy.report.alpha import MOST_EPOCHS, LayerAlpha, draw_evolution, thinned
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture

@@ -4,25 +4,24 @@ import numpy as np
 import pytest
 
 from dashdeploy.errors import MissingCapabilityError
-from dashdeploy.inspect.doctor import find_gpus
-from dashdeploy.runtimes.tensorrt import TensorRT
-from dashdeploy.runtimes.tensorrt_flavours import FLAVOURS, RTX, TENSORRT
-from dashdeploy.runtimes.tensorrt_log import is_harmless
+from dashdeploy.runtimes.gpus import find_gpus
+from dashdeploy.runtimes.tensorrt import TensorRT, is_harmless
+from dashdeploy.runtimes.tensorrt_flavors import FLAVORS, RTX, TENSORRT
 
 
 @pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_without_a_gpu_the_refusal_names_what_is_missing(tmp_path, flavour):
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_without_a_gpu_the_refusal_names_what_is_missing(tmp_path, flavor):
     with pytest.raises(MissingCapabilityError, match=r"needs .*an NVIDIA GPU with its driver"):
-        TensorRT(tmp_path / flavour.file_name, flavour)
+        TensorRT(tmp_path / flavor.file_name, flavor)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("flavour", [RTX, TENSORRT], ids=["rtx", "tensorrt"])
-def test_an_engine_says_what_onnx_runtime_says(tmp_path, flavour):
+@pytest.mark.parametrize("flavor", [RTX, TENSORRT], ids=["rtx", "tensorrt"])
+def test_an_engine_says_what_onnx_runtime_says(tmp_path, flavor):
     if not find_gpus()[0]:
         pytest.skip(f"no GPU: {find_gpus()[1]}")
-    pytest.importorskip(flavour.module)
+    pytest.importorskip(flavor.module)
     from onnx import parser, save
 
     from dashdeploy.export.engines.builder import build_engine
@@ -32,8 +31,8 @@ def test_an_engine_says_what_onnx_runtime_says(tmp_path, flavour):
     save(parser.parse_model(text), tmp_path / "m.onnx")
     capabilities = (find_gpus()[0][0].compute_capability,)
     settings = EngineSettings(compute_capabilities=capabilities)
-    (tmp_path / "engine").write_bytes(build_engine(tmp_path / "m.onnx", flavour, settings).content)
-    runtime = TensorRT(tmp_path / "engine", flavour)
+    (tmp_path / "engine").write_bytes(build_engine(tmp_path / "m.onnx", flavor, settings).content)
+    runtime = TensorRT(tmp_path / "engine", flavor)
     x = np.random.default_rng(0).standard_normal((3, 4)).astype("f4")
     np.testing.assert_allclose(runtime.run({"x": x})["y"], np.sin(x), atol=1e-6)
     assert runtime.layers()["Layers"]

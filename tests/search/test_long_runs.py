@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.staging_directory import partial_path

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.cli.app import app
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dashdeploy.artifacts.run import SAMPLES_NAME, Run
+from dashdeploy.artifacts.run import SAMPLES_NAME
+from dashdeploy.backbones.run import Run
 from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, MissingCapabilityError

@@ -13,7 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.search.pipeline import join, search
 from dashdeploy.search.staging_directory import partial_path
@@ -179,7 +179,7 @@ def test_killed_between_two_steps(waves_task, small, finished, tmp_path, without
 
 def test_a_finished_run_is_returned_or_protected(waves_task, small, finished):
     assert search(waves_task, small, finished.path, resume=True).metrics == finished.metrics
-    with pytest.raises(InputError, match="already exists; choose another --out"):
+    with pytest.raises(InputError, match="already exists; choose another `out`"):
         search(waves_task, small, finished.path)
 
 

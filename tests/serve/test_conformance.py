@@ -15,7 +15,7 @@ import tritonclient.http as http_sync
 import tritonclient.http.aio as http_aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME
 
 CLIENTS = {"http": http_sync, "http.aio": http_aio, "grpc": grpc_sync, "grpc.aio": grpc_aio}
 

@@ -12,7 +12,7 @@ import torch
 import tritonclient.http as triton
 
 from dashdeploy.artifacts.bundle import Bundle, write_manifest
-from dashdeploy.inspect.doctor import find_gpus
+from dashdeploy.runtimes.gpus import find_gpus
 
 COMMAND = Path(sys.executable).with_name("dashdeploy")
 PLATFORMS = {"ort-cpu": "onnxruntime_onnx", "openvino": "openvino", "torchscript": "pytorch_libtorch"}

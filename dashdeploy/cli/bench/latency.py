@@ -166,14 +166,14 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
     """
     from dashdeploy.bench.latency.measure import ALL
     from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE, check_engine
-    from dashdeploy.export.artifact_settings import ArtefactSettings
+    from dashdeploy.export.artifact_settings import ArtifactSettings
     from dashdeploy.export.settings import ExportSettings
 
     for engine in engines:
         if engine != ALL:
             check_engine(engine)
-    artefacts = ArtefactSettings(
+    artifacts = ArtifactSettings(
         torchscript=bool({ALL, "torchscript"} & set(engines)),
         pt2=bool({ALL, TORCH, TORCH_COMPILE} & set(engines)),
     )
-    return ExportSettings(threads=threads, artefacts=artefacts)
+    return ExportSettings(threads=threads, artifacts=artifacts)

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from dashdeploy.artifacts.atomic import sha256_of, write_bytes_atomically
-from dashdeploy.artifacts.cache import cache_folder
 from dashdeploy.data.datasets.darcy_files import read_published
 from dashdeploy.data.datasets.darcy_solver import random_coefficients, solve
 from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError
+from dashdeploy.machine import cache_folder
 
 SIZE, FINER = 85, 2
 TRAIN, VALIDATION, TEST = 900, 100, 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dashdeploy.artifacts.datatypes import NUMPY_BY_DATATYPE
+from dashdeploy.artifacts.tensor_spec import NUMPY_BY_DATATYPE
 from dashdeploy.version import __version__
 
 _Schema = dict[str, Any]

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.protocol.tensor_data import BYTES, check_datatype, check_shape, from_raw

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.protocol.bytes_tensors import strings
 from dashdeploy.serve.protocol.errors import RequestError

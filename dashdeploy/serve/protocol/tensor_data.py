@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME, NUMPY_BY_DATATYPE
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, NUMPY_BY_DATATYPE, TensorSpec
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.protocol.bytes_tensors import decode_bytes, encode_bytes
 from dashdeploy.serve.protocol.errors import RequestError

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
 from dashdeploy.serve.observability.statistics import Duration, ModelStatistics
 from dashdeploy.serve.protocol.tensor_data import wire_shape
 from dashdeploy.serve.repository.bundle_slots import BundleSlot

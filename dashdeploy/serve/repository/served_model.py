@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dashdeploy.artifacts.bundle import SAMPLE_NAME, Bundle
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up

@@ -10,7 +10,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.bench.accuracy.measure import Plan, measure_accuracy
 from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
 from dashdeploy.bench.accuracy.report import AccuracyReport, SeedResult, spread

@@ -131,7 +131,7 @@ def test_several_engines_threads_and_bundles_share_the_rounds(bundle_of, tmp_pat
 def test_all_engines_are_those_that_are_here(bundle_of):
     report = measure_latency(bundle_of("compiled"), batches=[1], seconds=0.01, engines=["all"])
     assert "ort-cpu" in {row.engine for row in report.rows}
-    assert "model.engine; export it again with --trt" in report.skipped["tensorrt"]
+    assert "model.engine; export it again with `trt=True`" in report.skipped["tensorrt"]
     assert "export the run again with --pt2" in report.skipped["torch"]
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.cli.app import app
-from dashdeploy.inspect.doctor import find_gpus
+from dashdeploy.runtimes.gpus import find_gpus
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path, path, wor
         (["--kserve", "{tmp}/service.yaml", "--storage-uri", "models"], "--storage-uri models: KServe reads"),
     ],
 )
-def test_places_that_cannot_be_handed_over_to_are_refused_before_any_work(tmp_path, path, words, message):
+def test_targets_that_cannot_be_written_are_refused_before_any_work(tmp_path, path, words, message):
     words = [word.format(tmp=tmp_path) for word in words]
     assert export(path, "--out", tmp_path / "b", "--lowering", "direct", "--quiet").exit_code == 0
     for source in (
@@ -122,7 +122,7 @@ def test_places_that_cannot_be_handed_over_to_are_refused_before_any_work(tmp_pa
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["b", "m.onnx"]
 
 
-def test_a_hand_over_leaves_the_bundle_as_it_is(tmp_path, path):
+def test_deployment_targets_leave_the_bundle_as_it_is(tmp_path, path):
     assert export(path, "--out", tmp_path / "b", "--lowering", "direct", "--quiet").exit_code == 0
     before = Bundle.load(tmp_path / "b")
     places = ("--triton-repository", tmp_path / "repository", "--kserve", tmp_path / "service.yaml")

@@ -51,7 +51,7 @@ def test_names_become_those_that_kubernetes_takes(written_bundle, tmp_path, name
 
 
 def test_a_storage_that_kserve_does_not_read_is_refused(written_bundle, tmp_path):
-    with pytest.raises(InputError, match=r"--storage-uri /models: KServe reads pvc://"):
+    with pytest.raises(InputError, match=r"`storage_uri=/models`: KServe reads pvc://"):
         written(written_bundle, tmp_path / "service.yaml", "/models")
     assert not (tmp_path / "service.yaml").exists()
 

@@ -18,7 +18,7 @@ def silent(_line):
     pass
 
 
-def hand_over(bundle, repository):
+def written(bundle, repository):
     write_triton_repository(Bundle.load(bundle), repository, BATCHES, silent)
     return repository / "rectifier"
 
@@ -29,7 +29,7 @@ def parsed(folder):
 
 @pytest.fixture
 def repository(written_bundle, tmp_path):
-    hand_over(written_bundle, tmp_path / "repository")
+    written(written_bundle, tmp_path / "repository")
     return tmp_path / "repository"
 
 
@@ -89,7 +89,7 @@ def test_rows_that_depend_on_each_other_are_not_batched(written_bundle, tmp_path
     node.attribute.append(onnx.helper.make_attribute("axis", 0))  # over what looks like the batch
     onnx.save(model, written_bundle / "model.onnx")
     write_manifest(written_bundle, Bundle.load(written_bundle, verify=False).manifest)
-    config = parsed(hand_over(written_bundle, tmp_path / "repository"))
+    config = parsed(written(written_bundle, tmp_path / "repository"))
     assert config.max_batch_size == 0
     assert not config.HasField("dynamic_batching")
     assert list(config.input[0].dims) == [-1, 4]
@@ -99,7 +99,7 @@ def test_rows_that_depend_on_each_other_are_not_batched(written_bundle, tmp_path
 def test_an_engine_becomes_a_model_of_its_own(written_bundle, tmp_path):
     (written_bundle / "model.engine").write_bytes(b"an engine that some GPU host built")
     write_manifest(written_bundle, Bundle.load(written_bundle, verify=False).manifest)
-    hand_over(written_bundle, tmp_path / "repository")
+    written(written_bundle, tmp_path / "repository")
     folder = tmp_path / "repository" / "rectifier-tensorrt"
     assert (folder / "1/model.plan").read_bytes() == (written_bundle / "model.engine").read_bytes()
     assert parsed(folder).name == "rectifier-tensorrt"
@@ -114,7 +114,7 @@ def test_an_engine_becomes_a_model_of_its_own(written_bundle, tmp_path):
 def test_labels_go_with_the_outputs(written_bundle, tmp_path):
     manifest = Bundle.load(written_bundle).manifest
     write_manifest(written_bundle, manifest.model_copy(update={"labels": ["low", "high"]}))
-    folder = hand_over(written_bundle, tmp_path / "repository")
+    folder = written(written_bundle, tmp_path / "repository")
     assert (folder / "labels.txt").read_text() == "low\nhigh\n"
     assert parsed(folder).output[0].label_filename == "labels.txt"
     (folder / "labels.txt").unlink()
@@ -126,8 +126,8 @@ def test_labels_go_with_the_outputs(written_bundle, tmp_path):
 def test_names_that_are_no_folders_are_refused(written_bundle, tmp_path, name):
     manifest = Bundle.load(written_bundle).manifest
     write_manifest(written_bundle, manifest.model_copy(update={"name": name}))
-    with pytest.raises(InputError, match="choose another one with --name"):
-        hand_over(written_bundle, tmp_path / "repository")
+    with pytest.raises(InputError, match="choose another one with `name`"):
+        written(written_bundle, tmp_path / "repository")
 
 
 def change_model(bundle, **attributes):
@@ -153,17 +153,17 @@ def change_model(bundle, **attributes):
 def test_another_model_becomes_the_next_version(written_bundle, repository):
     model = repository / "rectifier"
     first = (model / "1/model.onnx").read_bytes()
-    hand_over(written_bundle, repository)  # the same model again changes nothing
+    written(written_bundle, repository)  # the same model again changes nothing
     assert sorted(child.name for child in model.iterdir()) == ["1", "config.pbtxt"]
     change_model(written_bundle)
-    hand_over(written_bundle, repository)
+    written(written_bundle, repository)
     assert sorted(child.name for child in model.iterdir()) == ["1", "2", "config.pbtxt"]
     assert (model / "1/model.onnx").read_bytes() == first
     assert (model / "2/model.onnx").read_bytes() == (written_bundle / "model.onnx").read_bytes()
     assert len(verify(repository, silent).checks) == 3
     change_model(written_bundle, width=5)
     with pytest.raises(InputError, match="serves a model with other inputs"):
-        hand_over(written_bundle, repository)
+        written(written_bundle, repository)
     assert len(verify(repository, silent).checks) == 3
 
 

@@ -10,18 +10,18 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
-from dashdeploy.export.engines import artifact as artefact
-from dashdeploy.export.engines.artifact import write_engine
+from dashdeploy.export.engines import write_engines
 from dashdeploy.export.engines.builder import build_engine
 from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.engines.sidecar import EngineSidecar
+from dashdeploy.export.engines.write_engines import write_engine
 from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16, to_fp16
 from dashdeploy.export.passes.lower_convolutions import compile_model
 from dashdeploy.export.passes.quantize import to_int8
-from dashdeploy.runtimes.tensorrt_flavours import RTX, TENSORRT
+from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
 
@@ -133,7 +133,7 @@ def test_an_engine_that_comes_out_another_time_differently_is_not_called_reprodu
         builds.append(built)
         return replace(built, content=built.content + bytes([len(builds)]))
 
-    monkeypatch.setattr(artefact, "build_engine", with_their_number)
+    monkeypatch.setattr(write_engines, "build_engine", with_their_number)
     write_engine(tmp_path, RTX, ONE, precision="fp32", layers={}, progress=lambda _line: None)
     assert len(builds) == (2 if builds[0].fixed_addresses else 1)
     assert not json.loads((tmp_path / "model.rtx.json").read_text())["reproducible"]
@@ -157,7 +157,7 @@ def test_an_operator_that_is_not_parsed_is_named(tmp_path, onnx_model, capfd, op
     message = str(error.value)
     assert message.startswith(f"TensorRT-RTX does not parse operator {operator.partition('(')[0][:3]}")
     assert "odd_one" in message
-    assert "leave --trt-rtx out" in message
+    assert "leave `trt_rtx` out" in message
     assert "\n" not in message
     assert "catchCudaError" not in message + "".join(capfd.readouterr())
 
@@ -166,7 +166,7 @@ def test_an_operator_of_a_layer_that_we_wrote_is_no_fault_of_the_users(tmp_path,
     model = onnx_model("g (float[b,4,4] x) => (float[b,4,4] y) { y = Det(x) }")
     model.graph.node[0].name = "stem/transform"
     path = saved(model, tmp_path / "m.onnx")
-    with pytest.raises(GateError, match=r"compiled layer stem \(.*--lowering direct") as error:
+    with pytest.raises(GateError, match=r"compiled layer stem \(.*`lowering=direct`") as error:
         build_engine(path, RTX, ONE, compiled_layers=["stem"])
     assert error.value.exit_code == 4
 
@@ -180,7 +180,7 @@ def test_nodes_are_matched_with_the_layers_that_wrote_them(node, layer):
 
 def test_dynamic_axes_besides_the_batch_are_refused(tmp_path, onnx_model):
     path = saved(onnx_model("g (float[b,4,n] x) => (float[b,4,n] y) { y = Relu(x) }"), tmp_path / "m.onnx")
-    with pytest.raises(InputError, match="--input-shape x=1,C,N"):
+    with pytest.raises(InputError, match="`input_shapes=x=1,C,N`"):
         build_engine(path, RTX, ONE)
 
 
@@ -194,10 +194,10 @@ def test_a_gpu_that_rtx_does_not_know_is_refused_with_those_it_knows(tmp_path, o
 @pytest.mark.parametrize(
     ("capabilities", "batches", "message"),
     [
-        ("", "1,8,32", "--compute-capabilities: '' is not"),
-        ("89", "1,8,32", "--compute-capabilities: '89' is not a compute capability; write it like 8.9"),
+        ("", "1,8,32", "`compute_capabilities`: '' is not"),
+        ("89", "1,8,32", "`compute_capabilities`: '89' is not a compute capability; write it like 8.9"),
         ("8.9,8.9", "1,8,32", "8.9 comes twice"),
-        ("8.9", "1,8", "--engine-batches 1,8: write MIN,OPT,MAX"),
+        ("8.9", "1,8", "`engine_batches=1,8`: write MIN,OPT,MAX"),
         ("8.9", "1,x,8", "write MIN,OPT,MAX"),
         ("8.9", "8,1,32", "ascending"),
         ("8.9", "0,1,2", "from 1 up"),
@@ -211,7 +211,7 @@ def test_settings_are_refused_in_a_line(capabilities, batches, message):
 
 
 def test_plain_tensorrt_asks_the_driver_first():
-    from dashdeploy.inspect.doctor import find_gpus
+    from dashdeploy.runtimes.gpus import find_gpus
 
     if find_gpus()[0]:
         pytest.skip("this machine has a GPU")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dashdeploy.bench.networks.measure import NETWORKS, save_networks
-from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.pipeline import export
 from dashdeploy.export.settings import ExportSettings
 
@@ -39,7 +39,7 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize(("name", "plan"), CASES)
 def test_every_compiled_network_builds(tmp_path, saved, name, plan, precision):
-    settings = ExportSettings(precision=precision, artefacts=ArtefactSettings(trt_rtx=True), **PLANS[plan])
+    settings = ExportSettings(precision=precision, artifacts=ArtifactSettings(trt_rtx=True), **PLANS[plan])
     bundle = export(saved(name), tmp_path / "bundle", settings)
     sidecar = json.loads((bundle.path / "model.rtx.json").read_text())
     assert sidecar["batches"] == [1, 8, 32]  # the batch is dynamic

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.passes.quantize import to_int8
 from dashdeploy.export.pipeline import export, export_source
@@ -147,7 +147,7 @@ def test_the_torch_files_follow_the_plan_of_the_bundle(tmp_path, small_source):
         lowering="fft",
         tune="estimate",
         max_accuracy_drop=1,
-        artefacts=ArtefactSettings(torchscript=True),
+        artifacts=ArtifactSettings(torchscript=True),
     )
     bundle = export_source(small_source, tmp_path / "out", settings)
     sidecar = json.loads((bundle.path / "model.ts.json").read_text())

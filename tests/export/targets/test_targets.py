@@ -12,7 +12,7 @@ from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.absent import DEVICES
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
 from dashdeploy.export.targets.selection import target_of
-from dashdeploy.inspect.doctor import find_gpus
+from dashdeploy.runtimes.gpus import find_gpus
 
 SPEC = ConvSpec(
     in_channels=8,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.pipeline import export, export_source
@@ -19,12 +19,12 @@ from dashdeploy.export.torch.fresh_process import run_fresh
 from dashdeploy.export.torch.model import lower_module, save_torchscript
 from dashdeploy.ops.conv.fft_conv import FFTConv
 
-BOTH = ArtefactSettings(torchscript=True, pt2=True)
+BOTH = ArtifactSettings(torchscript=True, pt2=True)
 
 
 def test_both_files_say_what_pytorch_says(tmp_path, small_source):
     samples = small_source.samples["input"]
-    settings = ExportSettings(lowering="fft", tune="estimate", artefacts=BOTH)
+    settings = ExportSettings(lowering="fft", tune="estimate", artifacts=BOTH)
     bundle = export_source(small_source, tmp_path / "out", settings)
     with torch.no_grad():
         expected = small_source.module(torch.from_numpy(samples)).numpy()
@@ -56,8 +56,8 @@ def test_both_files_say_what_pytorch_says(tmp_path, small_source):
 
 def test_an_onnx_model_has_no_torch_module(tmp_path, onnx_model):
     onnx.save(onnx_model("g (float[b,4] x) => (float[b,4] y) { y = Relu(x) }"), tmp_path / "m.onnx")
-    with pytest.raises(InputError, match=r"--torchscript needs a run: .*m\.onnx is an ONNX model"):
-        export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(artefacts=BOTH))
+    with pytest.raises(InputError, match=r"`torchscript` needs a run: .*m\.onnx is an ONNX model"):
+        export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(artifacts=BOTH))
     assert not (tmp_path / "out").exists()
 
 

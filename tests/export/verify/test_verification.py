@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from dashdeploy.artifacts.bundle import Bundle, Manifest, write_manifest
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.artifact_settings import ArtefactSettings
+from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.pipeline import export, export_source
 from dashdeploy.export.settings import ExportSettings
@@ -51,8 +51,8 @@ def test_what_export_writes_passes(source, precision):
 
 def test_engines_are_checked_against_their_sidecars(source):
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
-    artefacts = ArtefactSettings(trt_rtx=True, engine=EngineSettings(compute_capabilities=("8.9",)))
-    settings = ExportSettings(lowering="direct", tune="estimate", artefacts=artefacts)
+    artifacts = ArtifactSettings(trt_rtx=True, engine=EngineSettings(compute_capabilities=("8.9",)))
+    settings = ExportSettings(lowering="direct", tune="estimate", artifacts=artifacts)
     path = export(source, source.with_name("out"), settings).path
     assert "TensorRT-RTX" in checks(path)["model.rtx"]
     sidecar = json.loads((path / "model.rtx.json").read_text())
@@ -69,7 +69,7 @@ def test_engines_are_checked_against_their_sidecars(source):
 
 def test_torch_files_run_again(tmp_path, small_source):
     settings = ExportSettings(
-        lowering="direct", tune="estimate", artefacts=ArtefactSettings(torchscript=True)
+        lowering="direct", tune="estimate", artifacts=ArtifactSettings(torchscript=True)
     )
     path = export_source(small_source, tmp_path / "out", settings).path
     assert "differs by" in checks(path)["model.ts"]

@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from dashdeploy import __version__
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME
 
 TYPES = [name for name in DATATYPE_BY_NUMPY_NAME if name != "object"]
 

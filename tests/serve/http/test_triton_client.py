@@ -9,7 +9,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from dashdeploy import __version__
-from dashdeploy.artifacts.datatypes import DATATYPE_BY_NUMPY_NAME
+from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME
 
 TYPES = [name for name in DATATYPE_BY_NUMPY_NAME if name != "object"]
 

@@ -1,4 +1,4 @@
-"""The two flavours of TensorRT: what differs between them."""
+"""The two flavors of TensorRT: what differs between them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashdeploy.errors import MissingCapabilityError
-from dashdeploy.inspect.doctor import find_gpus
+from dashdeploy.runtimes.gpus import find_gpus
+from dashdeploy.runtimes.names import EngineName
 
 
 @dataclass(frozen=True)
-class Flavour:
-    """One flavour.
+class Flavor:
+    """One flavor.
 
     Attributes:
+        engine: its name among the engines.
         title: what people call it.
         module: what Python imports.
         extra: the extra of dashdeploy that installs it.
-        option: the option of export that asks for it.
+        parameter: what asks export for its engine.
         file_name: the engine's file in a bundle.
         ahead_of_time: whether it builds for other GPUs than this machine's, and so without one.
     """
 
+    engine: EngineName
     title: str
     module: str
     extra: str
-    option: str
+    parameter: str
     file_name: str
     ahead_of_time: bool
 
@@ -42,7 +45,7 @@ class Flavour:
         Without a driver plain TensorRT may crash the process instead of raising, so the driver is asked first.
 
         Args:
-            to_run: whether engines are to be run, for which both flavours need a GPU.
+            to_run: whether engines are to be run, for which both flavors need a GPU.
 
         Raises:
             MissingCapabilityError: the package, the driver or the GPU is missing; all that is missing is named.
@@ -69,6 +72,22 @@ class Flavour:
             ) from error
 
 
-TENSORRT = Flavour("TensorRT", "tensorrt", "trt", "--trt", "model.engine", ahead_of_time=False)
-RTX = Flavour("TensorRT-RTX", "tensorrt_rtx", "trt-rtx", "--trt-rtx", "model.rtx", ahead_of_time=True)
-FLAVOURS = (TENSORRT, RTX)
+TENSORRT = Flavor(
+    EngineName.TENSORRT,
+    title="TensorRT",
+    module="tensorrt",
+    extra="trt",
+    parameter="trt",
+    file_name="model.engine",
+    ahead_of_time=False,
+)
+RTX = Flavor(
+    EngineName.TENSORRT_RTX,
+    title="TensorRT-RTX",
+    module="tensorrt_rtx",
+    extra="trt-rtx",
+    parameter="trt_rtx",
+    file_name="model.rtx",
+    ahead_of_time=True,
+)
+FLAVORS = (TENSORRT, RTX)

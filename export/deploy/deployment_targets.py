@@ -1,0 +1,58 @@
+"""Where a bundle is deployed: a Triton model repository, an InferenceService of KServe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.errors import InputError
+from dashdeploy.export.artifact_settings import ArtifactSettings
+from dashdeploy.export.deploy.kserve import check_storage_uri, write_kserve
+from dashdeploy.export.deploy.triton import write_triton_repository
+from dashdeploy.export.deploy.triton_config import messages
+from dashdeploy.progress import Progress, silent
+
+
+def check_deployment_targets(settings: ArtifactSettings, bundle: Path) -> None:
+    """Find out before long work whether `write_deployment_targets` can do what is asked for.
+
+    Args:
+        settings: the user's wishes.
+        bundle: where the bundle is, or will be.
+
+    Raises:
+        InputError: a place cannot be written or is within the bundle, or KServe does not know the storage.
+        MissingCapabilityError: tritonclient is not installed.
+    """
+    repository, service = settings.triton_repository, settings.kserve
+    if repository is not None:
+        messages()
+        if repository.exists() and not repository.is_dir():
+            raise InputError(f"`triton_repository={repository}` is no folder; name another one")
+    if service is not None:
+        check_storage_uri(settings.storage_uri)
+        if service.is_dir() or not service.absolute().parent.is_dir():
+            raise InputError(f"`kserve={service}`: name a file in a folder that is there")
+    for parameter, place in (("triton_repository", repository), ("kserve", service)):
+        if place is not None and place.resolve().is_relative_to(bundle.resolve()):
+            raise InputError(
+                f"`{parameter}={place}` is within the bundle, which holds its own files only; name another place"
+            )
+
+
+def write_deployment_targets(bundle: Bundle, settings: ArtifactSettings, progress: Progress = silent) -> None:
+    """Write what the servers of many machines are given: a Triton repository, an InferenceService of KServe.
+
+    Args:
+        bundle: the finished bundle.
+        settings: the user's wishes.
+        progress: told what is being done.
+
+    Raises:
+        InputError: something cannot be written; the bundle stays.
+    """
+    if settings.triton_repository is not None:
+        write_triton_repository(bundle, settings.triton_repository, settings.engine.batches, progress)
+    if settings.kserve is not None:
+        progress(f"writing {settings.kserve}")
+        write_kserve(bundle, settings.kserve, settings.storage_uri, settings.engine.batches[2])
