@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.artifacts.json_files import first_problem
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, stage_call
 
@@ -97,9 +98,7 @@ class Bundle:
         try:
             manifest = Manifest.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{manifest_path}: {where}: {first['msg']}; export the bundle again") from error
+            raise InputError(f"{manifest_path}: {first_problem(error)}; export the bundle again") from error
         bundle = cls(path, manifest)
         if verify:
             bundle.verify_hashes()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dashdeploy.errors import InputError
 
@@ -16,6 +16,12 @@ class FrozenModel(BaseModel):
     """A pydantic model without setters, which refuses fields that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where a file's content does not fit its model and why, in a line: the first of what pydantic found."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def read_optional(path: Path, show: Callable[[Mapping[str, Any]], object]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dashdeploy.artifacts.json_files import first_problem
 from dashdeploy.errors import InputError, first_line, stage_call
 
 if TYPE_CHECKING:
@@ -121,9 +122,7 @@ def load_architecture(folder: Path) -> Architecture:
     try:
         return Architecture.model_validate(_read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}") from error
+        raise InputError(f"{path}: {first_problem(error)}") from error
 
 
 def load_weights(model: nn.Module, path: Path) -> nn.Module:

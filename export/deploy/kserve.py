@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.artifacts.bundle import MODEL_NAME, Bundle
+from dashdeploy.artifacts.json_files import first_problem
 from dashdeploy.errors import InputError
 from dashdeploy.export.artifact_settings import DEFAULT_STORAGE_URI
 from dashdeploy.runtimes.tensorrt_flavors import TENSORRT
@@ -143,9 +144,7 @@ def read_kserve(path: Path) -> InferenceService:
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}; write it again with `kserve`") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}; write it again with `kserve`") from error
+        raise InputError(f"{path}: {first_problem(error)}; write it again with `kserve`") from error
 
 
 def _dns_label(name: str) -> str:

@@ -17,6 +17,7 @@ from dashdeploy.artifacts.bundle import (
     TORCHSCRIPT_NAME,
     Bundle,
 )
+from dashdeploy.artifacts.json_files import first_problem
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
 from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.planning.plan import Plan
@@ -99,9 +100,7 @@ def _read(bundle: Bundle, name: str, kind: type[Content]) -> Content:
     try:
         return kind.model_validate(bundle.read_json(name))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{bundle.path / name}: {where}: {first['msg']}; export the bundle again") from error
+        raise InputError(f"{bundle.path / name}: {first_problem(error)}; export the bundle again") from error
 
 
 def _sidecar(bundle: Bundle, name: str, kind: type[Sidecar]) -> Sidecar:
