@@ -17,12 +17,12 @@ from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
+from dashdeploy.progress import Progress, to_stderr
 from dashdeploy.references import PROGRAM
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.config.sources import combined_settings
-from dashdeploy.search.distributed.devices import devices_of, rank
+from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.pipeline import search as run_search
-from dashdeploy.search.training.progress import note
 
 Data = Task | str | Path | Mapping[str, npt.ArrayLike]
 Backbone = str | Callable[..., nn.Module]
@@ -36,12 +36,15 @@ def search(
     out: str | Path,
     preset: str = "quick",
     resume: bool = False,
-    progress: bool = True,
+    progress: Progress = to_stderr,
     max_seconds: float | None = None,
     data_options: DataOptions | None = None,
     **settings: object,
 ) -> Run:
     """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
+
+    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). What was found and the
+    backbone as it was are trained with the same budget.
 
     Args:
         data: arrays or tensors by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val, labels); the name
@@ -49,11 +52,12 @@ def search(
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
-        out: where the run directory is to appear.
-        preset: ``quick`` or ``paper``.
-        resume: whether to go on with an unfinished run of the same data and settings.
-        progress: whether to show progress on stderr.
-        max_seconds: about how long it may take.
+        out: where the run directory is to appear; it is there whole or not at all. Unfinished, it is ``OUT.partial``.
+        preset: ``quick``, minutes on a CPU, or ``paper``, the settings of the DASH paper.
+        resume: whether to go on with an unfinished run of the same data and settings; a finished one is returned.
+        progress: told what is being done, a line at a time. `dashdeploy.progress.to_stderr` shows it on stderr, on a
+            terminal as a bar; `dashdeploy.progress.silent` shows nothing.
+        max_seconds: about how long it may take, in seconds; None is as long as it needs.
         data_options: what is predicted, the loss, the metric, the scaling, for data of one's own:
             ``dashdeploy.DataOptions(predict="regression", normalize="channels")``.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
@@ -62,15 +66,30 @@ def search(
         The finished run; ``run.searched_model()`` is the network.
 
     Raises:
-        InputError: a file, a name or a value is wrong, or the training diverged.
+        InputError: a file, a name or a value is wrong, `out` is taken or cannot be written, an unfinished run is in
+            the way or was started with something else, or the training diverged.
         MissingCapabilityError: a device, a target or a package is not here.
+        KeyboardInterrupt: the user interrupted it; ``resume=True`` goes on.
+
+    Example:
+        Arrays and a network of one's own, searched and used::
+
+            run = dashdeploy.search(
+                {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test},
+                MyNetwork,
+                out="run",
+                kernel_sizes=(3, 7, 11),
+                dilations=(1, 3),
+            )
+            print(run.metrics["searched"]["test"])
+            outputs = run.searched_model()(inputs)
     """
     named: dict[str, object] = {"backbone": reference_of(backbone), **settings}
     seed = SearchSettings.preset(preset, **named).seed
     task = data if isinstance(data, Task) else _load(data, seed, data_options)
     chosen = combined_settings(preset, None, [], named, task.settings)
-    if progress and chosen.backbone.startswith(f"{PROGRAM}:") and not rank(devices_of(chosen)):
-        note(
+    if chosen.backbone.startswith(f"{PROGRAM}:") and not rank(devices_of(chosen)):
+        progress(
             f"the backbone {chosen.backbone} is a part of this program, which alone can export the run; to export it "
             "from elsewhere, move the network to a module and import it"
         )

@@ -7,50 +7,63 @@ test data, and a killed run goes on bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
-from dashdeploy.artifacts.run import ARCHITECTURE_NAME
+from dashdeploy.artifacts.run import Architecture
+from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.backbones.run import Run
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
-from dashdeploy.malloc_tuning import freed_memory_kept
+from dashdeploy.progress import Progress, silent
+from dashdeploy.search.config.phases import PhaseName, has_shortlist, phase_names, phases, wants_latency
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.distributed.devices import check_devices, devices_of, rank
-from dashdeploy.search.distributed.processes import all_processes, helper, helps_another, wait_for_all
-from dashdeploy.search.latency.table import kept_table, latency_table, read_table, wants_latency
-from dashdeploy.search.outcome import write_report
-from dashdeploy.search.run_phases import RunPhases, has_shortlist, tuning_of, worker_name
-from dashdeploy.search.selection.cross_validation import check_folds
-from dashdeploy.search.selection.shortlist import chosen_architecture
-from dashdeploy.search.staging_directory import (
-    check_same,
-    finish,
-    open_partial,
-    partial_path,
-    refuses_writing,
-    run_config,
+from dashdeploy.search.distributed.processes import (
+    all_processes,
+    from_first,
+    helper,
+    helps_another,
+    wait_for_all,
 )
+from dashdeploy.search.distributed.ranks import check_devices, devices_of, rank
+from dashdeploy.search.latency.loss_term import LatencyTable
+from dashdeploy.search.latency.table import latency_table
+from dashdeploy.search.run_writer import BACKBONE, FOUND, RETRAINED, SHORTLISTED, TUNED, RunWriter
+from dashdeploy.search.selection.cross_validation import check_folds
+from dashdeploy.search.selection.kernel_search import Found, search_kernels
+from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist
+from dashdeploy.search.staging.directory import (
+    finish_staging_directory,
+    open_staging_directory,
+    refuses_writing,
+    staging_path,
+)
+from dashdeploy.search.staging.run_config import check_same, run_config
+from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
-from dashdeploy.search.supernet.supernet import agg_convs
 from dashdeploy.search.training.augmentation import check_augmentation
-from dashdeploy.search.training.loggers import check_logger
-from dashdeploy.search.training.progress import note, silence
+from dashdeploy.search.training.evaluate import scores_of
+from dashdeploy.search.training.history import check_logger, write_csv
+from dashdeploy.search.training.malloc_tuning import keep_freed_memory
+from dashdeploy.search.training.time_limit import TimeLimit
+from dashdeploy.search.training.train_phase import TrainedNetwork, train_network
 from dashdeploy.search.tuning.study import check_storage
-from dashdeploy.search.tuning.tuning import help_tuning
+from dashdeploy.search.tuning.trial import tuning_of
+from dashdeploy.search.tuning.tune import Tuned, help_tuning, tune, worker_name
 
 FEWEST_TRAINING_SAMPLES = 2  # batch norm cannot normalize a lone sample
 
 
-@freed_memory_kept()
+@keep_freed_memory()
 def search(
     task: Task,
     settings: SearchSettings,
     out: Path,
     *,
     resume: bool = False,
-    progress: bool = True,
+    progress: Progress = silent,
     max_seconds: float | None = None,
 ) -> Run:
     """Search the kernels that fit `task`, retrain the result, train the unsearched backbone beside it.
@@ -63,7 +76,7 @@ def search(
         out: where the run directory is to appear.
         resume: whether to go on with an unfinished run of the same task and settings; a finished one is
             returned as it is.
-        progress: whether to show progress on stderr.
+        progress: told of what is being done; `dashdeploy.progress.to_stderr` shows it.
         max_seconds: about how long the run may take, the parts before an interruption included: every phase ends
             with the epoch in which its share runs out. None is as long as it needs.
 
@@ -80,31 +93,28 @@ def search(
         if resume or helps_another(out):
             return Run.load(out)
         raise InputError(f"{out} already exists; choose another --out or remove it first")
-    say = note if progress else silence
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
     supernet, kept = _check(task, settings)
     check_storage(settings)  # by this process alone, since it makes the tables
     latencies = None
     if wants_latency(settings):
-        latencies = latency_table(task, settings, agg_convs(supernet), say)
+        latencies = latency_table(task, settings, agg_convs(supernet), progress)
     try:
-        with open_partial(out, run_config(task, settings), resume=resume) as folder:
-            latencies = latencies and kept_table(folder, latencies)
+        with open_staging_directory(out, run_config(task, settings), resume=resume) as folder:
+            writer = RunWriter(folder)
+            latencies = latencies and writer.latencies(latencies)
             with all_processes(devices_of(settings), out):
                 wait_for_all()
-                phases_of_run = RunPhases(
-                    task, settings, folder, kept, progress=progress, max_seconds=max_seconds
-                )
-                phases_of_run.run(latencies)
-                write_report(folder)
-                finish(folder, out)
+                _run_phases(task, settings, kept, latencies, writer, max_seconds, progress)
+                writer.report()
+                finish_staging_directory(folder, out)
                 wait_for_all()
     except OSError as error:
-        if not refuses_writing(error, partial_path(out)):
+        if not refuses_writing(error, staging_path(out)):
             raise
         raise InputError(
-            f"cannot write {partial_path(out)}: {error.strerror or error}; choose an --out that is writable "
+            f"cannot write {staging_path(out)}: {error.strerror or error}; choose an --out that is writable "
             "and has room"
         ) from error
     return Run.load(out)
@@ -112,24 +122,118 @@ def search(
 
 def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | None) -> Run:
     """Take part in the run that another process builds at `out`, on another device."""
-    _check(task, settings)
+    _, kept = _check(task, settings)
     with all_processes(devices_of(settings), out), helper():
         wait_for_all()
-        folder = partial_path(out)
-        phases_of_run = RunPhases(task, settings, folder, {}, progress=False, max_seconds=max_seconds)
-        phases_of_run.run(read_table(folder) if wants_latency(settings) else None)
+        writer = RunWriter(staging_path(out), writes=False)
+        _run_phases(task, settings, kept, None, writer, max_seconds, silent)
         wait_for_all()
     return Run.load(out)
 
 
-def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = True) -> int:
+def _run_phases(
+    task: Task,
+    settings: SearchSettings,
+    kept: dict[str, str],
+    latencies: LatencyTable | None,
+    writer: RunWriter,
+    max_seconds: float | None,
+    progress: Progress,
+) -> None:
+    """Search, short list, tuning, retraining, the backbone, and one look at the test data.
+
+    Every process of the run comes by here; of `latencies`, what the first one has counts.
+    """
+    folder, latencies = writer.folder, from_first(latencies)
+    names = phase_names(settings)
+    limit = TimeLimit(max_seconds, names, before=writer.seconds_spent(names))
+
+    def search_phase() -> Found:
+        seconds = limit.share("search")
+        return search_kernels(
+            task, settings, kept, folder, latencies=latencies, seconds=seconds, progress=progress
+        )
+
+    found = writer.value(FOUND, search_phase)
+
+    def shortlist_phase() -> Shortlisted:
+        seconds = limit.share("shortlist")
+        return choose_from_shortlist(
+            task, settings, found.architecture, folder, seconds=seconds, progress=progress
+        )
+
+    listed = writer.value(SHORTLISTED, shortlist_phase) if has_shortlist(settings) else None
+    chosen = found.architecture if listed is None else listed.architecture
+
+    def tune_phase() -> Tuned | None:
+        """The processes share the trials, each on its own device; the first one gives what comes of them."""
+        if writer.writes:
+            tuning = tuning_of(task, settings, chosen, folder, progress=progress)
+            return tune(tuning, seconds=limit.share("tune"))
+        help_tuning(tuning_of(task, settings, chosen, folder, worker=worker_name()))
+        return None
+
+    tuned = writer.value(TUNED, tune_phase) if settings.tune != "none" else None
+    if tuned is not None:
+        settings, chosen = tuned.chosen.applied(settings), tuned.chosen.applied_to(chosen)
+    if writer.writes:
+        writer.architecture(chosen)
+    searched, backbone = _train(task, settings, chosen, writer, limit, progress)
+    if not writer.writes:
+        return
+    writer.samples(task.unscaled(task.validation))
+    if settings.log == "csv":
+        write_csv(folder)
+    networks = {
+        "searched": searched.put_into(build_searched(chosen)),
+        "backbone": backbone.put_into(build_backbone(chosen.backbone, chosen.arguments)),
+    }
+    before = {} if listed is None else listed.validation()
+    scores = scores_of(networks, task, before=before if settings.refit else None)
+    seconds = {
+        "search": found.record["seconds"],
+        **({} if listed is None else {"shortlist": listed.seconds}),
+        "tune": 0.0 if tuned is None else tuned.seconds,
+        "retrain": searched.record["seconds"],
+        "backbone": backbone.record["seconds"],
+    }
+    writer.metrics(task, scores, seconds)
+
+
+def _train(
+    task: Task,
+    settings: SearchSettings,
+    architecture: Architecture,
+    writer: RunWriter,
+    limit: TimeLimit,
+    progress: Progress,
+) -> tuple[TrainedNetwork, TrainedNetwork]:
+    """Train the network that was found, and the unsearched backbone beside it."""
+
+    def train(name: PhaseName, build: Callable[[], nn.Module]) -> TrainedNetwork:
+        phase, seconds = phases(settings)[name], limit.share(name)
+        return train_network(build, task, phase, settings, writer.folder, seconds=seconds, progress=progress)
+
+    searched = writer.value(RETRAINED, lambda: train("retrain", lambda: build_searched(architecture)))
+
+    def backbone_phase() -> TrainedNetwork:
+        same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
+        if same_passes and all(layer.original for layer in architecture.layers):
+            # The original kernels won: the backbone would start with the same weights and end with the same.
+            return TrainedNetwork(searched.weights, {"same_as": "retrain", "seconds": 0.0})
+        return train("backbone", lambda: build_backbone(architecture.backbone, architecture.arguments))
+
+    return searched, writer.value(BACKBONE, backbone_phase)
+
+
+def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress = silent) -> int:
     """Help the process that builds the run `out` with the trials of its tuning, until these are done.
 
     Args:
         task: as that process has it.
         settings: as that process has them.
         out: where its run is to appear.
-        progress: whether to show progress on stderr.
+        progress: told of every trial.
 
     Returns:
         How many trials this process ran.
@@ -138,18 +242,20 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: bool = Tr
         InputError: there is no unfinished run at `out` whose search is over and that tunes, or it was started with
             something else.
     """
-    folder = partial_path(out)
+    folder = staging_path(out)
     if settings.tune == "none":
         raise InputError("--join: these settings tune nothing; start both processes with --tune grid or tpe")
     if out.exists():
         raise InputError(f"--join: {out} is finished; there is nothing to help with")
-    searched = (folder / ARCHITECTURE_NAME).exists()
-    if not searched or (has_shortlist(settings) and chosen_architecture(folder) is None):
+    writer = RunWriter(folder, writes=False)
+    chosen = writer.stored(SHORTLISTED) if has_shortlist(settings) else writer.stored(FOUND)
+    if chosen is None:
         raise InputError(
             f"--join: {folder} has no architecture yet; join once the run is there and its search is over"
         )
     check_same(folder, run_config(task, settings))
-    return help_tuning(tuning_of(task, settings, folder, worker=worker_name(), progress=progress))
+    tuning = tuning_of(task, settings, chosen.architecture, folder, worker=worker_name(), progress=progress)
+    return help_tuning(tuning)
 
 
 def _check(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, str]]:

@@ -20,8 +20,8 @@ from dashdeploy.bench.search_cost.problem import Problem
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError
-from dashdeploy.malloc_tuning import freed_memory_kept
 from dashdeploy.ops.aggconv.methods import METHODS
+from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _images(*, separable: bool) -> Problem:
     )
 
 
-@freed_memory_kept()
+@keep_freed_memory()
 def measure_search_cost(
     problems: Sequence[Problem],
     *,

@@ -6,7 +6,7 @@ import sys
 
 from dashdeploy.bench.common.peak_memory import own_peak_mib, peak_of_module
 from dashdeploy.bench.search_cost.problem import Problem
-from dashdeploy.malloc_tuning import freed_memory_kept
+from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 
 _STEPS = 2
 
@@ -24,7 +24,7 @@ def _main() -> None:
     method, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     step = Problem.model_validate_json(sys.stdin.read()).step(method)
-    with freed_memory_kept():
+    with keep_freed_memory():
         for _ in range(_STEPS):
             step()
     print(own_peak_mib())

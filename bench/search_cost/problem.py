@@ -52,7 +52,7 @@ class Problem(FrozenModel):
         import torch
 
         from dashdeploy.backbones.build import build_backbone
-        from dashdeploy.search.supernet.supernet import build_supernet
+        from dashdeploy.search.supernet.build import build_supernet
 
         torch.manual_seed(_SEED)
         model = build_backbone(self.backbone, self.arguments)
@@ -90,7 +90,7 @@ class Problem(FrozenModel):
         from dashdeploy.ops.aggconv.cost import cheapest
         from dashdeploy.ops.aggconv.module import AggConv
         from dashdeploy.ops.aggconv.taps import tap_plan
-        from dashdeploy.search.supernet.supernet import agg_convs
+        from dashdeploy.search.supernet.build import agg_convs
 
         counted: Counter[str] = Counter()
 

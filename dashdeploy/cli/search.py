@@ -24,6 +24,7 @@ from dashdeploy.cli.options.data import (
 )
 from dashdeploy.cli.options.values import duration, positive_integers
 from dashdeploy.errors import InputError
+from dashdeploy.progress import silent, to_stderr
 
 Method = Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"]
 
@@ -214,12 +215,13 @@ def search(
 
     # Only now: Lightning takes seconds to import, which whoever mistyped something should not wait for.
     from dashdeploy.search import pipeline
-    from dashdeploy.search.distributed.devices import devices_of, rank
-    from dashdeploy.search.staging_directory import partial_path
+    from dashdeploy.search.distributed.ranks import devices_of, rank
+    from dashdeploy.search.staging.directory import staging_path
     from dashdeploy.search.supernet.networks import backbone_name, takes_width
 
+    progress = silent if quiet else to_stderr
     if join:
-        count = pipeline.join(loaded, settings, out, progress=not quiet)
+        count = pipeline.join(loaded, settings, out, progress=progress)
         console.result(f"{count} trials were run here", {"trials": count})
         return
     is_first = not rank(devices_of(settings))  # it alone reports
@@ -230,12 +232,12 @@ def search(
         )
     try:
         run = pipeline.search(
-            loaded, settings, out, resume=resume, progress=not quiet, max_seconds=max_seconds
+            loaded, settings, out, resume=resume, progress=progress, max_seconds=max_seconds
         )
     except KeyboardInterrupt:
-        if is_first and partial_path(out).exists():
+        if is_first and staging_path(out).exists():
             console.progress(
-                f"{partial_path(out)} holds what was done; the same command with --resume goes on"
+                f"{staging_path(out)} holds what was done; the same command with --resume goes on"
             )
         raise
     if not is_first:

@@ -5,20 +5,26 @@ It is the cheapest lowering's cost, from the same table, by the same planner, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.planning.planner import Planner
 from dashdeploy.export.planning.tuning_cache import CostTable
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.selection import target_of
+from dashdeploy.progress import Progress, silent
+from dashdeploy.runtimes.names import TargetName
+
+__all__ = ["CandidateCosts", "ConvSpec"]  # the search imports nothing else of the compiler
 
 
 class CandidateCosts:
     """Costs of convolutions on one target, batch 1, one thread.
 
     Args:
-        settings: target, device, and whether costs are measured or estimated.
+        target: the engine that is compiled for.
+        device: the GPU that is compiled for where it is not here.
+        tune: whether costs are measured or estimated.
         progress: told of each measurement before it starts.
 
     Raises:
@@ -26,10 +32,17 @@ class CandidateCosts:
         MissingCapabilityError: the target's engine or device is not here.
     """
 
-    def __init__(self, settings: ExportSettings, progress: Callable[[str], None]) -> None:
-        target = target_of(settings)
-        self.device = target.describe()
-        self._planner = Planner(settings, target, CostTable(self.device), progress)
+    def __init__(
+        self,
+        target: TargetName,
+        device: str | None,
+        tune: Literal["measure", "estimate"],
+        progress: Progress = silent,
+    ) -> None:
+        settings = ExportSettings.model_validate({"target": str(target), "device": device, "tune": tune})
+        found = target_of(settings)
+        self.device = found.describe()
+        self._planner = Planner(settings, found, CostTable(self.device), progress)
         self._known: dict[ConvSpec, float] = {}
 
     def milliseconds(self, spec: ConvSpec, place: str) -> float:

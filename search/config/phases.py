@@ -1,4 +1,4 @@
-"""The phases of a run that train, and what sets them apart."""
+"""The phases of a run: which the settings ask for, and what sets each of them apart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Phase:
 
 
 def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
-    """The phases in their order. Retraining and the baseline have the same settings, but for asked-for passes."""
+    """The phases that train one network. Retraining and the backbone differ in their passes alone, if at all."""
     search = Phase(
         "search",
         settings.search_epochs,
@@ -50,3 +50,19 @@ def phases(settings: SearchSettings) -> dict[PhaseName, Phase]:
         "retrain": training("retrain", settings.retrain_epochs),
         "backbone": training("backbone", settings.backbone_epochs or settings.retrain_epochs),
     }
+
+
+def wants_latency(settings: SearchSettings) -> bool:
+    """Whether the search looks at the latency at all."""
+    return settings.latency_weight > 0 or settings.latency_budget is not None
+
+
+def has_shortlist(settings: SearchSettings) -> bool:
+    """Whether the run has that phase; what is found for a latency has to stay within it."""
+    return settings.shortlist > 1 and not wants_latency(settings)
+
+
+def phase_names(settings: SearchSettings) -> list[PhaseName]:
+    """The phases of a run, in their order."""
+    optional: dict[PhaseName, bool] = {"shortlist": has_shortlist(settings), "tune": settings.tune != "none"}
+    return ["search", *(name for name, wanted in optional.items() if wanted), "retrain", "backbone"]

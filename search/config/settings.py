@@ -15,7 +15,9 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.errors import InputError
-from dashdeploy.search.distributed.devices import read_devices
+from dashdeploy.ops.aggconv.methods import Method
+from dashdeploy.runtimes.names import TargetName
+from dashdeploy.search.config.devices import read_devices
 
 MOST_SEEDS = 2**32
 
@@ -114,8 +116,8 @@ class SearchSettings(FrozenModel):
             alone.
         latency_budget: milliseconds that all convolutions may take; the weight is searched for, and the
             architecture keeps to it. None is no budget.
-        latency_target: the engine that is compiled for, as in ``export --target``.
-        latency_device: the GPU that is compiled for where it is not here, as in ``export --device``.
+        latency_target: the engine that is compiled for, as `ExportSettings.target`.
+        latency_device: the GPU that is compiled for where it is not here, as `ExportSettings.device`.
         latency_costs: ``measure`` times each candidate on the target, ``estimate`` counts; ``auto`` measures what
             is here.
         precision: ``32-true``, or Lightning's mixed precisions ``16-mixed`` (GPU) and ``bf16-mixed``.
@@ -134,7 +136,7 @@ class SearchSettings(FrozenModel):
     separable: bool = False
     kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
     dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
-    method: Literal["auto", "fourier", "per-dilation", "mixed-weights", "mixed-results"] = "auto"
+    method: Method = "auto"
     seed: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
     batch_size: Annotated[int, Field(ge=2)] = 128
     search_epochs: PositiveInt = 12
@@ -179,7 +181,7 @@ class SearchSettings(FrozenModel):
     tune_storage: str = ""
     latency_weight: NonNegativeFloat = 0.0
     latency_budget: PositiveFloat | None = None
-    latency_target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
+    latency_target: TargetName = TargetName.ORT_CPU
     latency_device: str | None = None
     latency_costs: Literal["auto", "measure", "estimate"] = "auto"
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"

@@ -30,9 +30,9 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from dashdeploy.errors import DashdeployError, InputError
-from dashdeploy.search.distributed.devices import (
+from dashdeploy.search.config.devices import Devices
+from dashdeploy.search.distributed.ranks import (
     RUN,
-    Devices,
     is_slurm_step,
     local_rank,
     rank,
@@ -110,6 +110,16 @@ def from_all(mine: Content) -> list[Content]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, mine)
     return found
+
+
+def from_first(mine: Content) -> Content:
+    """What the first process of the run gives; what the others give is of no account."""
+    if not dist.is_initialized():
+        return mine
+    content: list[Any] = [mine]
+    dist.broadcast_object_list(content, src=0)
+    given: Content = content[0]
+    return given
 
 
 @contextmanager

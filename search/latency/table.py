@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from dashdeploy.artifacts.run import LATENCY_NAME
 from dashdeploy.backbones.build import build_backbone
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
-from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.planning.candidate_costs import CandidateCosts
-from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.planning.candidate_costs import CandidateCosts, ConvSpec
 from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.ops.conv.frame import same_padding
 from dashdeploy.ops.conv.padded_conv import PaddedConv1d, PaddedConv2d, with_kernel
+from dashdeploy.progress import Progress, silent
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.latency.pressure import LatencyTable
-from dashdeploy.search.staging_directory import write_json
+from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 from dashdeploy.search.supernet.probe import probe
-from dashdeploy.search.training.checkpoint import FOLDER_NAME
 
-ON_THIS_MACHINE = ("ort-cpu", "openvino")
-
-
-def wants_latency(settings: SearchSettings) -> bool:
-    """Whether the search looks at the latency at all."""
-    return settings.latency_weight > 0 or settings.latency_budget is not None
+ON_THIS_MACHINE = (TargetName.ORT_CPU, TargetName.OPENVINO)
 
 
 def latency_table(
     task: Task,
     settings: SearchSettings,
     layers: dict[str, AggConv],
-    progress: Callable[[str], None],
+    progress: Progress = silent,
 ) -> LatencyTable:
     """The costs of every candidate in the network that is retrained.
 
@@ -57,9 +47,7 @@ def latency_table(
     tune = settings.latency_costs
     if tune == "auto":
         tune = "measure" if settings.latency_target in ON_THIS_MACHINE else "estimate"
-    costs = CandidateCosts(
-        ExportSettings(target=settings.latency_target, device=settings.latency_device, tune=tune), progress
-    )
+    costs = CandidateCosts(settings.latency_target, settings.latency_device, tune, progress)
     model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
     with torch.random.fork_rng(devices=[]):
         seen = probe(model, task.input_shape)
@@ -125,25 +113,12 @@ def spec_of(conv: nn.Conv1d | nn.Conv2d, spatial: Sequence[int]) -> ConvSpec:
     )
 
 
-def latency_path(folder: Path) -> Path:
-    """Where a run keeps what it knows of latencies."""
-    return folder / LATENCY_NAME
+def table_as_json(table: LatencyTable) -> dict[str, Any]:
+    """`table` as JSON has it."""
+    return asdict(table)
 
 
-def kept_table(folder: Path, table: LatencyTable) -> LatencyTable:
-    """The table that the run in `folder` was started with: `table`, if it has none.
-
-    A resumed run goes on with the costs that it has, even if they would be measured a little differently now.
-    """
-    path = folder / FOLDER_NAME / LATENCY_NAME
-    if not path.exists():
-        write_json(path, asdict(table))
-        return table
-    return read_table(folder)
-
-
-def read_table(folder: Path) -> LatencyTable:
-    """The table that the run in `folder` was started with."""
-    content = json.loads((folder / FOLDER_NAME / LATENCY_NAME).read_bytes())
-    content |= {name: tuple(content[name]) for name in ("layers", "backbone")}
-    return LatencyTable(**content | {"milliseconds": tuple(map(tuple, content["milliseconds"]))})
+def table_from_json(content: Mapping[str, Any]) -> LatencyTable:
+    """The table that `table_as_json` gave."""
+    lists = {name: tuple(content[name]) for name in ("layers", "backbone")}
+    return LatencyTable(**{**content, **lists, "milliseconds": tuple(map(tuple, content["milliseconds"]))})

@@ -10,37 +10,59 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 
-from dashdeploy.artifacts.run import SHORTLIST_NAME, Architecture
+from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.build import build_searched
 from dashdeploy.data.task import Task
+from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase, PhaseName
 from dashdeploy.search.config.settings import MOST_SEEDS, SearchSettings
-from dashdeploy.search.distributed.devices import devices_of, rank
 from dashdeploy.search.distributed.processes import from_all
+from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.selection.candidates import shortlist
 from dashdeploy.search.selection.choice import Score, best, compare, verdict
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.paired_difference import figure_of
-from dashdeploy.search.staging_directory import finish_phase, phase_result, write_json
-from dashdeploy.search.training.checkpoint import FOLDER_NAME
+from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
 from dashdeploy.search.training.evaluate import metric_of, predictions
-from dashdeploy.search.training.lightning_logging import quiet_lightning
-from dashdeploy.search.training.phase_module import DivergedError, PhaseModule
-from dashdeploy.search.training.phase_training import fit, trainer_of
+from dashdeploy.search.training.lightning_module import DivergedError, PhaseModule
+from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 
 PHASE: PhaseName = "shortlist"
-ARCHITECTURE = "architecture"
 Scores = dict[tuple[int, int], Score]
 """By candidate and fold."""
 SCORES_NAME = "shortlist.scores.{}.json"
 """By the rank of the process that trained them."""
+
+
+@dataclass(frozen=True)
+class Shortlisted:
+    """What the short list chose.
+
+    Attributes:
+        architecture: what is retrained.
+        comparison: the content of ``shortlist.json``: every candidate's figures, and which was chosen.
+        seconds: that the trainings took, on the process that took longest.
+    """
+
+    architecture: Architecture
+    comparison: dict[str, Any]
+    seconds: float
+
+    def validation(self) -> dict[str, float | None]:
+        """The validation figures of the chosen candidate and of the backbone's own kernels, which are last."""
+        rows = self.comparison["candidates"]
+        return {
+            "searched": rows[self.comparison["chosen"]]["validation"],
+            "backbone": rows[-1]["validation"],
+        }
 
 
 def choose_from_shortlist(
@@ -50,45 +72,27 @@ def choose_from_shortlist(
     folder: Path,
     *,
     seconds: float | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> Architecture:
-    """Train the short list and give the best of it, or what an interrupted call had chosen already.
+    progress: Progress = silent,
+) -> Shortlisted:
+    """Train the short list and give the best of it.
 
-    The processes of a run on several devices share the trainings; that of rank 0 writes what comes of them.
+    The processes of a run on several devices share the trainings; that of rank 0 has the last word.
 
     Args:
         task: the data; the test split is not looked at.
         settings: how many candidates, passes and folds, and how sure the choice has to be.
         found: what the search found; it is first on the list.
-        folder: the unfinished run; ``shortlist.json`` is written there.
+        folder: the unfinished run, where the scores are kept from which an interrupted call goes on.
         seconds: how long it may take; what is trained by then decides, at the least what was found and the original
             kernels on one fold.
-        say: told of every training, and of the choice.
+        progress: told of every training, and of the choice.
     """
-    chosen_before = from_all(chosen_architecture(folder))[0]
-    if chosen_before is not None:
-        return chosen_before
     candidates = shortlist(found, settings.shortlist)
-    _train(task, settings, candidates, folder, seconds, say)
-    parts = from_all(_read(_scores_path(folder, settings)))
-    writes = rank(devices_of(settings)) == 0
-    chosen = from_all(_choose(task, settings, candidates, folder, parts, say) if writes else None)[0]
-    assert chosen is not None  # the first process has chosen
-    return candidates[chosen]
-
-
-def _choose(
-    task: Task,
-    settings: SearchSettings,
-    candidates: Sequence[Architecture],
-    folder: Path,
-    parts: Sequence[Scores],
-    say: Callable[[str], None],
-) -> int:
-    """The candidate to retrain, by what each process has trained; written down as well."""
+    parts = from_all(_train(task, settings, candidates, folder, seconds, progress))
     rows = compare(candidates, _together(parts), task, settings)
     chosen = best(rows, task, settings)
-    content = {
+    progress(verdict(rows, chosen, task, settings))
+    comparison = {
         "metric": task.metric.name,
         "folds": settings.shortlist_folds,
         "by": settings.shortlist_by,
@@ -96,20 +100,9 @@ def _choose(
         "chosen": chosen,
         "candidates": rows,
     }
-    write_json(folder / SHORTLIST_NAME, content)
-    say(verdict(rows, chosen, task, settings))
     # The processes work at the same time, so the list takes as long as the slowest.
     spent = max(sum(score.seconds for score in part.values()) for part in parts)
-    # architecture.json is still what was found, so that a list that is interrupted starts from the same.
-    result = {"chosen": chosen, "seconds": spent, ARCHITECTURE: candidates[chosen].model_dump()}
-    finish_phase(folder, PHASE, result)
-    return chosen
-
-
-def chosen_architecture(folder: Path) -> Architecture | None:
-    """What the short list of the unfinished run in `folder` chose; None if that is not over, or there is none."""
-    result = phase_result(folder, PHASE)
-    return None if result is None else Architecture.model_validate(result[ARCHITECTURE])
+    return Shortlisted(candidates[chosen], comparison, spent)
 
 
 def _train(
@@ -118,9 +111,9 @@ def _train(
     candidates: Sequence[Architecture],
     folder: Path,
     seconds: float | None,
-    say: Callable[[str], None],
-) -> None:
-    """This process's part of the trainings, but for those of an interrupted call.
+    progress: Progress,
+) -> Scores:
+    """This process's part of the trainings, those of an interrupted call included.
 
     Fold by fold, so that all candidates can be compared whenever time runs out; the original kernels first, since
     all others are compared with them.
@@ -140,13 +133,14 @@ def _train(
                 continue
             score = known[index, fold] = _score(part, settings, candidates[index], fold, folder)
             write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
-            say(
+            progress(
                 f"short list, candidate {index + 1} of {last + 1}{_fold(fold, settings)}: {_words(score, task)}"
             )
+    return known
 
 
 def _scores_path(folder: Path, settings: SearchSettings) -> Path:
-    return folder / FOLDER_NAME / SCORES_NAME.format(rank(devices_of(settings)))
+    return folder / CHECKPOINTS_NAME / SCORES_NAME.format(rank(devices_of(settings)))
 
 
 def _together(parts: Sequence[Scores]) -> Scores:
@@ -171,7 +165,7 @@ def _score(task: Task, settings: SearchSettings, candidate: Architecture, fold: 
     settings = settings.model_copy(update={"seed": (settings.seed + fold) % MOST_SEEDS})
     phase = Phase(PHASE, settings.shortlist_epochs, settings.learning_rate, 1.0, settings.retrain_clip)
     started = time.perf_counter()
-    with quiet_lightning():
+    with suppress_lightning_logging():
         L.seed_everything(settings.seed, verbose=False)
         module = PhaseModule(build_searched(candidate), task, phase, settings)
         trainer = trainer_of(

@@ -12,8 +12,8 @@ from dashdeploy.backbones.build import BACKBONES, DEFAULTS, RANKS, accepted, bui
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.supernet.build import build_supernet
 from dashdeploy.search.supernet.probe import FAILURES, SAMPLES, run_once
-from dashdeploy.search.supernet.supernet import build_supernet
 
 
 def backbone_name(task: Task, settings: SearchSettings) -> str:

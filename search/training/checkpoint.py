@@ -11,15 +11,20 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from dashdeploy.errors import InputError
+from dashdeploy.search.config.phases import PhaseName
+from dashdeploy.search.staging.directory import CHECKPOINTS_NAME
 from dashdeploy.search.training.history import append_record
-from dashdeploy.search.training.phase_module import PhaseModule
-
-FOLDER_NAME = "checkpoints"
+from dashdeploy.search.training.lightning_module import PhaseModule
 
 
-def checkpoint_path(folder: Path, phase: str) -> Path:
+def checkpoint_path(folder: Path, phase: PhaseName) -> Path:
     """Where the run in `folder` keeps the last whole epoch of `phase`."""
-    return folder / FOLDER_NAME / f"{phase}.ckpt"
+    return folder / CHECKPOINTS_NAME / f"{phase}.ckpt"
+
+
+def rollbacks_path(folder: Path, phase: PhaseName) -> Path:
+    """Where the run in `folder` keeps the divergences of `phase` while that is unfinished."""
+    return folder / CHECKPOINTS_NAME / f"{phase}.rollbacks.json"
 
 
 def epochs_done(path: Path) -> int:

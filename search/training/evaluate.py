@@ -1,13 +1,13 @@
-"""The metric of a trained network on one split."""
+"""The metric of trained networks, and the one look at the test data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.data.task import Metric, Split
+from dashdeploy.data.task import Metric, Split, Task
 from dashdeploy.search.training.batches import TensorBatches, evaluation_batch
 
 
@@ -37,3 +37,26 @@ def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor
         with torch.no_grad():
             outputs = model(inputs.to(device))
         yield outputs, targets.to(device)
+
+
+def scores_of(
+    networks: Mapping[str, nn.Module], task: Task, *, before: Mapping[str, float | None] | None = None
+) -> dict[str, dict[str, float | None]]:
+    """The validation and test figures of trained networks; the only place that touches the test data.
+
+    Args:
+        networks: by name.
+        task: the data and the metric.
+        before: validation figures from before the networks learned from the validation data as well; None if they
+            have not.
+    """
+    device = torch.device("cpu")
+    return {
+        name: {
+            "validation": evaluate(network.to(device), task.validation, task.metric)
+            if before is None
+            else before.get(name),
+            "test": evaluate(network.to(device), task.test, task.metric),
+        }
+        for name, network in networks.items()
+    }

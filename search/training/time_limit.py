@@ -1,18 +1,17 @@
-"""``--max-time``: a run that ends in time, with a result, because every phase gets its share of what is left."""
+"""`max_seconds`: a run that ends in time, with a result, because every phase gets its share of what is left."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from dashdeploy.search.staging_directory import phase_result
-from dashdeploy.search.training.phase_module import PhaseModule
+from dashdeploy.search.config.phases import PhaseName
+from dashdeploy.search.training.lightning_module import PhaseModule
 
-SHARES: Mapping[str, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
+SHARES: Mapping[PhaseName, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
 """How the time that is left is divided among the phases that are left."""
 
 
@@ -21,17 +20,15 @@ class TimeLimit:
 
     Args:
         seconds: for the whole run; None is no limit.
-        folder: the unfinished run, whose finished phases have used up some of it.
         phases: names of the run's phases, in order.
+        before: seconds that phases took which were finished before an interruption.
     """
 
-    def __init__(self, seconds: float | None, folder: Path, phases: list[str]) -> None:
-        self.seconds, self.phases = seconds, phases
+    def __init__(self, seconds: float | None, phases: Sequence[PhaseName], *, before: float = 0.0) -> None:
+        self.seconds, self.phases, self.before = seconds, phases, before
         self.started = time.perf_counter()
-        results = [phase_result(folder, name) for name in phases]
-        self.before: float = sum(result["seconds"] for result in results if result)
 
-    def share(self, phase: str) -> float | None:
+    def share(self, phase: PhaseName) -> float | None:
         """Seconds that `phase` may take, if it starts now; at least one."""
         if self.seconds is None:
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
+from dashdeploy.artifacts.run import Architecture
 from dashdeploy.search.config.settings import SearchSettings
 
 
@@ -44,6 +45,13 @@ class Hyperparameters:
         return settings.model_copy(
             update=asdict(self) if self.dropout is not None else self._without_dropout()
         )
+
+    def applied_to(self, architecture: Architecture) -> Architecture:
+        """`architecture` with the dropout among its backbone's arguments, if there is one."""
+        if self.dropout is None:
+            return architecture
+        arguments = architecture.arguments | {"dropout": self.dropout}
+        return architecture.model_copy(update={"arguments": arguments})
 
     def _without_dropout(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "dropout"}

@@ -19,11 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.errors import InputError, first_line
+from dashdeploy.search.config.phases import PhaseName
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.staging_directory import without_password
-from dashdeploy.search.training.checkpoint import FOLDER_NAME
+from dashdeploy.search.staging.directory import CHECKPOINTS_NAME
+from dashdeploy.search.staging.run_config import without_password
 
-STUDY = "tune"
+STUDY: PhaseName = "tune"
 DATABASE_NAME = "tune.db"
 NAME_FILE = "tune.study"
 HEARTBEAT_SECONDS = 2
@@ -49,7 +50,7 @@ with warnings.catch_warnings():
 
 def storage_url(settings: SearchSettings, folder: Path) -> str:
     """Where the study of the run in `folder` lies."""
-    return settings.tune_storage or f"sqlite:///{(folder / FOLDER_NAME / DATABASE_NAME).absolute()}"
+    return settings.tune_storage or f"sqlite:///{(folder / CHECKPOINTS_NAME / DATABASE_NAME).absolute()}"
 
 
 def check_storage(settings: SearchSettings) -> None:
@@ -94,7 +95,7 @@ def _named_errors(settings: SearchSettings, url: str) -> Iterator[None]:
 
 def study_lock(folder: Path) -> FileLock:
     """Held by the process that makes the study's tables or takes a trial, which SQLite lets two do at once."""
-    return FileLock(folder / FOLDER_NAME / f"{DATABASE_NAME}.lock")
+    return FileLock(folder / CHECKPOINTS_NAME / f"{DATABASE_NAME}.lock")
 
 
 def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
@@ -126,7 +127,7 @@ def _study_name(settings: SearchSettings, folder: Path) -> str:
     """The study's name: at a storage of the user's it is this run's alone, though others may have the run's name."""
     if not settings.tune_storage:
         return STUDY
-    path = folder / FOLDER_NAME / NAME_FILE
+    path = folder / CHECKPOINTS_NAME / NAME_FILE
     if not path.exists():
         write_text_atomically(path, f"{folder.name.removesuffix('.partial')}-{STUDY}-{token_hex(4)}")
     return path.read_text(encoding="utf-8")

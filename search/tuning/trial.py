@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
 import optuna
 from lightning.pytorch.callbacks import Callback
 from optuna.trial import Trial
-from torch import nn
 
+from dashdeploy.artifacts.run import Architecture
+from dashdeploy.backbones.build import build_searched
 from dashdeploy.data.task import Task
+from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.training.lightning_logging import quiet_lightning
-from dashdeploy.search.training.phase_module import DivergedError, PhaseModule
-from dashdeploy.search.training.phase_training import fit, trainer_of
+from dashdeploy.search.supernet.networks import takes_dropout
+from dashdeploy.search.training.lightning_module import DivergedError, PhaseModule
+from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 from dashdeploy.search.tuning.space import Hyperparameters
+from dashdeploy.search.tuning.tune import MAIN, Objective, Tuning
 
 
 class ReportToTrial(Callback):
@@ -37,15 +39,43 @@ class ReportToTrial(Callback):
             self.pruned = trainer.should_stop = True
 
 
-def trial_of(
-    task: Task, settings: SearchSettings, build: Callable[[Hyperparameters], nn.Module], folder: Path
-) -> Callable[[Trial, Hyperparameters], float]:
+def tuning_of(
+    task: Task,
+    settings: SearchSettings,
+    architecture: Architecture,
+    folder: Path,
+    *,
+    worker: str = MAIN,
+    progress: Progress = silent,
+) -> Tuning:
+    """What a process needs to run trials of the network that was found.
+
+    Args:
+        task: the data, the loss and the metric.
+        settings: of the run.
+        architecture: the network.
+        folder: the unfinished run, with the study.
+        worker: which process this is.
+        progress: told of every trial.
+    """
+    return Tuning(
+        settings,
+        folder,
+        trial_of(task, settings, architecture, folder),
+        higher_is_better=task.metric.higher_is_better,
+        dropout=takes_dropout(architecture.backbone),
+        worker=worker,
+        progress=progress,
+    )
+
+
+def trial_of(task: Task, settings: SearchSettings, architecture: Architecture, folder: Path) -> Objective:
     """The objective: the best epoch's validation metric; infinitely bad where there is none.
 
     Args:
         task: the data, the loss and the metric.
         settings: of the run.
-        build: makes the network, with new weights, for a choice of hyperparameters.
+        architecture: the network; every trial has new weights.
         folder: where Lightning may write.
     """
     worst = -math.inf if task.metric.higher_is_better else math.inf
@@ -54,9 +84,9 @@ def trial_of(
         tuned = chosen.applied(settings)
         phase = Phase("tune", tuned.tune_epochs, tuned.learning_rate, tuned.tune_share, tuned.retrain_clip)
         report = ReportToTrial(trial)
-        with quiet_lightning():
+        with suppress_lightning_logging():
             L.seed_everything(settings.seed, verbose=False)  # every trial starts with the same weights
-            module = PhaseModule(build(chosen), task, phase, tuned)
+            module = PhaseModule(build_searched(chosen.applied_to(architecture)), task, phase, tuned)
             trainer = trainer_of(
                 tuned,
                 phase,

@@ -74,7 +74,7 @@ def finished(waves_task, small, tmp_path_factory):
     from dashdeploy.search.pipeline import search
 
     with on_one_thread():  # `one_thread` is not there yet
-        return search(waves_task, small, tmp_path_factory.mktemp("finished") / "run", progress=False)
+        return search(waves_task, small, tmp_path_factory.mktemp("finished") / "run")
 
 
 @pytest.fixture

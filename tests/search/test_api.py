@@ -9,6 +9,7 @@ from torch import nn
 
 import dashdeploy
 from dashdeploy.errors import InputError
+from dashdeploy.progress import silent
 from dashdeploy.search.api import reference_of
 
 
@@ -30,14 +31,14 @@ FEW = {"kernel_sizes": (3, 4), "dilations": (1, 3), "search_epochs": 1, "retrain
 
 
 def test_a_file_and_a_model_of_one_s_own(npz, tmp_path):
-    run = dashdeploy.search(npz, Two, out=tmp_path / "run", progress=False, **FEW)
+    run = dashdeploy.search(npz, Two, out=tmp_path / "run", progress=silent, **FEW)
     assert run.architecture.backbone == f"{Two.__module__}:Two"
     assert [layer.name for layer in run.architecture.layers] == ["body.0", "body.2"]
     assert isinstance(run.searched_model(), Two)
 
 
 def test_a_task_or_its_name(waves_task, tmp_path):
-    run = dashdeploy.search(waves_task, out=tmp_path / "run", width=2, progress=False, **FEW)
+    run = dashdeploy.search(waves_task, out=tmp_path / "run", width=2, progress=silent, **FEW)
     assert run.architecture.backbone == "resnet1d"
     with pytest.raises(InputError, match="did you mean mnist1d"):
         dashdeploy.search("mnist1e", out=tmp_path / "other")
@@ -48,7 +49,7 @@ def test_a_task_or_its_name(waves_task, tmp_path):
 def test_tensors_and_lists(waves, tmp_path):
     data = {name: torch.from_numpy(array) for name, array in waves.items()}
     data["y_train"] = data["y_train"].tolist()
-    run = dashdeploy.search(data, out=tmp_path / "run", width=2, progress=False, **FEW)
+    run = dashdeploy.search(data, out=tmp_path / "run", width=2, progress=silent, **FEW)
     assert run.config["samples"] == {"train": 51, "validation": 9, "test": 30}
     assert dashdeploy.Run.load(str(tmp_path / "run")).metrics == run.metrics
 

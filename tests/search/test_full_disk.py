@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from dashdeploy.errors import InputError
-from dashdeploy.search.outcome import save_weights
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.run_writer import save_weights
+from dashdeploy.search.staging.directory import staging_path
 
 LIMITS = (0, 300, 3000, 12000, 24000)
 
@@ -16,12 +16,12 @@ def test_it_is_said_in_one_line_and_the_run_goes_on(waves_task, small, tmp_path,
     out = tmp_path / "run"
     for limit in LIMITS:
         with room_for(limit), pytest.raises(InputError) as caught:
-            search(waves_task, settings, out, resume=True, progress=False)
+            search(waves_task, settings, out, resume=True)
         said = str(caught.value)
-        assert "\n" not in said and "File too large" in said and str(partial_path(out)) in said
+        assert "\n" not in said and "File too large" in said and str(staging_path(out)) in said
         assert not out.exists()
-    run = search(waves_task, settings, out, resume=True, progress=False)
-    expected = search(waves_task, settings, tmp_path / "whole", progress=False)
+    run = search(waves_task, settings, out, resume=True)
+    expected = search(waves_task, settings, tmp_path / "whole")
     for name in ("architecture.json", "model.safetensors", "metrics.jsonl"):
         assert (run.path / name).read_bytes() == (expected.path / name).read_bytes()
 
@@ -37,7 +37,7 @@ def test_a_study_that_cannot_be_written_is_named(waves_task, small, tmp_path, ro
         update={"search_epochs": 1, "retrain_epochs": 1, "tune": "grid", "tune_epochs": 1, "width": 2}
     )
     with room_for(60_000), pytest.raises(InputError) as caught:
-        search(waves_task, settings, tmp_path / "run", progress=False)
+        search(waves_task, settings, tmp_path / "run")
     said = str(caught.value)
     assert "\n" not in said
     assert "the study of --tune at sqlite:///" in said, said

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.staging.directory import staging_path
 
 SAME = (
     "architecture.json",
@@ -46,17 +46,17 @@ def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, 
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     started = time.monotonic()
-    expected = search(waves_task, settings, tmp_path / "whole", progress=False)
+    expected = search(waves_task, settings, tmp_path / "whole")
     whole = time.monotonic() - started
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["dashdeploy.search.pipeline", "dashdeploy.backbones"])
     chance = random.Random(seed := random.SystemRandom().randrange(10**6))
     out, kills = tmp_path / "run", 0
     while kills < KILLS:
-        arguments = {"resume": True, "progress": False}
+        arguments = {"resume": True}
         process = context.Process(target=search, args=(waves_task, settings, out), kwargs=arguments)
         process.start()
-        while not partial_path(out).exists() and process.is_alive():
+        while not staging_path(out).exists() and process.is_alive():
             time.sleep(0.01)
         time.sleep(chance.uniform(0.05, 0.9) * whole / KILLS)
         process.kill()
@@ -65,7 +65,7 @@ def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, 
             break
         assert process.exitcode == -signal.SIGKILL
         kills += 1
-    run = search(waves_task, settings, out, resume=True, progress=False)
+    run = search(waves_task, settings, out, resume=True)
     assert kills >= 1, seed
     for name in SAME:
         assert (run.path / name).read_bytes() == (expected.path / name).read_bytes(), (name, seed)

@@ -11,9 +11,12 @@ from torch import nn
 
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.progress import to_stderr
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.staging_directory import partial_path
-from dashdeploy.search.training import loggers, time_limit
+from dashdeploy.search.run_writer import RunWriter
+from dashdeploy.search.staging.directory import staging_path
+from dashdeploy.search.training import history as training_history
+from dashdeploy.search.training import time_limit
 from dashdeploy.search.training.evaluate import evaluate
 from dashdeploy.search.training.time_limit import TimeLimit
 
@@ -46,7 +49,7 @@ def poisoned(task, *steps):
 def test_a_divergence_goes_back_to_the_last_good_epoch_with_smaller_rates(waves_task, small, tmp_path, capfd):
     settings = few(small)
     # 4 steps an epoch: the third epoch of the search is spoilt, once.
-    run = search(poisoned(waves_task, 10), settings, tmp_path / "run")
+    run = search(poisoned(waves_task, 10), settings, tmp_path / "run", progress=to_stderr)
     assert result(run, "search")["rollbacks"] == [
         {
             "epoch": 2,
@@ -59,7 +62,7 @@ def test_a_divergence_goes_back_to_the_last_good_epoch_with_smaller_rates(waves_
     ]
     assert all(torch.isfinite(p).all() for p in run.searched_model().parameters())
     assert "back to the last good epoch, with 0.3 times the learning rates" in capfd.readouterr().err
-    clean = search(waves_task, settings, tmp_path / "clean", progress=False)
+    clean = search(waves_task, settings, tmp_path / "clean")
     for ours, theirs in zip(history(run)[:2], history(clean)[:2], strict=True):
         assert ours == theirs
     assert history(run)[2] != history(clean)[2]
@@ -67,7 +70,7 @@ def test_a_divergence_goes_back_to_the_last_good_epoch_with_smaller_rates(waves_
 
 def test_smaller_rates_outlive_an_interruption(waves_task, small, tmp_path):
     settings = few(small)
-    expected = search(poisoned(waves_task, 10), settings, tmp_path / "whole", progress=False)
+    expected = search(poisoned(waves_task, 10), settings, tmp_path / "whole")
     task, steps = poisoned(waves_task, 10), 0
 
     def loss(logits, targets):
@@ -79,8 +82,8 @@ def test_smaller_rates_outlive_an_interruption(waves_task, small, tmp_path):
         return task.loss(logits, targets)
 
     with pytest.raises(KeyboardInterrupt):
-        search(dataclasses.replace(waves_task, loss=loss), settings, tmp_path / "run", progress=False)
-    run = search(waves_task, settings, tmp_path / "run", resume=True, progress=False)
+        search(dataclasses.replace(waves_task, loss=loss), settings, tmp_path / "run")
+    run = search(waves_task, settings, tmp_path / "run", resume=True)
     assert history(run) == history(expected)
     assert result(run, "search")["rollbacks"] == result(expected, "search")["rollbacks"]
 
@@ -88,13 +91,13 @@ def test_smaller_rates_outlive_an_interruption(waves_task, small, tmp_path):
 def test_it_gives_up_after_three_times(waves_task, small, tmp_path):
     task = poisoned(waves_task, *range(1000))
     with pytest.raises(InputError, match=r"search diverged: .*lower the learning rate \(now 0.0027\)"):
-        search(task, few(small), tmp_path / "run", progress=False)
+        search(task, few(small), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_limit_of_time_ends_with_a_usable_result(waves_task, small, tmp_path):
     settings = small.model_copy(update={"search_epochs": 10_000, "retrain_epochs": 10_000})
-    run = search(waves_task, settings, tmp_path / "run", progress=False, max_seconds=3)
+    run = search(waves_task, settings, tmp_path / "run", max_seconds=3)
     for phase in ("search", "retrain", "backbone"):
         assert 1 <= result(run, phase)["epochs"] < 10_000
     # How good it is depends on the machine's pace; that it is what was measured does not.
@@ -102,15 +105,20 @@ def test_a_limit_of_time_ends_with_a_usable_result(waves_task, small, tmp_path):
     assert evaluate(model, waves_task.test, waves_task.metric) == run.metrics["searched"]["test"]
 
 
-def test_what_is_left_is_shared_by_the_phases_that_are_left(tmp_path, monkeypatch):
+def test_what_is_left_is_shared_by_the_phases_that_are_left(monkeypatch):
     monkeypatch.setattr(time_limit.time, "perf_counter", lambda: 0.0)
-    (tmp_path / "checkpoints").mkdir()
     phases = ["search", "retrain", "backbone"]
-    assert TimeLimit(None, tmp_path, phases).share("search") is None
-    assert TimeLimit(90, tmp_path, phases).share("search") == 30
+    assert TimeLimit(None, phases).share("search") is None
+    assert TimeLimit(90, phases).share("search") == 30
+    assert TimeLimit(90, phases, before=50).share("retrain") == 20
+    assert TimeLimit(10, phases, before=50).share("retrain") == 1  # overdrawn
+
+
+def test_what_finished_phases_took_is_known_when_a_run_goes_on(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    assert RunWriter(tmp_path).seconds_spent(["search", "retrain"]) == 0
     (tmp_path / "checkpoints" / "search.json").write_text('{"seconds": 50}')
-    assert TimeLimit(90, tmp_path, phases).share("retrain") == 20
-    assert TimeLimit(10, tmp_path, phases).share("retrain") == 1  # overdrawn
+    assert RunWriter(tmp_path).seconds_spent(["search", "retrain"]) == 50
 
 
 def test_gradients_of_several_batches_add_up(waves_task, small, tmp_path):
@@ -122,7 +130,6 @@ def test_gradients_of_several_batches_add_up(waves_task, small, tmp_path):
             waves_task,
             settings.model_copy(update={"search_clip": 0.0} | more),
             tmp_path / name,
-            progress=False,
         )
         return [record["validation_loss"] for record in history(run)]
 
@@ -133,7 +140,7 @@ def test_gradients_of_several_batches_add_up(waves_task, small, tmp_path):
 
 def test_mixed_precision_is_close_to_full_precision(waves_task, small, tmp_path):
     settings = few(small, precision="bf16-mixed", retrain_epochs=12)
-    run = search(waves_task, settings, tmp_path / "run", progress=False)
+    run = search(waves_task, settings, tmp_path / "run")
     assert all(parameter.dtype == torch.float32 for parameter in run.searched_model().parameters())
     assert (
         run.metrics["searched"]["test"] >= 0.9
@@ -141,7 +148,7 @@ def test_mixed_precision_is_close_to_full_precision(waves_task, small, tmp_path)
 
 
 def test_the_history_as_a_table(waves_task, small, tmp_path):
-    run = search(waves_task, few(small, log="csv"), tmp_path / "run", progress=False)
+    run = search(waves_task, few(small, log="csv"), tmp_path / "run")
     with (run.path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["phase"], int(row["epoch"])) for row in rows] == [
@@ -165,7 +172,7 @@ def scalars_of(file):
 
 def test_the_history_as_event_files(waves_task, small, tmp_path):
     pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
-    run = search(waves_task, few(small, log="tensorboard"), tmp_path / "run", progress=False)
+    run = search(waves_task, few(small, log="tensorboard"), tmp_path / "run")
     for phase in ("search", "retrain", "backbone"):
         (file,) = (run.path / "logs" / phase).glob("events.*")
         written = [value for tag, _, value in scalars_of(file) if tag == f"{phase}/validation_loss"]
@@ -174,10 +181,10 @@ def test_the_history_as_event_files(waves_task, small, tmp_path):
 
 
 def test_tensorboard_that_is_not_installed_is_named(waves_task, small, tmp_path, monkeypatch):
-    monkeypatch.setattr(loggers, "find_spec", lambda _: None)
+    monkeypatch.setattr(training_history, "find_spec", lambda _: None)
     with pytest.raises(MissingCapabilityError, match="pip install tensorboard"):
-        search(waves_task, few(small, log="tensorboard"), tmp_path / "run", progress=False)
-    assert not partial_path(tmp_path / "run").exists()
+        search(waves_task, few(small, log="tensorboard"), tmp_path / "run")
+    assert not staging_path(tmp_path / "run").exists()
 
 
 def test_images(tmp_path, small):
@@ -197,7 +204,7 @@ def test_images(tmp_path, small):
         "squares", "classification", 2, split(64), split(16), split(32), labels=("below", "above")
     )
     settings = few(small, backbone_arguments={"depth": 10, "widen": 1}, retrain_arguments={"widen": 2})
-    run = search(task, settings, tmp_path / "run", progress=False)
+    run = search(task, settings, tmp_path / "run")
     assert run.architecture.backbone == "wide_resnet"
     assert run.architecture.arguments["widen"] == 2
     assert len(run.architecture.layers) == 7

@@ -12,8 +12,9 @@ from dashdeploy.backbones.run import Run
 from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.progress import to_stderr
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.staging.directory import staging_path
 from dashdeploy.search.training.evaluate import evaluate
 
 
@@ -102,10 +103,10 @@ def test_samples_are_real_validation_inputs(finished, waves_task):
 
 def test_it_is_quiet_but_for_its_own_progress(waves_task, small, tmp_path, capfd, recwarn):
     quick = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 2})
-    search(waves_task, quick, tmp_path / "run", progress=False)
+    search(waves_task, quick, tmp_path / "run")
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn if "lightning" in str(warning.filename)] == []
-    search(waves_task, quick, tmp_path / "again", progress=True)
+    search(waves_task, quick, tmp_path / "again", progress=to_stderr)
     out, err = capfd.readouterr()
     assert out == ""
     assert [line.partition(":")[0] for line in err.splitlines()] == [
@@ -122,14 +123,14 @@ def test_divergence_is_named(waves_task, small, tmp_path):
     with pytest.raises(
         InputError, match=r"search diverged: in epoch \d+ the loss became .* lower the learning"
     ):
-        search(waves_task, wild, tmp_path / "run", progress=False)
+        search(waves_task, wild, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_disk_without_room_is_one_line(waves_task, small, tmp_path, room_for):
     said = r"cannot write .*run\.partial: File too large; choose an --out"
     with room_for(20_000), pytest.raises(InputError, match=said):  # a checkpoint is larger than that
-        search(waves_task, small, tmp_path / "run", progress=False)
+        search(waves_task, small, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -139,13 +140,13 @@ def test_a_file_of_the_data_s_that_is_gone_is_not_the_run_s(waves_task, small, t
         return inputs
 
     with pytest.raises(FileNotFoundError, match=r"noise\.wav"):
-        search(dataclasses.replace(waves_task, augment=augment), small, tmp_path / "run", progress=False)
+        search(dataclasses.replace(waves_task, augment=augment), small, tmp_path / "run")
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(waves_task, small, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file/run.partial: Not a directory"):
-        search(waves_task, small, tmp_path / "file" / "run", progress=False)
+        search(waves_task, small, tmp_path / "file" / "run")
 
 
 def test_what_cannot_work_is_refused_before_anything_is_written(waves_task, small, tmp_path):
@@ -158,12 +159,12 @@ def test_what_cannot_work_is_refused_before_anything_is_written(waves_task, smal
     with pytest.raises(InputError, match="1 training samples are too few"):
         search(with_training(waves_task, 1), small, out)
     assert list(tmp_path.iterdir()) == []
-    assert not partial_path(out).exists()
+    assert not staging_path(out).exists()
 
 
 def test_a_batch_is_at_most_the_training_data(waves_task, small, tmp_path):
     quick = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 1, "batch_size": 4096})
-    run = search(waves_task, quick, tmp_path / "run", progress=False)
+    run = search(waves_task, quick, tmp_path / "run")
     assert run.metrics["searched"]["test"] > 0
 
 
@@ -179,7 +180,7 @@ def test_dense_prediction(small, tmp_path):
     parts = [split(160), split(20), split(40)]
     task = make_task("signs", "classification", 2, *parts, dense=True, labels=("below", "above"))
     few = small.model_copy(update={"search_epochs": 2, "retrain_epochs": 8})
-    run = search(task, few, tmp_path / "run", progress=False)
+    run = search(task, few, tmp_path / "run")
     assert run.architecture.arguments["dense"] is True
     assert run.metrics["searched"]["test"] >= 0.85  # chance is 0.5
     assert run.searched_model()(task.test.inputs).shape == (40, 2, 20)
@@ -202,7 +203,7 @@ def test_a_regression_run_gives_out_a_model_in_the_data_s_own_units(small, tmp_p
     parts = [split(160), split(20), split(40)]
     task = make_task("means", "regression", 1, *parts, options)
     few = small.model_copy(update={"search_epochs": 2, "retrain_epochs": 10})
-    run = search(task, few, tmp_path / "run", progress=False)
+    run = search(task, few, tmp_path / "run")
     assert run.metrics["searched"]["test"] > 0.8
     inputs, targets = parts[2]
     with torch.inference_mode():

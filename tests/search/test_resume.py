@@ -16,7 +16,7 @@ from filelock import FileLock
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.search.pipeline import join, search
-from dashdeploy.search.staging_directory import partial_path
+from dashdeploy.search.staging.directory import staging_path
 from dashdeploy.search.training.history import append_record, forget_from
 
 SAME = [
@@ -69,12 +69,12 @@ class Waiting:
 
 def on_one_thread(task, settings, out):
     torch.set_num_threads(1)  # whatever the environment of the process was that this one comes from
-    search(task, settings, out, resume=True, progress=False)
+    search(task, settings, out, resume=True)
 
 
 def kill_after(lines, processes, task, settings, out):
     """Run the search in a process of its own and kill it once the history has this many epochs."""
-    history = partial_path(out) / "metrics.jsonl"
+    history = staging_path(out) / "metrics.jsonl"
     waiting = dataclasses.replace(task, loss=Waiting(task.loss, history, lines))
     process = processes.Process(target=on_one_thread, args=(waiting, settings, out))
     process.start()
@@ -95,8 +95,8 @@ def test_killed_in_every_phase(processes, waves_task, small, finished, tmp_path)
     out = tmp_path / "run"
     for epochs_of_the_run in (4, 12 + 5, 24 + 3):
         kill_after(epochs_of_the_run, processes, waves_task, small, out)
-    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
-    assert not partial_path(out).exists()
+    assert_same_run(search(waves_task, small, out, resume=True), finished)
+    assert not staging_path(out).exists()
 
 
 def test_interrupted_by_the_user(waves_task, small, finished, tmp_path):
@@ -111,32 +111,32 @@ def test_interrupted_by_the_user(waves_task, small, finished, tmp_path):
 
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        search(dataclasses.replace(waves_task, loss=loss), small, out, progress=False)
+        search(dataclasses.replace(waves_task, loss=loss), small, out)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+    assert_same_run(search(waves_task, small, out, resume=True), finished)
 
 
 def test_two_processes_do_not_share_an_unfinished_run(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
-    with FileLock(partial_path(out) / ".lock"), pytest.raises(InputError, match="another process is at work"):
+    with FileLock(staging_path(out) / ".lock"), pytest.raises(InputError, match="another process is at work"):
         search(waves_task, small, out, resume=True)
 
 
 def test_a_damaged_checkpoint_is_named(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, *BACKBONE_PHASE)
-    checkpoint = partial_path(out) / "checkpoints" / "backbone.ckpt"
+    checkpoint = staging_path(out) / "checkpoints" / "backbone.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"backbone.ckpt is damaged; delete it .* and resume"):
         search(waves_task, small, out, resume=True)
     checkpoint.unlink()
-    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+    assert_same_run(search(waves_task, small, out, resume=True), finished)
 
 
 def test_leftovers_of_a_killed_write_are_removed(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
     for name in ("model.part", "checkpoints/backbone.part", ".metrics.json.x1y2", ".report.html.z3"):
-        (partial_path(out) / name).write_text("half")
-    run = search(waves_task, small, out, resume=True, progress=False)
+        (staging_path(out) / name).write_text("half")
+    run = search(waves_task, small, out, resume=True)
     names = {path.name for path in run.path.rglob("*")}
     assert names == {path.name for path in finished.path.rglob("*")}
 
@@ -144,9 +144,9 @@ def test_leftovers_of_a_killed_write_are_removed(waves_task, small, finished, tm
 def interrupted(finished, tmp_path, *without):
     """The finished run as it was at an earlier moment: under its partial name, without what came later."""
     out = tmp_path / "run"
-    shutil.copytree(finished.path, partial_path(out))
+    shutil.copytree(finished.path, staging_path(out))
     for name in without:
-        (partial_path(out) / name).unlink()
+        (staging_path(out) / name).unlink()
     return out
 
 
@@ -171,10 +171,10 @@ def interrupted(finished, tmp_path, *without):
 def test_killed_between_two_steps(waves_task, small, finished, tmp_path, without):
     out = interrupted(finished, tmp_path, *without)
     if "checkpoints/backbone.ckpt" in without:
-        history = partial_path(out) / "metrics.jsonl"
+        history = staging_path(out) / "metrics.jsonl"
         lines = history.read_text().splitlines(keepends=True)
         history.write_text("".join(lines[:25]) + lines[25][:20])  # one epoch of the backbone and half a line
-    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+    assert_same_run(search(waves_task, small, out, resume=True), finished)
 
 
 def test_a_finished_run_is_returned_or_protected(waves_task, small, finished):
@@ -207,15 +207,15 @@ def test_resuming_with_other_settings_names_the_difference(
 
 def test_resuming_with_other_data_names_the_difference(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
-    path = partial_path(out) / "config.json"
+    path = staging_path(out) / "config.json"
     config = json.loads(path.read_text())
     config["source"] |= {"path": "/moved/waves.npz"}  # another place is fine
     path.write_text(json.dumps(config))
-    assert search(waves_task, small, out, resume=True, progress=False).metrics["task"] == "waves"
+    assert search(waves_task, small, out, resume=True).metrics["task"] == "waves"
 
     out = interrupted(finished, tmp_path / "other", "metrics.json")
     config["source"] |= {"sha256": "0" * 64}
-    (partial_path(out) / "config.json").write_text(json.dumps(config))
+    (staging_path(out) / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="started with sha256 = 0000"):
         search(waves_task, small, out, resume=True)
 
@@ -224,11 +224,11 @@ def test_a_setting_that_an_older_version_did_not_have_is_as_good_as_none(
     waves_task, small, finished, tmp_path
 ):
     out = interrupted(finished, tmp_path, "metrics.json")
-    path = partial_path(out) / "config.json"
+    path = staging_path(out) / "config.json"
     config = json.loads(path.read_text())
     assert config["settings"].pop("backbone_epochs") is None
     path.write_text(json.dumps(config))
-    assert search(waves_task, small, out, resume=True, progress=False).metrics["task"] == "waves"
+    assert search(waves_task, small, out, resume=True).metrics["task"] == "waves"
 
 
 def test_what_has_got_the_run_s_name_meanwhile_is_not_replaced(waves_task, small, finished, tmp_path):
@@ -243,10 +243,10 @@ def test_what_has_got_the_run_s_name_meanwhile_is_not_replaced(waves_task, small
     with pytest.raises(
         InputError, match=r"run has appeared during the run; move it away, and finish .*--resume"
     ):
-        search(task, small, out, resume=True, progress=False)
+        search(task, small, out, resume=True)
     assert (out / "thesis.tex").read_text() == "years of work"
     out.rename(tmp_path / "elsewhere")
-    assert_same_run(search(waves_task, small, out, resume=True, progress=False), finished)
+    assert_same_run(search(waves_task, small, out, resume=True), finished)
 
 
 def test_history_is_cut_back_to_the_checkpoint(tmp_path):
@@ -267,4 +267,4 @@ def test_only_the_same_run_is_joined(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, *BACKBONE_PHASE)
     tuned = small.model_copy(update={"tune": "grid"})
     with pytest.raises(InputError, match="was started with tune = none, now it is grid"):
-        join(waves_task, tuned, out, progress=False)
+        join(waves_task, tuned, out)

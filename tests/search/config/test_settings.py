@@ -1,14 +1,10 @@
-"""Settings, schedules and batches."""
+"""The settings of a search, and its presets."""
 
 import pytest
-import torch
 from pydantic import ValidationError
 
-from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.settings import PRESETS, SearchSettings
-from dashdeploy.search.training.batches import TensorBatches, shuffled
-from dashdeploy.search.training.schedule import one_cycle, step
 
 
 def test_presets_hold_the_paper_s_search_space():
@@ -54,41 +50,3 @@ def test_what_is_wrong_with_a_setting_is_one_line(overrides, message):
 def test_an_unknown_preset_is_named():
     with pytest.raises(InputError, match="--preset slow: no such preset; choose from quick, paper"):
         SearchSettings.preset("slow")
-
-
-def test_one_cycle_is_torch_s():
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([parameter], lr=1)
-    # torch counts the last step as progress 1 and warms up until step 0.3 * 1000 - 1.
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.0, total_steps=1001, final_div_factor=400)
-    for i in range(1000):
-        assert one_cycle(i / 1000) == pytest.approx(optimizer.param_groups[0]["lr"], abs=6e-3)
-        optimizer.step()
-        cycle.step()
-
-
-def test_step_falls_after_each_milestone():
-    factors = [step(epoch / 200) for epoch in (0, 30, 31, 61, 91, 121, 161, 200)]
-    assert factors == pytest.approx([1, 1, 0.2, 0.04, 0.008, 0.0016, 0.00032, 0.00032])
-
-
-def test_batches_cover_the_data_once():
-    split = Split(torch.arange(10.0)[:, None, None], torch.arange(10))
-    batches = TensorBatches(split, 4, order=lambda: shuffled(10, 0, 0))
-    parts = list(batches)
-    assert [len(targets) for _, targets in parts] == [4, 4, 2] and len(batches) == 3
-    assert sorted(torch.cat([targets for _, targets in parts]).tolist()) == list(range(10))
-    assert all(torch.equal(inputs.flatten().long(), targets) for inputs, targets in parts)
-    assert len(list(TensorBatches(split, 4, drop_last=True))) == 2
-    assert len(list(TensorBatches(split, 2, share=0.4))) == 2
-    assert len(list(TensorBatches(split, 4, share=0.01))) == 1
-
-
-def test_order_depends_on_seed_and_epoch_alone():
-    torch.manual_seed(0)
-    first = shuffled(50, 3, 1)
-    torch.manual_seed(1)
-    assert torch.equal(first, shuffled(50, 3, 1))
-    assert not torch.equal(first, shuffled(50, 3, 2))
-    assert not torch.equal(first, shuffled(50, 4, 1))
-    assert not torch.equal(shuffled(50, 2**32 - 1, 1), shuffled(50, 2**32 - 2, 1))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
-from dashdeploy.search.distributed.devices import Devices, local_rank, rank, started_by_others
+from dashdeploy.search.config.devices import Devices
 from dashdeploy.search.distributed.processes import (
     LostProcessError,
     ProcessEnvironment,
@@ -23,6 +23,7 @@ from dashdeploy.search.distributed.processes import (
     lost_connection_named,
     slurm_meeting,
 )
+from dashdeploy.search.distributed.ranks import local_rank, rank, started_by_others
 
 NET = """
 import os

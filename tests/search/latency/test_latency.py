@@ -16,11 +16,12 @@ from dashdeploy.export.targets.selection import target_of
 from dashdeploy.inspect.inspection import inspect_run
 from dashdeploy.ops.aggconv.module import AggConv1d
 from dashdeploy.ops.conv.padded_conv import with_kernel
-from dashdeploy.search.latency.pressure import LatencyPressure, LatencyTable, likeliest_within
+from dashdeploy.runtimes.names import TargetName
+from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable, likeliest_within
 from dashdeploy.search.latency.table import latency_table, spec_of
 from dashdeploy.search.pipeline import search
+from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import supernet_of
-from dashdeploy.search.supernet.supernet import agg_convs
 
 
 def table(milliseconds, backbone=None, fixed=0.5):
@@ -46,7 +47,7 @@ def layers(count=2):
 
 def test_expected_latency_is_the_sum_of_probability_times_cost():
     costs, made = [(1.0, 2.0, 3.0, 4.0), (4.0, 1.0, 1.0, 8.0)], layers()
-    pressure = LatencyPressure(table(costs), weight=2.0, budget=None)
+    pressure = LatencyLoss(table(costs), weight=2.0, budget=None)
     p = [np.exp(layer.alpha.detach().numpy().ravel()) for layer in made]
     expected = 0.5 + sum((each / each.sum()) @ np.array(c) for each, c in zip(p, costs, strict=True))
     assert float(pressure.expected(made)) == pytest.approx(expected)
@@ -68,20 +69,18 @@ def test_expected_latency_is_the_sum_of_probability_times_cost():
 def test_the_mixture_of_the_pass_counts():
     (layer,) = layers(1)
     layer.mixing = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.double)
-    assert (
-        float(LatencyPressure(table([(1.0, 2.0, 3.0, 4.0)]), weight=1, budget=None).expected([layer])) == 4.5
-    )
+    assert float(LatencyLoss(table([(1.0, 2.0, 3.0, 4.0)]), weight=1, budget=None).expected([layer])) == 4.5
 
 
 def test_a_budget_s_weight_grows_while_the_network_is_too_slow():
     made = layers()
-    slow = LatencyPressure(table([(2.0,) * 4, (2.0,) * 4]), weight=0.0, budget=3.0)
+    slow = LatencyLoss(table([(2.0,) * 4, (2.0,) * 4]), weight=0.0, budget=3.0)
     assert slow.end_epoch(made) == pytest.approx(4.5)
     assert slow.weight == pytest.approx(0.1 * 1.5**4)
-    quick = LatencyPressure(table([(1.0,) * 4, (1.0,) * 4]), weight=0.0, budget=5.0)
+    quick = LatencyLoss(table([(1.0,) * 4, (1.0,) * 4]), weight=0.0, budget=5.0)
     quick.end_epoch(made)
     assert quick.weight == pytest.approx(0.1 * 0.5**4)
-    constant = LatencyPressure(table([(1.0,) * 4, (1.0,) * 4]), weight=0.3, budget=None)
+    constant = LatencyLoss(table([(1.0,) * 4, (1.0,) * 4]), weight=0.3, budget=None)
     constant.end_epoch(made)
     assert constant.weight == 0.3
 
@@ -108,7 +107,7 @@ def test_choices_within_a_budget_are_likely_and_cheap_enough():
 
 def test_a_candidate_costs_what_its_cheapest_lowering_does():
     settings = ExportSettings(tune="estimate")
-    costs = CandidateCosts(settings, lambda _: None)
+    costs = CandidateCosts(TargetName.ORT_CPU, None, "estimate")
     target = target_of(settings)
     for conv in (nn.Conv1d(64, 64, 19, dilation=15, padding="same"), nn.Conv1d(4, 4, 3, padding=1)):
         spec = spec_of(conv, (1000,))
@@ -149,7 +148,7 @@ def estimated(small, **more):
 def test_the_table_has_a_row_per_layer_and_the_backbone_s_own_kernels(waves_task, small):
     settings = estimated(small)
     layers = agg_convs(supernet_of(waves_task, settings)[0])
-    known = latency_table(waves_task, settings, layers, lambda _: None)
+    known = latency_table(waves_task, settings, layers)
     assert known.layers == tuple(layers)
     assert {len(row) for row in known.milliseconds} == {4}
     assert known.costs == "estimated"
@@ -158,18 +157,18 @@ def test_the_table_has_a_row_per_layer_and_the_backbone_s_own_kernels(waves_task
     assert known.fixed > 0  # the two shortcuts
     assert known.backbone_total == pytest.approx(known.fixed + sum(known.backbone))
     with pytest.raises(InputError, match=r"--latency-budget 1e-06ms: .* take .* ms on ort-cpu; ask for more"):
-        latency_table(waves_task, estimated(small, latency_budget=1e-6), layers, lambda _: None)
+        latency_table(waves_task, estimated(small, latency_budget=1e-6), layers)
 
 
 def test_a_target_that_is_not_here_is_estimated_or_named(waves_task, small):
     layers = agg_convs(supernet_of(waves_task, small)[0])
     gpu = small.model_copy(update={"latency_target": "tensorrt-rtx", "latency_device": "l4"})
-    known = latency_table(waves_task, gpu, layers, lambda _: None)
+    known = latency_table(waves_task, gpu, layers)
     assert (known.target, known.costs) == ("tensorrt-rtx", "estimated")
     with pytest.raises(InputError, match="which device"):
-        latency_table(waves_task, gpu.model_copy(update={"latency_device": None}), layers, lambda _: None)
+        latency_table(waves_task, gpu.model_copy(update={"latency_device": None}), layers)
     with pytest.raises(MissingCapabilityError, match="nothing can be measured"):
-        latency_table(waves_task, gpu.model_copy(update={"latency_costs": "measure"}), layers, lambda _: None)
+        latency_table(waves_task, gpu.model_copy(update={"latency_costs": "measure"}), layers)
 
 
 def test_a_heavier_weight_gives_a_quicker_network_and_a_budget_is_kept(waves_task, small, tmp_path):
@@ -179,7 +178,6 @@ def test_a_heavier_weight_gives_a_quicker_network_and_a_budget_is_kept(waves_tas
             waves_task,
             quick.model_copy(update={"latency_weight": weight}),
             tmp_path / str(weight),
-            progress=False,
         )
         for weight in (1e-3, 30.0)
     )
@@ -194,9 +192,7 @@ def test_a_heavier_weight_gives_a_quicker_network_and_a_budget_is_kept(waves_tas
     assert values[-1] < values[0]
 
     budget = (written[0]["chosen_ms"] + written[1]["chosen_ms"]) / 2
-    within = search(
-        waves_task, quick.model_copy(update={"latency_budget": budget}), tmp_path / "budget", progress=False
-    )
+    within = search(waves_task, quick.model_copy(update={"latency_budget": budget}), tmp_path / "budget")
     kept = json.loads((within.path / "latency.json").read_text())
     assert kept["chosen_ms"] <= budget == kept["budget_ms"]
     shown = inspect_run(within)

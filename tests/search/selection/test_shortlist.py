@@ -10,17 +10,17 @@ from dashdeploy.artifacts.run import Architecture, LayerArchitecture, load_archi
 from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
-from dashdeploy.search import run_phases
+from dashdeploy.search import pipeline, run_writer
 from dashdeploy.search.pipeline import join, search
+from dashdeploy.search.run_writer import SHORTLISTED, RunWriter
 from dashdeploy.search.selection import shortlist as module
 from dashdeploy.search.selection.candidates import shortlist
 from dashdeploy.search.selection.choice import Score, compare
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.paired_difference import Figure, figure_of
 from dashdeploy.search.selection.shortlist import choose_from_shortlist
-from dashdeploy.search.staging_directory import partial_path, phase_result
-from dashdeploy.search.training.phase_module import PhaseModule
-from dashdeploy.search.training.phase_training import train_phase
+from dashdeploy.search.staging.directory import phase_result, staging_path
+from dashdeploy.search.training.lightning_module import PhaseModule
 
 ORIGINAL = [(8, 1), (5, 1), (3, 1)] * 3
 
@@ -90,10 +90,13 @@ def choose(waves_task, small, found, tmp_path, monkeypatch):
 
         monkeypatch.setattr(module, "_score", instead)
         settings = small.model_copy(update={"shortlist": 3, **changes})
-        chosen = choose_from_shortlist(
-            waves_task, settings, found, tmp_path, seconds=seconds, say=said.append
+        chosen = RunWriter(tmp_path).value(
+            SHORTLISTED,
+            lambda: choose_from_shortlist(
+                waves_task, settings, found, tmp_path, seconds=seconds, progress=said.append
+            ),
         )
-        return kernels(chosen), json.loads((tmp_path / "shortlist.json").read_text())
+        return kernels(chosen.architecture), json.loads((tmp_path / "shortlist.json").read_text())
 
     run.asked, run.said, run.folder = asked, said, tmp_path
     return run
@@ -235,7 +238,7 @@ def test_a_run_with_a_short_list_that_learns_from_all_data(waves_task, small, tm
             "noise": 0.1,
         }
     )
-    run = search(waves_task, settings, tmp_path / "run", progress=False)
+    run = search(waves_task, settings, tmp_path / "run")
     rows = json.loads((run.path / "shortlist.json").read_text())
     assert len(rows["candidates"]) == 2
     assert run.metrics["searched"]["validation"] == rows["candidates"][rows["chosen"]]["validation"]
@@ -251,7 +254,7 @@ def test_a_run_with_a_short_list_that_learns_from_all_data(waves_task, small, tm
 
 def test_without_a_short_list_what_was_learned_from_has_no_validation_figure(waves_task, small, tmp_path):
     few = small.model_copy(update={"search_epochs": 1, "retrain_epochs": 1, "refit": True})
-    run = search(waves_task, few, tmp_path / "run", progress=False)
+    run = search(waves_task, few, tmp_path / "run")
     assert run.metrics["searched"]["validation"] is None
     assert run.metrics["searched"]["test"] > 0
 
@@ -276,18 +279,19 @@ def test_killed_after_its_short_list_a_run_goes_on_to_the_same_end(waves_task, s
     )
     # The original kernels win, which is where an index into another list would be wrong.
     monkeypatch.setattr(module, "best", lambda rows, *_: len(rows) - 1)
-    whole = search(waves_task, settings, tmp_path / "whole", progress=False)
-    for place, step in (("train_phase", "retrain"), ("save_weights", "")):  # before and after it is retrained
+    whole = search(waves_task, settings, tmp_path / "whole")
+    for place in (
+        (pipeline, "train_network"),
+        (run_writer, "save_weights"),
+    ):  # before and after it is retrained
 
-        def stop(job, *rest, at=step):
-            if getattr(job, "phase", None) is None or job.phase.name == at:
-                raise KeyboardInterrupt
-            return train_phase(job, *rest)
+        def stop(*_, **__):
+            raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(run_phases, place, stop)
-            search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
-    killed = search(waves_task, settings, tmp_path / "killed", resume=True, progress=False)
+            patch.setattr(*place, stop)
+            search(waves_task, settings, tmp_path / "killed", resume=True)
+    killed = search(waves_task, settings, tmp_path / "killed", resume=True)
     for name in ("architecture.json", "model.safetensors", "backbone.safetensors", "metrics.jsonl"):
         assert (killed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
     assert kernels(killed.architecture) == ORIGINAL
@@ -304,7 +308,7 @@ def test_more_passes_for_the_backbone_are_not_those_of_the_original_kernels(
     monkeypatch.setattr(module, "best", lambda rows, *_: len(rows) - 1)
     few = {"search_epochs": 1, "retrain_epochs": 2, "shortlist": 2, "shortlist_epochs": 1}
     settings = small.model_copy(update={**few, "backbone_epochs": 5})
-    run = search(waves_task, settings, tmp_path / "run", progress=False)
+    run = search(waves_task, settings, tmp_path / "run")
     marked = json.loads((run.path / "checkpoints" / "backbone.json").read_text())
     assert marked["epochs"] == 5 and marked["seconds"] > 0
     assert kernels(run.architecture) == ORIGINAL
@@ -334,7 +338,7 @@ def test_more_folds_than_samples_are_refused(waves_task, small, tmp_path):
     with pytest.raises(
         InputError, match=r"shortlist_folds = 91: task waves has 90 training samples, .*; use fewer"
     ):
-        search(waves_task, settings, tmp_path / "run", progress=False)
+        search(waves_task, settings, tmp_path / "run")
 
 
 def test_a_fold_leaves_two_samples_to_learn_from(waves_task, small, tmp_path):
@@ -345,14 +349,14 @@ def test_a_fold_leaves_two_samples_to_learn_from(waves_task, small, tmp_path):
     )
     settings = small.model_copy(update={"shortlist": 2, "shortlist_folds": 2, "batch_size": 2})
     with pytest.raises(InputError, match=r"has 3 training samples, .*; use more data, or one fold"):
-        search(few, settings, tmp_path / "run", progress=False)
+        search(few, settings, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_join_waits_for_the_short_list(waves_task, small, tmp_path):
     settings = small.model_copy(update={"shortlist": 2, "tune": "grid"})
-    folder = partial_path(tmp_path / "run")
+    folder = staging_path(tmp_path / "run")
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "architecture.json").write_text("{}")
     with pytest.raises(InputError, match="has no architecture yet; join once"):
-        join(waves_task, settings, tmp_path / "run", progress=False)
+        join(waves_task, settings, tmp_path / "run")

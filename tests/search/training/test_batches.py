@@ -1,9 +1,31 @@
-"""Batches of one process and of several."""
+"""Batches: their order, and those of one process and of several."""
 
 import torch
 
 from dashdeploy.data.task import Split
-from dashdeploy.search.training.batches import TensorBatches
+from dashdeploy.search.training.batches import TensorBatches, shuffled
+
+
+def test_batches_cover_the_data_once():
+    split = Split(torch.arange(10.0)[:, None, None], torch.arange(10))
+    batches = TensorBatches(split, 4, order=lambda: shuffled(10, 0, 0))
+    parts = list(batches)
+    assert [len(targets) for _, targets in parts] == [4, 4, 2] and len(batches) == 3
+    assert sorted(torch.cat([targets for _, targets in parts]).tolist()) == list(range(10))
+    assert all(torch.equal(inputs.flatten().long(), targets) for inputs, targets in parts)
+    assert len(list(TensorBatches(split, 4, drop_last=True))) == 2
+    assert len(list(TensorBatches(split, 2, share=0.4))) == 2
+    assert len(list(TensorBatches(split, 4, share=0.01))) == 1
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    torch.manual_seed(0)
+    first = shuffled(50, 3, 1)
+    torch.manual_seed(1)
+    assert torch.equal(first, shuffled(50, 3, 1))
+    assert not torch.equal(first, shuffled(50, 3, 2))
+    assert not torch.equal(first, shuffled(50, 4, 1))
+    assert not torch.equal(shuffled(50, 2**32 - 1, 1), shuffled(50, 2**32 - 2, 1))
 
 
 def test_parts_of_batches_make_up_the_batches():

@@ -17,12 +17,14 @@ from optuna.trial import TrialState
 
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.staging_directory import phase_result, run_config
+from dashdeploy.search.run_writer import TUNED, RunWriter
+from dashdeploy.search.staging.directory import phase_result
+from dashdeploy.search.staging.run_config import run_config
 from dashdeploy.search.tuning import study as tuning_study
-from dashdeploy.search.tuning import tuning
+from dashdeploy.search.tuning import tune as tuning
 from dashdeploy.search.tuning.space import Hyperparameters, groups, suggest, untuned
 from dashdeploy.search.tuning.study import open_study
-from dashdeploy.search.tuning.tuning import Tuning, _work, help_tuning, tune
+from dashdeploy.search.tuning.tune import Tuning, _work, help_tuning
 
 
 def settings(**overrides):
@@ -47,6 +49,11 @@ def a_tuning(folder, objective=score, way=None, **more):
     )
 
 
+def tune(found, **limit):
+    """What a run does: tune unless it is done, and store what comes of it."""
+    return RunWriter(found.folder).value(TUNED, lambda: tuning.tune(found, **limit)).chosen
+
+
 def report(folder):
     return json.loads((folder / "tuning.json").read_text())
 
@@ -62,7 +69,7 @@ def test_the_grid_is_the_paper_s_rate_by_rate():
 
 def test_finds_the_best_of_the_grid(tmp_path):
     said = []
-    chosen = tune(a_tuning(tmp_path, say=said.append))
+    chosen = tune(a_tuning(tmp_path, progress=said.append))
     assert chosen == Hyperparameters(0.01, 5e-6, 0.99, 0.05)
     written = report(tmp_path)
     assert written["chosen"] == chosen.as_dict()
@@ -184,7 +191,7 @@ def joined(folder, objective, grace):
 @pytest.fixture(scope="module")
 def processes():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dashdeploy.search.tuning.tuning"])
+    context.set_forkserver_preload(["dashdeploy.search.tuning.tune"])
     return context
 
 

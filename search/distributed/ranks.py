@@ -1,4 +1,4 @@
-"""``--devices``: on what and on how many devices a run computes, and which of its processes this one is.
+"""Which of a run's processes this one is, who started it, and whether every device is there.
 
 Every device has a process of its own, which holds all of the data and takes its part of every batch (torch's
 DistributedDataParallel, through Lightning). A process has a rank; that of rank 0 is the run's own: it alone writes.
@@ -7,59 +7,16 @@ DistributedDataParallel, through Lightning). A process has a rank; that of rank 
 from __future__ import annotations
 
 import os
-import re
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.search.config.devices import Devices, read_devices
+from dashdeploy.search.config.settings import SearchSettings
 
-if TYPE_CHECKING:
-    from dashdeploy.search.config.settings import SearchSettings
-
-Accelerator = Literal["auto", "cpu", "cuda"]
 RUN = "DASHDEPLOY_RUN"
 """Names the run that a process was started to help with."""
-_PATTERN = re.compile(r"(?P<accelerator>auto|cpu|cuda)?(?P<colon>:)?(?P<count>[1-9]\d*)?")
-
-
-@dataclass(frozen=True)
-class Devices:
-    """What ``--devices`` says.
-
-    Attributes:
-        accelerator: ``auto`` is a GPU if there is one.
-        count: devices of every machine.
-        nodes: machines.
-    """
-
-    accelerator: Accelerator
-    count: int
-    nodes: int = 1
-
-    @property
-    def processes(self) -> int:
-        """How many processes the run has, one per device."""
-        return self.count * self.nodes
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether they are GPUs."""
-        return self.accelerator == "cuda" or (self.accelerator == "auto" and torch.cuda.is_available())
-
-
-def read_devices(text: str, nodes: int = 1) -> Devices:
-    """Read ``auto``, ``cpu``, ``cuda``, a number of devices, or both as in ``cuda:4``.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    found = _PATTERN.fullmatch(text)
-    if not text or found is None or bool(found["colon"]) != bool(found["accelerator"] and found["count"]):
-        raise ValueError("not devices; write auto, cpu, cuda, a number of them such as 2, or both: cuda:4")
-    return Devices(cast("Accelerator", found["accelerator"] or "auto"), int(found["count"] or 1), nodes)
 
 
 def devices_of(settings: SearchSettings) -> Devices:

@@ -11,7 +11,7 @@ import pytest
 _COUNT = """
 import resource
 import torch
-from dashdeploy.freed_memory import freed_memory_kept
+from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,7 +20,7 @@ def faults():
         del held
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-with freed_memory_kept():
+with keep_freed_memory():
     print(min(faults() for _ in range(3)))  # the heap may grow for some rounds until all of them fit
 """
 PAGES = 20 * 8 * 1024  # what 20 rounds of 32 MiB take if each is faulted in again

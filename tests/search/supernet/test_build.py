@@ -3,12 +3,19 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize
 
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.errors import InputError
-from dashdeploy.ops.aggconv.module import AggConv1d
-from dashdeploy.search.supernet.supernet import agg_convs, build_supernet, discretize, why_not_searched
+from dashdeploy.ops.aggconv.module import AggConv1d, AggConv2d
+from dashdeploy.search.supernet.build import (
+    CandidateNorm,
+    agg_convs,
+    build_supernet,
+    discretize,
+    why_not_searched,
+)
 
 ARGUMENTS = {"in_channels": 2, "outputs": 3, "width": 4, "dense": False}
 
@@ -231,3 +238,39 @@ def test_separable_layers_mix_depthwise():
     build_supernet(build, (3,), (1,), separable=True)
     assert {m.groups for m in agg_convs(model).values()} == {1}
     assert {m.groups for m in agg_convs(build).values()} == {1, 4, 8}
+
+
+def normed(agg_conv):
+    parametrize.register_parametrization(agg_conv, "weight", CandidateNorm(agg_conv))
+    return agg_conv
+
+
+def test_weight_norm_starts_without_a_change():
+    module = AggConv1d(2, 3, [3, 4], [1, 5])
+    before = module.weight.detach().clone()
+    torch.testing.assert_close(normed(module).weight.detach(), before)
+
+
+def test_every_candidate_is_normalized_as_torch_does_it():
+    torch.manual_seed(0)
+    for module, conv_class in (
+        (AggConv1d(2, 3, [3, 4], [1]), nn.Conv1d),
+        (AggConv2d(2, 3, [2, 3], [1]), nn.Conv2d),
+    ):
+        module = normed(module.double())  # noqa: PLW2901
+        gain, v = module.parametrizations.weight[0].gain, module.parametrizations.weight.original
+        with torch.no_grad():
+            gain.uniform_(0.5, 2)
+            v.normal_()
+        first = 0
+        for index, (k, _) in enumerate(module.candidates):
+            conv = parametrizations.weight_norm(conv_class(2, 3, k).double())
+            taps = k**module.rank
+            direction = v[first : first + taps].permute(1, 2, 0).reshape(conv.weight.shape)
+            with torch.no_grad():
+                conv.parametrizations.weight.original0.copy_(gain[index].view(-1, *[1] * (module.rank + 1)))
+                conv.parametrizations.weight.original1.copy_(direction)
+            ours = module.weight[first : first + taps].permute(1, 2, 0).reshape(conv.weight.shape)
+            torch.testing.assert_close(ours, conv.weight, rtol=0, atol=1e-12)
+            first += taps
+        assert first == len(module.weight)

@@ -10,9 +10,8 @@ import pytest
 from dashdeploy.backbones.build import build_searched
 from dashdeploy.search.config.phases import phases
 from dashdeploy.search.selection.shortlist import choose_from_shortlist
-from dashdeploy.search.training.lightning_logging import quiet_lightning
-from dashdeploy.search.training.phase_module import PhaseModule
-from dashdeploy.search.training.phase_training import fit, trainer_of
+from dashdeploy.search.training.lightning_module import PhaseModule
+from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 from dashdeploy.search.tuning.space import untuned
 from dashdeploy.search.tuning.trial import trial_of
 
@@ -29,7 +28,7 @@ def test_an_interrupted_training_leaves_ctrl_c_as_it_was(waves_task, small, fini
         choose_from_shortlist(task, settings, finished.architecture, tmp_path)
 
     def of_a_trial():
-        train = trial_of(task, small, lambda _: build_searched(finished.architecture), tmp_path)
+        train = trial_of(task, small, finished.architecture, tmp_path)
         train(optuna.create_study().ask(), untuned(small, dropout=False))
 
     def of_the_user_s_own(*_):
@@ -69,7 +68,7 @@ def test_an_epoch_without_a_metric_is_worse_than_any(waves_task, small, finished
     settings = small.model_copy(update={"retrain_epochs": 3})
     phase = phases(settings)["retrain"]
     network = build_searched(finished.architecture)
-    with quiet_lightning():
+    with suppress_lightning_logging():
         module = PhaseModule(network, without_a_number(waves_task, 1), phase, settings)
         fit(trainer_of(settings, phase, [], logger=False, enable_checkpointing=False), module)
     assert module.best_epoch > 0
@@ -79,5 +78,5 @@ def test_an_epoch_without_a_metric_is_worse_than_any(waves_task, small, finished
 def test_a_trial_without_a_metric_is_infinitely_bad(waves_task, small, finished, tmp_path):
     settings = small.model_copy(update={"tune_epochs": 2})
     task = without_a_number(waves_task, 2)
-    train = trial_of(task, settings, lambda _: build_searched(finished.architecture), tmp_path)
+    train = trial_of(task, settings, finished.architecture, tmp_path)
     assert train(optuna.create_study().ask(), untuned(settings, dropout=False)) == -math.inf

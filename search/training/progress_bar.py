@@ -1,4 +1,4 @@
-"""The progress of a phase on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of a phase: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -9,49 +9,56 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
-from dashdeploy.search.supernet.supernet import agg_convs
-from dashdeploy.search.training.phase_module import PhaseModule
+from dashdeploy.progress import Progress, to_stderr
+from dashdeploy.search.config.phases import PhaseName
+from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.training.lightning_module import PhaseModule
 
-TITLES = {
+TITLES: Mapping[PhaseName, str] = {
     "search": "searching kernels",
     "tune": "tuning",
     "retrain": "training the searched network",
     "backbone": "training the backbone",
 }
 LINES_PER_PHASE = 4
-MOST_NAMED = 6
 
 
 class PhaseProgress(Callback):
     """Shows the epoch, the losses, the validation metric and the time left of one phase.
 
-    On a terminal, the search shows a table of the kernels that lead at the moment as well.
+    If `progress` is `to_stderr` and that is a terminal, it draws a bar, and in the search a table of the kernels that
+    lead at the moment as well. Anything else gets lines.
+
+    Args:
+        progress: told of some epochs, in words.
+        console: stderr, where a bar is drawn.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, progress: Progress, console: Console | None = None) -> None:
         super().__init__()
-        self.console = console or Console(stderr=True)
-        self.progress: Progress | None = None
+        self.progress, self.console = progress, console or Console(stderr=True)
+        self.bar: Bar | None = None
         self.live: Live | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Open the bar, at the epoch a resumed phase goes on from."""
         assert isinstance(pl_module, PhaseModule)
-        if not self.console.is_terminal:
+        if self.progress is not to_stderr or not self.console.is_terminal:
             return
-        self.progress = Progress(
+        self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("epochs {task.fields[status]}"),
             TimeRemainingColumn(),
         )
-        self.live = Live(self.progress, console=self.console, refresh_per_second=2)
+        self.live = Live(self.bar, console=self.console, refresh_per_second=2)
         self.live.start()
-        self.progress.add_task(
+        self.bar.add_task(
             TITLES[pl_module.phase.name],
             total=pl_module.phase.epochs,
             completed=trainer.current_epoch,
@@ -63,14 +70,14 @@ class PhaseProgress(Callback):
         assert isinstance(pl_module, PhaseModule)
         done, total = trainer.current_epoch + 1, pl_module.phase.epochs
         status = summary(pl_module.record, pl_module.task.metric.name)
-        if self.progress is not None:
-            self.progress.update(self.progress.task_ids[0], completed=done, status=status)
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, status=status)
             if "kernels" in pl_module.record and self.live is not None:
                 names = list(agg_convs(pl_module.network))
-                self.live.update(Group(leaders(names, pl_module.record), self.progress))
+                self.live.update(Group(leaders(names, pl_module.record), self.bar))
         elif done == total or done % max(1, total // LINES_PER_PHASE) == 0:
             title = TITLES[pl_module.phase.name]
-            self.console.print(f"{title}: epoch {done}/{total} {status}", soft_wrap=True, highlight=False)
+            self.progress(f"{title}: epoch {done}/{total} {status}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Close the bar."""
@@ -88,7 +95,7 @@ class PhaseProgress(Callback):
     def _close(self) -> None:
         if self.live is not None:
             self.live.stop()
-            self.live = self.progress = None
+            self.live = self.bar = None
 
 
 def leaders(names: Sequence[str], record: Mapping[str, Any]) -> Table:
@@ -103,29 +110,6 @@ def leaders(names: Sequence[str], record: Mapping[str, Any]) -> Table:
     if "latency_ms" in record:
         shown.add_row("expected latency", "", "", f"{record['latency_ms']:.4g} ms")
     return shown
-
-
-def note(text: str) -> None:
-    """One line on stderr."""
-    Console(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
-
-
-def silence(_: str) -> None:
-    """Say nothing, where a `note` is not wanted."""
-
-
-def announce(searched: int, kept: Mapping[str, str]) -> None:
-    """Say how many convolutions are searched, and which stay, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in kept.items():
-        reasons.setdefault(reason, []).append(name)
-    console = Console(stderr=True)
-    console.print(f"searching {searched} convolution{'s' if searched > 1 else ''}", highlight=False)
-    for reason, names in reasons.items():
-        listed = ", ".join(names[:MOST_NAMED]) + (
-            f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else ""
-        )
-        console.print(f"kept as it is: {listed}: {reason}", soft_wrap=True, highlight=False, markup=False)
 
 
 def summary(record: dict[str, Any], metric: str) -> str:

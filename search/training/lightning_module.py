@@ -18,12 +18,12 @@ from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.ops.conv.live_taps import skip_dead_taps
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.latency.pressure import LatencyPressure
+from dashdeploy.search.latency.loss_term import LatencyLoss
 from dashdeploy.search.supernet.architecture_gradient import mix, shape_gradients
-from dashdeploy.search.supernet.supernet import agg_convs
+from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.training.augmentation import training_loss
 from dashdeploy.search.training.batches import TensorBatches, evaluation_batch, joined, shuffled
-from dashdeploy.search.training.schedule import SCHEDULES
+from dashdeploy.search.training.optimizer import SCHEDULES, clip_gradients, optimizer_of
 
 STATE_KEY = "dashdeploy"
 SCALARS = ("train_loss", "validation_loss")
@@ -55,10 +55,20 @@ class PhaseModule(L.LightningModule):
             epoch's where validation data is learned from.
         rate_scale: a factor on all learning rates, less than 1 after a divergence.
         time_limit: seconds after which the phase is to end; the rates fall in time for it.
-        latency: the pressure towards quick kernels, in the search if it was asked for.
+        latency: the latency's part of the loss, in the search if it was asked for.
     """
 
-    def __init__(self, network: nn.Module, task: Task, phase: Phase, settings: SearchSettings) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        phase: Phase,
+        settings: SearchSettings,
+        *,
+        latency: LatencyLoss | None = None,
+        rate_scale: float = 1.0,
+        time_limit: float | None = None,
+    ) -> None:
         super().__init__()
         skip_dead_taps(network)
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
@@ -73,10 +83,9 @@ class PhaseModule(L.LightningModule):
         self.elapsed_before = 0.0
         self.started = time.perf_counter()
         self.epochs_trained = 0
-        self.rate_scale = 1.0
-        self.time_limit: float | None = None
+        self.rate_scale, self.time_limit = rate_scale, time_limit
         self.time_spent = 0.0
-        self.latency: LatencyPressure | None = None
+        self.latency = latency
         self._random_state = torch.get_rng_state()
         self._loss_sum = torch.zeros(())
         self._validation_loss_sum = torch.zeros(())
@@ -117,29 +126,10 @@ class PhaseModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
         """SGD with Nesterov momentum; weights and architecture parameters are groups of their own."""
-        settings = self.settings
-        alphas = [module.alpha for module in self._searched]
-        known = {id(alpha) for alpha in alphas}
-        weights = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
-        groups: list[dict[str, Any]] = [
-            {
-                "params": weights,
-                "lr": self.phase.learning_rate,
-                "weight_decay": settings.weight_decay,
-            }
-        ]
-        if alphas:
-            groups.append(
-                {
-                    "params": alphas,
-                    "lr": settings.alpha_learning_rate,
-                    "weight_decay": settings.alpha_weight_decay,
-                }
-            )
-        optimizer = torch.optim.SGD(
-            groups, lr=self.phase.learning_rate, momentum=settings.momentum, nesterov=True
+        optimizer = optimizer_of(
+            self.network, [layer.alpha for layer in self._searched], self.phase, self.settings
         )
-        factor = SCHEDULES[settings.schedule]
+        factor = SCHEDULES[self.settings.schedule]
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda done: self.rate_scale * factor(self._progress(done))
         )
@@ -183,15 +173,9 @@ class PhaseModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,  # noqa: ARG002
     ) -> None:
-        """Clip the norm of the weights' gradient; the architecture parameters' has a scale of its own.
-
-        Where their gradient is left raw, it is clipped together with the weights', as in DASH.
-        """
+        """Clip the norm of the gradients that are meant by it."""
         if gradient_clip_val:
-            groups = optimizer.param_groups[: None if self.settings.alpha_gradient == "raw" else 1]
-            torch.nn.utils.clip_grad_norm_(
-                [p for group in groups for p in group["params"]], gradient_clip_val
-            )
+            clip_gradients(optimizer, gradient_clip_val, self.settings)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums anew."""

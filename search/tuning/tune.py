@@ -13,6 +13,7 @@ back. Nothing depends on which process ran what, so a killed tuning goes on to t
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,9 @@ import optuna
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from dashdeploy.artifacts.run import TUNING_NAME
+from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.staging_directory import finish_phase, phase_result, write_json
+from dashdeploy.search.staging.directory import phase_result
 from dashdeploy.search.training.batches import EPOCHS_PER_SEED
 from dashdeploy.search.tuning.space import Hyperparameters, groups, suggest, untuned
 from dashdeploy.search.tuning.study import (
@@ -59,7 +60,7 @@ class Tuning:
         higher_is_better: of the metric.
         dropout: whether the backbone has one.
         worker: which process this is; `MAIN` is the run's own.
-        say: told of every trial.
+        progress: told of every trial.
     """
 
     settings: SearchSettings
@@ -68,11 +69,31 @@ class Tuning:
     higher_is_better: bool
     dropout: bool
     worker: str = MAIN
-    say: Callable[[str], None] = lambda _: None
+    progress: Progress = silent
 
 
-def tune(tuning: Tuning, *, seconds: float | None = None) -> Hyperparameters:
-    """Find the hyperparameters of retraining, or what an interrupted tuning had found already.
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuning chose.
+
+    Attributes:
+        chosen: the hyperparameters.
+        trials: the content of ``tuning.json``: every trial, and what was chosen.
+        seconds: that the busiest process spent on trials.
+    """
+
+    chosen: Hyperparameters
+    trials: dict[str, Any]
+    seconds: float
+
+
+def worker_name() -> str:
+    """This process, as the study names it where it is not the run's own."""
+    return f"{os.uname().nodename} {os.getpid()}"
+
+
+def tune(tuning: Tuning, *, seconds: float | None = None) -> Tuned:
+    """Find the hyperparameters of retraining; a study that was interrupted goes on.
 
     Args:
         tuning: the study and its objective.
@@ -81,15 +102,11 @@ def tune(tuning: Tuning, *, seconds: float | None = None) -> Hyperparameters:
     Raises:
         InputError: the study cannot be opened or written.
     """
-    settings, folder = tuning.settings, tuning.folder
-    result = phase_result(folder, STUDY)
-    if result is not None:
-        return Hyperparameters(**result["chosen"])
-    with writing_to_the_study(settings, folder):
+    with writing_to_the_study(tuning.settings, tuning.folder):
         return _tune(tuning, seconds)
 
 
-def _tune(tuning: Tuning, seconds: float | None) -> Hyperparameters:
+def _tune(tuning: Tuning, seconds: float | None) -> Tuned:
     settings, folder = tuning.settings, tuning.folder
     started = time.perf_counter()
     study = open_study(settings, folder, higher_is_better=tuning.higher_is_better)
@@ -110,9 +127,7 @@ def _tune(tuning: Tuning, seconds: float | None) -> Hyperparameters:
     study.set_user_attr(DONE, True)
     trials = _in_order(tuning, study)
     chosen = _best(tuning, trials)
-    write_json(folder / TUNING_NAME, _report(settings, trials, chosen))
-    finish_phase(folder, STUDY, {"chosen": chosen.as_dict(), "seconds": _seconds(trials)})
-    return chosen
+    return Tuned(chosen, _report(settings, trials, chosen), _seconds(trials))
 
 
 def help_tuning(tuning: Tuning) -> int:
@@ -166,7 +181,7 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         taking.release()
         chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
         value = tuning.objective(trial, chosen)
-        tuning.say(f"tuning, trial {trial.number + 1}: {chosen}: {value:.4f}")
+        tuning.progress(f"tuning, trial {trial.number + 1}: {chosen}: {value:.4f}")
         ended.append(True)
         return value
 

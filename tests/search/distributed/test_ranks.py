@@ -1,4 +1,4 @@
-"""``--devices``: how it is read, what is refused, and which process of a run this one is."""
+"""The processes of a run: which one this is, who started it, and what is refused."""
 
 import sys
 
@@ -9,30 +9,12 @@ from typer.testing import CliRunner
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.distributed.devices import (
+from dashdeploy.search.distributed.ranks import (
     check_devices,
     devices_of,
     rank,
-    read_devices,
     started_by_others,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "accelerator", "count"),
-    [("auto", "auto", 1), ("cpu", "cpu", 1), ("2", "auto", 2), ("cpu:3", "cpu", 3), ("cuda:4", "cuda", 4)],
-)
-def test_devices_are_read(text, accelerator, count):
-    found = read_devices(text)
-    assert (found.accelerator, found.count, found.processes) == (accelerator, count, count)
-
-
-@pytest.mark.parametrize("text", ["0", "gpu", "cpu2", ":2", "cpu:", "cpu:0", "", "2:cpu", "-1", "two"])
-def test_what_is_not_devices_is_refused(tmp_path, npz, text):
-    words = ["search", "--data", str(npz), f"--devices={text}", "--out", str(tmp_path / "run")]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 1
-    assert f"devices = '{text}': not devices; write auto, cpu, cuda, a number of them" in result.stderr
 
 
 def settings(**values):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -15,7 +16,6 @@ from dashdeploy.ops.aggconv.methods import Method
 from dashdeploy.ops.aggconv.module import AggConv, AggConv1d, AggConv2d
 from dashdeploy.ops.conv.frame import frame_of, pads_itself
 from dashdeploy.ops.conv.padded_conv import has_weight_norm
-from dashdeploy.search.supernet.candidate_norm import CandidateNorm
 from dashdeploy.search.supernet.probe import FAILURES, Seen, probe, run_once
 
 SHORTCUTS = ("shortcut", "skip")
@@ -154,3 +154,32 @@ def discretize(supernet: nn.Module, choices: Sequence[int] | None = None) -> lis
             )
         )
     return layers
+
+
+class CandidateNorm(nn.Module):
+    """Weight norm for an AggConv's weight [taps, out, in / groups]: every candidate has a direction and a length.
+
+    T. Salimans, D. P. Kingma, "Weight normalization", NeurIPS 2016, equation 2: w = g v / |v|, per output channel. A
+    candidate is normalized as the convolution that it stands for would be.
+
+    Attributes:
+        gain: g, [|K||D|, out].
+    """
+
+    candidate: Tensor
+
+    def __init__(self, agg_conv: AggConv) -> None:
+        super().__init__()
+        counts = torch.tensor([k**agg_conv.rank for k, _ in agg_conv.candidates])
+        candidate = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        self.register_buffer("candidate", candidate.to(agg_conv.weight.device), persistent=False)
+        self.gain = nn.Parameter(self._lengths(agg_conv.weight.detach(), len(counts)))
+
+    def forward(self, v: Tensor) -> Tensor:
+        """The weight for the unnormalized v."""
+        scale = self.gain / self._lengths(v, len(self.gain)).clamp_min(1e-12)
+        return v * scale.index_select(0, self.candidate)[:, :, None]
+
+    def _lengths(self, v: Tensor, candidates: int) -> Tensor:
+        squares = v.square().sum(2)
+        return squares.new_zeros(candidates, v.shape[1]).index_add(0, self.candidate, squares).sqrt()

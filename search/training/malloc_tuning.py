@@ -22,7 +22,7 @@ _SET_BY_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Keep freed memory for the next allocation, and give it back to the system at the end.
 
     Does nothing without glibc, or if the environment has settings of its own for the allocator.

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from dashdeploy.ops.aggconv.module import AggConv
+from dashdeploy.search.config.settings import SearchSettings
 
 FIRST_WEIGHT = 0.1
 """Where the weight of a search for a budget starts."""
@@ -31,7 +32,7 @@ class LatencyTable:
     """What every candidate of every searched layer costs once compiled.
 
     Attributes:
-        target: engine, as ``--target`` calls it.
+        target: the engine's name, a `TargetName`.
         device: engine, version, device and threads.
         costs: whether they were measured or estimated.
         layers: names of the searched layers.
@@ -65,7 +66,7 @@ class LatencyTable:
         )
 
 
-class LatencyPressure:
+class LatencyLoss:
     """The latency's part of the loss.
 
     Attributes:
@@ -77,6 +78,11 @@ class LatencyPressure:
         self.table, self.budget = table, budget
         self.weight = weight or (FIRST_WEIGHT if budget else 0.0)
         self.reference = budget or table.backbone_total
+
+    @classmethod
+    def asked_for(cls, settings: SearchSettings, table: LatencyTable) -> Self:
+        """As the settings ask for it."""
+        return cls(table, weight=settings.latency_weight, budget=settings.latency_budget)
 
     def expected(self, layers: Sequence[AggConv]) -> Tensor:
         """Expected milliseconds of all convolutions, differentiable in the architecture parameters."""
