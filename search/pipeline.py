@@ -92,7 +92,7 @@ def search(
     if out.exists():
         if resume or helps_another(out):
             return Run.load(out)
-        raise InputError(f"{out} already exists; choose another --out or remove it first")
+        raise InputError(f"{out} already exists; choose another `out` or remove it first")
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
     supernet, kept = _check(task, settings)
@@ -114,7 +114,7 @@ def search(
         if not refuses_writing(error, staging_path(out)):
             raise
         raise InputError(
-            f"cannot write {staging_path(out)}: {error.strerror or error}; choose an --out that is writable "
+            f"cannot write {staging_path(out)}: {error.strerror or error}; choose an `out` that is writable "
             "and has room"
         ) from error
     return Run.load(out)
@@ -244,14 +244,14 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
     """
     folder = staging_path(out)
     if settings.tune == "none":
-        raise InputError("--join: these settings tune nothing; start both processes with --tune grid or tpe")
+        raise InputError("`join`: these settings tune nothing; start both processes with `tune=grid` or tpe")
     if out.exists():
-        raise InputError(f"--join: {out} is finished; there is nothing to help with")
+        raise InputError(f"`join`: {out} is finished; there is nothing to help with")
     writer = RunWriter(folder, writes=False)
     chosen = writer.stored(SHORTLISTED) if has_shortlist(settings) else writer.stored(FOUND)
     if chosen is None:
         raise InputError(
-            f"--join: {folder} has no architecture yet; join once the run is there and its search is over"
+            f"`join`: {folder} has no architecture yet; join once the run is there and its search is over"
         )
     check_same(folder, run_config(task, settings))
     tuning = tuning_of(task, settings, chosen.architecture, folder, worker=worker_name(), progress=progress)

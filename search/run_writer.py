@@ -172,7 +172,7 @@ class RunWriter:
             )
         except Exception as error:
             logging.getLogger(__name__).warning(
-                "%s could not be written: %s; try: dashdeploy inspect RUN --report FILE.html",
+                "%s could not be written: %s; dashdeploy inspect can write a report of the run",
                 REPORT_NAME,
                 error,
             )

@@ -25,6 +25,9 @@ _ALIASES: Mapping[str, str] = {
 }
 """Parameters of the library whose option has another name."""
 
+_ASSIGNMENTS = "assignments"
+"""The option ``--set NAME=VALUE``, for settings that have no option of their own."""
+
 _PARAMETER = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
 _CALL = re.compile(r"`([a-z]+\(.*?\))`")
 
@@ -61,8 +64,9 @@ def spelled(message: str) -> str:
 def with_options(message: str, command: Any, root: Any = None) -> str:  # noqa: ANN401 - as above
     """`message` with each of its parameters spelled as the option of `command` that sets it.
 
-    A parameter becomes its flag, one with a value the flag and the value, a switch the flag alone. What `command` has
-    no option for stays as it is.
+    A parameter becomes its flag, one with a value the flag and the value, a switch the flag alone. A setting of a
+    search that has no option of its own becomes ``--set NAME=VALUE``, if `command` has that. What `command` has no
+    option for stays as it is.
 
     Args:
         message: with parameters and calls of stages in backticks.
@@ -70,15 +74,21 @@ def with_options(message: str, command: Any, root: Any = None) -> str:  # noqa: 
         root: the group of all commands. With it, calls of stages become their commands, and what `command` has no
             option for is taken for one of ``export``: bench, verify and serve name what a bundle was exported with.
     """
-    options = _options(command)
+    own, exports = _options(command), {}
     if root is not None:
         message = _CALL.sub(lambda match: _command_line(match.group(1), root) or match.group(), message)
-        options = {**_options(root.commands["export"]), **options}
+        exports = _options(root.commands["export"])
 
     def spelled_parameter(match: re.Match[str]) -> str:
         name, value = match.groups()
-        option = options.get(_ALIASES.get(name, name))
-        return match.group() if option is None else " ".join(_words(option, value))
+        option_name = _ALIASES.get(name, name)
+        if option_name in own:
+            return " ".join(_words(own[option_name], value))
+        if _ASSIGNMENTS in own and _is_setting(name):
+            return " ".join(_words(own[_ASSIGNMENTS], name if value is None else f"{name}={value}"))
+        if option_name in exports:
+            return " ".join(_words(exports[option_name], value))
+        return match.group()
 
     return _PARAMETER.sub(spelled_parameter, message)
 
@@ -118,3 +128,11 @@ def _words(option: Any, value: str | None) -> list[str]:  # noqa: ANN401 - as ab
     if option.is_flag and value == "False" and option.secondary_opts:
         return [str(option.secondary_opts[0])]
     return [flag, value]
+
+
+def _is_setting(name: str) -> bool:
+    """Whether a search has a setting of this name."""
+    # Only now: it imports torch, and most commands end without a message.
+    from dashdeploy.search.config.settings import SearchSettings
+
+    return name in SearchSettings.model_fields

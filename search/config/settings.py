@@ -216,7 +216,7 @@ class SearchSettings(FrozenModel):
             InputError: there is no such preset or field, or a value is not allowed.
         """
         if name not in PRESETS:
-            raise InputError(f"--preset {name}: no such preset; choose from {', '.join(PRESETS)}")
+            raise InputError(f"`preset={name}`: no such preset; choose from {', '.join(PRESETS)}")
         for field in overrides:
             if field not in cls.model_fields:
                 close = get_close_matches(field, cls.model_fields, 1)

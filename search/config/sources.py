@@ -50,14 +50,14 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise InputError(f"--config {path}: {error.strerror or error}; check the path") from error
+        raise InputError(f"`config={path}`: {error.strerror or error}; check the path") from error
     except ValueError as error:
-        raise InputError(f"--config {path}: not valid JSON: {error}") from error
+        raise InputError(f"`config={path}`: not valid JSON: {error}") from error
     if isinstance(content, dict) and isinstance(content.get("settings"), dict):
         content = content["settings"]  # a run's own config.json
     if not isinstance(content, dict):
         raise InputError(
-            f'--config {path}: not an object; write settings by name, such as {{"momentum": 0.95}}'
+            f'`config={path}`: not an object; write settings by name, such as {{"momentum": 0.95}}'
         )
     return content
 
@@ -70,7 +70,7 @@ def parse_assignment(text: str) -> tuple[str, object]:
     """
     name, separator, value = text.partition("=")
     if not separator or not name:
-        raise InputError(f"--set {text}: write it as name=value, such as --set momentum=0.95")
+        raise InputError(f"`assignments={text}`: write it as name=value, such as `momentum=0.95`")
     return name.strip().replace("-", "_"), _value(value.strip())
 
 

@@ -171,7 +171,7 @@ def lost_connection_named() -> Iterator[None]:
         if isinstance(error, dist.DistError) or re.search(r"\bgloo[/:]|\bGloo\b", str(error)):
             raise LostProcessError(
                 "the connection to another process of this run is lost; see what that one said, and go on with "
-                "--resume"
+                "`resume=True`"
             ) from error
         raise
 
@@ -261,7 +261,7 @@ def _started(devices: Devices, out: Path) -> Iterator[None]:
             raise
         raise LostProcessError(
             f"a process of this run ended with exit code {lost.returncode}; see what it said above, and go on with "
-            "--resume"
+            "`resume=True`"
         ) from error
     finally:
         watch.over.set()

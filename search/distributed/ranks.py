@@ -109,12 +109,12 @@ def started_by_others(devices: Devices) -> bool:
         return False
     if found != devices.processes:
         raise InputError(
-            f"{starter} started {found} processes, and --devices {devices.count} on {devices.nodes} machines are "
-            f"{devices.processes}; make them agree (--set nodes=…)"
+            f"{starter} started {found} processes, and `devices={devices.count}` on {devices.nodes} machines are "
+            f"{devices.processes}; make them agree (`nodes=…`)"
         )
     if local_rank(devices) >= devices.count:
         raise InputError(
             f"{starter} started more than {devices.count} processes on this machine; start as many on each as "
-            "--devices says (--nproc-per-node, --ntasks-per-node)"
+            "`devices` says (--nproc-per-node, --ntasks-per-node)"
         )
     return True

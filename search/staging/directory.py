@@ -41,7 +41,7 @@ def open_staging_directory(out: Path, config: dict[str, Any], *, resume: bool) -
     if folder.exists():
         if not resume:
             raise InputError(
-                f"{folder} is an unfinished run; go on with it by adding --resume, or delete that folder"
+                f"{folder} is an unfinished run; go on with it by adding `resume=True`, or delete that folder"
             )
         if (folder / CONFIG_NAME).exists():
             check_same(folder, config)
@@ -54,7 +54,7 @@ def open_staging_directory(out: Path, config: dict[str, Any], *, resume: bool) -
                 write_json(folder / CONFIG_NAME, config)
             yield folder
     except Timeout as error:
-        raise InputError(f"another process is at work on {folder}; wait, or choose another --out") from error
+        raise InputError(f"another process is at work on {folder}; wait, or choose another `out`") from error
 
 
 def refuses_writing(error: OSError, folder: Path) -> bool:
@@ -74,7 +74,7 @@ def finish_staging_directory(folder: Path, out: Path) -> None:
     _remove_leftovers(folder)
     if out.exists():
         raise InputError(
-            f"{out} has appeared during the run; move it away, and finish {folder} with --resume"
+            f"{out} has appeared during the run; move it away, and finish {folder} with `resume=True`"
         )
     (folder / LOCK_NAME).unlink(missing_ok=True)
     folder.rename(out)
@@ -88,9 +88,18 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def phase_result(folder: Path, phase: PhaseName) -> dict[str, Any] | None:
-    """What a finished phase left (its seconds and best epoch), or None if it is not finished."""
+    """What a finished phase left (its seconds and best epoch), or None if it is not finished.
+
+    Raises:
+        InputError: the mark is damaged.
+    """
     path = folder / CHECKPOINTS_NAME / f"{phase}.json"
-    result: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+    try:
+        result: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error}); delete it to go on from the phase's last epoch or trial, and resume"
+        ) from error
     return result
 
 

@@ -64,7 +64,7 @@ def check_same(folder: Path, config: dict[str, Any]) -> None:
     for name, old, new in differences:
         raise InputError(
             f"{folder} was started with {name} = {old}, now it is {new}; resume with the same, "
-            "or choose another --out"
+            "or choose another `out`"
         )
 
 

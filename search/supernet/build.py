@@ -112,7 +112,7 @@ def build_supernet(
         searched += 1
     if not searched:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in kept.items()) or "it has none at all"
-        raise InputError(f"the backbone has no convolution to search ({reasons}); choose another --backbone")
+        raise InputError(f"the backbone has no convolution to search ({reasons}); choose another `backbone`")
     if input_shape is not None:
         _check_runs(model, input_shape)
     return kept
@@ -124,7 +124,7 @@ def _check_runs(supernet: nn.Module, input_shape: Sequence[int]) -> None:
     except FAILURES as error:
         raise InputError(
             f"the backbone does not run with searched convolutions in their places: {first_line(error)}; name the "
-            "convolutions whose attributes its forward pass uses with --exclude"
+            "convolutions whose attributes its forward pass uses with `exclude`"
         ) from error
 
 

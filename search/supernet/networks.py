@@ -27,7 +27,7 @@ def backbone_name(task: Task, settings: SearchSettings) -> str:
         kinds = {1: "series [channels, length]", 2: "images [channels, height, width]"}
         raise InputError(
             f"task {task.name}: inputs of shape {list(task.input_shape)} are not {kinds[RANKS.get(name, 1)]}, which "
-            f"the backbone {name or settings.backbone} takes; choose another --backbone"
+            f"the backbone {name or settings.backbone} takes; choose another `backbone`"
         )
     return name
 
@@ -47,7 +47,7 @@ def backbone_arguments(task: Task, settings: SearchSettings, *, retrain: bool) -
     arguments = accepted(name, offered)
     if task.dense and name in BACKBONES and "dense" not in arguments:
         raise InputError(
-            f"--backbone {name}: task {task.name} predicts every position, which it does not; use resnet1d"
+            f"`backbone={name}`: task {task.name} predicts every position, which it does not; use resnet1d"
         )
     return arguments | settings.backbone_arguments | (settings.retrain_arguments if retrain else {})
 
@@ -96,7 +96,7 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
     for parameter, content in model.named_parameters():
         if isinstance(content, UninitializedParameter):
             raise InputError(
-                f"--backbone {name}: {parameter} has no size before the first call; name the sizes of lazy modules "
+                f"`backbone={name}`: {parameter} has no size before the first call; name the sizes of lazy modules "
                 "(a factory that has a parameter input_shape gets [channels, ...])"
             )
     known = dict(model.named_modules())
@@ -119,6 +119,6 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
     if not isinstance(output, Tensor) or list(output.shape) != wanted:
         given = f"shape {list(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise InputError(
-            f"--backbone {name}: for {SAMPLES} samples it gives {given}, and the task {task.name} needs one tensor "
+            f"`backbone={name}`: for {SAMPLES} samples it gives {given}, and the task {task.name} needs one tensor "
             f"of shape {wanted}: samples, outputs{', then every position' if task.dense else ''}; mend the network"
         )

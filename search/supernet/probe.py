@@ -61,7 +61,7 @@ def probe(model: nn.Module, input_shape: Sequence[int]) -> dict[str, Seen]:
     except FAILURES as error:
         raise InputError(
             f"the backbone does not take samples of shape {list(input_shape)}: {first_line(error)}; choose another "
-            "--backbone or other arguments for it"
+            "`backbone` or other arguments for it"
         ) from error
     finally:
         for handle in handles:

@@ -223,8 +223,8 @@ class PhaseModule(L.LightningModule):
             rate = self.phase.learning_rate * self.rate_scale
             setting = "search_learning_rate" if self.phase.name == "search" else "learning_rate"
             raise DivergedError(
-                f"{loss}; lower the learning rate (now {rate:g}) by --set {setting}=… and start again, or scale the "
-                "inputs (--normalize channels)",
+                f"{loss}; lower the learning rate (now {rate:g}) by `{setting}=…` and start again, or scale the "
+                "inputs (`normalize=channels`)",
                 self.current_epoch,
                 loss,
             )

@@ -76,20 +76,20 @@ def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[Non
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ or error
         raise InputError(
-            f"the study of --tune at {without_password(storage_url(settings, folder))} cannot be written: "
+            f"the study of `tune` at {without_password(storage_url(settings, folder))} cannot be written: "
             f"{first_line(getattr(cause, 'orig', None) or cause)}; make room or mend the database, and go on with "
-            "--resume"
+            "`resume=True`"
         ) from error
 
 
 @contextmanager
 def _named_errors(settings: SearchSettings, url: str) -> Iterator[None]:
-    mend = "mend --set tune_storage" if settings.tune_storage else "make room, and go on with --resume"
+    mend = "mend `tune_storage`" if settings.tune_storage else "make room, and go on with `resume=True`"
     try:
         yield
     except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes
         raise InputError(
-            f"the study of --tune at {without_password(url)} cannot be opened: {first_line(error)}; {mend}"
+            f"the study of `tune` at {without_password(url)} cannot be opened: {first_line(error)}; {mend}"
         ) from error
 
 

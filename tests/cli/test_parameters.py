@@ -19,6 +19,18 @@ from dashdeploy.errors import stage_call
         ("search", "`kernel_sizes=1,0`: no", "--kernel-sizes 1,0: no"),
         ("search", "`max_seconds=3` is short; `latency_target`", "--max-time 3 is short; --target"),
         ("search", "`separable=False` and `separable=True`", "--dense and --separable"),
+        (
+            "search",
+            "`search_learning_rate=…`, then `nodes=2` and `tune_storage`",
+            "--set search_learning_rate=…, then --set nodes=2 and --set tune_storage",
+        ),
+        ("search", "`refit=True` or `no_setting=3`", "--set refit=True or `no_setting=3`"),
+        (
+            "search",
+            "`assignments=momentum`: write `momentum=0.95`",
+            "--set momentum: write --set momentum=0.95",
+        ),
+        ("export", "`momentum=0.95`", "`momentum=0.95`"),
         ("export", "`kernel_sizes=1,0` is no option of export", "`kernel_sizes=1,0` is no option of export"),
         ("export", "`input_shapes` and `trt_rtx=True`", "--input-shape and --trt-rtx"),
         ("bench latency", "`engine=tensorrt`", "--engine tensorrt"),

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
+from dashdeploy.search import pipeline
 
 MODULE = """
 from torch import nn
@@ -181,7 +182,7 @@ def test_ctrl_c_says_how_to_go_on(here, npz, monkeypatch):
         (here / "run.partial").mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dashdeploy.search.pipeline.search", interrupted)
+    monkeypatch.setattr(pipeline, "search", interrupted)
     result = CliRunner().invoke(app, ["search", "--data", str(npz), "--out", "run"])
     assert result.exit_code == 130
     assert result.stderr.splitlines() == [

@@ -40,4 +40,4 @@ def test_a_study_that_cannot_be_written_is_named(waves_task, small, tmp_path, ro
         search(waves_task, settings, tmp_path / "run")
     said = str(caught.value)
     assert "\n" not in said
-    assert "the study of --tune at sqlite:///" in said, said
+    assert "the study of `tune` at sqlite:///" in said, said

@@ -128,7 +128,7 @@ def test_divergence_is_named(waves_task, small, tmp_path):
 
 
 def test_a_disk_without_room_is_one_line(waves_task, small, tmp_path, room_for):
-    said = r"cannot write .*run\.partial: File too large; choose an --out"
+    said = r"cannot write .*run\.partial: File too large; choose an `out`"
     with room_for(20_000), pytest.raises(InputError, match=said):  # a checkpoint is larger than that
         search(waves_task, small, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -132,6 +132,40 @@ def test_a_damaged_checkpoint_is_named(waves_task, small, finished, tmp_path):
     assert_same_run(search(waves_task, small, out, resume=True), finished)
 
 
+def test_a_run_that_was_started_before_the_mark_had_the_architecture(waves_task, small, finished, tmp_path):
+    out = interrupted(finished, tmp_path, *BACKBONE_PHASE)
+    path = staging_path(out) / "checkpoints" / "search.json"
+    mark = json.loads(path.read_text())
+    assert mark.pop("architecture") == finished.architecture.model_dump()
+    path.write_text(json.dumps(mark))
+    assert_same_run(search(waves_task, small, out, resume=True), finished)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("checkpoints/search.json", "{", r"search\.json is damaged .*; delete it .* and resume"),
+        (
+            "checkpoints/search.json",
+            '{"seconds": 1, "architecture": {}}',
+            r"what the phase search left in .* cannot be read .*; delete .*search\.json .* and resume",
+        ),
+        (
+            "model.safetensors",
+            "nothing",
+            r"what the phase retrain left in .* cannot be read .*; delete .*retrain\.json .* and resume",
+        ),
+    ],
+    ids=["mark", "architecture", "weights"],
+)
+def test_a_damaged_result_is_named(waves_task, small, finished, tmp_path, name, content, line):
+    out = interrupted(finished, tmp_path, *BACKBONE_PHASE)
+    (staging_path(out) / name).write_text(content)
+    with pytest.raises(InputError, match=line) as caught:
+        search(waves_task, small, out, resume=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_leftovers_of_a_killed_write_are_removed(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
     for name in ("model.part", "checkpoints/backbone.part", ".metrics.json.x1y2", ".report.html.z3"):
@@ -185,7 +219,7 @@ def test_a_finished_run_is_returned_or_protected(waves_task, small, finished):
 
 def test_an_unfinished_run_is_not_overwritten(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
-    with pytest.raises(InputError, match=r"run.partial is an unfinished run; .* --resume, or delete"):
+    with pytest.raises(InputError, match=r"run.partial is an unfinished run; .* `resume=True`, or delete"):
         search(waves_task, small, out)
 
 
@@ -241,7 +275,7 @@ def test_what_has_got_the_run_s_name_meanwhile_is_not_replaced(waves_task, small
 
     task = dataclasses.replace(waves_task, metric=dataclasses.replace(waves_task.metric, create=metric))
     with pytest.raises(
-        InputError, match=r"run has appeared during the run; move it away, and finish .*--resume"
+        InputError, match=r"run has appeared during the run; move it away, and finish .*`resume=True`"
     ):
         search(task, small, out, resume=True)
     assert (out / "thesis.tex").read_text() == "years of work"

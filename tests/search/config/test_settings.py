@@ -48,5 +48,5 @@ def test_what_is_wrong_with_a_setting_is_one_line(overrides, message):
 
 
 def test_an_unknown_preset_is_named():
-    with pytest.raises(InputError, match="--preset slow: no such preset; choose from quick, paper"):
+    with pytest.raises(InputError, match="`preset=slow`: no such preset; choose from quick, paper"):
         SearchSettings.preset("slow")

@@ -52,7 +52,7 @@ def test_others_must_have_started_as_many(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert started_by_others(devices)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="torchrun started 2 processes, and --devices 2 on 2 machines are 4"):
+    with pytest.raises(InputError, match="torchrun started 2 processes, and `devices=2` on 2 machines are 4"):
         started_by_others(devices)
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("MASTER_PORT", "0")

@@ -298,7 +298,7 @@ def test_the_run_s_own_process_is_killed_and_goes_on(tmp_path, processes):
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"the study of --tune at .* cannot be opened") as caught:
+    with pytest.raises(InputError, match=r"the study of `tune` at .* cannot be opened") as caught:
         tune(a_tuning(tmp_path, way=settings(tune_storage="nodb://nowhere")))
     assert "\n" not in str(caught.value)
 
