@@ -137,7 +137,6 @@ def serve(
       curl http://127.0.0.1:8000/v2/models/mnist1d
     """
     Console(quiet=quiet, verbose=verbose)
-    from dashdeploy.serve.repository.bundle_folders import BundleNotFoundError, ModelNameError
     from dashdeploy.serve.server import serve as run_server
     from dashdeploy.serve.settings import LONGEST_DELAY, BatchPolicy, ServeSettings
 
@@ -173,13 +172,7 @@ def serve(
         access_log=access_log,
         traces=traces,
     )
-    try:
-        run_server(bundles, settings)
-    except BundleNotFoundError as error:
-        write_one = f"dashdeploy export RUN --out {error.folder / 'MODEL'}"
-        raise InputError(f"{error.problem}; write one with: {write_one}") from error
-    except ModelNameError as error:  # `name` is no option of this command but of export
-        raise InputError(str(error).replace("`name`", "--name")) from error
+    run_server(bundles, settings)
 
 
 def _keys(file: Path | None) -> frozenset[str]:

@@ -4,9 +4,9 @@ import ast
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import dashdeploy.serve
+from dashdeploy.serve import settings
 
-ROOT = Path(dashdeploy.serve.__file__).parent
+ROOT = Path(settings.__file__).parent
 PACKAGE = "dashdeploy.serve."
 
 ALLOWED = {

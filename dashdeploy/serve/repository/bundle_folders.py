@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dashdeploy.artifacts.bundle import MANIFEST_NAME, Bundle
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, stage_call
 
 Fingerprint = tuple[tuple[str, int, int, int], ...]
 """Per file of a bundle: its path, inode, size in bytes and time of modification in nanoseconds."""
@@ -15,35 +15,20 @@ _DEEPEST = 2
 """How many folders lie above a bundle in a folder of bundles: MODEL/VERSION at most."""
 
 
-class BundleNotFoundError(InputError):
-    """A folder neither is a bundle nor holds one.
-
-    Attributes:
-        folder: the folder.
-        problem: the message without the remedy.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.problem = f"{folder} is not a bundle and holds none: it has no {MANIFEST_NAME}"
-        super().__init__(f"{self.problem}; write one with dashdeploy.compile")
-
-
-class ModelNameError(InputError):
-    """The name with which a bundle was exported cannot be served."""
-
-
 def find_bundles(paths: Sequence[Path]) -> list[Path]:
     """The bundles among `paths` and in those that are folders of bundles, such as ``MODEL/VERSION``.
 
     Raises:
-        BundleNotFoundError: a path is neither a bundle nor a folder that holds one.
+        InputError: a path is neither a bundle nor a folder that holds one.
     """
     found: list[Path] = []
     for path in paths:
         inside = [] if (path / MANIFEST_NAME).exists() else _bundles_in(path, _DEEPEST)
         if path.is_dir() and not inside and not (path / MANIFEST_NAME).exists():
-            raise BundleNotFoundError(path)
+            raise InputError(
+                f"{path} is not a bundle and holds none: it has no {MANIFEST_NAME}; "
+                f"write one with: {stage_call('export', 'RUN', out=path / 'MODEL')}"
+            )
         found += [bundle for bundle in (inside or [path]) if bundle not in found]
     return found
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.serve.repository.bundle_folders import Fingerprint, ModelNameError
+from dashdeploy.errors import InputError
+from dashdeploy.serve.repository.bundle_folders import Fingerprint
 from dashdeploy.serve.repository.served_model import ServedModel
 
 
@@ -57,13 +58,13 @@ def check_duplicates(slots: Sequence[BundleSlot]) -> None:
     """Refuse two bundles that hold the same version of a model.
 
     Raises:
-        ModelNameError: there are two.
+        InputError: there are two.
     """
     holders: dict[tuple[str, str], Path] = {}
     for slot in slots:
         key = (slot.name, slot.version)
         if slot.version and key in holders:
-            raise ModelNameError(
+            raise InputError(
                 f"{slot.path} and {holders[key]} both hold a model named {slot.name!r} in version "
                 f"{slot.version}; export one of them again with another `name` or version"
             )

@@ -13,7 +13,6 @@ from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
-from dashdeploy.serve.repository.bundle_folders import ModelNameError
 from dashdeploy.serve.scheduling.engine import Engine, Gone
 from dashdeploy.serve.settings import ServeSettings
 
@@ -105,7 +104,7 @@ class ServedModel:
         """
         bundle = Bundle.load(path)
         if not bundle.manifest.name or "/" in bundle.manifest.name:
-            raise ModelNameError(
+            raise InputError(
                 f"{path}: the model name {bundle.manifest.name!r} cannot be part of a URL; "
                 "export the bundle again with `name`"
             )
