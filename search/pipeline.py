@@ -142,7 +142,8 @@ def _run_phases(
 ) -> None:
     """Search, short list, tuning, retraining, the backbone, and one look at the test data.
 
-    Every process of the run comes by here; of `latencies`, what the first one has counts.
+    Each phase takes values and gives a value, which `writer` stores, or has stored before an interruption. Every
+    process of the run comes by here; of `latencies`, what the first one has counts.
     """
     folder, latencies = writer.folder, from_first(latencies)
     names = phase_names(settings)
@@ -174,19 +175,19 @@ def _run_phases(
         return None
 
     tuned = writer.value(TUNED, tune_phase) if settings.tune != "none" else None
-    if tuned is not None:
-        settings, chosen = tuned.chosen.applied(settings), tuned.chosen.applied_to(chosen)
+    best_settings = settings if tuned is None else tuned.chosen.applied(settings)
+    architecture = chosen if tuned is None else tuned.chosen.applied_to(chosen)
     if writer.writes:
-        writer.architecture(chosen)
-    searched, backbone = _train(task, settings, chosen, writer, limit, progress)
+        writer.architecture(architecture)
+    searched, backbone = _train(task, best_settings, architecture, writer, limit, progress)
     if not writer.writes:
         return
     writer.samples(task.unscaled(task.validation))
     if settings.log == "csv":
         write_csv(folder)
     networks = {
-        "searched": searched.put_into(build_searched(chosen)),
-        "backbone": backbone.put_into(build_backbone(chosen.backbone, chosen.arguments)),
+        "searched": searched.put_into(build_searched(architecture)),
+        "backbone": backbone.put_into(build_backbone(architecture.backbone, architecture.arguments)),
     }
     before = {} if listed is None else listed.validation()
     scores = scores_of(networks, task, before=before if settings.refit else None)

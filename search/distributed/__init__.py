@@ -1,4 +1,4 @@
-"""On which devices a run computes, and the processes that share it.
+"""The processes of a run, one per device: which one this is, how they start, meet and end together.
 
-Imports `config`; training and the pipeline import it.
+Imports `config`; training, selection and the top of the search import it.
 """

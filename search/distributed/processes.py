@@ -1,19 +1,16 @@
-"""The processes of a run on several devices: starting them, keeping them in step, ending all together.
+"""The processes of a run on several devices: how they meet, keep in step, tell each other values, and end together.
 
-Each runs the same command again with another rank, so each reads the data for itself. torchrun and SLURM start them
-elsewhere; on one machine this file does.
+Each runs the same command with another rank, so each reads the data for itself. torchrun and SLURM start them
+elsewhere; on one machine `launch` does.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -25,12 +22,18 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from torch._C._distributed_c10d import TCPStore
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from dashdeploy.errors import DashdeployError, InputError
+from dashdeploy.errors import DashdeployError
 from dashdeploy.search.config.devices import Devices
+from dashdeploy.search.distributed.launch import (
+    PATIENCE_SECONDS,
+    LostProcessError,
+    end_with_parent,
+    started_here,
+    variables,
+)
 from dashdeploy.search.distributed.ranks import (
     RUN,
     is_slurm_step,
@@ -39,10 +42,6 @@ from dashdeploy.search.distributed.ranks import (
     started_by_others,
 )
 
-LOCALHOST = "127.0.0.1"
-POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 10.0
-"""How long a process may take to end by itself after the run."""
 _RUNS = count()
 """Numbers the runs of this program, which are the same in all its processes."""
 LONGEST_WAIT = timedelta(days=1)
@@ -50,10 +49,6 @@ LONGEST_WAIT = timedelta(days=1)
 
 
 Content = TypeVar("Content")
-
-
-class LostProcessError(InputError):
-    """One of a run's processes ended before the run did."""
 
 
 def helps_another(out: Path) -> bool:
@@ -72,14 +67,14 @@ def all_processes(devices: Devices, out: Path) -> Iterator[None]:
     if devices.processes == 1:
         yield
     elif RUN in os.environ:
-        _end_with_parent()
+        end_with_parent()
         with _connected(devices):
             yield
     elif started_by_others(devices):
         with lost_connection_named(), _connected(devices):
             yield
     else:
-        with _started(devices, out), _connected(devices):
+        with started_here(devices, out), _connected(devices):
             yield
 
 
@@ -129,7 +124,7 @@ def _connected(devices: Devices) -> Iterator[None]:
     unset = {name: value for name, value in meeting.items() if name not in os.environ}
     if devices.is_cuda:
         torch.cuda.set_device(local_rank(devices))
-    with _variables(unset):  # MASTER_PORT may be the user's own
+    with variables(unset):  # MASTER_PORT may be the user's own
         try:
             found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
             store, number, processes = next(iter(found))
@@ -145,21 +140,6 @@ def _connected(devices: Devices) -> Iterator[None]:
         finally:
             if dist.is_initialized():
                 dist.destroy_process_group()
-
-
-@contextmanager
-def _variables(added: Mapping[str, str]) -> Iterator[None]:
-    """Within the block, these variables of the environment are set."""
-    before = {name: os.environ.get(name) for name in added}
-    os.environ |= added
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
@@ -224,109 +204,3 @@ class ProcessEnvironment(LightningEnvironment):
 
     def teardown(self) -> None:
         """The environment's variables are not Lightning's."""
-
-
-@contextmanager
-def _started(devices: Devices, out: Path) -> Iterator[None]:
-    # Torch's store of this process at this port is the same one, so nobody else gets the port meanwhile.
-    store = TCPStore(LOCALHOST, 0, is_master=True, wait_for_workers=False, multi_tenant=True)
-    shared = {
-        "MASTER_ADDR": LOCALHOST,
-        "MASTER_PORT": str(store.port),
-        "WORLD_SIZE": str(devices.processes),
-        "NODE_RANK": "0",
-    }
-    command = [sys.executable, *sys.orig_argv[1:]]
-    others: list[subprocess.Popen[bytes]] = []
-    watch = _Watch(others)
-    try:
-        for number in range(1, devices.processes):
-            own = {RUN: str(out.resolve())} | _rank(number)
-            others.append(
-                subprocess.Popen(
-                    command,
-                    env=os.environ | shared | own,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
-            )
-        with _variables(shared | _rank(0)):
-            yield
-        watch.over.set()
-        _wait(others)
-    except (RuntimeError, KeyboardInterrupt) as error:
-        # A collective operation fails where a process has gone; on GPUs it hangs, and the watch interrupts it.
-        lost = watch.look_once_more() if isinstance(error, RuntimeError) else watch.lost
-        if lost is None:
-            raise
-        raise LostProcessError(
-            f"a process of this run ended with exit code {lost.returncode}; see what it said above, and go on with "
-            "`resume=True`"
-        ) from error
-    finally:
-        watch.over.set()
-        for process in others:
-            process.kill()
-            process.wait()
-
-
-def _rank(number: int) -> dict[str, str]:
-    # Both, since a job of SLURM has ranks of its own.
-    return {"RANK": str(number), "LOCAL_RANK": str(number)}
-
-
-class _Watch:
-    """A thread that interrupts this process when another one is lost.
-
-    Attributes:
-        over: set when they may end.
-        lost: the first that ended before.
-        noticed: set when this process has noticed by itself that something is wrong.
-    """
-
-    def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
-        self.others, self.over, self.noticed = others, threading.Event(), threading.Event()
-        self.lost: subprocess.Popen[bytes] | None = None
-        threading.Thread(target=self._look, daemon=True).start()
-
-    def _look(self) -> None:
-        while not self.over.wait(POLL_SECONDS):
-            for process in self.others:
-                if process.poll() not in (None, 0):
-                    self.lost = process
-                    self.over.set()
-                    if not self.noticed.is_set():
-                        os.kill(os.getpid(), signal.SIGINT)
-                    return
-
-    def look_once_more(self) -> subprocess.Popen[bytes] | None:
-        """The one that is lost, which may be seen a little later than its absence is felt."""
-        self.noticed.set()
-        try:
-            self.over.wait(4 * POLL_SECONDS)
-        except KeyboardInterrupt:
-            if self.lost is None:
-                raise
-        return self.lost
-
-
-def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return
-
-
-def _end_with_parent() -> None:
-    """Let this process end at once when the run's own process is gone, whatever it waits for."""
-    parent = os.getppid()
-
-    def look() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=look, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the run's own process ends the others

@@ -1,4 +1,5 @@
 """Latency-aware search: what candidates cost on the target, and how that enters the loss.
 
-Imports `dashdeploy.export.planning.candidate_costs`, `supernet` and `config`.
+Imports `config`, `supernet` and `dashdeploy.export.planning.candidate_costs`; training, selection and the top of the
+search import it.
 """

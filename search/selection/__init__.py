@@ -1,4 +1,4 @@
-"""Which architecture is retrained: the short list, its candidates, cross-validation, the comparison.
+"""Which architecture is retrained: the search by gradient, then the short list that is trained and compared.
 
-Imports `training`, `supernet` and `config`; the pipeline imports it.
+Imports `training` and what that imports; the top of the search imports it.
 """

@@ -1,4 +1,4 @@
 """The directory that an unfinished run is staged in, and what the run was started with.
 
-Imports `config`; every other part of the search but `distributed` may import it.
+Imports `config`; training, selection, tuning and the top of the search import it.
 """

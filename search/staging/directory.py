@@ -22,11 +22,12 @@ from dashdeploy.search.staging.run_config import check_same
 
 CHECKPOINTS_NAME = "checkpoints"
 LOCK_NAME = ".lock"
+STAGING_SUFFIX = ".partial"
 
 
 def staging_path(out: Path) -> Path:
     """Where a run that will be called `out` is built."""
-    return out.with_name(out.name + ".partial")
+    return out.with_name(out.name + STAGING_SUFFIX)
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""One training phase: data, loss, schedule, checkpoints, progress, logs.
+"""The training of one network: data, loss, optimizer, checkpoints, history, progress, time limit.
 
-Imports `config`, `supernet`, `latency` and `distributed`; selection, tuning and the pipeline import it.
+Imports `config`, `distributed`, `staging`, `supernet` and `latency`; selection, tuning and the top of the search
+import it.
 """

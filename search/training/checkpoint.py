@@ -59,10 +59,10 @@ class EpochCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             append_record(self.folder, pl_module.record)
         final = checkpoint_path(self.folder, pl_module.phase.name)
-        partial = final.with_suffix(".part")
-        trainer.save_checkpoint(partial)  # every process takes part; the first writes
+        unfinished = final.with_suffix(".part")
+        trainer.save_checkpoint(unfinished)  # every process takes part; the first writes
         if not trainer.is_global_zero:
             return
-        with partial.open("rb") as file:
+        with unfinished.open("rb") as file:
             os.fsync(file.fileno())
-        partial.replace(final)
+        unfinished.replace(final)

@@ -21,7 +21,7 @@ from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.search.config.phases import PhaseName
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.staging.directory import CHECKPOINTS_NAME
+from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, STAGING_SUFFIX
 from dashdeploy.search.staging.run_config import without_password
 
 STUDY: PhaseName = "tune"
@@ -129,7 +129,7 @@ def _study_name(settings: SearchSettings, folder: Path) -> str:
         return STUDY
     path = folder / CHECKPOINTS_NAME / NAME_FILE
     if not path.exists():
-        write_text_atomically(path, f"{folder.name.removesuffix('.partial')}-{STUDY}-{token_hex(4)}")
+        write_text_atomically(path, f"{folder.name.removesuffix(STAGING_SUFFIX)}-{STUDY}-{token_hex(4)}")
     return path.read_text(encoding="utf-8")
 
 

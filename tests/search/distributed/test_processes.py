@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
 from dashdeploy.search.config.devices import Devices
+from dashdeploy.search.distributed.launch import LostProcessError, started_here
 from dashdeploy.search.distributed.processes import (
-    LostProcessError,
     ProcessEnvironment,
-    _started,
     lost_connection_named,
     slurm_meeting,
 )
@@ -304,7 +303,7 @@ def test_a_step_of_slurm_tells_each_its_part(monkeypatch):
 
 def test_nobody_else_gets_the_port_before_they_meet(tmp_path, monkeypatch):
     monkeypatch.delenv("MASTER_PORT", raising=False)
-    with _started(Devices("cpu", 1), tmp_path / "run"), socket.socket() as other:
+    with started_here(Devices("cpu", 1), tmp_path / "run"), socket.socket() as other:
         os.environ["SET_MEANWHILE"] = "by another"
         with pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", int(os.environ["MASTER_PORT"])))
