@@ -16,13 +16,14 @@ from typing import Any
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.accuracy.published import PUBLISHED
 from dashdeploy.bench.accuracy.report import AccuracyReport
-from dashdeploy.bench.common.comparison import Result
-from dashdeploy.bench.common.results import load_result
-from dashdeploy.bench.latency.report import LatencyReport, LatencyRow
+from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.latency.rows import LatencyRow
 from dashdeploy.bench.layers.report import SLOWER, LayersReport, geometric_mean
-from dashdeploy.bench.loadgen.measure import LoadGenReport
+from dashdeploy.bench.loadgen.report import LoadGenReport
 from dashdeploy.bench.search_cost.report import SearchCostReport, label
-from dashdeploy.bench.serve.report import ServeReport
+from dashdeploy.bench.serve.report import OVERHEAD_HEADERS, THROUGHPUT_HEADERS, ServeReport
+from dashdeploy.bench.show.comparison import Result
+from dashdeploy.bench.show.results import load_result
 
 FOLDER = Path(__file__).parent
 PAGE, RESULTS = FOLDER / "benchmarks.md", FOLDER / "results"
@@ -249,33 +250,9 @@ def serve(results: Sequence[ServeReport]) -> str:
     """What one request costs, and how many a second are answered."""
     parts = []
     for each in results:
-        overhead = [
-            [
-                row.protocol,
-                row.calls,
-                f"{row.p50_ms:.3f}",
-                f"{row.p99_ms:.3f}",
-                f"{row.overhead_p50_ms:+.3f}",
-            ]
-            for row in each.overhead
-        ]
-        throughput = [
-            [
-                row.server,
-                row.encoding,
-                row.connections,
-                f"{row.per_second:.0f}",
-                row.p50_ms,
-                row.p99_ms,
-                row.refused,
-            ]
-            for row in each.throughput
-        ]
         parts += [
-            markdown(["one at a time", "calls", "p50 ms", "p99 ms", "overhead at p50, ms"], overhead),
-            markdown(
-                ["server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused"], throughput
-            ),
+            markdown(OVERHEAD_HEADERS, [row.cells() for row in each.overhead]),
+            markdown(THROUGHPUT_HEADERS, [row.cells() for row in each.throughput]),
             *([] if (beside := each.beside_peer()) is None else [f"{beside}."]),
             origin(each.provenance, f"{each.engine}, {each.seconds:g} s a part, "),
         ]

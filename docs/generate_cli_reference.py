@@ -22,7 +22,7 @@ HELP = ["-h", "--help"]
 INTRODUCTION = """\
 # The command line
 
-<!-- Written by `make docs` from --help; change the help texts in dashdeploy/cli/app.py instead. -->
+<!-- Written by `make docs` from --help; change the help texts in dashdeploy/cli instead. -->
 
 Progress goes to stderr, results to stdout. `--json` prints the result as JSON and nothing else on stdout.
 

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from dashdeploy.bench.common.results import SCHEMAS, schema_of
+from dashdeploy.bench.show.results import SCHEMAS, schema_of
 
 FOLDER = Path(__file__).parent / "schemas"
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.export.artifact_settings import ArtifactSettings
+from dashdeploy.runtimes.names import TargetName
 
 
 class ExportSettings(FrozenModel):
@@ -31,7 +32,7 @@ class ExportSettings(FrozenModel):
         artifacts: what is written besides the ONNX model.
     """
 
-    target: Literal["ort-cpu", "openvino", "ort-cuda", "tensorrt", "tensorrt-rtx"] = "ort-cpu"
+    target: TargetName = TargetName.ORT_CPU
     device: str | None = None
     batch: int = Field(default=1, ge=1)
     lowering: Literal["auto", "direct", "fft"] = "auto"

@@ -6,9 +6,9 @@ from statistics import fmean, stdev
 from typing import Literal, Self
 
 from dashdeploy.artifacts.json_files import FrozenModel
-from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.artifacts.run import RunDirectory
 from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
+from dashdeploy.bench.common.result import BenchResult
 from dashdeploy.report.text_table import table
 
 
@@ -66,7 +66,7 @@ class Failure(FrozenModel):
     reason: str
 
 
-class AccuracyReport(FrozenModel):
+class AccuracyReport(BenchResult):
     """Everything that was run.
 
     Attributes:
@@ -80,7 +80,6 @@ class AccuracyReport(FrozenModel):
 
     kind: Literal["accuracy"] = "accuracy"
     format_version: Literal[1] = 1
-    provenance: Provenance
     options: str
     results: tuple[SeedResult, ...]
     failures: tuple[Failure, ...]
@@ -135,7 +134,7 @@ class AccuracyReport(FrozenModel):
             for each in PUBLISHED.get(task, ())
         }
         parts.append("\n".join(["published figures:", *sorted(sources)]) if sources else "")
-        parts.append(f"{self.provenance.machine}, {self.provenance.date}")
+        parts.append(self.machine_and_date)
         return "\n\n".join(part for part in parts if part)
 
     def means(self) -> tuple[float, float] | None:

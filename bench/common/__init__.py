@@ -1,1 +1,4 @@
-"""What the benchmarks share: result files, their comparison and pages, peak memory."""
+"""What the benchmarks share: the head of a result, checks of arguments, peak memory.
+
+Imports the core alone; the folders of the commands import it.
+"""

@@ -18,16 +18,10 @@ import numpy as np
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.bench.latency.memory import peak_mib
+from dashdeploy.bench.common.checks import check_count, check_seconds
 from dashdeploy.bench.latency.multiply_adds import measured_peak, multiply_adds
-from dashdeploy.bench.latency.report import (
-    BatchNoise,
-    BundleFacts,
-    LatencyReport,
-    LatencyRow,
-    Quantile,
-    Speedup,
-)
+from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.latency.rows import BatchNoise, BundleFacts, LatencyRow, Quantile, Speedup
 from dashdeploy.bench.latency.variants import (
     BACKBONE,
     COMPILED,
@@ -36,10 +30,11 @@ from dashdeploy.bench.latency.variants import (
     FILES,
     Variant,
     loadable,
+    peak_mib,
     variants_of,
 )
-from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.engines import engine_of
 from dashdeploy.timing import Seconds, interleaved, percentile_intervals, percentiles, ratio_of
@@ -65,7 +60,7 @@ def measure_latency(
     seconds: float = 2.0,
     engines: Sequence[str] | None = None,
     memory: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> LatencyReport:
     """Time the variants of bundles on this machine, interleaved in this process.
 
@@ -88,7 +83,6 @@ def measure_latency(
     chosen = [bundles] if isinstance(bundles, Bundle) else list(bundles)
     counts = [threads] if isinstance(threads, int) else list(threads)
     _check_arguments(chosen, batches, counts, seconds)
-    say = progress or (lambda _line: None)
     labels = _labels(chosen)
     variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, counts[0])
     described: dict[str, str] = {}
@@ -101,7 +95,7 @@ def measure_latency(
         described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
         _check_batches(variants, runtimes, batches)
         for batch in batches:
-            say(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
+            progress(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
             times = _times(variants, runtimes, batch, count, seconds)
             control = times.pop(_CONTROL)
             for key, series in times.items():
@@ -109,7 +103,7 @@ def measure_latency(
             speedups += _speedups(batch, count, times)
             noise.append(BatchNoise.measured(labels, batch, count, ratio_of(control, times[_control(times)])))
     if memory:
-        say("peak memory")
+        progress("peak memory")
         rows = [
             _with_memory(row, variants[row.bundle, row.engine, row.variant], max(batches)) for row in rows
         ]
@@ -135,12 +129,10 @@ def _check_arguments(
         if not values:
             raise InputError(f"no {noun} size to measure; give at least one, such as 1")
         for value in values:
-            if value < 1:
-                raise InputError(
-                    f"batch {value} is not a batch size; use integers from 1 up"
-                    if noun == "batch"
-                    else f"threads {value}: use an integer from 1 up"
-                )
+            if noun == "threads":
+                check_count("threads", value)
+            elif value < 1:
+                raise InputError(f"batch {value} is not a batch size; use integers from 1 up")
         if len(set(values)) != len(values):
             raise InputError(
                 f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"

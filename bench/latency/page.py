@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.latency.profile_report import LayerTime
-from dashdeploy.bench.latency.report import LatencyReport, LatencyRow
+from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.latency.rows import LatencyRow
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.charts import Bar, bar_chart
 from dashdeploy.report.page import (
@@ -32,7 +33,6 @@ def latency_page(report: LatencyReport, bundles: Sequence[Bundle]) -> Page:
     """The measurement, then every bundle's plan, parity and provenance."""
     measured = latency_section(report)
     title = "Latency of " + ", ".join(facts.label for facts in report.bundles)
-    subtitle = f"{report.provenance.machine}, {report.provenance.date}"
     if len(bundles) == 1:
         page = bundle_page(bundles[0], measured=measured, made_by=report.provenance)
         (_, *rest) = page.sections
@@ -41,7 +41,7 @@ def latency_page(report: LatencyReport, bundles: Sequence[Bundle]) -> Page:
     pages = {label: bundle_page(bundle, label=label) for label, bundle in labelled.items()}
     return Page(
         title=title,
-        subtitle=subtitle,
+        subtitle=report.machine_and_date,
         sections=[
             measured,
             *profile_sections(report),

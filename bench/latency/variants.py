@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dashdeploy.artifacts.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, Bundle
+from dashdeploy.bench.common.peak_memory import peak_mib_of
 from dashdeploy.bench.latency.torch_variants import PT2_NAME, load_program
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
@@ -22,6 +25,8 @@ TORCH, TORCH_COMPILE = "torch", "torch-compile"
 
 ENGINES: tuple[str, ...] = (*SERVED, TORCH, TORCH_COMPILE)
 """Every engine that `bench latency` knows: those that serve a bundle, and torch itself."""
+
+_MEMORY_CALLS = 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def _torch_variants(bundle: Bundle, engine: str) -> list[Variant]:
     """The compiled model alone: a bundle holds no torch module of the others."""
     program = bundle.file(PT2_NAME)
     if program is None:
-        raise InputError(f"{bundle.path}: the bundle has no {PT2_NAME}; export the run again with --pt2")
+        raise InputError(f"{bundle.path}: the bundle has no {PT2_NAME}; export the run again with `pt2=True`")
 
     def load(threads: int) -> Runtime:
         return load_program(bundle, program, threads, compile_it=engine == TORCH_COMPILE)
@@ -108,3 +113,28 @@ def loadable(bundle: Bundle, engine: str, threads: int) -> tuple[list[Variant], 
     except (InputError, MissingCapabilityError) as error:
         return [], str(error)
     return variants, None
+
+
+def peak_mib(variant: Variant, batch: int, threads: int) -> float | None:
+    """MiB at the peak of a process that loads the variant and calls it twice; see `peak_mib_of`.
+
+    The engine's libraries and Python itself are included: it is what a process that serves it needs.
+    """
+    asked = {
+        "bundle": str(variant.bundle.path),
+        "engine": variant.engine,
+        "variant": variant.name,
+        "batch": batch,
+        "threads": threads,
+    }
+    return peak_mib_of(load_and_call, asked, title="")
+
+
+def load_and_call(*, bundle: str, engine: str, variant: str, batch: int, threads: int) -> None:
+    """Load a variant of the bundle in the folder `bundle` and call it twice; for `peak_mib`."""
+    loaded = Bundle.load(Path(bundle), verify=False)
+    runtime = next(each for each in variants_of(loaded, engine) if each.name == variant).load(threads)
+    generator = np.random.default_rng(0)
+    feeds = {spec.name: spec.random(batch, generator) for spec in runtime.inputs}
+    for _ in range(_MEMORY_CALLS):
+        runtime.run(feeds)

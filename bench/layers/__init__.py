@@ -1,1 +1,4 @@
-"""``bench layers``: single convolutions, direct against the lowering that the planner chooses."""
+"""``bench layers``: single convolutions, direct against the lowering that the planner chooses.
+
+Imports `dashdeploy.export` and `bench.common`.
+"""

@@ -7,13 +7,13 @@ figure do not come from the same measurement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.common.checks import check_seconds
 from dashdeploy.bench.layers.report import LayerResult, LayersReport
-from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
@@ -21,6 +21,7 @@ from dashdeploy.export.planning.planner import Planner
 from dashdeploy.export.planning.tuning_cache import CostTable
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.cpu import OrtCpuTarget
+from dashdeploy.progress import Progress, silent
 from dashdeploy.timing import ratio_of
 
 
@@ -75,7 +76,7 @@ def measure_layers(
     threads: int = 1,
     seconds: float = 0.5,
     table: CostTable | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> LayersReport:
     """Plan every convolution and time the choice against direct.
 
@@ -92,15 +93,14 @@ def measure_layers(
     check_seconds(seconds)
     if not specs:
         raise InputError("no convolution of the list is like that; it has 64, 128 and, in 1-D, 256 channels")
-    say = progress or (lambda _message: None)
     target = OrtCpuTarget(threads)
     costs = table or CostTable(target.describe())
-    planner = Planner(ExportSettings(threads=threads), target, costs, say)
+    planner = Planner(ExportSettings(threads=threads), target, costs, progress)
     results = []
     for number, spec in enumerate(specs, start=1):
         place = f"layer {number} of {len(specs)}"
         plan, lowering = planner.plan_layer(place, spec, place)
-        say(f"timing {place}: {spec}, {plan.chosen}")
+        progress(f"timing {place}: {spec}, {plan.chosen}")
         # Where direct is chosen it runs against itself, and the figure shows the noise.
         (direct_times, chosen_times), _ = target.measure([Direct(), lowering], spec, seconds)
         ratio = ratio_of(direct_times, chosen_times)

@@ -9,8 +9,9 @@ from typing import Literal
 from rich.table import Table
 
 from dashdeploy.artifacts.json_files import FrozenModel
-from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.common.result import BenchResult
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.report.text_table import as_text
 
 SLOWER = 1 / 1.03
 """A speed-up below this is a layer that lost time by the planner's choice, beyond the noise."""
@@ -40,7 +41,7 @@ class LayerResult(FrozenModel):
     high: float
 
 
-class LayersReport(FrozenModel):
+class LayersReport(BenchResult):
     """The suite's results.
 
     Attributes:
@@ -55,7 +56,6 @@ class LayersReport(FrozenModel):
 
     kind: Literal["layers"] = "layers"
     format_version: Literal[1] = 1
-    provenance: Provenance
     device: str
     threads: int
     seconds: float
@@ -76,6 +76,10 @@ class LayersReport(FrozenModel):
     def slower(self) -> int:
         """How many chosen lowerings are slower than direct by more than 3 %."""
         return sum(result.speedup < SLOWER for result in self.results)
+
+    def text(self) -> str:
+        """The report for a person."""
+        return as_text(self.table())
 
     def table(self) -> Table:
         """The report for a terminal."""

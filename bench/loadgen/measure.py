@@ -9,7 +9,7 @@ take ten minutes; how long a run here takes is the caller's choice and stands in
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -18,12 +18,12 @@ from typing import Any, Literal
 import numpy as np
 
 from dashdeploy.artifacts.bundle import Bundle
-from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.common.checks import check_seconds
+from dashdeploy.bench.loadgen.report import LoadGenReport
 from dashdeploy.bench.loadgen.targets import InProcess, OverHttp, Target
-from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.report.text_table import table
+from dashdeploy.progress import Progress, silent
 
 Scenario = Literal["single-stream", "offline", "server"]
 
@@ -53,71 +53,6 @@ class Load:
     bound_ms: float = 15.0
 
 
-class LoadGenReport(FrozenModel):
-    """LoadGen's result.
-
-    Attributes:
-        kind: tells this file from other results.
-        format_version: this format's version.
-        provenance: machine, date, command, versions.
-        bundle: the bundle's path.
-        answered_by: the engine, or the server.
-        scenario: LoadGen's name of it.
-        valid: its verdict.
-        figures: every figure of its summary, by its own name; latencies are in nanoseconds.
-        settings: what it was told.
-        recommendations: what it says to a run that is not valid.
-    """
-
-    kind: Literal["loadgen"] = "loadgen"
-    format_version: Literal[1] = 1
-    provenance: Provenance
-    bundle: str
-    answered_by: str
-    scenario: str
-    valid: bool
-    figures: dict[str, float]
-    settings: dict[str, float]
-    recommendations: tuple[str, ...]
-
-    def text(self) -> str:
-        """The result for a person."""
-        told = ", ".join(f"{name} {value:g}" for name, value in self.settings.items())
-        parts = [
-            f"MLPerf LoadGen, {self.scenario}: {'VALID' if self.valid else 'INVALID'}",
-            f"{self.bundle}, answered by {self.answered_by}",
-            table(["", ""], self.rows()),
-            f"told: {told}",
-            *([] if self.valid else [self.why()]),
-        ]
-        return "\n\n".join(parts)
-
-    def rows(self) -> list[list[object]]:
-        """Its figures with their names; times in milliseconds."""
-        return [
-            [name.removesuffix(" (ns)"), f"{value / 1e6:.3f} ms"]
-            if name.endswith("(ns)")
-            else [name, f"{value:.6g}"]
-            for name, value in self.figures.items()
-        ]
-
-    def percentiles(self) -> dict[float, float]:
-        """Milliseconds by percentile."""
-        ending = " percentile latency (ns)"
-        found = {}
-        for name, value in self.figures.items():
-            at = name.removesuffix(ending)
-            if (
-                at != name and at.replace(".", "").isdigit()
-            ):  # SingleStream names its own twice, once as 90.0th
-                found[float(at)] = value / 1e6
-        return found
-
-    def why(self) -> str:
-        """What LoadGen says of an invalid run."""
-        return "; ".join(self.recommendations) or "it gives no reason; run longer with --seconds"
-
-
 def measure_loadgen(
     bundle: Bundle,
     load: Load,
@@ -125,7 +60,7 @@ def measure_loadgen(
     engine: str | None = None,
     url: str | None = None,
     threads: int = 1,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> LoadGenReport:
     """Run one scenario.
 
@@ -143,15 +78,14 @@ def measure_loadgen(
     """
     loadgen = _import_loadgen()
     check_seconds(load.seconds)
-    say = progress or (lambda _line: None)
     target: Target = (
         OverHttp(bundle, url) if url is not None else InProcess(bundle, engine, threads, batch=load.batch)
     )
     try:
-        say(f"a pilot run of {_PILOT_SECONDS:g} s")
+        progress(f"a pilot run of {_PILOT_SECONDS:g} s")
         latency, throughput = _pilot(target, load)
         settings, told = _settings(loadgen, load, latency, throughput)
-        say(f"LoadGen, {_LOADGEN_NAMES[load.scenario]}, at least {load.seconds:g} s")
+        progress(f"LoadGen, {_LOADGEN_NAMES[load.scenario]}, at least {load.seconds:g} s")
         summary = _run(loadgen, target, settings)
     finally:
         target.close()

@@ -125,9 +125,9 @@ class OverHttp:
         try:
             port = parts.port or 80
         except ValueError as error:
-            raise InputError(f"--url {url}: {error}; write http://HOST:PORT") from error
+            raise InputError(f"`url={url}`: {error}; write http://HOST:PORT") from error
         if parts.scheme != "http" or not parts.hostname:
-            raise InputError(f"--url {url}: is not http://HOST:PORT")
+            raise InputError(f"`url={url}`: is not http://HOST:PORT")
         self._url = url
         self._address = f"{parts.hostname}:{port}"
         path = f"/v2/models/{bundle.manifest.name}/infer"
@@ -149,7 +149,7 @@ class OverHttp:
             return RawHttpConnection(self._address, timeout=_TIMEOUT)
         except OSError as error:
             raise InputError(
-                f"--url {self._url}: no server answers there ({error}); start one with: dashdeploy serve BUNDLE"
+                f"`url={self._url}`: no server answers there ({error}); start one with: `serve('BUNDLE')`"
             ) from error
 
     def _work(self, connection: RawHttpConnection) -> None:
@@ -162,7 +162,7 @@ class OverHttp:
             done([identifier])
 
     def _explained(self, error: Exception) -> InputError:
-        return InputError(f"--url {self._url}: {error}")
+        return InputError(f"`url={self._url}`: {error}")
 
     def answer_one(self, index: int) -> None:
         """See `Target`."""

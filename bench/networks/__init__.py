@@ -1,1 +1,4 @@
-"""``bench networks``: whole networks of random weights, compiled and timed."""
+"""``bench networks``: whole networks of random weights, compiled and timed as ``bench latency`` times bundles.
+
+Imports the backbones, `dashdeploy.export`, `bench.latency` and `bench.common`.
+"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +21,7 @@ from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.backbones.convnext import ConvNeXt
 from dashdeploy.backbones.tcn import TCN
 from dashdeploy.backbones.wide_resnet import WideResNet
+from dashdeploy.bench.common.checks import suggestion
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.networks.inception_time import InceptionTime
 from dashdeploy.errors import InputError
@@ -29,6 +29,7 @@ from dashdeploy.export.frontend.serialized import serialized
 from dashdeploy.export.frontend.source import Source, from_modules
 from dashdeploy.export.pipeline import export_source
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ IN_THE_LIST = "bench networks"
 
 @contextmanager
 def exported_networks(
-    names: Sequence[str] | None, settings: ExportSettings, *, progress: Callable[[str], None]
+    names: Sequence[str] | None, settings: ExportSettings, *, progress: Progress
 ) -> Iterator[list[Bundle]]:
     """Bundles of networks of the list, with random weights, in a folder that is gone afterwards.
 
@@ -171,9 +172,7 @@ def measure_networks(
     return reports
 
 
-def save_networks(
-    names: Sequence[str] | None, folder: Path, *, progress: Callable[[str], None] | None = None
-) -> list[Path]:
+def save_networks(names: Sequence[str] | None, folder: Path, *, progress: Progress = silent) -> list[Path]:
     """Write networks of the list as ONNX files with random weights, for any other command: NAME.onnx.
 
     A network that has an original backbone has it written beside it: NAME-backbone.onnx.
@@ -190,14 +189,13 @@ def save_networks(
         InputError: there is no such network, or the folder cannot be written.
     """
     chosen = check_names(names)
-    say = progress or (lambda _message: None)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--save {folder}: {error.strerror or error}; name another folder") from error
+        raise InputError(f"`folder={folder}`: {error.strerror or error}; name another folder") from error
     paths = []
     for name in chosen:
-        source = _source(name, say)
+        source = _source(name, progress)
         for stem, model in ((name, source.model), (f"{name}-backbone", source.backbone)):
             if model is not None:
                 path = folder / f"{stem}.onnx"
@@ -215,15 +213,11 @@ def check_names(names: Sequence[str] | None) -> list[str]:
     chosen = list(NETWORKS) if names is None else list(names)
     for name in chosen:
         if name not in NETWORKS:
-            close = get_close_matches(name, NETWORKS, 1)
-            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(NETWORKS)}"
-            raise InputError(f"{name}: no such network; {hint}")
+            raise InputError(f"{name}: no such network; {suggestion(name, NETWORKS)}")
     return chosen
 
 
-def export_network(
-    name: str, out: Path, settings: ExportSettings, *, progress: Callable[[str], None]
-) -> Bundle:
+def export_network(name: str, out: Path, settings: ExportSettings, *, progress: Progress) -> Bundle:
     """Export an entry of `NETWORKS` with random weights.
 
     Args:
@@ -235,7 +229,7 @@ def export_network(
     return export_source(_source(name, progress), out, settings, progress=progress)
 
 
-def _source(name: str, progress: Callable[[str], None]) -> Source:
+def _source(name: str, progress: Progress) -> Source:
     """An entry of `NETWORKS` with random weights, always the same ones."""
     network = NETWORKS[name]
     progress(f"{name}: {network.description}")

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.bench.search_cost.memory import peak_memory
-from dashdeploy.bench.search_cost.problem import Problem
+from dashdeploy.bench.common.checks import check_count, check_seconds
+from dashdeploy.bench.search_cost.problem import Problem, peak_mib
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
-from dashdeploy.cli.options.values import check_seconds
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.methods import METHODS
+from dashdeploy.progress import Progress, silent
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
@@ -41,21 +41,19 @@ _ONCE_FROM_SECONDS = 8.0
 _WARMUP_SECONDS = 1.0
 
 
-def problems_of(line: str, values: Sequence[int]) -> list[Problem]:
-    """Points of one line of the figure.
+def series_problems(*, sizes: Sequence[int] = (), lengths: Sequence[int] = ()) -> list[Problem]:
+    """Points of the figure's two lines.
 
     Args:
-        line: ``c`` or ``n``.
-        values: sizes of the search space, or lengths.
+        sizes: sizes c of the search space, at a length of `LENGTH`.
+        lengths: lengths of the series, at c = `FIXED_C`.
 
     Raises:
         InputError: there is no such size.
     """
-    if line == "c" and max(values) > len(KERNEL_SIZES):
-        raise InputError(f"--sizes {max(values)}: sizes are 1 to {len(KERNEL_SIZES)}")
-    if line == "c":
-        return [_series("c", c, LENGTH, c) for c in values]
-    return [_series("n", n, n, FIXED_C) for n in values]
+    if max(sizes, default=0) > len(KERNEL_SIZES):
+        raise InputError(f"`sizes={max(sizes)}`: sizes are 1 to {len(KERNEL_SIZES)}")
+    return [_series("c", c, LENGTH, c) for c in sizes] + [_series("n", n, n, FIXED_C) for n in lengths]
 
 
 def paper_problems(*, quick: bool = False, rank: int | None = None) -> list[Problem]:
@@ -67,8 +65,9 @@ def paper_problems(*, quick: bool = False, rank: int | None = None) -> list[Prob
     """
     problems: list[Problem] = []
     if rank in (None, 1):
-        problems += [_series("c", c, LENGTH, c) for c in ((1, 3, 5) if quick else range(1, 8))]
-        problems += [_series("n", n, n, FIXED_C) for n in ((250, 1000) if quick else LENGTHS)]
+        problems += series_problems(
+            sizes=(1, 3, 5) if quick else range(1, 8), lengths=(250, 1000) if quick else LENGTHS
+        )
     if rank in (None, 2):
         problems += [_images(separable=separable) for separable in (False, True)]
     return problems
@@ -110,7 +109,7 @@ def measure_search_cost(
     seconds: float = 4.0,
     min_rounds: int = 3,
     memory: bool = True,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> SearchCostReport:
     """Time one training step of the supernet of every problem with every method.
 
@@ -129,17 +128,16 @@ def measure_search_cost(
         InputError: an argument is out of range, or a subprocess was killed.
     """
     _check(problems, methods, threads, seconds, min_rounds)
-    say = progress or (lambda _line: None)
     last = {problem.line: problem for problem in problems}
     points = []
     with _torch_threads(threads) as used:
         for problem in problems:
-            say(f"{problem.describe()}: timing {', '.join(methods)}")
-            costs, ratios = _time(problem, methods, seconds, min_rounds, say)
+            progress(f"{problem.describe()}: timing {', '.join(methods)}")
+            costs, ratios = _time(problem, methods, seconds, min_rounds, progress)
             if memory and last[problem.line] == problem:
-                say(f"{problem.describe()}: peak memory")
+                progress(f"{problem.describe()}: peak memory")
                 costs = [
-                    cost.model_copy(update={"peak_mib": peak_memory(problem, cost.method, used)})
+                    cost.model_copy(update={"peak_mib": peak_mib(problem, cost.method, used)})
                     for cost in costs
                 ]
             points.append(
@@ -162,11 +160,10 @@ def _check(
             raise InputError(f"method {method}: no such method; choose from {', '.join(METHODS)}")
     if not methods or len(set(methods)) < len(methods):
         raise InputError(f"methods {', '.join(methods) or 'none'}: name at least one, and each once")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads {threads}: use an integer from 1 up")
+    if threads is not None:
+        check_count("threads", threads)
     check_seconds(seconds)
-    if min_rounds < 1:
-        raise InputError(f"rounds {min_rounds}: use an integer from 1 up")
+    check_count("min_rounds", min_rounds)
 
 
 def _time(
@@ -174,7 +171,7 @@ def _time(
     methods: Sequence[str],
     seconds: float,
     min_rounds: int,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[list[MethodCost], AutoRatio | None]:
     times: dict[str, Seconds] = {}
     steps: dict[str, Callable[[], object]] = {}
@@ -184,7 +181,7 @@ def _time(
         step()
         first = perf_counter() - started
         if first > _ONCE_FROM_SECONDS:
-            say(f"{problem.describe()}: {method} took {first:.1f} s and is not repeated")
+            progress(f"{problem.describe()}: {method} took {first:.1f} s and is not repeated")
             times[method] = np.array([first])
         else:
             steps[method] = step

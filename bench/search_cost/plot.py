@@ -12,7 +12,7 @@ from dashdeploy.errors import InputError, MissingCapabilityError
 
 FORMATS = (".png", ".svg", ".pdf")
 
-# Okabe and Ito's colours, which stay apart for the colour-blind; markers tell them apart in black and white.
+# Okabe and Ito's colors, which stay apart for the color-blind; markers tell them apart in black and white.
 _STYLE = {
     "mixed-results": ("#0072b2", "s"),
     "mixed-weights": ("#cc79a7", "^"),
@@ -26,17 +26,17 @@ _X_LABELS = {
 }
 
 
-def check_plot_path(path: Path) -> None:
+def check_plot_path(plot: Path) -> None:
     """Refuse before the measurement what could not be written after it.
 
     Raises:
         InputError: the ending is unknown, or the folder is missing.
         MissingCapabilityError: matplotlib is not installed.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--plot {path}: there is no folder {path.absolute().parent}; make it first")
+    if plot.suffix.lower() not in FORMATS:
+        raise InputError(f"`plot={plot}`: the name must end in {', '.join(FORMATS)}")
+    if not plot.absolute().parent.is_dir():
+        raise InputError(f"`plot={plot}`: there is no folder {plot.absolute().parent}; make it first")
     _matplotlib()
 
 
@@ -68,12 +68,12 @@ def plot_search_cost(report: SearchCostReport, path: Path) -> None:
 
 def _draw_curves(axis: Any, line: str, points: list[PointCost], methods: list[str]) -> None:  # noqa: ANN401
     for method in methods:
-        colour, marker = _STYLE[method]
+        color, marker = _STYLE[method]
         known = [(point.problem.x, point.cost(method)) for point in points]
         xs = [x for x, cost in known if cost is not None]
         ys = [cost.p50_ms for _, cost in known if cost is not None]
         width = 2.2 if method == "auto" else 1.2
-        axis.plot(xs, ys, color=colour, marker=marker, label=method, linewidth=width)
+        axis.plot(xs, ys, color=color, marker=marker, label=method, linewidth=width)
     axis.set_yscale("log")
     if line == "n":
         axis.set_xscale("log", base=2)

@@ -1,4 +1,4 @@
-"""One point of `bench search-cost`: a supernet, its input, and one training step on it."""
+"""One point of `bench search-cost`: a supernet, its input, one training step on it, and the memory of that step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from dashdeploy.artifacts.json_files import FrozenModel
+from dashdeploy.bench.common.peak_memory import peak_mib_of
+from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from dashdeploy.ops.aggconv.methods import Method
 
 _SEED = 0
+_MEMORY_STEPS = 2
 
 
 class Problem(FrozenModel):
@@ -114,3 +117,20 @@ class Problem(FrozenModel):
         generator = torch.Generator().manual_seed(_SEED)
         inputs = torch.randn(self.batch, *self.input_shape, generator=generator)
         return inputs, torch.randint(0, self.arguments["outputs"], (self.batch,), generator=generator)
+
+
+def peak_mib(problem: Problem, method: str, threads: int) -> float | None:
+    """MiB at the peak of a process that runs two steps, what Python and torch take included; see `peak_mib_of`."""
+    asked = {"problem": problem.model_dump(mode="json"), "method": method, "threads": threads}
+    return peak_mib_of(run_steps, asked, title=f"{method} {threads}")
+
+
+def run_steps(*, problem: Mapping[str, object], method: str, threads: int) -> None:
+    """Run two steps of the problem that has the fields `problem`; for `peak_mib`."""
+    import torch
+
+    torch.set_num_threads(threads)
+    step = Problem.model_validate(problem).step(method)
+    with keep_freed_memory():
+        for _ in range(_MEMORY_STEPS):
+            step()

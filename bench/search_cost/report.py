@@ -7,7 +7,7 @@ from typing import Literal, Self
 import numpy as np
 
 from dashdeploy.artifacts.json_files import FrozenModel
-from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.common.result import BenchResult
 from dashdeploy.bench.search_cost.problem import Problem
 from dashdeploy.report.text_table import table
 from dashdeploy.timing import Seconds, ratio_of
@@ -92,7 +92,7 @@ class PointCost(FrozenModel):
         return next((cost for cost in self.costs if cost.method == method), None)
 
 
-class SearchCostReport(FrozenModel):
+class SearchCostReport(BenchResult):
     """The whole measurement.
 
     Attributes:
@@ -106,7 +106,6 @@ class SearchCostReport(FrozenModel):
 
     kind: Literal["search-cost"] = "search-cost"
     format_version: Literal[1] = 1
-    provenance: Provenance
     threads: int
     seconds: float
     points: tuple[PointCost, ...]
@@ -130,7 +129,7 @@ class SearchCostReport(FrozenModel):
             table(["ms per step", *self.methods, "auto / mixed-results", "auto / best"], self._time_rows()),
             self._memory_table(),
             self.verdict(),
-            f"{self.threads} thread(s), {self.provenance.machine}, {self.provenance.date}",
+            f"{self.threads} thread(s), {self.machine_and_date}",
         ]
         return "\n\n".join(part for part in parts if part)
 

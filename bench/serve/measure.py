@@ -10,20 +10,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from dashdeploy.artifacts.bundle import MODEL_NAME, Bundle
 from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.common.checks import check_seconds
 from dashdeploy.bench.serve.http_load import http_request
 from dashdeploy.bench.serve.peer import Peer
 from dashdeploy.bench.serve.raw_http import RawHttpConnection
 from dashdeploy.bench.serve.report import OverheadRow, ServeReport, ThroughputRow
-from dashdeploy.cli.options.values import check_seconds
+from dashdeploy.bench.serve.server_process import server_process
 from dashdeploy.errors import InputError
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.timing import interleaved, percentiles
@@ -39,7 +39,7 @@ def measure_serving(
     connections: int = 16,
     threads: int = 1,
     peer: Peer | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = silent,
 ) -> ServeReport:
     """Serve a bundle on this machine and measure it.
 
@@ -57,7 +57,6 @@ def measure_serving(
         MissingCapabilityError: a package is not installed.
     """
     check_seconds(seconds)
-    say = progress or (lambda _line: None)
     file = bundle.file(MODEL_NAME)
     if file is None:
         raise InputError(f"{bundle.path}: the bundle has no {MODEL_NAME}; export it again")
@@ -65,8 +64,8 @@ def measure_serving(
     generator = np.random.default_rng(_SEED)
     feeds = {spec.name: spec.random(1, generator) for spec in runtime.inputs}
     name = bundle.manifest.name
-    with _server(bundle.path, threads) as (http_address, grpc_address):
-        say(f"overhead at concurrency 1, {seconds:g} s")
+    with server_process(bundle.path, threads) as (http_address, grpc_address):
+        progress(f"overhead at concurrency 1, {seconds:g} s")
         calls: dict[str, Callable[[], object]] = {
             "in process": lambda: runtime.run(feeds),
             "HTTP": _http_call(http_address, name, feeds),
@@ -85,14 +84,14 @@ def measure_serving(
             for protocol, series in times.items()
         )
         requests = {"binary": _binary_request(http_address, name, feeds)}
-        throughput = [_throughput("dashdeploy", http_address, requests, connections, seconds, say)]
+        throughput = [_throughput("dashdeploy", http_address, requests, connections, seconds, progress)]
         if peer is not None:
             with peer.serve(file, name) as address:
                 # In turns, so that whatever else the machine does hits both.
                 for _ in range(2):
                     for server, at in (("dashdeploy", http_address), (peer.name, address)):
                         body = {"JSON": _json_request(at, name, feeds)}
-                        throughput.append(_throughput(server, at, body, connections, seconds / 2, say))
+                        throughput.append(_throughput(server, at, body, connections, seconds / 2, progress))
     return ServeReport(
         provenance=Provenance.now(),
         bundle=str(bundle.path),
@@ -101,25 +100,6 @@ def measure_serving(
         overhead=overhead,
         throughput=tuple(throughput),
     )
-
-
-@contextmanager
-def _server(bundle: Path, threads: int) -> Iterator[tuple[str, str]]:
-    """A server process on free ports; yields its HTTP and gRPC addresses."""
-    command = [sys.executable, "-m", "dashdeploy", "serve", str(bundle)]
-    command += ["--engine", "ort-cpu", "--threads", str(threads)]
-    command += ["--http-port", "0", "--grpc-port", "0", "--reload-seconds", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            addresses = [word.partition("://")[2] for word in line.split() if "://" in word]
-            if len(addresses) != 2:
-                raise InputError(f"the server did not start: {line.strip() or 'it said nothing'}")
-            yield addresses[0], addresses[1]
-        finally:
-            process.terminate()
-            process.wait(timeout=_TIMEOUT)
 
 
 def _http_call(address: str, model: str, feeds: Mapping[str, Array]) -> Callable[[], object]:
@@ -179,10 +159,10 @@ def _throughput(
     requests: Mapping[str, bytes],
     connections: int,
     seconds: float,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> ThroughputRow:
     ((encoding, request),) = requests.items()
-    say(f"throughput of {server}, {encoding}, {connections} connections, {seconds:g} s")
+    progress(f"throughput of {server}, {encoding}, {connections} connections, {seconds:g} s")
     command = [
         sys.executable,
         "-m",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashdeploy.bench.serve.report import ServeReport
+from dashdeploy.bench.serve.report import OVERHEAD_HEADERS, THROUGHPUT_HEADERS, ServeReport, two_decimals
 from dashdeploy.report.charts import Bar, bar_chart
 from dashdeploy.report.page import Section, html_table, paragraph
 
@@ -17,17 +17,13 @@ def _overhead(report: ServeReport) -> Section:
         Bar(row.protocol, row.p50_ms, high=row.p99_ms, note=f"{row.p50_ms:.3f} ms, p99 {row.p99_ms:.3f}")
         for row in report.overhead
     ]
-    rows = [
-        [row.protocol, row.calls, f"{row.p50_ms:.3f}", f"{row.p99_ms:.3f}", f"{row.overhead_p50_ms:+.3f}"]
-        for row in report.overhead
-    ]
-    headers = ["one at a time", "calls", "p50 ms", "p99 ms", "overhead at p50, ms"]
+    rows = [row.cells() for row in report.overhead]
     return Section(
         "overhead",
         "One request at a time",
         [
             bar_chart("Milliseconds per call, median and 99th percentile", bars, unit="ms", label_width=110),
-            html_table(headers, rows, caption="Every figure"),
+            html_table(OVERHEAD_HEADERS, rows, caption="Every figure"),
         ],
         f"{report.bundle}: {report.engine}. The overhead is the median of what a call takes longer than the "
         "in-process call of the same round.",
@@ -45,26 +41,14 @@ def _throughput(report: ServeReport) -> Section:
         )
         for row in report.throughput
     ]
-    rows = [
-        [
-            row.server,
-            row.encoding,
-            row.connections,
-            f"{row.per_second:.0f}",
-            None if row.p50_ms is None else f"{row.p50_ms:.2f}",
-            None if row.p99_ms is None else f"{row.p99_ms:.2f}",
-            row.refused,
-        ]
-        for row in report.throughput
-    ]
-    headers = ["server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused"]
+    rows = [two_decimals(row.cells()) for row in report.throughput]
     return Section(
         "throughput",
         "Many requests at once",
         [
             paragraph(report.beside_peer() or ""),
             bar_chart("Answered requests a second", bars, unit="", label_width=170),
-            html_table(headers, rows, caption="Every figure"),
+            html_table(THROUGHPUT_HEADERS, rows, caption="Every figure"),
         ],
         "Over HTTP, from a client in a process of its own on the same machine.",
     )

@@ -11,11 +11,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dashdeploy.errors import MissingCapabilityError
+from dashdeploy.progress import Progress
 
 _PACKAGES = ("mlserver==1.7.1", "onnxruntime")
 _READY_SECONDS = 90
@@ -57,7 +58,7 @@ class Peer:
 
     name = "MLServer"
 
-    def __init__(self, environment: Path, *, progress: Callable[[str], None]) -> None:
+    def __init__(self, environment: Path, *, progress: Progress) -> None:
         self._environment = environment
         self._progress = progress
 

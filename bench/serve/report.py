@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 from typing import Literal
 
 from dashdeploy.artifacts.json_files import FrozenModel
-from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.common.result import BenchResult
 from dashdeploy.report.text_table import table
+
+OVERHEAD_HEADERS = ("one at a time", "calls", "p50 ms", "p99 ms", "overhead at p50, ms")
+THROUGHPUT_HEADERS = ("server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused")
 
 
 class OverheadRow(FrozenModel):
@@ -26,6 +30,11 @@ class OverheadRow(FrozenModel):
     p50_ms: float
     p99_ms: float
     overhead_p50_ms: float
+
+    def cells(self) -> list[object]:
+        """What a table shows, in the order of `OVERHEAD_HEADERS`."""
+        figures = f"{self.p50_ms:.3f}", f"{self.p99_ms:.3f}", f"{self.overhead_p50_ms:+.3f}"
+        return [self.protocol, self.calls, *figures]
 
 
 class ThroughputRow(FrozenModel):
@@ -49,8 +58,13 @@ class ThroughputRow(FrozenModel):
     p99_ms: float | None
     refused: int
 
+    def cells(self) -> list[object]:
+        """What a table shows, in the order of `THROUGHPUT_HEADERS`; milliseconds in full."""
+        figures = f"{self.per_second:.0f}", self.p50_ms, self.p99_ms, self.refused
+        return [self.server, self.encoding, self.connections, *figures]
 
-class ServeReport(FrozenModel):
+
+class ServeReport(BenchResult):
     """What was measured, on what.
 
     Attributes:
@@ -66,7 +80,6 @@ class ServeReport(FrozenModel):
 
     kind: Literal["serve"] = "serve"
     format_version: Literal[1] = 1
-    provenance: Provenance
     bundle: str
     engine: str
     seconds: float
@@ -75,36 +88,11 @@ class ServeReport(FrozenModel):
 
     def text(self) -> str:
         """The report for a person."""
-        overhead = [
-            [
-                row.protocol,
-                str(row.calls),
-                f"{row.p50_ms:.3f}",
-                f"{row.p99_ms:.3f}",
-                f"{row.overhead_p50_ms:+.3f}",
-            ]
-            for row in self.overhead
-        ]
-        throughput = [
-            [
-                row.server,
-                row.encoding,
-                str(row.connections),
-                f"{row.per_second:.0f}",
-                _ms(row.p50_ms),
-                _ms(row.p99_ms),
-                str(row.refused),
-            ]
-            for row in self.throughput
-        ]
         return "\n\n".join(
             [
-                f"{self.bundle}: {self.engine}\n{self.provenance.machine}, {self.provenance.date}",
-                table(["one at a time", "calls", "p50 ms", "p99 ms", "overhead p50 ms"], overhead),
-                table(
-                    ["server", "tensors", "connections", "requests/s", "p50 ms", "p99 ms", "refused"],
-                    throughput,
-                ),
+                f"{self.bundle}: {self.engine}\n{self.machine_and_date}",
+                table([*OVERHEAD_HEADERS[:-1], "overhead p50 ms"], _words(self.overhead)),
+                table(THROUGHPUT_HEADERS, _words(self.throughput)),
                 *([] if (beside := self.beside_peer()) is None else [beside]),
             ]
         )
@@ -119,5 +107,11 @@ class ServeReport(FrozenModel):
         return f"{servers[0]} answers {ours / theirs:.1f} times as many requests a second as {servers[1]}"
 
 
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def two_decimals(cells: Sequence[object]) -> list[object]:
+    """Cells with their milliseconds cut short."""
+    return [f"{cell:.2f}" if isinstance(cell, float) else cell for cell in cells]
+
+
+def _words(rows: Sequence[OverheadRow | ThroughputRow]) -> list[list[str]]:
+    """The cells of `rows` as words, which a text table aligns to the left."""
+    return [["-" if cell is None else str(cell) for cell in two_decimals(row.cells())] for row in rows]

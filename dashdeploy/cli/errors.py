@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from dashdeploy.cli.parameters import invoked_command, running, with_options
+from dashdeploy.cli.parameters import spelled
 from dashdeploy.errors import DashdeployError
 
 INTERNAL_ERROR = 70
@@ -35,15 +35,13 @@ class ErrorReportingGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer does not export the type of its own context
         """Run the command that was asked for."""
-        command = invoked_command(ctx, [*ctx._protected_args, *ctx.args])
         try:
-            with running(command, self):
-                result = super().invoke(ctx)
+            result = super().invoke(ctx)
             # A closed pipe shows itself at the flush; better here than in the interpreter's last moments.
             sys.stdout.flush()
         except (DashdeployError, MemoryError) as error:
             message = str(error) or "out of memory; use a smaller batch or a smaller model"
-            _explain(ctx, with_options(message, command, self))
+            _explain(ctx, spelled(message))
             raise typer.Exit(getattr(error, "exit_code", 1)) from error
         except KeyboardInterrupt as error:
             print("interrupted", file=sys.stderr)

@@ -1,7 +1,10 @@
-"""What the library's messages call by Python's names, spelled as the command line has it.
+r"""What the library's messages call by Python's names, spelled as the command line has it.
 
-The library knows nothing of the command line: its messages hold parameters and calls of stages in backticks (see
-`dashdeploy.errors`). A parameter becomes the option of the command that was run, a call the whole command.
+The library knows nothing of the command line. Its messages hold, in backticks (see `dashdeploy.errors`):
+
+- parameters, alone or with a value: ``\`out\```, ``\`tune=estimate\```, ``\`resume=True\```, which become options of
+  the command that was run;
+- calls of stages: ``\`export('RUN', trt=True)\```, which become whole commands.
 """
 
 from __future__ import annotations
@@ -9,13 +12,13 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 _ALIASES: Mapping[str, str] = {
     "api_keys": "api_key_file",
     "delay": "batch_delay",
+    "folder": "save",
     "input_shapes": "input_shape",
     "latency_device": "device",
     "latency_target": "target",
@@ -28,37 +31,29 @@ _ALIASES: Mapping[str, str] = {
 _ASSIGNMENTS = "assignments"
 """The option ``--set NAME=VALUE``, for settings that have no option of their own."""
 
+_FALLBACKS = ("export", "search")
+"""Whose options a message may mean that names a parameter which the command that was run does not have: what a bundle
+was exported with, or a run was searched with."""
+
 _PARAMETER = re.compile(r"`([a-z_][a-z0-9_]*)(?:=([^`]*))?`")
-_CALL = re.compile(r"`([a-z]+\(.*?\))`")
-
-_running: list[tuple[Any, Any]] = []
-"""The command that runs and the group that it belongs to, the innermost last."""
+_CALL = re.compile(r"`([a-z]+\([^`]*\))`")
 
 
-def invoked_command(context: Any, words: list[str]) -> Any:  # noqa: ANN401 - typer does not export click's types
-    """The command that `words` name, from the group of `context` down."""
-    command = context.command
-    for word in words:
-        commands = getattr(command, "commands", None)
-        if commands is None or word not in commands:
-            break
-        command = commands[word]
-    return command
+class _Invoked:
+    """The context of the command that was run: a process runs one, in whichever of its threads."""
+
+    context: Any = None
 
 
-@contextmanager
-def running(command: Any, root: Any) -> Iterator[None]:  # noqa: ANN401 - as above
-    """Note for `spelled` that `command`, of the group `root`, runs."""
-    _running.append((command, root))
-    try:
-        yield
-    finally:
-        _running.pop()
+def remember_invoked(context: Any) -> None:  # noqa: ANN401 - typer does not export click's types
+    """Note that the command of `context` is the one that was run."""
+    _Invoked.context = context
 
 
 def spelled(message: str) -> str:
-    """`message` as the command that runs spells it; as it is where none does."""
-    return with_options(message, *_running[-1]) if _running else message
+    """`message` as the command that was run spells it; as it is where none was."""
+    context = _Invoked.context
+    return message if context is None else with_options(message, context.command, context.find_root().command)
 
 
 def with_options(message: str, command: Any, root: Any = None) -> str:  # noqa: ANN401 - as above
@@ -72,23 +67,20 @@ def with_options(message: str, command: Any, root: Any = None) -> str:  # noqa: 
         message: with parameters and calls of stages in backticks.
         command: the command that was run.
         root: the group of all commands. With it, calls of stages become their commands, and what `command` has no
-            option for is taken for one of ``export``: bench, verify and serve name what a bundle was exported with.
+            option for is looked for in `_FALLBACKS`.
     """
-    own, exports = _options(command), {}
+    commands = [command]
     if root is not None:
         message = _CALL.sub(lambda match: _command_line(match.group(1), root) or match.group(), message)
-        exports = _options(root.commands["export"])
+        commands += [root.commands[name] for name in _FALLBACKS]
 
     def spelled_parameter(match: re.Match[str]) -> str:
         name, value = match.groups()
-        option_name = _ALIASES.get(name, name)
-        if option_name in own:
-            return " ".join(_words(own[option_name], value))
-        if _ASSIGNMENTS in own and _is_setting(name):
-            return " ".join(_words(own[_ASSIGNMENTS], name if value is None else f"{name}={value}"))
-        if option_name in exports:
-            return " ".join(_words(exports[option_name], value))
-        return match.group()
+        assignments = _option(command, _ASSIGNMENTS)
+        if assignments is not None and _option(command, name) is None and _is_setting(name):
+            return " ".join(_words(assignments, name if value is None else f"{name}={value}"))
+        option = next(filter(None, (_option(each, name) for each in commands)), None)
+        return match.group() if option is None else " ".join(_words(option, value))
 
     return _PARAMETER.sub(spelled_parameter, message)
 
@@ -101,27 +93,25 @@ def _command_line(call: str, root: Any) -> str | None:  # noqa: ANN401 - as abov
             return None
         command = root.commands[tree.func.id]
         words = ["dashdeploy", tree.func.id, *(str(ast.literal_eval(each)) for each in tree.args)]
-        options = _options(command)
         for keyword in tree.keywords:
+            option = _option(command, str(keyword.arg))
+            if option is None:
+                return None
             value = ast.literal_eval(keyword.value)
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += _words(options[_ALIASES.get(str(keyword.arg), str(keyword.arg))], text)
+            words += _words(option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value))
     except (SyntaxError, ValueError, KeyError):
         return None
     return shlex.join(words)
 
 
-def _options(command: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
-    """The options of a command by the names of their parameters."""
-    return {
-        parameter.name: parameter
-        for parameter in command.params
-        if parameter.param_type_name == "option" and parameter.name
-    }
+def _option(command: Any, name: str) -> Any:  # noqa: ANN401 - as above
+    """The option of `command` that sets the parameter `name`; None if it has none."""
+    options = {each.name: each for each in command.params if each.param_type_name == "option"}
+    return options.get(name) or options.get(_ALIASES.get(name, name))
 
 
 def _words(option: Any, value: str | None) -> list[str]:  # noqa: ANN401 - as above
-    """An option with its value as it is typed."""
+    """An option with its value, as they are typed."""
     flag: str = next(word for word in option.opts if word.startswith("--"))
     if value is None or (option.is_flag and value == "True"):
         return [flag]

@@ -5,7 +5,7 @@ import json
 import jsonschema_rs
 import pytest
 
-from dashdeploy.bench.common.results import schema_of
+from dashdeploy.bench.show.results import schema_of
 
 
 @pytest.fixture(autouse=True)

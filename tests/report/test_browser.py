@@ -9,13 +9,13 @@ import pytest
 
 from dashdeploy.artifacts.bundle import Bundle, write_manifest
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.backbones.run import Run
-from dashdeploy.bench.common.result_page import result_page
-from dashdeploy.bench.common.results import load_result
+from dashdeploy.artifacts.run import Run
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.page import latency_page
 from dashdeploy.bench.layers.measure import layer_suite
 from dashdeploy.bench.layers.report import LayerResult, LayersReport
+from dashdeploy.bench.show.page import result_page
+from dashdeploy.bench.show.results import load_result
 from dashdeploy.report.bundle_report import bundle_page
 from dashdeploy.report.run_report import run_page
 

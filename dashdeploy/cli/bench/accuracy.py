@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from dashdeploy.cli.bench.result import ReportFile, finish
-from dashdeploy.cli.console import Console
-from dashdeploy.cli.options.common import Quiet, Verbose
-from dashdeploy.cli.options.json_file import JsonFile
+from dashdeploy.cli.bench.options import ResultOutput
+from dashdeploy.cli.options.groups import with_option_groups
+from dashdeploy.cli.options.search import Preset
 from dashdeploy.errors import InputError
 
 
+@with_option_groups
 def accuracy(
     out: Annotated[Path, typer.Option("--out", help="The folder of the runs; what is there is kept.")],
     tasks: Annotated[
         str, typer.Option("--tasks", help="Built-in tasks; dashdeploy tasks lists them.")
     ] = "mnist1d",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from 0 up.")] = 5,
-    preset: Annotated[
-        Literal["quick", "paper"], typer.Option("--preset", help="The settings of every search.")
-    ] = "quick",
+    preset: Annotated[Preset, typer.Option("--preset", help="The settings of every search.")] = "quick",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="One more setting of every search, as in search."),
@@ -30,10 +28,8 @@ def accuracy(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Searches at once; otherwise one per core.")
     ] = None,
-    json_file: JsonFile = None,
-    report_file: ReportFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    output: ResultOutput,
 ) -> None:
     """Search tasks with several seeds, DASH beside its backbone.
 
@@ -47,20 +43,20 @@ def accuracy(
       dashdeploy bench accuracy --tasks mnist1d --seeds 3 --set backbone_epochs=70 --out accuracy-whole-budget
       dashdeploy bench accuracy --tasks mnist1d,osuleaf --set retrain_epochs=60 --out accuracy --json accuracy.json
     """
-    console = Console(quiet=quiet, verbose=verbose)
+    console = output.console()
 
     from dashdeploy.bench.accuracy.measure import Plan, measure_accuracy
 
-    options = ["--preset", preset, *(word for each in settings or () for word in ("--set", each))]
     plan = Plan(
         tasks=[word.strip() for word in tasks.split(",") if word.strip()],
         seeds=range(seeds),
         out=out,
-        options=options,
+        preset=preset,
+        settings=settings or (),
         jobs=jobs,
     )
     measured = measure_accuracy(plan, progress=console.progress)
-    finish(console, measured, json_file, report_file)
+    output.finish(console, measured)
     if measured.failures:
         first = measured.failures[0]
         raise InputError(

@@ -10,76 +10,108 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dashdeploy.cli.bench.result import ReportFile, finish
-from dashdeploy.cli.console import Console
-from dashdeploy.cli.options.common import Quiet, Verbose
-from dashdeploy.cli.options.json_file import JsonFile
+from dashdeploy.cli.bench.options import ResultOutput
+from dashdeploy.cli.options.groups import OptionGroup, with_option_groups
 from dashdeploy.cli.options.values import positive_integers
+from dashdeploy.cli.parameters import spelled
 from dashdeploy.errors import GateError, InputError
+from dashdeploy.runtimes.names import EngineName
 
 if TYPE_CHECKING:
     from dashdeploy.artifacts.bundle import Bundle
+    from dashdeploy.cli.console import Console
     from dashdeploy.export.settings import ExportSettings
 
 
-def latency(
-    bundles: Annotated[
-        list[Path] | None, typer.Argument(metavar="BUNDLE...", help="What export wrote.")
-    ] = None,
+class Measurement(OptionGroup, panel="Measurement"):
+    """What is timed, and how."""
+
     networks: Annotated[
         str | None,
         typer.Option(
             "--networks",
             help="Compile and time these networks of bench networks too, such as resnet1d,tcn, or all.",
         ),
-    ] = None,
-    batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1,8,32",
+    ] = None
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1,8,32"
     threads: Annotated[
         str,
         typer.Option("--threads", help="Threads within one operator; several, such as 1,2, are compared."),
-    ] = "1",
+    ] = "1"
     seconds: Annotated[
         float,
         typer.Option(
             "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
         ),
-    ] = 2.0,
+    ] = 2.0
     engine: Annotated[
         str | None,
         typer.Option(
             "--engine",
-            help="What runs the bundles, one or several of ort-cpu, ort-cuda, openvino, torchscript, tensorrt, "
-            "tensorrt-rtx, torch, torch-compile, or all that are here; otherwise what each was compiled for.",
+            help=f"What runs the bundles, one or several of {', '.join(EngineName)}, torch, torch-compile, or all "
+            "that are here; otherwise what each was compiled for.",
         ),
-    ] = None,
+    ] = None
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure the peak memory too, of each in a process of its own.")
-    ] = False,
+    ] = False
     profile: Annotated[
         bool, typer.Option("--profile", help="Where the compiled model's time goes, by layer (ONNX Runtime).")
-    ] = False,
+    ] = False
+
+    def sizes(self) -> list[int]:
+        """The batch sizes.
+
+        Raises:
+            InputError: one is none.
+        """
+        return positive_integers("--batches", self.batches, noun="batch size")
+
+    def counts(self) -> list[int]:
+        """The numbers of threads.
+
+        Raises:
+            InputError: one is none.
+        """
+        return positive_integers("--threads", self.threads, noun="number of threads")
+
+    def engines(self) -> list[str] | None:
+        """The engines; None is what each bundle was compiled for."""
+        return None if self.engine is None else [word.strip() for word in self.engine.split(",")]
+
+
+class LoadGen(OptionGroup, panel="MLPerf LoadGen"):
+    """Another measurement of the same bundle."""
+
     loadgen: Annotated[
         Literal["single-stream", "offline", "server"] | None,
         typer.Option("--loadgen", help="Run this scenario of MLPerf LoadGen instead, with its own verdict."),
-    ] = None,
+    ] = None
     url: Annotated[
         str | None,
         typer.Option("--url", help="With --loadgen: ask this running server instead, http://HOST:PORT."),
-    ] = None,
+    ] = None
     qps: Annotated[
         float | None,
         typer.Option(
             "--qps", min=0.001, help="With --loadgen server: queries a second; otherwise found out."
         ),
-    ] = None,
+    ] = None
     bound: Annotated[
         float,
         typer.Option("--bound", min=0.001, help="With --loadgen server: milliseconds that 99 % must keep."),
-    ] = 15.0,
-    report_file: ReportFile = None,
-    json_file: JsonFile = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    ] = 15.0
+
+
+@with_option_groups
+def latency(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(metavar="BUNDLE...", help="What export wrote.")
+    ] = None,
+    *,
+    measurement: Measurement,
+    load: LoadGen,
+    output: ResultOutput,
 ) -> None:
     """Time the compiled model, the direct one and the backbone.
 
@@ -94,68 +126,85 @@ def latency(
       dashdeploy bench latency bundles/mnist1d --networks all --engine all --batches 1
       dashdeploy bench latency bundles/mnist1d --loadgen server --url http://127.0.0.1:8000 --seconds 60
     """
-    console = Console(quiet=quiet, verbose=verbose)
-    sizes = positive_integers("--batches", batches, noun="batch size")
-    counts = positive_integers("--threads", threads, noun="number of threads")
-    if url is not None and loadgen is None:
+    console = output.console()
+    measurement.sizes(), measurement.counts()  # a list that is none is told before a bundle is read
+    if load.url is not None and load.loadgen is None:
         raise InputError("--url belongs to --loadgen; add --loadgen single-stream, or leave --url out")
 
     from dashdeploy.artifacts.bundle import Bundle
 
     loaded = [Bundle.load(path) for path in bundles or ()]
-    if loadgen is not None:
-        if len(loaded) != 1 or networks is not None:
-            raise InputError("--loadgen measures one bundle at a time; name one")
-        from dashdeploy.bench.loadgen.measure import Load, measure_loadgen
+    if load.loadgen is None:
+        _time(loaded, measurement, output, console)
+    elif len(loaded) == 1 and measurement.networks is None:
+        _run_loadgen(loaded[0], measurement, load, output, console)
+    else:
+        raise InputError("--loadgen measures one bundle at a time; name one")
 
-        verdict = measure_loadgen(
-            loaded[0],
-            Load(scenario=loadgen, seconds=seconds, batch=max(sizes), qps=qps, bound_ms=bound),
-            engine=engine,
-            url=url,
-            threads=counts[0],
-            progress=console.progress,
-        )
-        finish(console, verdict, json_file, report_file)
-        if not verdict.valid:
-            raise GateError(f"LoadGen's verdict is INVALID: {verdict.why()}")
-        return
 
+def _run_loadgen(
+    bundle: Bundle, measurement: Measurement, load: LoadGen, output: ResultOutput, console: Console
+) -> None:
+    from dashdeploy.bench.loadgen.measure import Load, measure_loadgen
+
+    assert load.loadgen is not None
+    verdict = measure_loadgen(
+        bundle,
+        Load(
+            scenario=load.loadgen,
+            seconds=measurement.seconds,
+            batch=max(measurement.sizes()),
+            qps=load.qps,
+            bound_ms=load.bound,
+        ),
+        engine=measurement.engine,
+        url=load.url,
+        threads=measurement.counts()[0],
+        progress=console.progress,
+    )
+    output.finish(console, verdict)
+    if not verdict.valid:
+        raise GateError(f"LoadGen's verdict is INVALID: {verdict.why()}")
+
+
+def _time(loaded: Sequence[Bundle], measurement: Measurement, output: ResultOutput, console: Console) -> None:
     from dashdeploy.bench.latency.measure import measure_latency
+    from dashdeploy.bench.latency.page import latency_page
     from dashdeploy.bench.latency.report import LatencyReport
     from dashdeploy.bench.networks.measure import exported_networks, measure_networks
 
-    engines = None if engine is None else [word.strip() for word in engine.split(",")]
+    sizes, counts, engines = measurement.sizes(), measurement.counts(), measurement.engines()
     measure = partial(
         measure_latency,
         batches=sizes,
         threads=counts,
-        seconds=seconds,
+        seconds=measurement.seconds,
         engines=engines,
-        memory=memory,
+        memory=measurement.memory,
         progress=console.progress,
     )
     with ExitStack() as stack:
         listed: list[Bundle] = []
-        if networks is not None:
-            names = None if networks == "all" else [word.strip() for word in networks.split(",")]
+        if measurement.networks is not None:
+            words = [word.strip() for word in measurement.networks.split(",")]
+            names = None if measurement.networks == "all" else words
             settings = _settings(counts[0], engines or ())
             listed = stack.enter_context(exported_networks(names, settings, progress=console.progress))
         together = [measure(loaded)] if loaded or not listed else []
         measured = LatencyReport.merged([*together, *measure_networks(listed, measure)])
-        measured_bundles = [*loaded, *listed]
-        if profile:
+        bundles = [*loaded, *listed]
+        changes: dict[str, object] = {
+            "skipped": {engine: spelled(reason) for engine, reason in measured.skipped.items()}
+        }
+        if measurement.profile:
             from dashdeploy.bench.latency.profile import profile_layers
 
-            profiles = [
+            changes["profiles"] = tuple(
                 profile_layers(bundle, batch=sizes[0], threads=counts[0], label=facts.label)
-                for facts, bundle in zip(measured.bundles, measured_bundles, strict=True)
-            ]
-            measured = measured.model_copy(update={"profiles": tuple(profiles)})
-        from dashdeploy.bench.latency.page import latency_page
-
-        page = partial(latency_page, measured, measured_bundles)
-        finish(console, measured, json_file, report_file, page=page)
+                for facts, bundle in zip(measured.bundles, bundles, strict=True)
+            )
+        measured = measured.model_copy(update=changes)
+        output.finish(console, measured, page=partial(latency_page, measured, bundles))
 
 
 def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from dashdeploy.cli.bench.result import ReportFile
-from dashdeploy.cli.console import Console
-from dashdeploy.cli.options.common import Json, Quiet, Verbose
+from dashdeploy.cli.bench.options import ReportFile
+from dashdeploy.cli.options.groups import with_option_groups
+from dashdeploy.cli.options.output import Output
 from dashdeploy.errors import InputError
 
 
+@with_option_groups
 def show(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="What a bench command wrote with --json FILE.")
@@ -24,9 +25,8 @@ def show(
         ),
     ] = None,
     report: ReportFile = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    *,
+    output: Output,
 ) -> None:
     """Show a result again that a bench command wrote, or compare two.
 
@@ -39,22 +39,27 @@ def show(
       dashdeploy bench show search-cost.json --report search-cost.html
       dashdeploy bench show latency.json latency-again.json
     """
-    console = Console(as_json=as_json, quiet=quiet, verbose=verbose)
+    console = output.console()
 
-    from dashdeploy.bench.common.results import load_result, text_of
+    from dashdeploy.bench.show.results import NoResultFileError, load_result
 
-    result = load_result(file)
+    try:
+        results = [load_result(path) for path in (file, other) if path is not None]
+    except NoResultFileError as error:
+        wanted = f"dashdeploy bench latency BUNDLE --json {error.path}"
+        raise InputError(f"{error}; write one with: {wanted}") from error
     if other is not None:
         if report is not None:
             raise InputError("--report shows one result; leave the second file out")
-        from dashdeploy.bench.common.comparison import compare
+        from dashdeploy.bench.show.comparison import compare
 
-        compared = compare(result, load_result(other))
+        compared = compare(*results)
         console.result(compared.text(), compared.model_dump(mode="json"))
         return
+    (result,) = results
     if report is not None:
-        from dashdeploy.bench.common.result_page import result_page
+        from dashdeploy.bench.show.page import result_page
 
         result_page(result).write(report)
         console.progress(f"wrote {report}")
-    console.result(text_of(result), result.model_dump(mode="json"))
+    console.result(result.text(), result.model_dump(mode="json"))

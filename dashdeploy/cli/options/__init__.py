@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read.
+"""The options of the commands in groups, those that several commands share among them, and how values are read.
 
-Imports only the core; commands import it.
+Imports the core and the console; commands import it.
 """

@@ -1,4 +1,4 @@
-"""The options that say what is learned, and the task that they name."""
+"""The options of ``search`` that say what is learned, and the task that they name."""
 
 from __future__ import annotations
 
@@ -7,99 +7,99 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dashdeploy.cli.options.groups import OptionGroup
 from dashdeploy.errors import InputError
 
 if TYPE_CHECKING:
     from dashdeploy.data.task import Task
 
-TaskName = Annotated[
-    str | None,
-    typer.Option(
-        "--task", help="A built-in task, which dashdeploy tasks lists, or module:factory for your own."
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Your own data: an .npz file with x_train, y_train, x_test, y_test; a folder of such .npy files; "
-        "a pair NAME_TRAIN.ts, NAME_TEST.ts.",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="The folder with the files of a task of NAS-Bench-360."),
-]
-Predict = Annotated[
-    Literal["classification", "multi-label", "regression"] | None,
-    typer.Option(
-        "--predict",
-        help="What your own data gives for each sample: one class, any number of labels, or numbers.",
-    ),
-]
-Loss = Annotated[
-    str | None,
-    typer.Option(
-        "--loss",
-        help="For your own data: cross_entropy or focal; binary_cross_entropy; mse, mae, huber or relative_l2.",
-    ),
-]
-Metric = Annotated[
-    str | None,
-    typer.Option(
-        "--metric",
-        help="For your own data: accuracy, balanced_accuracy, f1, auroc, map or fnr; mae, mse, rmse, r2 or "
-        "relative_l2.",
-    ),
-]
-Normalize = Annotated[
-    Literal["channels", "samples"] | None,
-    typer.Option(
-        "--normalize",
-        help="Scale each channel to mean 0 and deviation 1 over the training data, or within each sample. The "
-        "model that comes out does it by itself.",
-    ),
-]
-Lengths = Annotated[
-    Literal["pad", "resample"],
-    typer.Option("--lengths", help="What becomes of series of several lengths."),
-]
+
+class TaskSource(OptionGroup, panel="Task"):
+    """A built-in task, or a user's own data."""
+
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", help="A built-in task, which dashdeploy tasks lists, or module:factory for your own."
+        ),
+    ] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Your own data: an .npz file with x_train, y_train, x_test, y_test; a folder of such .npy files; "
+            "a pair NAME_TRAIN.ts, NAME_TEST.ts.",
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="The folder with the files of a task of NAS-Bench-360."),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse no task, and two.
+
+        Raises:
+            InputError: not exactly one is given.
+        """
+        if (self.task is None) == (self.data is None):
+            raise InputError(
+                "give exactly one of --task NAME and --data PATH; dashdeploy tasks lists the names"
+            )
+
+    def load(self, how: DataHandling, *, seed: int) -> Task:
+        """Load what was named.
+
+        Raises:
+            InputError: it cannot be used.
+            MissingCapabilityError: the package that holds its data is not installed.
+        """
+        from dashdeploy.data.catalog import load_task
+        from dashdeploy.data.from_arrays import DataOptions
+        from dashdeploy.data.readers.data_files import load_data
+
+        options = DataOptions(**how.values())
+        if self.data is None:
+            return load_task(str(self.task), seed=seed, options=options, data_dir=self.data_dir)
+        if self.data_dir is not None:
+            raise InputError("--data-dir is for --task of NAS-Bench-360; --data names your own files")
+        return load_data(self.data, seed=seed, options=options)
 
 
-def check_one(task: str | None, data: Path | None) -> None:
-    """Refuse no task, and two.
+class DataHandling(OptionGroup, panel="Task"):
+    """What is made of the data; the fields are those of `dashdeploy.DataOptions`."""
 
-    Raises:
-        InputError: not exactly one is given.
-    """
-    if (task is None) == (data is None):
-        raise InputError("give exactly one of --task NAME and --data PATH; dashdeploy tasks lists the names")
-
-
-def load(
-    task: str | None,
-    data: Path | None,
-    data_dir: Path | None,
-    seed: int,
-    predict: Literal["classification", "multi-label", "regression"] | None,
-    loss: str | None,
-    metric: str | None,
-    normalize: Literal["channels", "samples"] | None,
-    lengths: Literal["pad", "resample"],
-) -> Task:
-    """Load what the options name.
-
-    Raises:
-        InputError: it cannot be used.
-        MissingCapabilityError: the package that holds its data is not installed.
-    """
-    from dashdeploy.data.catalog import load_task
-    from dashdeploy.data.from_arrays import DataOptions
-    from dashdeploy.data.readers.data_files import load_data
-
-    options = DataOptions(predict, loss, metric, normalize, lengths)
-    if data is None:
-        return load_task(str(task), seed=seed, options=options, data_dir=data_dir)
-    if data_dir is not None:
-        raise InputError("--data-dir is for --task of NAS-Bench-360; --data names your own files")
-    return load_data(data, seed=seed, options=options)
+    predict: Annotated[
+        Literal["classification", "multi-label", "regression"] | None,
+        typer.Option(
+            "--predict",
+            help="What your own data gives for each sample: one class, any number of labels, or numbers.",
+        ),
+    ] = None
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            "--loss",
+            help="For your own data: cross_entropy or focal; binary_cross_entropy; mse, mae, huber or relative_l2.",
+        ),
+    ] = None
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            help="For your own data: accuracy, balanced_accuracy, f1, auroc, map or fnr; mae, mse, rmse, r2 or "
+            "relative_l2.",
+        ),
+    ] = None
+    normalize: Annotated[
+        Literal["channels", "samples"] | None,
+        typer.Option(
+            "--normalize",
+            help="Scale each channel to mean 0 and deviation 1 over the training data, or within each sample. The "
+            "model that comes out does it by itself.",
+        ),
+    ] = None
+    lengths: Annotated[
+        Literal["pad", "resample"],
+        typer.Option("--lengths", help="What becomes of series of several lengths."),
+    ] = "pad"

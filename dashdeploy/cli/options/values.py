@@ -37,16 +37,6 @@ def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
     return values
 
 
-def check_seconds(seconds: float) -> None:
-    """Refuse a time to measure for that is no time.
-
-    Raises:
-        InputError: it is not above 0, or has no end.
-    """
-    if not 0 < seconds < float("inf"):
-        raise InputError(f"seconds {seconds:g}: use a number above 0")
-
-
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 

@@ -76,7 +76,7 @@ def test_runs_with_other_settings_are_not_averaged(plan_of, written_run):
         ({"tasks": []}, "at least one task"),
         ({"seeds": []}, "at least one"),
         ({"seeds": [1, 1]}, "each once"),
-        ({"jobs": 0}, "--jobs 0"),
+        ({"jobs": 0}, "`jobs=0`"),
     ],
 )
 def test_a_wrong_plan_is_one_clear_line(plan_of, changes, message):
@@ -85,7 +85,7 @@ def test_a_wrong_plan_is_one_clear_line(plan_of, changes, message):
 
 
 def test_a_run_that_fails_is_named_and_does_not_stop_the_others(plan_of, written_run):
-    plan = plan_of(options=["--set", "width=none"], jobs=2)
+    plan = plan_of(settings=["width=none"], jobs=2)
     finished(plan, written_run, seed=1)
     report = measure_accuracy(plan)
     (failure,) = report.failures

@@ -132,7 +132,7 @@ def test_all_engines_are_those_that_are_here(bundle_of):
     report = measure_latency(bundle_of("compiled"), batches=[1], seconds=0.01, engines=["all"])
     assert "ort-cpu" in {row.engine for row in report.rows}
     assert "model.engine; export it again with `trt=True`" in report.skipped["tensorrt"]
-    assert "export the run again with --pt2" in report.skipped["torch"]
+    assert "export the run again with `pt2=True`" in report.skipped["torch"]
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_peak_memory_is_that_of_the_largest_batch(bundle_of):
         ({"batches": [0]}, "batch 0 is not a batch size"),
         ({"batches": [1, -2]}, "batch -2 is not a batch size"),
         ({"batches": [1, 1]}, "given twice"),
-        ({"threads": 0}, "threads 0"),
-        ({"seconds": 0}, "seconds 0"),
-        ({"seconds": float("nan")}, "seconds nan"),
-        ({"seconds": float("inf")}, "seconds inf"),
+        ({"threads": 0}, "`threads=0`"),
+        ({"seconds": 0}, "`seconds=0`"),
+        ({"seconds": float("nan")}, "`seconds=nan`"),
+        ({"seconds": float("inf")}, "`seconds=inf`"),
     ],
 )
 def test_arguments_out_of_range_are_one_clear_line(bundle_of, arguments, message):

@@ -10,7 +10,8 @@ from dashdeploy.artifacts.bundle import Bundle, write_manifest
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.page import latency_page
-from dashdeploy.bench.latency.report import BatchNoise, BundleFacts, LatencyReport, LatencyRow, Speedup
+from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.latency.rows import BatchNoise, BundleFacts, LatencyRow, Speedup
 from dashdeploy.errors import InputError
 from dashdeploy.timing import RatioEstimate
 

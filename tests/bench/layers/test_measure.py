@@ -4,10 +4,10 @@ import pytest
 from typer.testing import CliRunner
 
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.bench.common.result_page import result_page
 from dashdeploy.bench.layers import measure as layers
 from dashdeploy.bench.layers.measure import layer_suite
 from dashdeploy.bench.layers.report import LayerResult, LayersReport, geometric_mean
+from dashdeploy.bench.show.page import result_page
 from dashdeploy.cli.app import app
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.loadgen.measure import Load, _figures, _recommendations, _verdict, measure_loadgen
 from dashdeploy.bench.loadgen.targets import OverHttp
-from dashdeploy.bench.serve.measure import _server
+from dashdeploy.bench.serve.server_process import server_process
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
 
@@ -27,7 +27,7 @@ def test_every_scenario_runs_in_process(written_bundle, scenario, fits_schema):
 
 def test_a_server_is_asked_over_http(written_bundle):
     pytest.importorskip("uvicorn")
-    with _server(written_bundle, 1) as (http, _grpc):
+    with server_process(written_bundle, 1) as (http, _grpc):
         bundle = Bundle.load(written_bundle)
         for scenario in ("single-stream", "offline"):
             report = measure_loadgen(bundle, Load(scenario, seconds=0.3), url=f"http://{http}")

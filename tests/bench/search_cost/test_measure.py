@@ -6,9 +6,8 @@ from typer.testing import CliRunner
 
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.search_cost.measure import measure_search_cost, paper_problems
-from dashdeploy.bench.search_cost.memory import peak_memory
 from dashdeploy.bench.search_cost.plot import check_plot_path, plot_search_cost
-from dashdeploy.bench.search_cost.problem import Problem
+from dashdeploy.bench.search_cost.problem import Problem, peak_mib
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
@@ -62,7 +61,7 @@ def test_all_methods_are_timed_on_the_same_weights():
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own():
-    peak = peak_memory(SMALL, "auto", 1)
+    peak = peak_mib(SMALL, "auto", 1)
     assert 50 < peak < 4000  # Python and torch alone take a few hundred
 
 
@@ -107,9 +106,9 @@ def test_the_figure_is_drawn(tmp_path, ending):
         ({"methods": ["fast"]}, "method fast: no such method; choose from auto"),
         ({"methods": []}, "name at least one"),
         ({"methods": ["auto", "auto"]}, "each once"),
-        ({"threads": 0}, "threads 0"),
-        ({"seconds": float("nan")}, "seconds nan"),
-        ({"min_rounds": 0}, "rounds 0"),
+        ({"threads": 0}, "`threads=0`"),
+        ({"seconds": float("nan")}, "`seconds=nan`"),
+        ({"min_rounds": 0}, "`min_rounds=0`"),
     ],
 )
 def test_arguments_out_of_range_are_one_clear_line(arguments, message):

@@ -37,9 +37,9 @@ def test_the_command_writes_json_and_a_report(written_bundle, tmp_path, fits_sch
 
 
 def test_a_refusal_is_an_error(written_bundle):
-    from dashdeploy.bench.serve.measure import _server
+    from dashdeploy.bench.serve.server_process import server_process
 
-    with _server(written_bundle, 1) as (address, _):
+    with server_process(written_bundle, 1) as (address, _):
         connection = RawHttpConnection(address, timeout=30)
         with pytest.raises(InputError, match="404"):
             connection.exchange(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")

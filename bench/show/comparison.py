@@ -12,7 +12,7 @@ from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
-from dashdeploy.bench.loadgen.measure import LoadGenReport
+from dashdeploy.bench.loadgen.report import LoadGenReport
 from dashdeploy.bench.search_cost.report import SearchCostReport, label
 from dashdeploy.bench.serve.report import ServeReport
 from dashdeploy.errors import InputError

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dashdeploy.bench.common.comparison import compare
-from dashdeploy.bench.common.results import load_result
 from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.show.comparison import compare
+from dashdeploy.bench.show.results import load_result
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
 

@@ -1,4 +1,4 @@
-"""Result files of the bench commands: read again, whatever kind they are of."""
+"""Result files of the bench commands, read again; and what each kind of them looks like."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
-from dashdeploy.bench.common.comparison import Comparison, Result
+from dashdeploy.bench.common.result import version_of
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
-from dashdeploy.bench.loadgen.measure import LoadGenReport
+from dashdeploy.bench.loadgen.report import LoadGenReport
 from dashdeploy.bench.search_cost.report import SearchCostReport
 from dashdeploy.bench.serve.report import ServeReport
+from dashdeploy.bench.show.comparison import Comparison, Result
 from dashdeploy.errors import InputError
 
 KINDS: Mapping[str, type[Result]] = {
@@ -29,22 +31,33 @@ KINDS: Mapping[str, type[Result]] = {
 }
 """The kinds of result, each with its own format and version; `bench networks` writes ``latency``."""
 
-SCHEMAS: Mapping[str, type[BaseModel]] = {**KINDS, "comparison": Comparison}
+SCHEMAS: Mapping[str, type[FrozenModel]] = {**KINDS, "comparison": Comparison}
 """Everything that the bench commands print as JSON."""
 
 
+class NoResultFileError(InputError):
+    """There is no file where a result was looked for.
+
+    Args:
+        path: where.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: no such file")
+        self.path = path
+
+
 def load_result(path: Path) -> Result:
-    """Read what ``bench ... --json FILE`` wrote.
+    """Read a result that was written as JSON.
 
     Raises:
-        InputError: the file is missing, is no result, or is of another version.
+        NoResultFileError: there is no such file.
+        InputError: the file is no result, or is of another version.
     """
     try:
         content = json.loads(path.read_bytes(), parse_constant=_number, parse_float=_number)
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file; write one with: dashdeploy bench latency BUNDLE --json {path}"
-        ) from error
+        raise NoResultFileError(path) from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a result of bench: {error}; measure again") from error
     kind = str(content.get("kind")) if isinstance(content, dict) else "none"
@@ -74,22 +87,7 @@ def _number(words: str) -> float:
     return value
 
 
-def version_of(model: type[BaseModel]) -> int:
-    """The format version of a kind of result."""
-    return cast("int", get_args(model.model_fields["format_version"].annotation)[0])
-
-
 def schema_of(kind: str) -> dict[str, Any]:
     """The JSON Schema of one of `SCHEMAS`."""
     schema = SCHEMAS[kind].model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def text_of(result: Result) -> str:
-    """A result for a person."""
-    if isinstance(result, LatencyReport | LayersReport):
-        from dashdeploy.report.text_table import as_text
-
-        profiles = result.profiles if isinstance(result, LatencyReport) else ()
-        return "\n\n".join([as_text(result.table()), *(each.text() for each in profiles)])
-    return result.text()

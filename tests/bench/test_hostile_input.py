@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
 
-RESULTS = Path(__file__).parents[3] / "docs" / "results"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 LATENCY = RESULTS / "latency-demo.json"
 
 

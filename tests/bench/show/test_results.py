@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from dashdeploy.artifacts.bundle import Bundle
-from dashdeploy.bench.common.results import SCHEMAS, load_result, schema_of, version_of
+from dashdeploy.bench.common.result import version_of
 from dashdeploy.bench.latency.measure import measure_latency
+from dashdeploy.bench.show.results import SCHEMAS, load_result, schema_of
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
 

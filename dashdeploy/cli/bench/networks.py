@@ -1,0 +1,86 @@
+"""The command ``bench networks``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dashdeploy.cli.bench.options import ResultOutput, Threads
+from dashdeploy.cli.options.groups import with_option_groups
+from dashdeploy.cli.options.values import positive_integers
+from dashdeploy.runtimes.names import TargetName
+
+
+class CpuTarget(StrEnum):
+    """The targets that are measured on a CPU."""
+
+    ORT_CPU = TargetName.ORT_CPU
+    OPENVINO = TargetName.OPENVINO
+
+
+@with_option_groups
+def networks(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Networks of the list; otherwise all of them."),
+    ] = None,
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1",
+    threads: Threads = 1,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
+        ),
+    ] = 5.0,
+    target: Annotated[
+        CpuTarget, typer.Option("--target", help="The engine to compile for and run in.")
+    ] = CpuTarget.ORT_CPU,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FOLDER",
+            help="Write the networks there as ONNX files, for export and others; nothing is timed.",
+        ),
+    ] = None,
+    *,
+    output: ResultOutput,
+) -> None:
+    """Compile and time a fixed list of whole networks.
+
+    Their weights are random. Each is compared with all its convolutions direct, and with the original
+    backbone.
+
+    \b
+    Example:
+      dashdeploy bench networks
+      dashdeploy bench networks resnet1d --batches 1,8 --json networks.json --report networks.html
+      dashdeploy bench networks resnet1d --save networks
+    """
+    console = output.console()
+    sizes = positive_integers("--batches", batches, noun="batch size")
+
+    if save is not None:
+        from dashdeploy.bench.networks.measure import save_networks
+
+        files = [str(path) for path in save_networks(names or None, save, progress=console.progress)]
+        output.print(console, "\n".join(files), files)
+        return
+
+    from dashdeploy.bench.latency.measure import measure_latency
+    from dashdeploy.bench.latency.page import latency_page
+    from dashdeploy.bench.latency.report import LatencyReport
+    from dashdeploy.bench.networks.measure import exported_networks, measure_networks
+    from dashdeploy.export.settings import ExportSettings
+
+    settings = ExportSettings(target=TargetName(target), threads=threads)
+    measure = partial(
+        measure_latency, batches=sizes, threads=threads, seconds=seconds, progress=console.progress
+    )
+    with exported_networks(names or None, settings, progress=console.progress) as bundles:
+        measured = LatencyReport.merged(measure_networks(bundles, measure))
+        output.finish(console, measured, page=partial(latency_page, measured, bundles))

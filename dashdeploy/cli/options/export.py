@@ -1,0 +1,143 @@
+"""The options of ``export``: how to plan, what to write, and for whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dashdeploy.cli.options.groups import OptionGroup
+from dashdeploy.cli.options.values import input_shapes
+from dashdeploy.runtimes.names import TargetName
+
+
+class BundleFolder(OptionGroup, panel="Bundle"):
+    """What is written, and under which name."""
+
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The bundle to write; it appears whole or not at all.")
+    ] = None
+    name: Annotated[
+        str | None, typer.Option("--name", help="The model's name for clients; otherwise the folder's name.")
+    ] = None
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input-shape", metavar="NAME=1,1,1000", help="Fix an input's shape; may be given repeatedly."
+        ),
+    ] = None
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False
+
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The fixed shapes by input.
+
+        Raises:
+            InputError: one is no shape.
+        """
+        return input_shapes("--input-shape", self.input_shape or [])
+
+
+class Planning(OptionGroup, panel="Plan"):
+    """What the plan is made for; the fields are those of `ExportSettings`."""
+
+    target: Annotated[
+        TargetName,
+        typer.Option("--target", help="The engine to compile for; the first two are measured here."),
+    ] = TargetName.ORT_CPU
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            help="The GPU to plan for, with --tune estimate: h100, a100, l4, rtx-4090 or orin.",
+        ),
+    ] = None
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call that the costs are for.")] = 1
+    lowering: Annotated[
+        Literal["auto", "direct", "fft"],
+        typer.Option(
+            "--lowering", help="auto takes the cheaper one per layer; the others force one where possible."
+        ),
+    ] = "auto"
+    tune: Annotated[
+        Literal["measure", "estimate"],
+        typer.Option("--tune", help="How the costs are found: by running each candidate, or by counting."),
+    ] = "measure"
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads that the costs are measured with.")
+    ] = 1
+
+
+class Precision(OptionGroup, panel="Precision"):
+    """How exact the model is; the fields are those of `ExportSettings`."""
+
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option("--precision", help="Of the ONNX model and its engines; torch files stay fp32."),
+    ] = "fp32"
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE.npz",
+            help="Inputs for int8, an array per input; a run brings its own.",
+        ),
+    ] = None
+    max_accuracy_drop: Annotated[
+        float,
+        typer.Option(
+            "--max-accuracy-drop",
+            min=0,
+            max=1,
+            help="How much lower the accuracy on the run's validation samples may be.",
+        ),
+    ] = 0.01
+
+
+class Artifacts(OptionGroup, panel="Further artifacts"):
+    """Models beside the ONNX model; the fields are those of the settings of artifacts."""
+
+    torchscript: Annotated[
+        bool, typer.Option("--torchscript", help="Write model.ts for a run: TorchScript.")
+    ] = False
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2 for a run: torch.export.")] = False
+    trt_rtx: Annotated[
+        bool, typer.Option("--trt-rtx", help="Build model.rtx with TensorRT-RTX; this needs no GPU.")
+    ] = False
+    trt: Annotated[
+        bool, typer.Option("--trt", help="Build model.engine with TensorRT, for this machine's GPU.")
+    ] = False
+
+
+class Engines(OptionGroup, panel="Further artifacts"):
+    """What the TensorRT engines are built for."""
+
+    compute_capabilities: Annotated[
+        str, typer.Option("--compute-capabilities", help="The GPUs that model.rtx is built for.")
+    ] = "8.0,8.6,8.9,12.0"
+    engine_batches: Annotated[
+        str,
+        typer.Option(
+            "--engine-batches", metavar="MIN,OPT,MAX", help="The batches that TensorRT engines take."
+        ),
+    ] = "1,8,32"
+
+
+class Deployment(OptionGroup, panel="Deployment"):
+    """Servers that the bundle is prepared for; the fields are those of the settings of artifacts."""
+
+    triton_repository: Annotated[
+        Path | None,
+        typer.Option(
+            "--triton-repository",
+            metavar="DIR",
+            help="Put the model into a Triton model repository, new or old.",
+        ),
+    ] = None
+    kserve: Annotated[
+        Path | None,
+        typer.Option("--kserve", metavar="FILE.yaml", help="Write an InferenceService of KServe."),
+    ] = None
+    storage_uri: Annotated[
+        str, typer.Option("--storage-uri", help="Where KServe finds the Triton repository.")
+    ] = "pvc://models/repository"

@@ -1,0 +1,191 @@
+"""The options of ``serve``: addresses, engines, batching, limits, access, and what is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dashdeploy.cli.options.groups import OptionGroup
+from dashdeploy.cli.options.values import positive_integers
+from dashdeploy.errors import InputError
+from dashdeploy.runtimes.names import EngineName
+
+if TYPE_CHECKING:
+    from dashdeploy.serve.settings import BatchPolicy
+
+_MEBIBYTE = 1024 * 1024
+
+
+class Addresses(OptionGroup, panel="Addresses"):
+    """Where the server listens; the fields are those of `ServeSettings`."""
+
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1"
+    http_port: Annotated[
+        int,
+        typer.Option(
+            "--http-port", min=0, max=65535, help="The port of HTTP; 0 takes a free one and says which."
+        ),
+    ] = 8000
+    grpc_port: Annotated[
+        int,
+        typer.Option(
+            "--grpc-port", min=0, max=65535, help="The port of gRPC; 0 takes a free one and says which."
+        ),
+    ] = 8001
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Allow a --host that other machines can reach.")
+    ] = False
+
+
+class Models(OptionGroup, panel="Models"):
+    """What runs the bundles; the fields are those of `ServeSettings`."""
+
+    engine: Annotated[
+        EngineName | None,
+        typer.Option("--engine", help="What runs the bundles; otherwise what each was made for."),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Threads within one inference; otherwise the engine's choice."),
+    ] = None
+    instances: Annotated[
+        int,
+        typer.Option("--instances", min=1, max=64, help="Runs of one model that may be under way at once."),
+    ] = 1
+    reload_seconds: Annotated[
+        float,
+        typer.Option("--reload-seconds", min=0, help="How often to look for replaced bundles; 0: never."),
+    ] = 1.0
+    allow_model_control: Annotated[
+        bool, typer.Option("--allow-model-control", help="Let clients load and unload models.")
+    ] = False
+
+
+class Batching(OptionGroup, panel="Batching"):
+    """How requests are put together."""
+
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", min=1, help="The most rows that requests are batched to; 1: never.")
+    ] = 32
+    batch_delay: Annotated[
+        float,
+        typer.Option(
+            "--batch-delay", min=0, help="Milliseconds that a request waits for company; 0 runs when idle."
+        ),
+    ] = 0.0
+    preferred_batches: Annotated[
+        str | None,
+        typer.Option("--preferred-batches", help="Batch sizes that are run without the delay, such as 8,16."),
+    ] = None
+    queue_size: Annotated[
+        int,
+        typer.Option(
+            "--queue-size",
+            min=1,
+            help="Places per model, for requests that wait and batches under way; one more gets 503.",
+        ),
+    ] = 256
+
+    def policy(self) -> BatchPolicy:
+        """The policy that is meant.
+
+        Raises:
+            InputError: a value is out of range.
+        """
+        from dashdeploy.serve.settings import LONGEST_DELAY, BatchPolicy
+
+        # The library refuses it too, in seconds; here it is milliseconds.
+        if not self.batch_delay <= LONGEST_DELAY * 1e3:
+            raise InputError(
+                f"--batch-delay {self.batch_delay:g}: use 0 to {LONGEST_DELAY * 1e3:g} milliseconds"
+            )
+        preferred = positive_integers("--preferred-batches", self.preferred_batches or "1", noun="batch size")
+        return BatchPolicy(
+            max_rows=self.max_batch,
+            preferred=tuple(sorted(preferred)) if self.preferred_batches else (),
+            delay=self.batch_delay / 1e3,
+            queue_size=self.queue_size,
+        )
+
+
+class Limits(OptionGroup, panel="Limits"):
+    """What a client may ask for, and for how long."""
+
+    request_timeout: Annotated[
+        float,
+        typer.Option("--request-timeout", min=0.001, help="Seconds from a request's arrival to its answer."),
+    ] = 30.0
+    drain_seconds: Annotated[
+        float,
+        typer.Option("--drain-seconds", min=0, help="What accepted requests get after SIGTERM."),
+    ] = 30.0
+    body_limit: Annotated[
+        int, typer.Option("--body-limit", min=1, help="MiB of a request, unpacked, and of a tensor in it.")
+    ] = 64
+    latest: Annotated[
+        int | None,
+        typer.Option("--latest", min=1, help="Serve only this many versions of a model, the highest first."),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `ServeSettings`."""
+        return {
+            "request_timeout": self.request_timeout,
+            "drain_seconds": self.drain_seconds,
+            "body_limit": self.body_limit * _MEBIBYTE,
+            "latest_versions": self.latest,
+        }
+
+
+class Access(OptionGroup, panel="Access"):
+    """Who may connect."""
+
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--api-key-file",
+            envvar="DASHDEPLOY_API_KEY_FILE",
+            help="Keys, one per line; a request must bring one (Authorization: Bearer KEY).",
+        ),
+    ] = None
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-certificate", envvar="DASHDEPLOY_TLS_CERTIFICATE", help="PEM certificate; turns TLS on."
+        ),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        typer.Option("--tls-key", envvar="DASHDEPLOY_TLS_KEY", help="PEM private key of the certificate."),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `ServeSettings`.
+
+        Raises:
+            InputError: the file of the keys cannot be read.
+        """
+        from dashdeploy.serve.limits.api_keys import read_api_keys
+
+        keys = frozenset() if self.api_key_file is None else read_api_keys(self.api_key_file)
+        return {"api_keys": keys, "tls_certificate": self.tls_certificate, "tls_key": self.tls_key}
+
+
+class Records(OptionGroup, panel="Records"):
+    """What is written down of every request; the fields are those of `ServeSettings`."""
+
+    access_log: Annotated[
+        Path | None,
+        typer.Option("--access-log", help="Append a JSON line per request to this file; - is stdout."),
+    ] = None
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            "--traces",
+            metavar="URL",
+            envvar="DASHDEPLOY_TRACES",
+            help="Send OpenTelemetry traces to this collector (OTLP over HTTP), such as http://127.0.0.1:4318.",
+        ),
+    ] = None
