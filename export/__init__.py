@@ -1,5 +1,5 @@
-"""Export: compile a run or any ONNX model, choosing for every convolution the cheaper exact lowering.
+"""Export: compile a run, a module or any ONNX model, choosing for every convolution the cheaper exact lowering.
 
-`api` is the Python function, `pipeline` the way from a source to a bundle. Imports the core; `bench` and, for costs,
-`search` import it.
+`api` is the Python function, `pipeline` the way from a source to a bundle. The folders import each other in the order
+lowerings, frontend, targets, planning, verify, passes, conversion; `bench` and, for costs, `search` import export.
 """

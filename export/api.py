@@ -1,8 +1,7 @@
-"""Compiles a model that is in memory: the whole of export as one call."""
+"""Compiles a module, an ONNX file or a run: the whole of export as one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,32 +13,37 @@ from torch import nn
 
 from dashdeploy.artifacts.atomic import check_writable
 from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.export.frontend.source import INPUT_NAME, from_modules
 from dashdeploy.export.pipeline import export, export_source
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.progress import Progress, silent
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 Example = torch.Tensor | npt.NDArray[np.generic]
 
 
 def compile(
-    model: nn.Module | str | Path,
+    model: Run | nn.Module | str | Path,
     example_input: Example | None = None,
     *,
     out: str | Path,
-    target: str = "ort-cpu",
-    progress: Callable[[str], None] | None = None,
+    target: str = TargetName.ORT_CPU,
+    progress: Progress = silent,
     **settings: object,
 ) -> Bundle:
-    """Compile a torch module or an ONNX file into a bundle.
+    """Compile a run, a torch module or an ONNX file into a bundle.
 
     Args:
-        model: a module of one floating-point input and one output, or the path of an ONNX model or a run.
+        model: a run, as `dashdeploy.search` returns it, or its path; a module of one floating-point input and one
+            output; or the path of an ONNX model.
         example_input: an input, [batch, channels, *spatial]; any batch, which stays dynamic. A module needs it, and
-            is checked on it, too; an ONNX model of one input takes from it the sizes that it leaves open.
+            is checked on it, too; an ONNX model of one input takes from it the sizes that it leaves open. A run
+            knows its own.
         out: the bundle's folder; it must not exist.
-        target: the engine to compile for, as `ExportSettings.target`.
+        target: the engine to compile for, one of `TargetName`.
         progress: told what is being done, a line at a time.
         settings: further fields of `ExportSettings`, such as ``threads=4`` or ``precision="fp16"``.
 
@@ -50,6 +54,13 @@ def compile(
         InputError: the model, the example or a setting is wrong.
         MissingCapabilityError: this machine lacks what was asked for.
         GateError: the compiled model does not agree with the original.
+
+    Example:
+        A run, a file, and a module::
+
+            bundle = dashdeploy.compile(run, out="bundle")
+            bundle = dashdeploy.compile("model.onnx", out="bundle", threads=4)
+            bundle = dashdeploy.compile(module, example_input, out="bundle", precision="fp16")
     """
     chosen = _settings({"target": target, **settings})
     folder = Path(out)
@@ -58,7 +69,7 @@ def compile(
             raise InputError("compile: a torch module needs an example_input, [batch, channels, *spatial]")
         check_writable(folder)
         return _compile_module(model, torch.as_tensor(example_input), folder, chosen, progress)
-    path = Path(model)
+    path = model.path if isinstance(model, Run) else Path(model)
     if example_input is not None and path.is_file():
         runtime = OnnxRuntime(path)
         if len(runtime.inputs) != 1:
@@ -89,7 +100,7 @@ def _compile_module(
     example: torch.Tensor,
     folder: Path,
     settings: ExportSettings,
-    progress: Callable[[str], None] | None,
+    progress: Progress,
 ) -> Bundle:
     if example.dtype != torch.float32 or example.ndim < 2 or example.shape[0] < 1:
         raise InputError(
@@ -106,9 +117,7 @@ def _compile_module(
                 f"compile: the module returns {type(output).__name__}; it must return one tensor"
             )
         name = Path(type(module).__name__)
-        source = from_modules(
-            name, module, None, tuple(example.shape[1:]), progress or (lambda _message: None)
-        )
+        source = from_modules(name, module, None, tuple(example.shape[1:]), progress)
         source = replace(source, samples={INPUT_NAME: example.detach().cpu().numpy()})
         return export_source(source, folder, settings, progress=progress)
     finally:

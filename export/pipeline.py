@@ -1,9 +1,13 @@
-"""Export, from a run or an ONNX file to a bundle: read, plan, compile, verify, write."""
+"""Export, from a run or an ONNX file to a bundle.
+
+    frontend -> passes -> plan -> lower -> verify -> gate -> convert -> write
+
+Each step takes values and returns a value; the last one alone writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,34 +24,32 @@ from dashdeploy.artifacts.bundle import (
     Manifest,
     write_manifest,
 )
+from dashdeploy.export.conversion.precision import Compiled, convert
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data
-from dashdeploy.export.frontend.serialized import serialized
+from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source, load_source
-from dashdeploy.export.lowerings.base import Lowering
-from dashdeploy.export.passes.lower_convolutions import compile_model
-from dashdeploy.export.planning.plan import Plan, all_direct
-from dashdeploy.export.planning.plan_refinement import repair
+from dashdeploy.export.passes.sequence import lower, prepare
+from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.planning.planner import Decisions, choose_lowerings
-from dashdeploy.export.planning.tuning_cache import CostTable
-from dashdeploy.export.precision import convert
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.parity import Parity, check_parity
-from dashdeploy.export.verify.speed_gate import race
+from dashdeploy.export.verify.speed_gate import pass_speed_gate
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
-
-Progress = Callable[[str], None]
 
 _TOOLS = ("dashdeploy", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
 
 
-def plan_export(source: Path, settings: ExportSettings, *, progress: Progress | None = None) -> Plan:
+def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = silent) -> Plan:
     """Plan an export and write nothing.
 
     Args:
@@ -59,11 +61,11 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress | 
         InputError: `source` is neither a run nor a valid ONNX model.
         MissingCapabilityError: the target's engine is not installed.
     """
-    say = progress or _silent
-    return _plan(load_source(source, settings.input_shapes, say), settings, say).plan
+    direct = prepare(load_source(source, settings.input_shapes, progress).model)
+    return _plan(direct, target_of(settings), settings, progress).plan
 
 
-def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progress | None = None) -> Bundle:
+def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progress = silent) -> Bundle:
     """Compile a run or an ONNX file and write the bundle `out`, or nothing at all.
 
     Args:
@@ -78,106 +80,103 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
             built on this machine; then the bundle is written without it.
         GateError: the compiled model does not agree with the reference.
     """
-    say = progress or _silent
     check_writable(out)
-    return export_source(load_source(source, settings.input_shapes, say), out, settings, progress=say)
+    loaded = load_source(source, settings.input_shapes, progress)
+    return export_source(loaded, out, settings, progress=progress)
 
 
 def export_source(
-    source: Source, out: Path, settings: ExportSettings, *, progress: Progress | None = None
+    source: Source, out: Path, settings: ExportSettings, *, progress: Progress = silent
 ) -> Bundle:
     """Compile a model that is in memory; otherwise as `export`."""
-    say = progress or _silent
     check_torch_artifacts(source, settings.artifacts)
     check_deployment_targets(settings.artifacts, out)
-    decisions = _plan(source, settings, say)
-    compiled = _compile(source, decisions, settings, say)
-    with atomic_directory(out) as folder:
-        _write(folder, source, compiled)
-        artifacts = settings.artifacts
-        write_torch_files(folder, source, compiled.plan, compiled.lowerings, artifacts, say)
-        missing = write_engines(folder, compiled.plan, settings.precision, artifacts, say)
-        _write_manifest(folder, out.name, source, settings)
-    bundle = Bundle.load(out)
-    write_deployment_targets(bundle, settings.artifacts, say)
-    raise_for_missing_engines(bundle, missing, settings.artifacts)
-    return bundle
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    """A verified model with its papers."""
-
-    model: ir.Model
-    plan: Plan
-    parity: Parity
-    lowerings: Mapping[str, Lowering]
-
-
-def _plan(source: Source, settings: ExportSettings, say: Progress) -> Decisions:
     target = target_of(settings)
-    table = CostTable(target.describe())
-    return choose_lowerings(find_convolutions(source.model), settings, target, table, say)
-
-
-def _compile(source: Source, decisions: Decisions, settings: ExportSettings, say: Progress) -> _Compiled:
-    """Compile, check parity, and race against all-direct; what loses is repaired, or ships direct."""
-    plan, model = decisions.plan, source.model
-    target = target_of(settings)
-    if decisions.lowerings:
-        model = compile_model(source.model, decisions.lowerings, decisions.merged)
-    runtime = target.load(serialized(model))
-    say("checking that the compiled model agrees with the reference")
-    parity = _check(runtime, source)
+    direct = prepare(source.model)
+    decisions = _plan(direct, target, settings, progress)
+    lowered = _lower(direct, decisions)
+    runtime = target.load(serialized(lowered))
+    progress("checking that the compiled model agrees with the reference")
+    compiled = Compiled(lowered, decisions, _verify(runtime, source))
     if decisions.lowerings and settings.lowering == "auto" and target.present:
-        say("timing the compiled model against the all-direct one")
-        direct = target.load(serialized(source.model))
-        gate = race(direct, runtime)
-        plan = plan.model_copy(update={"speed": gate})
-        if gate.shipped == "direct":
-            say(f"the compiled model is only {gate.speedup:.2f} times as fast: trying fewer compiled layers")
-            repaired = repair(
-                decisions, lambda fewer: race(direct, target.load(_compiled_bytes(source, fewer)))
-            )
-            if repaired is None:
-                say("no part of the plan makes the whole model faster: shipping all-direct")
-                model, plan = source.model, all_direct(plan, gate.speedup)
-                parity = _check(direct, source)
-            else:
-                decisions, gate = repaired
-                kept = ", ".join(decisions.lowerings)
-                say(f"with {kept} alone the model is {gate.speedup:.2f} times as fast: shipping that")
-                plan = decisions.plan.model_copy(update={"speed": gate})
-                model = compile_model(source.model, decisions.lowerings, decisions.merged)
-                parity = _check(target.load(serialized(model)), source)
-    if settings.precision != "fp32":
-        converted = convert(model, plan, source, settings, say)
-        model, plan, parity = converted.model, converted.plan, converted.parity
-    lowerings = decisions.lowerings if plan.compiled_layers else {}
-    return _Compiled(model, plan, parity, lowerings)
+        compiled = _gate(compiled, runtime, direct, source, target, progress)
+    compiled = convert(compiled, direct, source, settings, progress)
+    return _write(out, compiled, direct, source, settings, progress)
 
 
-def _compiled_bytes(source: Source, decisions: Decisions) -> bytes:
-    return serialized(compile_model(source.model, decisions.lowerings, decisions.merged))
+def _plan(direct: ir.Model, target: Target, settings: ExportSettings, progress: Progress) -> Decisions:
+    cache = TuningCache(target.describe())
+    return choose_lowerings(find_convolutions(direct), settings, target, cache, progress)
 
 
-def _check(runtime: Runtime, source: Source) -> Parity:
+def _lower(direct: ir.Model, decisions: Decisions) -> ir.Model:
+    """The all-direct model itself where no layer is compiled."""
+    return lower(direct, decisions.lowerings, decisions.fusion_groups) if decisions.lowerings else direct
+
+
+def _verify(runtime: Runtime, source: Source) -> Parity:
     return check_parity(
         runtime, source.reference, source.reference_name, source.samples, targets=source.targets
     )
 
 
-def _write(folder: Path, source: Source, compiled: _Compiled) -> None:
+def _gate(
+    compiled: Compiled,
+    runtime: Runtime,
+    direct: ir.Model,
+    source: Source,
+    target: Target,
+    progress: Progress,
+) -> Compiled:
+    """Race the compiled model against all-direct; where fewer layers ship, their model is verified again."""
+    direct_runtime = target.load(serialized(direct))
+    shipped = pass_speed_gate(
+        compiled.decisions,
+        direct_runtime,
+        runtime,
+        build=lambda fewer: target.load(serialized(_lower(direct, fewer))),
+        progress=progress,
+    )
+    if shipped.lowerings == compiled.decisions.lowerings:
+        return replace(compiled, decisions=shipped)
+    model = _lower(direct, shipped)
+    runtime = target.load(serialized(model)) if shipped.lowerings else direct_runtime
+    return Compiled(model, shipped, _verify(runtime, source))
+
+
+def _write(
+    out: Path,
+    compiled: Compiled,
+    direct: ir.Model,
+    source: Source,
+    settings: ExportSettings,
+    progress: Progress,
+) -> Bundle:
+    """Write the bundle with everything that was asked for beside it."""
+    artifacts = settings.artifacts
+    plan, lowerings = compiled.decisions.plan, compiled.decisions.lowerings
+    with atomic_directory(out) as folder:
+        _write_models(folder, compiled, direct, source)
+        write_torch_files(folder, source, plan, lowerings, artifacts, progress)
+        missing = write_engines(folder, plan, settings.precision, artifacts, progress)
+        _write_manifest(folder, out.name, source, settings)
+    bundle = Bundle.load(out)
+    write_deployment_targets(bundle, artifacts, progress)
+    raise_for_missing_engines(bundle, missing, artifacts)
+    return bundle
+
+
+def _write_models(folder: Path, compiled: Compiled, direct: ir.Model, source: Source) -> None:
     ir.save(compiled.model, folder / MODEL_NAME)
     (folder / DIRECT_NAME).parent.mkdir()
     if source.original is None:
-        ir.save(source.model, folder / DIRECT_NAME)
+        ir.save(direct, folder / DIRECT_NAME)
     else:
         copy_with_external_data(source.path, source.original, folder / DIRECT_NAME)
     if source.backbone is not None:
-        ir.save(source.backbone, folder / BACKBONE_NAME)
-    (folder / PLAN_NAME).write_text(compiled.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (folder / PARITY_NAME).write_text(compiled.parity.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        ir.save(prepare(source.backbone), folder / BACKBONE_NAME)
+    for name, paper in ((PLAN_NAME, compiled.decisions.plan), (PARITY_NAME, compiled.parity)):
+        (folder / name).write_text(paper.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _write_manifest(folder: Path, bundle_name: str, source: Source, settings: ExportSettings) -> None:
@@ -188,7 +187,7 @@ def _write_manifest(folder: Path, bundle_name: str, source: Source, settings: Ex
         inputs=list(runtime.inputs),
         outputs=list(runtime.outputs),
         labels=source.labels,
-        target=settings.target,
+        target=str(settings.target),
         precision=settings.precision,
         source=source.path.name,
         tools=_tool_versions(),
@@ -205,8 +204,3 @@ def _tool_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _silent(message: str) -> None:
-    """Report to nobody."""
-    del message

@@ -17,7 +17,7 @@ class ExportSettings(FrozenModel):
 
     Attributes:
         target: the engine that the plan is made for.
-        device: the GPU that the plan is made for where it is not here; see `targets.DEVICES`.
+        device: the GPU that the plan is made for where it is not here; see `targets.absent.DEVICES`.
         lowering: ``auto`` takes the cheaper lowering per layer; ``direct`` and ``fft`` force one wherever it
             is possible, and skip the speed gate.
         tune: ``measure`` runs every candidate on the target; ``estimate`` counts multiply-adds and bytes.

@@ -18,7 +18,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.planning.planner import Planner
-from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.cpu import OrtCpuTarget
 from dashdeploy.progress import Progress, silent
@@ -75,7 +75,7 @@ def measure_layers(
     *,
     threads: int = 1,
     seconds: float = 0.5,
-    table: CostTable | None = None,
+    cache: TuningCache | None = None,
     progress: Progress = silent,
 ) -> LayersReport:
     """Plan every convolution and time the choice against direct.
@@ -84,7 +84,7 @@ def measure_layers(
         specs: the convolutions, such as `layer_suite` gives.
         threads: threads within one operator.
         seconds: how long to time each, both variants together.
-        table: costs known from earlier; None takes the user's.
+        cache: costs known from earlier; None takes the user's.
         progress: told in one line what is being done.
 
     Raises:
@@ -94,7 +94,7 @@ def measure_layers(
     if not specs:
         raise InputError("no convolution of the list is like that; it has 64, 128 and, in 1-D, 256 channels")
     target = OrtCpuTarget(threads)
-    costs = table or CostTable(target.describe())
+    costs = cache or TuningCache(target.describe())
     planner = Planner(ExportSettings(threads=threads), target, costs, progress)
     results = []
     for number, spec in enumerate(specs, start=1):

@@ -25,8 +25,9 @@ from dashdeploy.bench.common.checks import suggestion
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.networks.inception_time import InceptionTime
 from dashdeploy.errors import InputError
-from dashdeploy.export.frontend.serialized import serialized
+from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source, from_modules
+from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.export.pipeline import export_source
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.progress import Progress, silent
@@ -199,7 +200,7 @@ def save_networks(names: Sequence[str] | None, folder: Path, *, progress: Progre
         for stem, model in ((name, source.model), (f"{name}-backbone", source.backbone)):
             if model is not None:
                 path = folder / f"{stem}.onnx"
-                write_bytes_atomically(path, serialized(model))
+                write_bytes_atomically(path, serialized(prepare(model)))
                 paths.append(path)
     return paths
 

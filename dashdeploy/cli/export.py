@@ -26,7 +26,7 @@ def export(
         Path,
         typer.Argument(
             metavar="RUN|MODEL.onnx|BUNDLE",
-            help="A run of search, any ONNX model, or a bundle that artefacts are added to.",
+            help="A run of search, any ONNX model, or a bundle that artifacts are added to.",
         ),
     ],
     bundle: BundleFolder,
@@ -40,7 +40,7 @@ def export(
     """Compile a run or an ONNX model into a bundle.
 
     Every convolution becomes the cheaper one of a direct and an FFT convolution; the result is checked
-    against the original model. Engines and other artefacts are written beside it, or added to a bundle that
+    against the original model. Engines and other artifacts are written beside it, or added to a bundle that
     is there already.
 
     \b

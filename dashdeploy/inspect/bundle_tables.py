@@ -38,7 +38,7 @@ def artifact_table(artifacts: Sequence[Mapping[str, Any]], sizes: Mapping[str, i
         ]
         for each in artifacts
     ]
-    return table(["artefact", "runs in", "precision", "KiB", "checked"], rows)
+    return table(["artifact", "runs in", "precision", "KiB", "checked"], rows)
 
 
 def _artifact(bundle: Bundle, name: str, parity: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dashdeploy.errors import DashdeployError, GateError, InputError
+from dashdeploy.export.lowerings.graph_writer import layer_of
 from dashdeploy.runtimes.tensorrt_flavors import Flavor
 
 
@@ -56,11 +57,3 @@ def parser_error(
         f"{flavor.title} does not parse {where}{at} ({why}); nothing was written; "
         f"replace the operator in the model, or leave `{flavor.parameter}` out"
     )
-
-
-def layer_of(node: str, layers: Collection[str]) -> str | None:
-    """The layer that wrote a node: its name, maybe with apostrophes, is the beginning of the node's."""
-    for layer in sorted(layers, key=len, reverse=True):
-        if node.startswith(layer) and node[len(layer) :].lstrip("'").startswith("/"):
-            return layer
-    return None

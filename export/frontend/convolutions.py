@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from dashdeploy.export.frontend.graph_values import UnusedNames, constant, is_operator
 from dashdeploy.export.lowerings.base import Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.passes.constants import constant
-from dashdeploy.export.passes.names import unused
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,13 @@ def find_convolutions(model: ir.Model) -> list[Convolution]:
     Shapes must have been inferred.
     """
     found: list[Convolution] = []
-    taken: set[str] = set()
+    names = UnusedNames(set())
     main = list(model.graph)
     inner = [node for graph in model.graph.subgraphs() for node in graph]
     for place, node in enumerate([*main, *inner]):
-        if node.op_type != "Conv" or node.domain not in ("", "ai.onnx"):
+        if not is_operator(node, "Conv"):
             continue
-        name = unused(_name(node), taken)
-        taken.add(name)
+        name = names.give(_name(node))
         try:
             if place >= len(main):
                 raise _UnreadableError("it lies in a body of control flow (If, Loop, Scan)")
@@ -104,11 +102,11 @@ def _read(node: ir.Node) -> ConvSpec:
 def _static_spatial(x: ir.Value) -> tuple[int, ...]:
     if x.shape is None:
         raise _UnreadableError(
-            "the input's shape is not known; fix the model's input with --input-shape NAME=1,C,N"
+            "the input's shape is not known; fix the model's input with `input_shapes=NAME=1,C,N`"
         )
     spatial = [x.shape[axis] for axis in range(2, len(x.shape))]
     if not all(isinstance(size, int) for size in spatial):
-        raise _UnreadableError("the spatial size is dynamic; fix it with --input-shape NAME=1,C,N")
+        raise _UnreadableError("the spatial size is dynamic; fix it with `input_shapes=NAME=1,C,N`")
     return tuple(int(size) for size in spatial if isinstance(size, int))
 
 

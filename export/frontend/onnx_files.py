@@ -1,4 +1,4 @@
-"""Reads ONNX files that others wrote, and turns torch modules into ONNX models of the same form."""
+"""ONNX models: read from files, exported from torch modules, and written as bytes."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import (
-    ClearMetadataAndDocStringPass,
-    InlinePass,
-    LiftConstantsToInitializersPass,
-    RemoveUnusedNodesPass,
-    ShapeInferencePass,
-)
-from onnxscript.optimizer import fold_constants
 from torch import nn
 
 from dashdeploy.errors import InputError, first_line
-from dashdeploy.export.passes.constants import constant
-from dashdeploy.export.passes.fold_batch_norm import fold_batch_norms
-from dashdeploy.export.passes.fold_pads import fold_pads
-from dashdeploy.export.passes.sink_batch_norm_through_concat import split_norms
 
 OLDEST_OPSET = 13
 
-_MOST_FOLDED = 2**28
-"""Numbers of the largest tensor that takes part in constant folding."""
-
-_SHORT = 64
-"""Numbers of a list of sizes or paddings at most: two per axis, of more axes than anyone has."""
+_LARGEST = 2**31 - 2**20
+"""Bytes of weights that one message of protobuf takes, with some room for the graph."""
 
 
 def read_onnx(path: Path) -> ir.Model:
@@ -66,51 +50,44 @@ def read_onnx(path: Path) -> ir.Model:
     return model
 
 
-def prepare(model: ir.Model, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> ir.Model:
-    """A copy of `model` that is ready for the compiler: functions inlined, constants folded, shapes known.
-
-    Padding and batch norms around convolutions become part of them.
+def with_input_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
+    """A copy of `model` whose inputs have fixed shapes; a dynamic batch stays dynamic.
 
     Args:
         model: any model; it is not changed.
-        input_shapes: shapes to fix, by input name.
+        shapes: [batch, ...] by input name.
 
     Raises:
-        InputError: `input_shapes` names no input, or contradicts the model.
+        InputError: `shapes` names no input, or contradicts the model.
     """
-    prepared = model.clone()
-    _fix_inputs(prepared, input_shapes or {})
-    if prepared.functions:
-        InlinePass()(prepared)
-    # Weight norm and the like: what is computed from weights alone becomes a weight.
-    fold_constants(
-        prepared,
-        onnx_shape_inference=False,
-        input_size_limit=_MOST_FOLDED,
-        output_size_limit=_MOST_FOLDED,
-        should_fold=_is_short_list,
-    )
-    LiftConstantsToInitializersPass(lift_all_constants=False)(prepared)
-    fold_pads(prepared.graph)
-    split_norms(prepared.graph)
-    fold_batch_norms(prepared.graph)
-    RemoveUnusedNodesPass()(prepared)
-    ClearMetadataAndDocStringPass()(prepared)
-    ShapeInferencePass(strict_mode=False)(prepared)
-    return prepared
-
-
-def _is_short_list(node: ir.Node) -> bool | None:
-    """True for a ConstantOfShape of a few numbers; None leaves the decision to the pass, which keeps them all.
-
-    torch's older exporter computes the amounts of a Pad with one, and no shape behind that Pad is known without them.
-    """
-    shape = constant(node.inputs[0]) if node.op_type == "ConstantOfShape" else None
-    return True if shape is not None and np.prod(shape.numpy()) <= _SHORT else None
+    fixed = model.clone()
+    inputs = {value.name: value for value in fixed.graph.inputs}
+    for name, shape in shapes.items():
+        value = inputs.get(name)
+        if value is None:
+            known = ", ".join(str(known) for known in inputs)
+            raise InputError(f"`input_shapes={name}`: the model has no such input; it has {known}")
+        if value.shape is None:
+            value.shape = ir.Shape(shape)
+            continue
+        if len(shape) != len(value.shape):
+            raise InputError(
+                f"`input_shapes={name}`: {len(shape)} axes, but the model's {name} has {len(value.shape)}"
+            )
+        for axis, (wanted, there) in enumerate(zip(shape, value.shape, strict=True)):
+            if isinstance(there, int) and there != wanted:
+                raise InputError(f"`input_shapes={name}`: axis {axis} is {wanted}, but the model has {there}")
+        # The batch stays dynamic where the model has it so; the compiled model takes any batch.
+        sizes = [
+            there if axis == 0 else wanted
+            for axis, (wanted, there) in enumerate(zip(shape, value.shape, strict=True))
+        ]
+        value.shape = ir.Shape(sizes)
+    return fixed
 
 
 def from_torch(module: nn.Module, sample: torch.Tensor, *, input_name: str, output_name: str) -> ir.Model:
-    """Export a module with a dynamic batch.
+    """Export a module with a dynamic batch, as torch writes it.
 
     Args:
         module: in evaluation mode, one input and one output.
@@ -129,7 +106,7 @@ def from_torch(module: nn.Module, sample: torch.Tensor, *, input_name: str, outp
             output_names=[output_name],
         )
     assert program is not None
-    return prepare(program.model)
+    return program.model
 
 
 @contextmanager
@@ -146,26 +123,17 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _fix_inputs(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    inputs = {value.name: value for value in model.graph.inputs}
-    for name, shape in shapes.items():
-        value = inputs.get(name)
-        if value is None:
-            known = ", ".join(str(known) for known in inputs)
-            raise InputError(f"--input-shape {name}: the model has no such input; it has {known}")
-        if value.shape is None:
-            value.shape = ir.Shape(shape)
-            continue
-        if len(shape) != len(value.shape):
-            raise InputError(
-                f"--input-shape {name}: {len(shape)} axes, but the model's {name} has {len(value.shape)}"
-            )
-        for axis, (wanted, there) in enumerate(zip(shape, value.shape, strict=True)):
-            if isinstance(there, int) and there != wanted:
-                raise InputError(f"--input-shape {name}: axis {axis} is {wanted}, but the model has {there}")
-        # The batch stays dynamic where the model has it so; the compiled model takes any batch.
-        fixed = [
-            there if axis == 0 else wanted
-            for axis, (wanted, there) in enumerate(zip(shape, value.shape, strict=True))
-        ]
-        value.shape = ir.Shape(fixed)
+def serialized(model: ir.Model) -> bytes:
+    """The bytes of `model`, weights included.
+
+    Raises:
+        InputError: they are too many; the spectra of a convolution's taps may be several times its weights.
+    """
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    size = sum(tensor.nbytes for tensor in tensors if tensor is not None)
+    if size > _LARGEST:
+        raise InputError(
+            f"the model would be {size / 1e9:.1f} GB with its convolutions lowered and an ONNX file holds 2 GB; "
+            "export it with `lowering=direct`"
+        )
+    return bytes(ir.to_proto(model).SerializeToString())

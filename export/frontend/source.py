@@ -1,4 +1,4 @@
-"""What is exported: a run or an ONNX file, as a model with a reference that it must agree with."""
+"""What is exported: a run, modules or an ONNX file, as a model with a reference that it must agree with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from torch import nn
 from dashdeploy.artifacts.run import SAMPLES_NAME
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
-from dashdeploy.export.frontend.onnx_files import from_torch, prepare, read_onnx
+from dashdeploy.export.frontend.onnx_files import from_torch, read_onnx, with_input_shapes
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -32,11 +33,11 @@ class Source:
 
     Attributes:
         path: the run or the file.
-        model: all-direct, ready for the compiler.
+        model: as it was read or exported; `passes.sequence.prepare` makes it ready for the compiler.
         original: the bytes of the ONNX file, or None for a run.
         reference: computes the outputs that the compiled model must agree with.
         reference_name: what computes them, in words.
-        backbone: the unsearched backbone, for a run.
+        backbone: the unsearched backbone, for a run; as `model`.
         labels: class names, for a run of a classifier.
         samples: real validation inputs by input name, for a run; otherwise empty.
         targets: what the task wants for each of them; None for an ONNX file.
@@ -56,34 +57,39 @@ class Source:
 
 
 def load_source(
-    path: Path, input_shapes: Mapping[str, tuple[int, ...]], progress: Callable[[str], None]
+    path: Path, input_shapes: Mapping[str, tuple[int, ...]], progress: Progress = silent
 ) -> Source:
     """Read a run directory or an ONNX file.
+
+    Args:
+        path: the run or the file.
+        input_shapes: shapes to fix, by input name, for an ONNX file.
+        progress: told what is being done.
 
     Raises:
         InputError: there is nothing at `path`, or it is neither a run nor an ONNX model.
     """
     if path.is_dir():
         if input_shapes:
-            raise InputError("--input-shape is for ONNX files: a run knows its input's shape")
+            raise InputError("`input_shapes` is for ONNX files: a run knows its input's shape")
         return _from_run(Run.load(path), progress)
     if not path.exists() and path.suffix != ".onnx":
         raise InputError(
-            f"{path}: no such run or model; write a run with: dashdeploy search --task mnist1d --out {path}"
+            f"{path}: no such run or model; write a run with: `search(task='mnist1d', out={str(path)!r})`"
         )
     model = read_onnx(path)
     original = path.read_bytes()
     runtime = OnnxRuntime(path)
     return Source(
         path=path,
-        model=prepare(model, input_shapes),
+        model=with_input_shapes(model, input_shapes),
         original=original,
         reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",
     )
 
 
-def _from_run(run: Run, progress: Callable[[str], None]) -> Source:
+def _from_run(run: Run, progress: Progress) -> Source:
     samples_path = run.path / SAMPLES_NAME
     samples, targets = {}, None
     if samples_path.is_file():
@@ -101,7 +107,7 @@ def from_modules(
     searched: nn.Module,
     backbone: nn.Module | None,
     input_shape: tuple[int, ...],
-    progress: Callable[[str], None],
+    progress: Progress = silent,
 ) -> Source:
     """A source of two torch modules of one input and one output.
 
@@ -138,7 +144,7 @@ def _onnx_reference(path: Path, runtime: Runtime) -> Reference:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{path} itself does not run on random inputs ({shapes}): {reason}; if its "
-                "inputs are too short, fix their shape with --input-shape NAME=1,C,N"
+                "inputs are too short, fix their shape with `input_shapes=NAME=1,C,N`"
             ) from error
 
     return run

@@ -20,7 +20,7 @@ class Lowering(ABC):
     """One way to compute a convolution; an instance holds its parameters (such as a tile length).
 
     Attributes:
-        name: what `--lowering` and plans call it.
+        name: what settings and plans call it.
         revision: raised whenever `write` writes other operators, so that costs measured before are not used.
     """
 

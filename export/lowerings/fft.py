@@ -18,7 +18,7 @@ The layout makes every move a copy of blocks: positions first, channels last. Wi
       -> batched MatMul with the spectra of the taps, [H.., M B, Cin] x [H.., Cin, Cout], three per sign pattern
       -> parity parts of the outputs -> MatMul -> corners -> gather the outputs in order -> [B, C, *spatial]
 
-Groups are an axis in front of all others. The transposes at both ends cancel between neighbouring layers.
+Groups are an axis in front of all others. The transposes at both ends cancel between neighboring layers.
 """
 
 from __future__ import annotations

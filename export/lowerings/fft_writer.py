@@ -58,7 +58,7 @@ class FFTWriter(RowsWriter[AxisTiling]):
         return self._corners_in_order(self._butterfly(outputs, "corner"))
 
     def _gather_corner(self, rows: ir.Value, bits: Bits) -> ir.Value:
-        """One corner of all tiles, mirrored towards the centre: the matrix [H.., M B C]."""
+        """One corner of all tiles, mirrored towards the center: the matrix [H.., M B C]."""
         index: Rows | None = None
         for tiling, lower in zip(self._tilings, bits, strict=True):
             axis_rows = tiling.lower if lower else tiling.upper

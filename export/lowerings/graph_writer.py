@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.tape import Tape
 
 Attribute = int | float | str | Sequence[int]
 
 
 class GraphWriter:
-    """Collects the nodes and initializers of one layer.
+    """Collects the nodes and initializers of one layer, on a tape; the tape itself gives no names.
 
     Args:
         layer: the layer's name, the beginning of every name written.
@@ -21,8 +22,17 @@ class GraphWriter:
     def __init__(self, layer: str) -> None:
         self._layer = layer
         self._names: dict[str, int] = {}
-        self.nodes: list[ir.Node] = []
-        self.initializers: list[ir.Value] = []
+        self._tape = Tape()
+
+    @property
+    def nodes(self) -> Sequence[ir.Node]:
+        """The nodes that were written, in order."""
+        return self._tape.nodes
+
+    @property
+    def initializers(self) -> Sequence[ir.Value]:
+        """The constants that were written, in order."""
+        return self._tape.initializers
 
     @property
     def names(self) -> set[str]:
@@ -34,19 +44,11 @@ class GraphWriter:
     def op(self, op_type: str, name: str, *inputs: ir.Value, **attributes: Attribute) -> ir.Value:
         """Append a node and return its one output."""
         unique = self._unique(name)
-        output = ir.Value(name=unique)
-        self.nodes.append(ir.node(op_type, list(inputs), attributes or None, outputs=[output], name=unique))
-        return output
+        return self._tape.op(op_type, inputs, attributes or None, name=unique, output=ir.Value(name=unique))
 
     def constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
         """Add `array` as an initializer."""
-        unique = self._unique(name)
-        tensor = ir.Tensor(np.ascontiguousarray(array), name=unique)
-        value = ir.Value(
-            name=unique, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-        )
-        self.initializers.append(value)
-        return value
+        return self._tape.initializer(ir.Tensor(np.ascontiguousarray(array), name=self._unique(name)))
 
     def integers(self, name: str, values: Sequence[int]) -> ir.Value:
         """Add a one-dimensional int64 initializer."""
@@ -60,3 +62,11 @@ class GraphWriter:
         count = self._names.get(name, 0)
         self._names[name] = count + 1
         return f"{self._layer}/{name}" if count == 0 else f"{self._layer}/{name}.{count}"
+
+
+def layer_of(node: str, layers: Collection[str]) -> str | None:
+    """The layer that wrote a node: its name, maybe with apostrophes, is the beginning of the node's."""
+    for layer in sorted(layers, key=len, reverse=True):
+        if node.startswith(layer) and node[len(layer) :].lstrip("'").startswith("/"):
+            return layer
+    return None

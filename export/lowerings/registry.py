@@ -7,5 +7,4 @@ from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.lowerings.trimmed import Trimmed
 
 LOWERINGS: tuple[type[Lowering], ...] = (Direct, Trimmed, ToomCook, FFT)
-
-__all__ = ["FFT", "LOWERINGS", "Direct", "Lowering", "ToomCook", "Trimmed"]
+"""In the order in which plans list them."""

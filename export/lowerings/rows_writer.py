@@ -3,7 +3,7 @@
     x [B, C, *spatial] -> [N, B, C] -> pad -> (stride: rows of the splits) ... gather the outputs in order
       -> [B, C, *out_spatial]
 
-Groups are an axis in front of all others. The transposes at both ends cancel between neighbouring layers.
+Groups are an axis in front of all others. The transposes at both ends cancel between neighboring layers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rewrites of an ONNX graph, one pass a module.
+"""Rewrites of an ONNX graph, one pass a module; `sequence` shows on one page which run, and in which order.
 
-Imports `frontend`'s graph reading and `lowerings`; the pipeline runs them.
+Imports `frontend`, `lowerings`, `planning` and `verify.batches`; `conversion` and the pipeline import `sequence`.
 """

@@ -13,12 +13,11 @@ from collections.abc import Collection
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+from onnx_ir.passes import PreconditionError
 
-from dashdeploy.errors import InputError
-from dashdeploy.export.engines.parser_errors import layer_of
-from dashdeploy.export.passes.constants import constant
-from dashdeploy.export.passes.names import unused, value_names
+from dashdeploy.export.frontend.graph_values import UnusedNames, constant, value_names
+from dashdeploy.export.lowerings.graph_writer import layer_of
+from dashdeploy.export.passes.base import GraphPass
 
 COMPILED_IN_FP16 = ("everything", "products", "nothing")
 """How much of an FFT or Toom-Cook convolution is computed in half precision, from most to least."""
@@ -26,41 +25,67 @@ COMPILED_IN_FP16 = ("everything", "products", "nothing")
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
-def to_fp16(model: ir.Model, compiled_layers: Collection[str], part: str) -> ir.Model:
-    """A copy of a float32 model in half precision.
+class ConvertToFp16(GraphPass):
+    """Every node that can computes in half precision, behind casts where it meets one that cannot.
+
+    Needs: types and shapes were inferred; no control flow, whose bodies are not converted. `unmatched` names what
+    stays in float32.
 
     Args:
-        model: the compiled model; it is not changed.
         compiled_layers: names of the layers that dashdeploy wrote.
         part: how much of those is converted as well, one of `COMPILED_IN_FP16`.
-
-    Raises:
-        InputError: the model has control flow, whose subgraphs are not converted.
     """
-    half = model.clone()
-    ShapeInferencePass(strict_mode=False)(half)
-    _Conversion(half.graph, compiled_layers, part).run()
-    RemoveUnusedNodesPass()(half)
-    return half
+
+    def __init__(self, compiled_layers: Collection[str], part: str) -> None:
+        super().__init__()
+        self._layers = compiled_layers
+        self._part = part
+
+    def requires(self, model: ir.Model) -> None:
+        """Refuse control flow."""
+        operator = control_flow(model)
+        if operator is not None:
+            raise PreconditionError(f"{operator} has a subgraph, which cannot be converted")
+
+    def rewrite(self, model: ir.Model) -> bool:
+        """Convert what can be converted; the model's inputs and outputs keep their names and types."""
+        conversion = _Conversion(model.graph, self._layers, self._part)
+        conversion.run()
+        for node, reason in conversion.stays.items():
+            self.leave(node.name, reason)
+        return conversion.modified
+
+
+def control_flow(model: ir.Model) -> str | None:
+    """The first operator of the main graph that has a subgraph; None if there is none."""
+    for node in model.graph:
+        if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+            return node.op_type
+    return None
 
 
 class _Conversion:
+    """The conversion of one graph.
+
+    Attributes:
+        modified: whether any node computes in half precision.
+        stays: the nodes that stay in float32, with the reason.
+    """
+
     def __init__(self, graph: ir.Graph, compiled_layers: Collection[str], part: str) -> None:
+        self.modified = False
+        self.stays: dict[ir.Node, str] = {}
         self._graph = graph
         self._layers = compiled_layers
         self._part = part
         self._opset = graph.opset_imports[""]
-        self._taken = value_names(graph)
+        self._names = UnusedNames(value_names(graph))
         self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
 
     def run(self) -> None:
         nodes = list(self._graph)
-        for node in nodes:
-            if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
-                raise InputError(
-                    f"--precision fp16: {node.op_type} has a subgraph, which cannot be converted"
-                )
         halves = {id(node) for node in nodes if self._computes_in_half(node)}
+        self.modified = bool(halves)
         floats = {id(value) for node in nodes for value in node.outputs if value.dtype == _FLOAT}
         floats |= {id(value) for value in self._graph.inputs if value.dtype == _FLOAT}
         for node in nodes:  # the graph's own order: what is read has its new type already
@@ -76,23 +101,30 @@ class _Conversion:
         self._restore_outputs()
 
     def _computes_in_half(self, node: ir.Node) -> bool:
+        obstacle = self._obstacle(node)
+        if obstacle is not None:
+            self.stays[node] = obstacle
+        return obstacle is None
+
+    def _obstacle(self, node: ir.Node) -> str | None:
+        """Why a node does not compute in half precision; None if it does."""
         from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST
 
         if node.domain not in ("", "ai.onnx") or node.op_type in {*DEFAULT_OP_BLOCK_LIST, "Cast", "Constant"}:
-            return False
+            return f"engines have no {node.op_type} in half precision"
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
         if any(value.dtype is None for value in values):
-            return False
+            return "the types of its inputs and outputs are not known"
         floats = [
             index for index, value in enumerate(node.inputs) if value is not None and value.dtype == _FLOAT
         ]
         if not any(self._takes_half(node, index) for index in floats) or not self._gives_half(node):
-            return False
+            return f"{node.op_type} takes or gives no half precision here"
         if node.op_type == "Conv" or layer_of(str(node.name), self._layers) is None:
-            return True
-        if self._part == "products":
-            return _is_spectral_product(node)
-        return self._part == "everything"
+            return None
+        if self._part == "everything" or (self._part == "products" and _is_spectral_product(node)):
+            return None
+        return f"of its compiled layer, {self._part} is in half precision"
 
     def _takes_half(self, node: ir.Node, index: int) -> bool:
         """Whether the operator's definition admits half precision for an input: Resize takes no half scales."""
@@ -124,7 +156,7 @@ class _Conversion:
         return known
 
     def _converted(self, name: str, tensor: ir.TensorProtocol, to: ir.DataType) -> ir.Value:
-        name = self._name(f"{name}.{to.name.lower()}")
+        name = self._names.give(f"{name}.{to.name.lower()}")
         with np.errstate(over="ignore"):  # what is too large becomes infinite, which the parity check finds
             array = tensor.numpy().astype(to.numpy())
         value = ir.Value(
@@ -137,7 +169,7 @@ class _Conversion:
         return value
 
     def _cast(self, value: ir.Value, to: ir.DataType) -> ir.Value:
-        name = self._name(f"{value.name}.{to.name.lower()}")
+        name = self._names.give(f"{value.name}.{to.name.lower()}")
         output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(to))
         node = ir.node("Cast", [value], {"to": int(to)}, outputs=[output], name=name)
         producer = value.producer()
@@ -152,15 +184,10 @@ class _Conversion:
         for index, value in enumerate(self._graph.outputs):
             if value.dtype == _HALF and value.producer() is not None:
                 name = str(value.name)
-                value.name = self._name(f"{name}.half")
+                value.name = self._names.give(f"{name}.half")
                 output = self._cast(value, _FLOAT)
                 output.name = name
                 self._graph.outputs[index] = output
-
-    def _name(self, wanted: str) -> str:
-        name = unused(wanted, self._taken)
-        self._taken.add(name)
-        return name
 
 
 def _is_float_constant(value: ir.Value) -> bool:

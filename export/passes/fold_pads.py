@@ -1,47 +1,61 @@
 """Folds zero padding into the convolution behind it: causal networks pad by an operator of its own.
 
-    Conv(Pad(x, before, after), pads) = Conv(x, before + pads, after + pads)
-
-Only constant zeros on spatial axes, only where nothing but convolutions reads what Pad writes (WaveNet's filters and
-gates read the same), and never a negative amount.
+Conv(Pad(x, before, after), pads) = Conv(x, before + pads, after + pads)
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.passes.constants import constant
+from dashdeploy.export.frontend.graph_values import UnusedNames, constant
+from dashdeploy.export.passes.base import NodePass, NoMatchError
 
 
-def fold_pads(graph: ir.Graph) -> int:
-    """Fold every Pad that only adds zeros before convolutions; returns how many convolutions took one in."""
-    folded = 0
-    for conv in graph:  # an onnx_ir graph may be changed while it is walked
-        padded = conv.inputs[0] if conv.op_type == "Conv" and conv.domain in ("", "ai.onnx") else None
+class FoldPads(NodePass[list[int]]):
+    """Conv(Pad(x)) becomes Conv(x) with more padding; the Pad goes where nothing else reads it.
+
+    Needs: constant amounts of zeros, none negative, on spatial axes alone; and nothing but convolutions reads what
+    Pad writes (WaveNet's filters and gates read the same).
+    """
+
+    operator: ClassVar[str] = "Conv"
+
+    def check(self, node: ir.Node) -> list[int]:
+        """The convolution's padding after the fold: before all axes, then after all axes."""
+        padded = node.inputs[0]
         pad = padded.producer() if padded is not None else None
-        if padded is None or pad is None or pad.op_type != "Pad" or pad.graph is not graph:
-            continue
+        if padded is None or pad is None or pad.op_type != "Pad":
+            raise NoMatchError("no Pad stands before it")
+        if pad.graph is not node.graph:
+            raise NoMatchError("the Pad before it lies in another graph")
         amounts = _zeros_added(pad)
-        mode = conv.attributes.get("auto_pad")
-        if (
-            amounts is None
-            or not _only_convolutions_read(padded)
-            or (mode is not None and mode.as_string() not in ("NOTSET", "VALID"))
-        ):
-            continue
-        own = conv.attributes.get("pads")
+        if not _only_convolutions_read(padded):
+            raise NoMatchError("something else than convolutions reads the padded input")
+        mode = node.attributes.get("auto_pad")
+        if mode is not None and mode.as_string() not in ("NOTSET", "VALID"):
+            raise NoMatchError(f"its own padding is automatic: {mode.as_string()}")
+        own = node.attributes.get("pads")
         explicit = mode is None or mode.as_string() == "NOTSET"
         known = list(own.as_ints()) if own is not None and explicit else [0] * len(amounts)
         if len(known) != len(amounts):
-            continue
-        conv.attributes["pads"] = ir.AttrInt64s("pads", [a + b for a, b in zip(known, amounts, strict=True)])
-        conv.attributes.pop("auto_pad", None)
-        conv.replace_input_with(0, pad.inputs[0])
-        folded += 1
+            raise NoMatchError("Pad and Conv differ in their axes")
+        return [a + b for a, b in zip(known, amounts, strict=True)]
+
+    def replace(self, graph: ir.Graph, node: ir.Node, match: list[int], names: UnusedNames) -> None:
+        """Give the convolution the padding, and the input of Pad."""
+        del names
+        padded = node.inputs[0]
+        assert padded is not None
+        pad = padded.producer()
+        assert pad is not None
+        node.attributes["pads"] = ir.AttrInt64s("pads", match)
+        node.attributes.pop("auto_pad", None)
+        node.replace_input_with(0, pad.inputs[0])
         if not padded.uses():
             graph.remove(pad, safe=True)
-    return folded
 
 
 def _only_convolutions_read(value: ir.Value) -> bool:
@@ -50,31 +64,33 @@ def _only_convolutions_read(value: ir.Value) -> bool:
     return reads and not value.is_graph_output()
 
 
-def _zeros_added(pad: ir.Node) -> list[int] | None:
-    """Zeros before and after the spatial axes, as a convolution's `pads`; None for any other padding."""
+def _zeros_added(pad: ir.Node) -> list[int]:
+    """Zeros before and after the spatial axes, as a convolution's `pads`."""
     mode = pad.attributes.get("mode")
     inputs = [*pad.inputs, None, None, None][:4]
     amounts = constant(inputs[1])
-    if (mode is not None and mode.as_string() != "constant") or amounts is None or inputs[0] is None:
-        return None
+    if mode is not None and mode.as_string() != "constant":
+        raise NoMatchError(f"the Pad before it is of the mode {mode.as_string()}")
+    if amounts is None or inputs[0] is None:
+        raise NoMatchError("the amounts of the Pad before it are not constant")
     if inputs[2] is not None:
         value = constant(inputs[2])
         if value is None or np.any(value.numpy() != 0):
-            return None
+            raise NoMatchError("the Pad before it adds something else than zeros")
     flat = [int(amount) for amount in amounts.numpy().reshape(-1)]
     if inputs[3] is not None:
         flat = _of_all_axes(flat, inputs)
     rank = len(flat) // 2
     if rank < 3 or min(flat) < 0 or any(flat[axis] or flat[rank + axis] for axis in (0, 1)):
-        return None
+        raise NoMatchError("the Pad before it crops, or pads batch or channels")
     return [*flat[2:rank], *flat[rank + 2 :]]
 
 
 def _of_all_axes(amounts: list[int], inputs: list[ir.Value | None]) -> list[int]:
-    """The amounts of all axes where Pad names some of them; empty if that is not known."""
+    """The amounts of all axes where Pad names some of them."""
     axes, x = constant(inputs[3]), inputs[0]
     if axes is None or x is None or x.shape is None:
-        return [-1]
+        raise NoMatchError("the axes of the Pad before it are not known")
     rank, named = len(x.shape), [int(axis) for axis in axes.numpy().reshape(-1)]
     every = [0] * (2 * rank)
     for place, axis in enumerate(named):

@@ -21,8 +21,8 @@ import onnx_ir as ir
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from dashdeploy.export.passes.constants import constant
-from dashdeploy.export.passes.names import unused, value_names
+from dashdeploy.export.frontend.graph_values import UnusedNames, constant, value_names
+from dashdeploy.export.passes.base import GraphPass
 
 _MOVABLE = frozenset(
     {
@@ -69,45 +69,73 @@ _WHOLE = 2**20
 """What all values together count, so that the sum of any sizes stays below `_FOREVER`."""
 
 
-def share_rows(graph: ir.Graph) -> int:
-    """Move operators into the layout of rows where that saves transposes; returns how many were moved."""
-    moved = 0
-    for rank in (3, 4):
-        moved += _Pass(graph, rank).run()
-    return moved
+class AssignLayout(GraphPass):
+    """Operators between lowered convolutions move into the layout of rows where that saves transposes.
+
+    Needs: shapes were inferred; values of 3 or 4 axes whose sizes, the batch apart, are known. `unmatched` names the
+    operators that read what a lowered convolution writes and stay channels first.
+    """
+
+    def rewrite(self, model: ir.Model) -> bool:
+        """Assign the layouts of both ranks."""
+        modified = False
+        for rank in (3, 4):
+            assignment = _Assignment(model.graph, rank)
+            modified = assignment.run() or modified
+            for node, reason in assignment.stays.items():
+                self.leave(node.name, reason)
+        return modified
 
 
-class _Pass:
-    """The pass for values of one rank.
+class _Assignment:
+    """The layouts of the values of one rank.
 
     Args:
         graph: to be changed.
         rank: axes of the values, batch and channels included.
+
+    Attributes:
+        stays: operators that read rows and are not moved, with the reason.
     """
 
     def __init__(self, graph: ir.Graph, rank: int) -> None:
+        self.stays: dict[ir.Node, str] = {}
         self._graph, self._rank = graph, rank
         self._into = (*range(2, rank), 0, 1)
         self._back = tuple(int(axis) for axis in np.argsort(self._into))
-        self._taken = value_names(graph)
+        self._names = UnusedNames(value_names(graph))
         self._rows: dict[ir.Value, ir.Value] = {}
 
-    def run(self) -> int:
-        """Choose the layouts and rewrite; returns how many operators were moved."""
+    def run(self) -> bool:
+        """Choose the layouts and rewrite; returns whether anything was changed."""
         for node in self._graph:
             if self._is_transpose(node, self._back) and self._size(node.outputs[0]) is not None:
                 self._know(node.inputs[0], node.outputs[0])
         if not self._rows:
-            return 0
-        movable = [node for node in self._graph if self._can_move(node)]
+            return False
+        movable = []
+        for node in self._graph:
+            obstacle = self._obstacle(node)
+            if obstacle is None:
+                movable.append(node)
+            elif self._reads_rows(node):
+                self.stays[node] = obstacle
         chosen = self._cut(movable) if movable else set()
+        modified = bool(chosen)
         for node in movable:
             if node in chosen:
                 self._move(node)
+            elif self._reads_rows(node):
+                self.stays[node] = "in rows it would need as many transposes, or more"
         for node in self._graph:
             if self._is_transpose(node, self._into) and node.inputs[0] in self._rows:
                 ir.convenience.replace_all_uses_with(node.outputs[0], self._rows[node.inputs[0]])
-        return len(chosen)
+                modified = True
+        return modified
+
+    def _reads_rows(self, node: ir.Node) -> bool:
+        """Whether the operator reads what is known in rows, and is none of the transposes between the layouts."""
+        return any(value in self._rows for value in node.inputs) and not self._is_transpose(node, self._into)
 
     def _know(self, rows: ir.Value | None, value: ir.Value) -> None:
         """Remember that `rows` are `value` in rows, and say so by their shape."""
@@ -120,20 +148,22 @@ class _Pass:
         order = node.attributes.get("perm")
         return node.op_type == "Transpose" and order is not None and tuple(order.as_ints()) == tuple(perm)
 
-    def _can_move(self, node: ir.Node) -> bool:
-        """Whether the operator gives the same in rows: by element, or along the channels."""
+    def _obstacle(self, node: ir.Node) -> str | None:
+        """Why the operator does not give the same in rows; None if it does: by element, or along the channels."""
         if node.domain not in ("", "ai.onnx") or node.op_type not in _MOVABLE:
-            return False
+            return f"{node.op_type} does not work by element"
         if node.op_type in ("Concat", "Split"):
             axis = node.attributes.get("axis")
             if axis is None or axis.as_int() % self._rank != _CHANNELS:
-                return False
+                return f"{node.op_type} is not along the channels"
         whole = [value for value in node.inputs if value is not None and constant(value) is None]
-        return (
-            bool(whole)
-            and all(self._size(value) is not None for value in (*whole, *node.outputs))
-            and all(self._can_turn(node, value) for value in node.inputs)
-        )
+        if not whole:
+            return "all its inputs are constant"
+        if any(self._size(value) is None for value in (*whole, *node.outputs)):
+            return f"not all its inputs and outputs have {self._rank} axes of known sizes"
+        if not all(self._can_turn(node, value) for value in node.inputs):
+            return f"a constant has more than {self._rank} axes"
+        return None
 
     def _can_turn(self, node: ir.Node, value: ir.Value | None) -> bool:
         """Whether an input has the rank of the values, or is a constant that can be brought to it."""
@@ -202,7 +232,7 @@ class _Pass:
         self._graph.insert_before(node, moved)
         for value, rows in zip(node.outputs, outputs, strict=True):
             back = ir.Value(name=value.name, shape=value.shape, type=value.type)
-            name = unused(f"{value.name}/to_channels", self._taken)
+            name = self._names.give(f"{value.name}/to_channels")
             turned = ir.node("Transpose", [rows], {"perm": self._back}, outputs=[back], name=name)
             self._graph.insert_before(node, [turned])
             ir.convenience.replace_all_uses_with(value, back, replace_graph_outputs=True)
@@ -233,9 +263,7 @@ class _Pass:
         return rows
 
     def _named(self, name: str) -> ir.Value:
-        name = unused(name, self._taken)
-        self._taken.add(name)
-        return ir.Value(name=name)
+        return ir.Value(name=self._names.give(name))
 
     def _constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
         value = self._named(name)

@@ -1,42 +1,49 @@
-"""Rewrites a model according to the lowerings that were chosen."""
+"""Writes convolutions in the operators of the lowerings that were chosen for them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from dashdeploy.export.frontend.convolutions import Convolution, find_convolutions
+from dashdeploy.export.frontend.graph_values import value_names
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
-from dashdeploy.export.passes.layout_assignment import share_rows
-from dashdeploy.export.passes.names import value_names
-from dashdeploy.export.planning.horizontal_fusion import merge, parallel_groups
+from dashdeploy.export.passes.base import GraphPass
 
 
-def compile_model(
-    model: ir.Model, lowerings: Mapping[str, Lowering], merged: Collection[str] = ()
-) -> ir.Model:
-    """A copy of `model` in which the named convolutions are computed by their lowerings.
+class LowerConvolutions(GraphPass):
+    """Conv becomes the operators of its lowering, which are named after the layer.
+
+    Needs: shapes were inferred. Outputs of the graph keep their names. `unmatched` names the layers that have a
+    lowering and cannot be written.
 
     Args:
-        model: a model whose shapes were inferred; it is not changed.
         lowerings: by layer name; layers that are not named stay as they are.
-        merged: names of the groups of parallel convolutions that become one layer each.
     """
-    compiled = model.clone()
-    for group in parallel_groups(find_convolutions(compiled)):
-        if group.name in merged:
-            merge(compiled.graph, group)
-    taken = value_names(compiled.graph)
-    for convolution in find_convolutions(compiled):
-        lowering = lowerings.get(convolution.name)
-        if lowering is not None:
-            _replace(compiled.graph, convolution, lowering, taken)
-    share_rows(compiled.graph)
-    RemoveUnusedNodesPass()(compiled)
-    return compiled
+
+    def __init__(self, lowerings: Mapping[str, Lowering]) -> None:
+        super().__init__()
+        self._lowerings = lowerings
+
+    def rewrite(self, model: ir.Model) -> bool:
+        """Lower the convolutions that are named."""
+        modified, taken = False, value_names(model.graph)
+        missing = dict.fromkeys(self._lowerings, "no convolution has this name")
+        for convolution in find_convolutions(model):
+            lowering = self._lowerings.get(convolution.name)
+            if lowering is None:
+                continue
+            if convolution.spec is None:
+                missing[convolution.name] = str(convolution.obstacle)
+                continue
+            del missing[convolution.name]
+            _replace(model.graph, convolution, lowering, taken)
+            modified = True
+        for name, reason in missing.items():
+            self.leave(name, reason)
+        return modified
 
 
 def _replace(graph: ir.Graph, convolution: Convolution, lowering: Lowering, taken: set[str]) -> None:

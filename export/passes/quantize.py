@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import onnx
 import onnx_ir as ir
+from onnx_ir.passes import FunctionalPass, PassResult
 
-from dashdeploy.export.engines.parser_errors import layer_of
+from dashdeploy.export.lowerings.graph_writer import layer_of
+from dashdeploy.export.passes.base import Unmatched
 from dashdeploy.export.verify.batches import split
 from dashdeploy.runtimes.base import Array
 
@@ -27,60 +31,83 @@ _BATCH = 32
 _QUANTIZED = ("Conv", "Gemm", "MatMul")
 
 
-def to_int8(
-    model: ir.Model,
-    compiled_layers: Collection[str],
-    calibration: Mapping[str, Array],
-    batch: int | None = None,
-    *,
-    seven_bit_weights: bool = False,
-) -> ir.Model:
-    """A quantized copy of a float32 model.
+class Quantize(FunctionalPass):
+    """Conv, Gemm and MatMul compute in int8 between QuantizeLinear and DequantizeLinear.
+
+    Needs: a model in float32, and inputs to calibrate on. It gives another model, since the quantizer writes a file.
 
     Args:
-        model: the compiled model; it is not changed.
         compiled_layers: names of the layers that dashdeploy wrote.
         calibration: inputs by name, [samples, ...]: the ranges of the activations are those that they cause.
         batch: the model's batch where it is fixed.
         seven_bit_weights: whether weights stay within -64 to 64, for x86 processors without VNNI.
+
+    Attributes:
+        unmatched: the operators of compiled layers, which the last run left in float32.
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Samples(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._batches = split(calibration, batch or _BATCH)
+    def __init__(
+        self,
+        compiled_layers: Collection[str],
+        calibration: Mapping[str, Array],
+        batch: int | None = None,
+        *,
+        seven_bit_weights: bool = False,
+    ) -> None:
+        self.unmatched: list[Unmatched] = []
+        self._layers = compiled_layers
+        self._calibration = calibration
+        self._batch = batch or _BATCH
+        self._seven_bit_weights = seven_bit_weights
 
-        def get_next(self) -> dict[str, Array] | None:
-            return next(self._batches, None)
-
-    proto = ir.to_proto(model)
-    excluded = [
-        node.name
-        for node in proto.graph.node
-        if node.op_type != "Conv" and layer_of(node.name, compiled_layers) is not None
-    ]
-    level = logging.getLogger().level
-    # It advises to preprocess the model, which the compiler has done.
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        with TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    def call(self, model: ir.Model) -> PassResult:
+        """Quantize a copy of the model."""
+        proto = ir.to_proto(model)
+        excluded = [
+            node.name
+            for node in proto.graph.node
+            if node.op_type != "Conv" and layer_of(node.name, self._layers) is not None
+        ]
+        self.unmatched = [Unmatched(name, "compiled layers stay in float32") for name in excluded]
+        with TemporaryDirectory() as folder, _quiet_quantizer():
             path = Path(folder) / "int8.onnx"
-            quantize_static(
-                proto,
-                path,
-                Samples(),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(_QUANTIZED),
-                nodes_to_exclude=excluded,
-                per_channel=True,
-                reduce_range=seven_bit_weights,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-            )
+            self._quantize(proto, path, excluded)
             quantized = ir.load(path)
             ir.external_data.load_to_model(quantized)
-            return quantized
+        return PassResult(quantized, modified=True)
+
+    def _quantize(self, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+        batches = split(self._calibration, self._batch)
+
+        class Samples(CalibrationDataReader):  # type: ignore[misc]
+            def get_next(self) -> dict[str, Array] | None:
+                return next(batches, None)
+
+        quantize_static(
+            proto,
+            path,
+            Samples(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_QUANTIZED),
+            nodes_to_exclude=excluded,
+            per_channel=True,
+            reduce_range=self._seven_bit_weights,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+        )
+
+
+@contextmanager
+def _quiet_quantizer() -> Iterator[None]:
+    """Keep its advice to preprocess the model, which the compiler has done, from the user."""
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.getLogger().setLevel(level)

@@ -10,39 +10,42 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.passes.names import unused, value_names
+from dashdeploy.export.frontend.graph_values import UnusedNames, value_names
+from dashdeploy.export.passes.base import GraphPass
 
 _HALF, _FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
 
-def with_roundings(model: ir.Model) -> ir.Model:
-    """A copy of a model in half precision that computes in float32 and rounds every half value to half.
+class SimulateFp16(GraphPass):
+    """Operators compute in float32, and every value that was half is rounded to half.
 
-    Args:
-        model: from `fp16.to_fp16`; its inputs and outputs are float32.
+    Needs: a model of `ConvertToFp16`, whose inputs and outputs are float32.
     """
-    copy = model.clone()
-    graph = copy.graph
-    taken = value_names(graph)
-    for value in graph.initializers.values():
-        if value.dtype == _HALF and value.const_value is not None:
-            array = value.const_value.numpy().astype(np.float32)
-            value.const_value = ir.Tensor(array, name=value.name)
-            value.type = ir.TensorType(_FLOAT)
-    for node in list(graph):
-        for value in node.outputs:
-            if value.dtype == _HALF:
-                _round(graph, node, value, taken)
-    return copy
+
+    def rewrite(self, model: ir.Model) -> bool:
+        """Widen the constants, and put two casts behind every half value."""
+        graph = model.graph
+        modified, names = False, UnusedNames(value_names(graph))
+        for value in graph.initializers.values():
+            if value.dtype == _HALF and value.const_value is not None:
+                array = value.const_value.numpy().astype(np.float32)
+                value.const_value = ir.Tensor(array, name=value.name)
+                value.type = ir.TensorType(_FLOAT)
+                modified = True
+        for node in list(graph):
+            for value in node.outputs:
+                if value.dtype == _HALF:
+                    _round(graph, node, value, names)
+                    modified = True
+        return modified
 
 
-def _round(graph: ir.Graph, node: ir.Node, value: ir.Value, taken: set[str]) -> None:
+def _round(graph: ir.Graph, node: ir.Node, value: ir.Value, names: UnusedNames) -> None:
     """Behind `node`: to half and back, for everybody who reads `value`."""
     readers = tuple(value.uses())
     rounded, source, after = value, value, node
     for to in (_HALF, _FLOAT):
-        name = unused(f"{value.name}.{to.name.lower()}.rounded", taken)
-        taken.add(name)
+        name = names.give(f"{value.name}.{to.name.lower()}.rounded")
         rounded = ir.Value(name=name, shape=value.shape, type=ir.TensorType(to))
         cast = ir.node("Cast", [source], {"to": int(to)}, outputs=[rounded], name=name)
         graph.insert_after(after, cast)

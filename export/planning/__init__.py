@@ -1,4 +1,4 @@
 """Which lowering each convolution gets: costs, choices, the plan, and its refinement.
 
-Imports `lowerings` and `targets`; the pipeline imports it.
+Imports `frontend`, `lowerings` and `targets`; verify, passes, conversion and the pipeline import it.
 """

@@ -1,6 +1,6 @@
 """What a convolution would cost once compiled: the search's only view of the compiler.
 
-It is the cheapest lowering's cost, from the same table, by the same planner, as an export would choose it.
+It is the cheapest lowering's cost, from the same cache, by the same planner, as an export would choose it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Literal
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.planning.planner import Planner
-from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.progress import Progress, silent
@@ -42,11 +42,16 @@ class CandidateCosts:
         settings = ExportSettings.model_validate({"target": str(target), "device": device, "tune": tune})
         found = target_of(settings)
         self.device = found.describe()
-        self._planner = Planner(settings, found, CostTable(self.device), progress)
+        self._planner = Planner(settings, found, TuningCache(self.device), progress)
         self._known: dict[ConvSpec, float] = {}
 
     def milliseconds(self, spec: ConvSpec, place: str) -> float:
-        """The cost of `spec` by its cheapest lowering; `place` is what progress calls it."""
+        """The cost of a convolution by its cheapest lowering.
+
+        Args:
+            spec: the convolution.
+            place: what progress calls it.
+        """
         if spec not in self._known:
             layer, _ = self._planner.plan_layer(place, spec, place)
             self._known[spec] = self._planner.cost_of(layer)

@@ -73,7 +73,7 @@ class Plan(BaseModel):
     """The content of ``plan.json``.
 
     Attributes:
-        target: the engine and device the costs are for, as ``--target`` names it.
+        target: the engine and device the costs are for, as `ExportSettings.target` names it.
         device: engine, version and device in words.
         threads: threads within one operator.
         tune: how costs were found.

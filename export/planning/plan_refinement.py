@@ -1,4 +1,4 @@
-"""Repairs a plan whose whole model is not faster than all-direct, layer by layer.
+"""Refines a plan whose whole model is not faster than all-direct, layer by layer.
 
 A layer is measured alone, its input and output in the engine's order and its constants in the caches; within a model
 neither holds. So a model of layers that each won may lose. Then layers go back to direct, the one that promised to
@@ -16,7 +16,7 @@ MOST_RACES = 8
 """Races at most; where there are more layers, several go back to direct at a time."""
 
 
-def repair(
+def refine(
     decisions: Decisions, race: Callable[[Decisions], SpeedGate]
 ) -> tuple[Decisions, SpeedGate] | None:
     """The first decisions with fewer compiled layers whose model is faster than all-direct, and its race.
@@ -28,14 +28,14 @@ def repair(
     Returns:
         None if none of them is faster.
     """
-    for fewer in smaller(decisions):
+    for fewer in with_fewer_layers(decisions):
         gate = race(fewer)
         if gate.shipped == "compiled":
             return fewer, gate
     return None
 
 
-def smaller(decisions: Decisions) -> Iterator[Decisions]:
+def with_fewer_layers(decisions: Decisions) -> Iterator[Decisions]:
     """The decisions with fewer and fewer compiled layers, down to one."""
     names = sorted(decisions.lowerings, key=lambda name: _promise(decisions.plan, name))
     at_a_time = -(-max(len(names) - 1, 1) // MOST_RACES)
@@ -68,5 +68,5 @@ def _without(decisions: Decisions, names: Sequence[str]) -> Decisions:
     return Decisions(
         plan=decisions.plan.model_copy(update={"layers": layers}),
         lowerings={name: value for name, value in decisions.lowerings.items() if name not in dropped},
-        merged=frozenset(decisions.merged - dropped),
+        fusion_groups=frozenset(decisions.fusion_groups - dropped),
     )

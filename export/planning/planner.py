@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,12 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.registry import LOWERINGS
-from dashdeploy.export.planning.horizontal_fusion import ParallelGroup, parallel_groups
+from dashdeploy.export.planning.fusion_groups import FusionGroup, fusion_groups
 from dashdeploy.export.planning.plan import Candidate, LayerPlan, Plan
-from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
+from dashdeploy.progress import Progress, silent
 
 WORTHWHILE = 1.03
 """How many times as fast as direct a candidate must measure; less is within the noise of a measurement."""
@@ -33,8 +34,6 @@ VARIANTS = 4
 
 SECONDS_PER_CANDIDATE = 0.15
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Decisions:
@@ -43,20 +42,20 @@ class Decisions:
     Attributes:
         plan: for people.
         lowerings: by layer; direct layers are left out.
-        merged: names of the groups of parallel convolutions that become one layer each.
+        fusion_groups: names of the groups of convolutions that become one layer each.
     """
 
     plan: Plan
     lowerings: Mapping[str, Lowering]
-    merged: frozenset[str] = frozenset()
+    fusion_groups: frozenset[str] = frozenset()
 
 
 def choose_lowerings(
     convolutions: Sequence[Convolution],
     settings: ExportSettings,
     target: Target,
-    table: CostTable,
-    progress: Progress,
+    cache: TuningCache,
+    progress: Progress = silent,
 ) -> Decisions:
     """Plan every convolution of a model.
 
@@ -64,10 +63,10 @@ def choose_lowerings(
         convolutions: as `find_convolutions` returns them.
         settings: the user's wishes.
         target: where costs are measured.
-        table: costs known from earlier; new ones are added.
+        cache: costs known from earlier; new ones are added.
         progress: told of each measurement before it starts.
     """
-    planner = Planner(settings, target, table, progress)
+    planner = Planner(settings, target, cache, progress)
     layers: list[LayerPlan] = []
     lowerings: dict[str, Lowering] = {}
     for number, convolution in enumerate(convolutions, start=1):
@@ -80,29 +79,29 @@ def choose_lowerings(
         layers.append(layer)
         if not isinstance(lowering, Direct):
             lowerings[convolution.name] = lowering
-    merged: set[str] = set()
+    fused: set[str] = set()
     if settings.lowering == "auto":
-        for group in parallel_groups(convolutions):
+        for group in fusion_groups(convolutions):
             joint = planner.plan_group(group, lowerings)
             if joint is None:
                 continue
             layer, lowerings[group.name] = joint
-            merged.add(group.name)
-            layers = _with_merged(layers, layer)
+            fused.add(group.name)
+            layers = _with_fused(layers, layer)
             for name in layer.merges:
                 lowerings.pop(name, None)
     plan = Plan(
-        target=settings.target,
+        target=str(settings.target),
         device=target.describe(),
         threads=settings.threads,
         tune=settings.tune,
         lowering=settings.lowering,
         layers=layers,
     )
-    return Decisions(plan, lowerings, frozenset(merged))
+    return Decisions(plan, lowerings, frozenset(fused))
 
 
-def _with_merged(layers: list[LayerPlan], joint: LayerPlan) -> list[LayerPlan]:
+def _with_fused(layers: list[LayerPlan], joint: LayerPlan) -> list[LayerPlan]:
     """The layers with those of `joint` marked as merged, and `joint` behind the last of them."""
     marked = [
         layer.model_copy(update={"chosen": "merged", "reason": f"part of {joint.name}"})
@@ -121,14 +120,14 @@ class Planner:
     Args:
         settings: the user's wishes.
         target: where costs are measured.
-        table: costs known from earlier; new ones are added.
+        cache: costs known from earlier; new ones are added.
         progress: told of each measurement before it starts.
     """
 
     settings: ExportSettings
     target: Target
-    table: CostTable
-    progress: Progress
+    cache: TuningCache
+    progress: Progress = silent
 
     def plan_layer(self, name: str, spec: ConvSpec, place: str) -> tuple[LayerPlan, Lowering]:
         """Choose the lowering of one convolution.
@@ -141,7 +140,7 @@ class Planner:
         direct, forced = Direct(), self.settings.lowering == FFT.name
         candidates, contenders = self._filter(spec)
         if self.settings.lowering == "direct":
-            return _stays_direct(name, spec, "--lowering direct", candidates), direct
+            return _stays_direct(name, spec, "`lowering=direct`", candidates), direct
         if len(contenders) == 1:
             return _stays_direct(name, spec, "no other lowering is worth measuring", candidates), direct
 
@@ -165,7 +164,7 @@ class Planner:
         best = min(rivals, key=lambda lowering: costs[lowering.label][0])
         speedup = costs[direct.label][0] / costs[best.label][0]
         if forced:
-            reason = f"--lowering fft; {speedup:.2f} times as fast as direct"
+            reason = f"`lowering=fft`; {speedup:.2f} times as fast as direct"
         elif speedup >= WORTHWHILE:
             reason = f"{speedup:.2f} times as fast as direct"
         else:
@@ -174,9 +173,9 @@ class Planner:
         return LayerPlan(name=name, spec=spec, chosen=best.label, reason=reason, candidates=candidates), best
 
     def plan_group(
-        self, group: ParallelGroup, lowerings: Mapping[str, Lowering]
+        self, group: FusionGroup, lowerings: Mapping[str, Lowering]
     ) -> tuple[LayerPlan, Lowering] | None:
-        """Plan parallel convolutions as one layer; None where they are as fast apart, by their `lowerings`."""
+        """Plan a fusion group as one layer; None where they are as fast apart, by their `lowerings`."""
         spec = group.spec.model_copy(update={"batch": self.settings.batch})
         layer, lowering = self.plan_layer(group.name, spec, group.name)
         if isinstance(lowering, Direct):
@@ -202,12 +201,12 @@ class Planner:
         signature, key = joint[1].signature, _key(joint[0])
         parts = "+".join(f"{_key(lowering)} of {spec.signature}" for lowering, spec in apart)
         one, several = f"{key} beside {parts}", f"{parts} beside {key}"
-        known = self.table.get(signature)
+        known = self.cache.get(signature)
         if one not in known or several not in known:
             self.progress(f"measuring {place}: one layer beside {len(apart)}")
             times = self.target.time([joint, *apart], SECONDS_PER_CANDIDATE * (1 + len(apart)))
             costs = float(np.median(times[0])), float(np.median(np.sum(times[1:], axis=0)))
-            self.table.add(signature, {one: (costs[0], 0.0), several: (costs[1], 0.0)})
+            self.cache.add(signature, {one: (costs[0], 0.0), several: (costs[1], 0.0)})
             return costs[1] / costs[0]
         return known[several][0] / known[one][0]
 
@@ -251,10 +250,10 @@ class Planner:
     def _costs(
         self, spec: ConvSpec, lowerings: Sequence[Lowering], place: str
     ) -> Mapping[str, tuple[float, float]]:
-        """(seconds, error) by label, from the table where it knows them all."""
+        """(seconds, error) by label, from the cache where it knows them all."""
         if self.settings.tune == "estimate":
             return {lowering.label: (self.target.estimate(lowering, spec), 0.0) for lowering in lowerings}
-        known = self.table.get(spec.signature)
+        known = self.cache.get(spec.signature)
         if all(_key(lowering) in known for lowering in lowerings):
             return {lowering.label: known[_key(lowering)] for lowering in lowerings}
         self.progress(f"measuring {place}: {spec}, {len(lowerings)} candidates")
@@ -263,12 +262,12 @@ class Planner:
             lowering: (float(np.median(seconds)), error)
             for lowering, seconds, error in zip(lowerings, times, errors, strict=True)
         }
-        self.table.add(spec.signature, {_key(lowering): cost for lowering, cost in measured.items()})
+        self.cache.add(spec.signature, {_key(lowering): cost for lowering, cost in measured.items()})
         return {lowering.label: cost for lowering, cost in measured.items()}
 
 
 def _key(lowering: Lowering) -> str:
-    """What the cost table calls a lowering."""
+    """What the tuning cache calls a lowering."""
     return f"{lowering.label} r{lowering.revision}"
 
 

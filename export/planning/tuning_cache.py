@@ -26,7 +26,7 @@ _FORMAT = 1
 _LOG = logging.getLogger(__name__)
 
 
-class CostTable:
+class TuningCache:
     """Measured seconds and errors by convolution and lowering, for one target.
 
     Args:

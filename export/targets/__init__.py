@@ -1,4 +1,4 @@
 """Targets: an engine on a device, on which candidates are measured or estimated.
 
-Imports `dashdeploy.runtimes` and `engines`; planning and the pipeline import it.
+Imports `dashdeploy.runtimes`, `frontend.onnx_files`, `lowerings` and `engines`; planning and the pipeline import it.
 """

@@ -10,6 +10,7 @@ from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target, roofline
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
@@ -54,20 +55,19 @@ class AbsentTarget(Target):
     """A GPU that this machine does not have; models are checked on the CPU instead.
 
     Args:
-        name: what ``--target`` calls the engine.
+        name: the engine's name.
         device: the device.
     """
 
-    name: ClassVar[str] = "absent"
     present: ClassVar[bool] = False
 
-    def __init__(self, name: str, device: Device) -> None:
-        self._engine = name
+    def __init__(self, name: TargetName, device: Device) -> None:
+        self.name = name
         self._device = device
 
     def describe(self) -> str:
         """Engine and device, and that nothing was measured."""
-        return f"{self._engine} on {self._device.description}, estimated ({self._device.source})"
+        return f"{self.name} on {self._device.description}, estimated ({self._device.source})"
 
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model in ONNX Runtime on this machine's CPU."""

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from dashdeploy.export.frontend.serialized import serialized
+from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.planning.single_layer import random_weights, single_layer_model
+from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.timing import Seconds, interleaved
 
 
@@ -20,11 +21,11 @@ class Target(ABC):
     """An engine on a device.
 
     Attributes:
-        name: what ``--target`` calls it.
+        name: the engine's name.
         present: whether the device is here, so that candidates and whole models can be timed on it.
     """
 
-    name: ClassVar[str]
+    name: TargetName
     present: ClassVar[bool]
 
     @abstractmethod

@@ -9,6 +9,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target, roofline
 from dashdeploy.machine import cpu_model
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.openvino import OpenVino
 
@@ -45,7 +46,7 @@ class OrtCpuTarget(_CpuTarget):
         MissingCapabilityError: onnxruntime is not installed.
     """
 
-    name = "ort-cpu"
+    name = TargetName.ORT_CPU
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
@@ -70,7 +71,7 @@ class OpenVinoTarget(_CpuTarget):
         MissingCapabilityError: openvino is not installed.
     """
 
-    name = "openvino"
+    name = TargetName.OPENVINO
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)

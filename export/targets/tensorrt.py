@@ -17,6 +17,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.gpus import find_gpus
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import Flavor
 
@@ -25,6 +26,7 @@ class TensorRTTarget(Target):
     """Either flavor of TensorRT.
 
     Args:
+        name: the flavor's name among the targets.
         flavor: which.
         batch: samples per call that the costs are for.
 
@@ -32,10 +34,10 @@ class TensorRTTarget(Target):
         MissingCapabilityError: the package, the driver or the GPU is missing.
     """
 
-    name: ClassVar[str] = "tensorrt"
     present: ClassVar[bool] = True
 
-    def __init__(self, flavor: Flavor, batch: int) -> None:
+    def __init__(self, name: TargetName, flavor: Flavor, batch: int) -> None:
+        self.name = name
         self._flavor = flavor
         self._version = flavor.load(to_run=True).__version__
         self._gpu = find_gpus()[0][0]
@@ -58,5 +60,5 @@ class TensorRTTarget(Target):
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:  # noqa: ARG002
         """Refused: the rates of this GPU are not known, and it can be measured."""
         raise InputError(
-            f"--target {self._flavor.title}: the GPU is here, so leave --tune estimate out; or name a --device"
+            f"`target={self._flavor.title}`: the GPU is here, so leave `tune=estimate` out; or name a `device`"
         )

@@ -1,4 +1,4 @@
 """Checks: parity, accuracy, the speed gate, and what export wrote, later and elsewhere.
 
-Imports `dashdeploy.runtimes`; the pipeline imports it.
+Imports `dashdeploy.runtimes`, `frontend`, `planning`, and the folders whose files it checks; the pipeline imports it.
 """

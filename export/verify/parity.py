@@ -133,8 +133,9 @@ def check_parity(
         if share is not None and share.fails:
             raise GateError(
                 f"in {precision} the {share.measure} on {share.samples} validation samples is {share.model:.4f}, "
-                f"{reference_name} has {share.reference:.4f}: a drop of more than --max-accuracy-drop "
-                f"{max_accuracy_drop}; nothing was written; allow more, or choose another --precision"
+                f"{reference_name} has {share.reference:.4f}: a drop of more than "
+                f"`max_accuracy_drop={max_accuracy_drop}`; nothing was written; "
+                "allow more, or choose another `precision`"
             )
     return parity
 
@@ -179,9 +180,9 @@ def _differences(failed: Sequence[OutputParity], reference_name: str, parity: Pa
     differences = "; ".join(
         f"{entry.output} ({entry.inputs}) differs by {entry.max_relative_error:.2e}" for entry in failed
     )
-    mend = "--lowering direct leaves the model as it is"
+    mend = "`lowering=direct` leaves the model as it is"
     if parity.precision != "fp32":
-        mend = f"{parity.precision} does not hold this model; choose another --precision"
+        mend = f"{parity.precision} does not hold this model; choose another `precision`"
     return (
         f"the compiled model does not agree with {reference_name}: {differences}, tolerance "
         f"{parity.tolerance:.0e}; nothing was written; {mend}"

@@ -1,14 +1,66 @@
-"""The speed gate: a compiled model is timed against the all-direct one before it ships."""
+"""The speed gate: a compiled model is timed against the all-direct one before it ships.
+
+One that loses is refined, where that is wanted: layers go back to direct until it wins. What never wins ships direct.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
-from dashdeploy.export.planning.plan import SpeedGate
+from dashdeploy.export.planning.plan import SpeedGate, all_direct
+from dashdeploy.export.planning.plan_refinement import refine
+from dashdeploy.export.planning.planner import Decisions
+from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.timing import interleaved, ratio_of
 
 _SECONDS = 1.5
+
+
+def pass_speed_gate(
+    decisions: Decisions,
+    direct: Runtime,
+    compiled: Runtime,
+    *,
+    build: Callable[[Decisions], Runtime] | None = None,
+    precision: str = "fp32",
+    progress: Progress = silent,
+) -> Decisions:
+    """Race the compiled model against the all-direct one.
+
+    Args:
+        decisions: those that the compiled model was written with.
+        direct: the all-direct model.
+        compiled: the compiled model.
+        build: builds the model of other decisions, for a refinement; None takes all or nothing.
+        precision: of both models.
+        progress: told what is being done.
+
+    Returns:
+        What ships: the decisions themselves, some with fewer compiled layers, or none; the plan holds the race.
+    """
+    where = "" if precision == "fp32" else f", both in {precision}"
+    progress(f"timing the compiled model against the all-direct one{where}")
+    gate = race(direct, compiled)
+    raced = _with_race(decisions, gate)
+    if gate.shipped == "compiled":
+        return raced
+    lost = f"the compiled model is only {gate.speedup:.2f} times as fast"
+    if build is None:
+        progress(f"in {precision} {lost}: shipping all-direct")
+        return _without_lowerings(raced, gate)
+    progress(f"{lost}: trying fewer compiled layers")
+    refined = refine(decisions, lambda fewer: race(direct, build(fewer)))
+    if refined is None:
+        progress("no part of the plan makes the whole model faster: shipping all-direct")
+        return _without_lowerings(raced, gate)
+    fewer, gate = refined
+    kept = ", ".join(fewer.lowerings)
+    progress(f"with {kept} alone the model is {gate.speedup:.2f} times as fast: shipping that")
+    return _with_race(fewer, gate)
 
 
 def race(direct: Runtime, compiled: Runtime) -> SpeedGate:
@@ -29,3 +81,11 @@ def race(direct: Runtime, compiled: Runtime) -> SpeedGate:
         speedup_high=speedup.high,
         shipped="compiled" if speedup.median > 1 else "direct",
     )
+
+
+def _with_race(decisions: Decisions, gate: SpeedGate) -> Decisions:
+    return replace(decisions, plan=decisions.plan.model_copy(update={"speed": gate}))
+
+
+def _without_lowerings(decisions: Decisions, gate: SpeedGate) -> Decisions:
+    return Decisions(plan=all_direct(decisions.plan, gate.speedup), lowerings={})

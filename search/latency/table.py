@@ -69,7 +69,7 @@ def latency_table(
             originals.append(cost(conv, name))
         fixed = sum(cost(modules[name], name) for name in seen if name not in layers)
     table = LatencyTable(
-        target=settings.latency_target,
+        target=TargetName(settings.latency_target),
         device=costs.device,
         costs={"measure": "measured", "estimate": "estimated"}[tune],
         layers=tuple(layers),

@@ -20,11 +20,10 @@ from torch import nn
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.export.frontend.convolutions import find_convolutions
-from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.frontend.source import INPUT_NAME, Source, from_modules
-from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.passes.sequence import lower, prepare
 from dashdeploy.export.planning.planner import choose_lowerings
-from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.cpu import OrtCpuTarget
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -66,11 +65,11 @@ def fft() -> Callable[..., ir.Model]:
             find_convolutions(prepared),
             ExportSettings(lowering="fft", tune="estimate"),
             target,
-            CostTable(target.describe()),
+            TuningCache(target.describe()),
             lambda _message: None,
         )
         assert expected is None or len(decisions.lowerings) == expected
-        return compile_model(prepared, decisions.lowerings)
+        return lower(prepared, decisions.lowerings)
 
     return compiled
 

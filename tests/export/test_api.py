@@ -1,4 +1,4 @@
-"""dashdeploy.compile: a module or a file becomes a bundle that says the same."""
+"""dashdeploy.compile: a module, a file or a run becomes a bundle that says the same."""
 
 import numpy as np
 import onnx
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import dashdeploy
+from dashdeploy.artifacts.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -56,3 +57,20 @@ def test_a_module_needs_an_example(tmp_path, example, message):
 def test_a_setting_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(InputError, match="thread"):
         dashdeploy.compile(network(), X, out=tmp_path / "b", thread=4)
+
+
+@pytest.mark.parametrize("given", [Run.load, str])
+def test_a_run_is_compiled_as_search_returns_it_and_by_its_path(tmp_path, finished_run, given):
+    folder, searched, samples = finished_run
+    bundle = dashdeploy.compile(given(folder), out=tmp_path / "b", tune="estimate", lowering="fft")
+    assert bundle.manifest.labels == ["low", "mid", "high"]
+    assert (bundle.path / "baseline/backbone.onnx").is_file()
+    y = OnnxRuntime(bundle.path / "model.onnx").run({"input": samples})["logits"]
+    expected = searched(torch.from_numpy(samples)).detach().numpy()
+    assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_target_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"compile: target: .*'ort-cpu'"):
+        dashdeploy.compile(network(), X, out=tmp_path / "b", target="ort-gpu")
+    assert not (tmp_path / "b").exists()

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from dashdeploy.export.frontend.convolutions import find_convolutions
-from dashdeploy.export.frontend.onnx_files import prepare, read_onnx
-from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.frontend.onnx_files import read_onnx
+from dashdeploy.export.passes.sequence import lower, prepare
 from dashdeploy.export.planning.planner import choose_lowerings
-from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.cpu import OrtCpuTarget
 from tests.export.zoo import ZOO
@@ -67,9 +67,9 @@ def test_compiled_it_says_what_pytorch_says(tmp_path, run_model, name, exporter)
     for lowering in ("fft", "auto"):
         target = OrtCpuTarget(1)
         settings = ExportSettings(lowering=lowering, tune="estimate")
-        table = CostTable(target.describe())
+        table = TuningCache(target.describe())
         decisions = choose_lowerings(convolutions, settings, target, table, lambda _line: None)
-        compiled = compile_model(model, decisions.lowerings, decisions.merged)
+        compiled = lower(model, decisions.lowerings, decisions.fusion_groups)
         if lowering == "fft":
             assert len(decisions.lowerings) == len(convolutions)
             assert "Conv" not in {node.op_type for node in compiled.graph}

@@ -12,15 +12,13 @@ import pytest
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
 from dashdeploy.export.engines import write_engines
 from dashdeploy.export.engines.builder import build_engine
-from dashdeploy.export.engines.parser_errors import layer_of
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.engines.write_engines import write_engine
-from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.lowerings.graph_writer import layer_of
 from dashdeploy.export.lowerings.toom_cook import ToomCook
-from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16, to_fp16
-from dashdeploy.export.passes.lower_convolutions import compile_model
-from dashdeploy.export.passes.quantize import to_int8
+from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16
+from dashdeploy.export.passes.sequence import lower, prepare, to_fp16, to_int8
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 
 trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
@@ -98,7 +96,7 @@ def test_every_precision_builds(tmp_path, onnx_model, fft, rank, lowering, preci
 @pytest.mark.parametrize(("rank", "tile"), [("1d", (16,)), ("2d", (8, 8))])
 @pytest.mark.parametrize("part", COMPILED_IN_FP16)
 def test_toom_cook_convolutions_build_in_half_precision_too(tmp_path, onnx_model, rank, tile, part):
-    model = compile_model(prepare(ir.from_proto(network(onnx_model, rank))), {"stem": ToomCook(tile)})
+    model = lower(prepare(ir.from_proto(network(onnx_model, rank))), {"stem": ToomCook(tile)})
     path = saved(to_fp16(model, ["stem"], part), tmp_path / "m.onnx")
     first = build_engine(path, RTX, ONE)
     if first.fixed_addresses:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from dashdeploy.export.frontend.convolutions import find_convolutions
-from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.passes.sequence import prepare
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32."""

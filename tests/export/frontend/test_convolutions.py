@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.frontend.convolutions import find_convolutions
-from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.frontend.onnx_files import with_input_shapes
+from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 5e-6
@@ -16,7 +17,7 @@ TOLERANCE = 5e-6
 
 
 def read(model, input_shapes=None):
-    return find_convolutions(prepare(ir.from_proto(model), input_shapes))
+    return find_convolutions(prepare(with_input_shapes(ir.from_proto(model), input_shapes or {})))
 
 
 def test_reads_every_property(onnx_model):
@@ -135,7 +136,7 @@ PLAIN = "g (float[b,4,20] x) => (float[b,6,m] y) { y = Conv(x, w, c) }"
             {"v": (6, 4, 3), "c": (6,)},
             "the weight is not a constant",
         ),
-        (PLAIN.replace("20", "n"), {"w": (6, 4, 3), "c": (6,)}, "--input-shape NAME=1,C,N"),
+        (PLAIN.replace("20", "n"), {"w": (6, 4, 3), "c": (6,)}, "`input_shapes=NAME=1,C,N`"),
         (PLAIN, {"w": np.full((6, 4, 3), np.nan, "f4"), "c": (6,)}, "infinities or not-a-numbers"),
         (PLAIN, {"w": np.full((6, 4, 3), np.inf, "f4"), "c": (6,)}, "infinities or not-a-numbers"),
         (PLAIN.replace("20", "0"), {"w": (6, 4, 3), "c": (6,)}, "the length 0"),

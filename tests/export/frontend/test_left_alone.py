@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
-from dashdeploy.export.frontend import serialized as limits
+from dashdeploy.export.frontend import onnx_files as limits
 from dashdeploy.export.pipeline import export
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -123,7 +123,7 @@ def test_a_dry_run_tells_everything_of_every_layer(tmp_path, onnx_model):
             assert entry["multiply_adds"] or entry["refused"]
     assert given["spec"] is dynamic["spec"] is None
     assert given["reason"] == "the weight is not a constant of the model"
-    assert "--input-shape" in dynamic["reason"]
+    assert "`input_shapes=" in dynamic["reason"]
     shown = CliRunner().invoke(app, [word for word in words if word != "--json"])
     for layer in plan["layers"]:
         assert layer["reason"] in shown.stdout
@@ -132,7 +132,7 @@ def test_a_dry_run_tells_everything_of_every_layer(tmp_path, onnx_model):
 def test_a_model_that_would_be_too_large_is_refused_in_a_line(tmp_path, onnx_model, monkeypatch):
     onnx.save(onnx_model(TEXT, **WEIGHTS), tmp_path / "m.onnx")
     monkeypatch.setattr(limits, "_LARGEST", (tmp_path / "m.onnx").stat().st_size)
-    with pytest.raises(InputError, match=r"an ONNX file holds 2 GB; export it with --lowering direct"):
+    with pytest.raises(InputError, match=r"an ONNX file holds 2 GB; export it with `lowering=direct`"):
         export(tmp_path / "m.onnx", tmp_path / "out", FORCED)
     assert not (tmp_path / "out").exists()
     export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(lowering="direct"))

@@ -11,7 +11,8 @@ import torch
 from dashdeploy.errors import InputError
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data, external_files
-from dashdeploy.export.frontend.onnx_files import from_torch, prepare, read_onnx
+from dashdeploy.export.frontend.onnx_files import from_torch, read_onnx, with_input_shapes
+from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TEXT = "g (float[b,4,n] x) => (float[b,6,m] y) { y = Conv(x, w, c) }"
@@ -146,19 +147,19 @@ def test_a_copy_takes_its_data_along(tmp_path, model):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ({"z": (1, 4, 40)}, "--input-shape z: the model has no such input; it has x"),
-        ({"x": (4, 40)}, "--input-shape x: 2 axes, but the model's x has 3"),
-        ({"x": (1, 5, 40)}, "--input-shape x: axis 1 is 5, but the model has 4"),
+        ({"z": (1, 4, 40)}, "`input_shapes=z`: the model has no such input; it has x"),
+        ({"x": (4, 40)}, "`input_shapes=x`: 2 axes, but the model's x has 3"),
+        ({"x": (1, 5, 40)}, "`input_shapes=x`: axis 1 is 5, but the model has 4"),
     ],
 )
 def test_an_input_shape_that_contradicts_the_model(model, shapes, message):
     with pytest.raises(InputError) as error:
-        prepare(ir.from_proto(model), shapes)
+        with_input_shapes(ir.from_proto(model), shapes)
     assert str(error.value) == message
 
 
 def test_an_input_shape_leaves_the_batch_dynamic(model):
-    prepared = prepare(ir.from_proto(model), {"x": (1, 4, 40)})
+    prepared = prepare(with_input_shapes(ir.from_proto(model), {"x": (1, 4, 40)}))
     runtime = OnnxRuntime(ir.to_proto(prepared).SerializeToString(), threads=1)
     assert runtime.inputs[0].shape == ("b", 4, 40)
     assert runtime.run({"x": np.zeros((7, 4, 40), "f4")})["y"].shape == (7, 6, 32)

@@ -6,11 +6,9 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.lowerings.toom_cook import ToomCook
-from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16, to_fp16
-from dashdeploy.export.passes.lower_convolutions import compile_model
-from dashdeploy.export.passes.simulate_fp16 import with_roundings
+from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16
+from dashdeploy.export.passes.sequence import lower, prepare, simulate_fp16, to_fp16
 from dashdeploy.export.pipeline import export
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -44,7 +42,7 @@ def test_every_part_agrees_to_a_few_roundings(network, fft, part):
     onnx.checker.check_model(ir.to_proto(half), full_check=True)
     reference = OnnxRuntime(network.SerializeToString(), threads=1)
     feeds = {"x": np.random.default_rng(0).standard_normal((3, 4, 64)).astype("f4")}
-    for model in (half, with_roundings(half)):
+    for model in (half, simulate_fp16(half)):
         assert [(v.name, v.dtype) for v in (*model.graph.inputs, *model.graph.outputs)] == [
             (name, ir.DataType.FLOAT) for name in ("x", "y", "h")
         ]
@@ -55,11 +53,11 @@ def test_every_part_agrees_to_a_few_roundings(network, fft, part):
 
 @pytest.mark.parametrize("part", COMPILED_IN_FP16)
 def test_toom_cook_convolutions_too(network, part):
-    compiled = compile_model(prepare(ir.from_proto(network)), {"stem": ToomCook((16,))})
+    compiled = lower(prepare(ir.from_proto(network)), {"stem": ToomCook((16,))})
     half = to_fp16(compiled, ["stem"], part)
     reference = OnnxRuntime(network.SerializeToString(), threads=1)
     feeds = {"x": np.random.default_rng(0).standard_normal((3, 4, 64)).astype("f4")}
-    assert HALF_EPSILON / 100 < error(with_roundings(half), reference, feeds) < 20 * HALF_EPSILON
+    assert HALF_EPSILON / 100 < error(simulate_fp16(half), reference, feeds) < 20 * HALF_EPSILON
 
 
 def test_the_parts_are_nested(network, fft):
@@ -95,7 +93,7 @@ def test_rounding_shows_what_onnx_runtime_hides(onnx_model):
     half = to_fp16(prepare(ir.from_proto(model)), [], "nothing")
     x = {"x": np.full((1, 4), 10, np.float32)}
     assert np.isfinite(run(half, x)["y"]).all()
-    assert np.isinf(run(with_roundings(half), x)["y"]).all()  # 300 000 is no half
+    assert np.isinf(run(simulate_fp16(half), x)["y"]).all()  # 300 000 is no half
 
 
 def test_a_model_that_overflows_in_half_is_not_written(tmp_path, onnx_model):
@@ -117,7 +115,7 @@ def test_control_flow_is_refused(onnx_model):
         "<then_branch = t () => (float[b,4] a) { a = Relu(x) }, "
         "else_branch = e () => (float[b,4] a) { a = Neg(x) }> }"
     )
-    with pytest.raises(InputError, match="fp16: If has a subgraph"):
+    with pytest.raises(InputError, match="fp16`: If has a subgraph"):
         to_fp16(ir.from_proto(onnx_model(text)), [], "nothing")
 
 

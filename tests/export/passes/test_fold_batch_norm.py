@@ -5,8 +5,8 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from dashdeploy.export.frontend.onnx_files import prepare
-from dashdeploy.export.passes.fold_batch_norm import fold_batch_norms
+from dashdeploy.export.passes.fold_batch_norm import FoldBatchNorm
+from dashdeploy.export.passes.sequence import prepare
 
 TOLERANCE = 2e-6
 """Of the largest output: both orders of the same float32 operations, a few of which are rounded apart."""
@@ -128,7 +128,7 @@ def test_defaults_that_a_caller_may_replace_are_kept(onnx_model):
         w=(6, 4, 9),
         **NORM,
     )
-    assert fold_batch_norms(ir.from_proto(model).graph) == 0
+    assert not FoldBatchNorm()(ir.from_proto(model)).modified
 
 
 def test_training_mode_is_kept_whatever_its_outputs(onnx_model):
@@ -136,8 +136,9 @@ def test_training_mode_is_kept_whatever_its_outputs(onnx_model):
     text = (
         HEAD + ") { h = Conv<pads = [4,4]>(x, w) y = BatchNormalization<training_mode = 1>(h, s, o, m, v) }"
     )
-    for trained, folded in ((text, 0), (text.replace("= 1", "= 0"), 1)):
-        assert fold_batch_norms(ir.from_proto(onnx_model(trained, w=(6, 4, 9), **NORM)).graph) == folded
+    for trained, folded in ((text, False), (text.replace("= 1", "= 0"), True)):
+        given = ir.from_proto(onnx_model(trained, w=(6, 4, 9), **NORM))
+        assert FoldBatchNorm()(given).modified is folded
 
 
 def test_half_precision_is_kept(onnx_model):
@@ -146,15 +147,16 @@ def test_half_precision_is_kept(onnx_model):
     text = FOLDED["with bias"][0].replace("float[", "float16[")
     model = onnx_model(text, w=np.ones((6, 4, 9), "f2"), c=np.ones(6, "f2"), **half)
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT16
-    assert fold_batch_norms(ir.from_proto(model).graph) == 0
+    assert not FoldBatchNorm()(ir.from_proto(model)).modified
 
 
 def test_double_precision_is_folded_in_double(onnx_model):
     double = {name: array.astype("f8") for name, array in NORM.items()}
     weight = np.random.default_rng(0).standard_normal((6, 4, 9))
     model = onnx_model(FOLDED["with bias"][0].replace("float[", "double["), w=weight, c=np.ones(6), **double)
-    graph = ir.from_proto(model).graph
-    assert fold_batch_norms(graph) == 1
+    given = ir.from_proto(model)
+    graph = given.graph
+    assert FoldBatchNorm()(given).modified
     factor = double["s"] / np.sqrt(double["v"] + np.float64(np.float32(1e-5)))
     np.testing.assert_allclose(
         graph.initializers["w"].const_value.numpy(), weight * factor[:, None, None], rtol=1e-8

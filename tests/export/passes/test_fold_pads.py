@@ -3,7 +3,7 @@
 import onnx_ir as ir
 import pytest
 
-from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.passes.sequence import prepare
 
 HEAD = "g (float[b,4,40] x) => (float[b,6,m] y) {"
 FOLDED = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashdeploy.export.passes import lower_convolutions as compiler
+from dashdeploy.export.passes.layout_assignment import AssignLayout
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32, as for every lowered model: moves alone change nothing."""
@@ -116,7 +116,7 @@ def test_the_same_numbers_with_fewer_transposes(onnx_model, fft, largest_error, 
     model = onnx_model(text, opset=18, **arrays(weights))
     shared = fft(model, expected=convolutions)
     assert largest_error(model, shared, batch) <= TOLERANCE
-    monkeypatch.setattr(compiler, "share_rows", lambda _graph: 0)
+    monkeypatch.setattr(AssignLayout, "rewrite", lambda _self, _model: False)
     apart = fft(model, expected=convolutions)
     assert transposes(shared) <= transposes(apart) == 2 * convolutions
     if left is not None:
@@ -173,7 +173,7 @@ def test_any_graph(onnx_model, fft, largest_error, graph):
     model = onnx_model(text, **weights)
     compiled = fft(model, expected=None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiler, "share_rows", lambda _graph: 0)
+        patch.setattr(AssignLayout, "rewrite", lambda _self, _model: False)
         apart = fft(model, expected=None)
     assert transposed(compiled) <= transposed(apart)
     assert largest_error(model, compiled, 2) <= TOLERANCE

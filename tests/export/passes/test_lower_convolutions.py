@@ -7,9 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.lowerings.direct import Direct
-from dashdeploy.export.passes.lower_convolutions import compile_model
+from dashdeploy.export.passes.sequence import lower, prepare
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32: the transforms add about a decimal digit to a direct sum's rounding."""
@@ -129,7 +128,7 @@ def test_only_forced_layers_lose_their_convolution(onnx_model, fft):
     assert operators.count("Concat") >= 1
     assert not set(INCEPTION_WEIGHTS) & set(compiled.graph.initializers)  # nothing dead is shipped
     prepared = prepare(ir.from_proto(onnx_model(INCEPTION, **INCEPTION_WEIGHTS)))
-    untouched = compile_model(prepared, {})
+    untouched = lower(prepared, {})
     assert [node.op_type for node in untouched.graph] == ["Conv", "Conv", "Conv", "Concat"]
 
 
@@ -139,7 +138,7 @@ def test_source_is_not_changed(onnx_model):
     prepared = prepare(source)
     assert ir.to_proto(source) == ir.to_proto(ir.from_proto(model))
     before = ir.to_proto(prepared).SerializeToString(deterministic=True)
-    compiled = compile_model(prepared, {"w1": Direct(), "w2": Direct()})
+    compiled = lower(prepared, {"w1": Direct(), "w2": Direct()})
     assert ir.to_proto(prepared).SerializeToString(deterministic=True) == before
     assert ir.to_proto(compiled).SerializeToString(deterministic=True) != before
 

@@ -10,8 +10,7 @@ import pytest
 
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.artifact_settings import ArtifactSettings
-from dashdeploy.export.frontend.onnx_files import prepare
-from dashdeploy.export.passes.quantize import to_int8
+from dashdeploy.export.passes.sequence import prepare, to_int8
 from dashdeploy.export.pipeline import export, export_source
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -103,7 +102,7 @@ def test_weights_for_a_cpu_have_seven_bits(tmp_path, onnx_model, samples, target
 
 def test_without_data_there_is_nothing_to_calibrate_on(tmp_path, onnx_model):
     onnx.save(network(onnx_model), tmp_path / "m.onnx")
-    with pytest.raises(InputError, match=r"give --calibration FILE\.npz"):
+    with pytest.raises(InputError, match=r"give `calibration=FILE\.npz`"):
         export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(precision="int8", tune="estimate"))
     assert not (tmp_path / "out").exists()
 

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from dashdeploy.export.frontend.onnx_files import prepare
+from dashdeploy.export.passes.sequence import prepare
 
 TOLERANCE = 2e-6
 """Of the largest output: both orders of the same float32 operations, a few of which are rounded apart."""

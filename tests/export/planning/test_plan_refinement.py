@@ -1,11 +1,11 @@
-"""Repairing a plan: which layers go back to direct, in which order, and when it stops."""
+"""Refining a plan: which layers go back to direct, in which order, and when it stops."""
 
 import pytest
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.planning.plan import Candidate, LayerPlan, Plan, SpeedGate
-from dashdeploy.export.planning.plan_refinement import MOST_RACES, repair, smaller
+from dashdeploy.export.planning.plan_refinement import MOST_RACES, refine, with_fewer_layers
 from dashdeploy.export.planning.planner import Decisions
 
 SPEC = ConvSpec(
@@ -50,27 +50,27 @@ def gate(shipped):
 
 
 def test_the_least_promising_layer_goes_first_and_one_stays():
-    steps = list(smaller(decisions(layer("much", 5), layer("little", 1), layer("some", 3))))
+    steps = list(with_fewer_layers(decisions(layer("much", 5), layer("little", 1), layer("some", 3))))
     assert [set(step.lowerings) for step in steps] == [{"much", "some"}, {"much"}]
     assert [each.chosen for each in steps[0].plan.layers] == [CHOSEN.label, "direct", CHOSEN.label]
     assert "did not make the whole model faster" in steps[0].plan.layers[1].reason
 
 
 def test_many_layers_take_few_races():
-    steps = list(smaller(decisions(*(layer(f"l{i:02}", i) for i in range(40)))))
+    steps = list(with_fewer_layers(decisions(*(layer(f"l{i:02}", i) for i in range(40)))))
     assert len(steps) <= MOST_RACES
     assert set(steps[-1].lowerings) == {"l39"}
 
 
 def test_a_merged_layer_falls_apart():
     parts = [layer("a", 2, chosen="merged"), layer("b", 2, chosen="merged")]
-    (step,) = smaller(decisions(*parts, layer("a+b", 1, merges=["a", "b"]), layer("c", 9)))
+    (step,) = with_fewer_layers(decisions(*parts, layer("a+b", 1, merges=["a", "b"]), layer("c", 9)))
     assert [(each.name, each.chosen) for each in step.plan.layers] == [
         ("a", "direct"),
         ("b", "direct"),
         ("c", CHOSEN.label),
     ]
-    assert step.merged == frozenset()
+    assert step.fusion_groups == frozenset()
 
 
 @pytest.mark.parametrize(("wins_with", "expected"), [({"b"}, {"b"}), (set(), None)])
@@ -81,10 +81,10 @@ def test_it_stops_at_the_first_that_is_faster(wins_with, expected):
         raced.append(set(fewer.lowerings))
         return gate("compiled" if set(fewer.lowerings) == wins_with else "direct")
 
-    found = repair(decisions(layer("a", 1), layer("b", 2)), race)
+    found = refine(decisions(layer("a", 1), layer("b", 2)), race)
     assert raced == [{"b"}]
     assert (None if found is None else set(found[0].lowerings)) == expected
 
 
-def test_a_single_layer_has_nothing_to_repair():
-    assert list(smaller(decisions(layer("only", 1)))) == []
+def test_a_single_layer_has_nothing_to_refine():
+    assert list(with_fewer_layers(decisions(layer("only", 1)))) == []

@@ -8,15 +8,15 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.export.frontend.convolutions import find_convolutions
-from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.registry import LOWERINGS
+from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.export.planning import planner
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.planning.planner import WORTHWHILE, choose_lowerings
-from dashdeploy.export.planning.tuning_cache import CostTable
+from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.cpu import OrtCpuTarget
 
@@ -46,7 +46,7 @@ def decide(onnx_model, tmp_path):
             find_convolutions(prepared),
             ExportSettings(**settings),
             target,
-            CostTable(target.describe(), tmp_path),
+            TuningCache(target.describe(), tmp_path),
             said.append,
         )
         return decisions, said
@@ -60,7 +60,7 @@ def test_what_cannot_be_is_recorded_with_its_reason(decide):
     assert [layer.name for layer in decisions.plan.layers] == ["long", "again", "cube", "dynamic"]
     assert dynamic.spec is None
     assert dynamic.chosen == "direct"
-    assert "--input-shape" in dynamic.reason
+    assert "`input_shapes=" in dynamic.reason
     (refused,) = [candidate for candidate in cube.candidates if candidate.lowering == "fft"]
     assert "3 spatial axes" in refused.refused
     assert refused.multiply_adds is refused.cost_ms is None
@@ -68,7 +68,7 @@ def test_what_cannot_be_is_recorded_with_its_reason(decide):
     assert long.spec == again.spec
     assert set(decisions.lowerings) == {"long", "again"} == set(decisions.plan.compiled_layers)
     assert decisions.lowerings["long"].label == long.chosen
-    assert long.reason.startswith("--lowering fft; ")
+    assert long.reason.startswith("`lowering=fft`; ")
     for layer in (long, again):
         assert all(
             candidate.cost_ms > 0 and candidate.multiply_adds > 0
@@ -82,7 +82,7 @@ def test_direct_can_be_forced(decide):
     decisions, said = decide(lowering="direct")
     assert decisions.lowerings == {}
     assert {layer.chosen for layer in decisions.plan.layers} == {"direct"}
-    assert decisions.plan.layers[0].reason == "--lowering direct"
+    assert decisions.plan.layers[0].reason == "`lowering=direct`"
     assert said == []
 
 
@@ -130,7 +130,7 @@ def test_a_candidate_must_be_worth_it(decide, tmp_path, onnx_model, seconds, win
     decisions, _ = decide(model)
     layer = decisions.plan.layers[0]
     labels = [c.lowering for c in layer.candidates if c.lowering != "direct" and c.cost_ms is not None]
-    table = CostTable(OrtCpuTarget(1).describe(), tmp_path)
+    table = TuningCache(OrtCpuTarget(1).describe(), tmp_path)
     costs = dict.fromkeys(labels, (2e-3, 0.0)) | {"direct": (1e-3, 0.0), labels[-1]: (seconds, 1e-7)}
     revisions = {kind.name: kind.revision for kind in LOWERINGS}
     revised = {f"{label} r{revisions[label.partition('(')[0]]}": cost for label, cost in costs.items()}
@@ -206,10 +206,10 @@ def test_parallel_layers_become_one_where_that_is_quicker_in_one_run(
         **{"long.weight": (16, 16, 19), "short.weight": (16, 16, 9)},
     )
     decisions, said = decide(model)
-    assert decisions.merged == ({"long+short"} if merges else set())
+    assert decisions.fusion_groups == ({"long+short"} if merges else set())
     assert said[-1] == "measuring long+short: one layer beside 2"
     again, said = decide(model)
-    assert (again.merged, said) == (decisions.merged, [])
+    assert (again.fusion_groups, said) == (decisions.fusion_groups, [])
 
 
 def test_layers_are_timed_together():

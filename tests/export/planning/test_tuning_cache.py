@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from dashdeploy.errors import InputError
-from dashdeploy.export.planning.tuning_cache import CostTable, cache_folder
+from dashdeploy.export.planning.tuning_cache import TuningCache, cache_folder
 
 COSTS = {"direct": (2e-3, 0.0), "fft(tile=16)": (1e-3, 3e-7)}
 
 
 def add_many(folder, name, start):
-    table = CostTable("a device", folder)
+    table = TuningCache("a device", folder)
     start.wait(30)
     for i in range(20):
         table.add("shared", {f"{name}{i}": (1e-3, 0.0)})
@@ -22,8 +22,8 @@ def add_many(folder, name, start):
 
 
 def test_keeps_what_was_added(tmp_path):
-    CostTable("a device", tmp_path).add("abc", COSTS)
-    table = CostTable("a device", tmp_path)
+    TuningCache("a device", tmp_path).add("abc", COSTS)
+    table = TuningCache("a device", tmp_path)
     assert table.get("abc") == COSTS
     assert table.get("abd") == {}
     table.add("abc", {"direct": (3e-3, 0.0), "other": (4e-3, 1e-7)})
@@ -39,7 +39,7 @@ def test_processes_that_add_at_once_lose_nothing(tmp_path):
     for adder in adders:
         adder.join(60)
     assert [adder.exitcode for adder in adders] == [0, 0]
-    table = CostTable("a device", tmp_path)
+    table = TuningCache("a device", tmp_path)
     assert len(table.get("shared")) == 40
     assert all(table.get(f"{name}{i}") for name in "ab" for i in range(20))
 
@@ -81,7 +81,7 @@ def damaged(good):
 
 
 def test_a_damaged_file_is_rebuilt_with_a_warning(tmp_path, caplog):
-    table = CostTable("a device", tmp_path)
+    table = TuningCache("a device", tmp_path)
     table.add("abc", COSTS)
     good = table.path.read_bytes()
     for content in damaged(good):
@@ -96,23 +96,23 @@ def test_a_damaged_file_is_rebuilt_with_a_warning(tmp_path, caplog):
 
 
 def test_devices_do_not_mix(tmp_path):
-    CostTable("a device", tmp_path).add("abc", COSTS)
-    other = CostTable("another device", tmp_path)
+    TuningCache("a device", tmp_path).add("abc", COSTS)
+    other = TuningCache("another device", tmp_path)
     assert other.get("abc") == {}
     other.add("abc", {"direct": (9.0, 0.0)})
-    assert CostTable("a device", tmp_path).get("abc") == COSTS
+    assert TuningCache("a device", tmp_path).get("abc") == COSTS
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"in .*file/costs: .*DASHDEPLOY_CACHE") as error:
-        CostTable("a device", tmp_path / "file" / "costs")
+        TuningCache("a device", tmp_path / "file" / "costs")
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_named(tmp_path):
-    table = CostTable("a device", tmp_path)
+    table = TuningCache("a device", tmp_path)
     tmp_path.chmod(0o500)
     with pytest.raises(InputError, match=r"Permission denied; .*DASHDEPLOY_CACHE"):
         table.add("abc", COSTS)
@@ -120,7 +120,7 @@ def test_a_read_only_folder_is_named(tmp_path):
 
 def test_the_folder_is_the_users_choice(tmp_path, monkeypatch):
     monkeypatch.setenv("DASHDEPLOY_CACHE", str(tmp_path / "chosen"))
-    assert CostTable("a device").path.parent == tmp_path / "chosen"
+    assert TuningCache("a device").path.parent == tmp_path / "chosen"
     monkeypatch.delenv("DASHDEPLOY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "dashdeploy"

@@ -82,9 +82,9 @@ def test_a_direct_layer_at_the_peak_takes_its_flops():
     ("settings", "error", "message"),
     [
         ({"target": "tensorrt", "tune": "estimate"}, InputError, "which device.*h100, a100"),
-        ({"target": "tensorrt", "device": "h1000", "tune": "estimate"}, InputError, "h1000: no such device"),
+        ({"target": "tensorrt", "device": "h1000", "tune": "estimate"}, InputError, "h1000`: no such device"),
         ({"target": "ort-cpu", "device": "h100"}, InputError, "this machine's CPU"),
-        ({"target": "ort-cuda", "device": "l4"}, MissingCapabilityError, "--tune estimate"),
+        ({"target": "ort-cuda", "device": "l4"}, MissingCapabilityError, "`tune=estimate`"),
         ({"target": "ort-cuda"}, InputError, "which device"),
     ],
 )
@@ -96,7 +96,7 @@ def test_impossible_targets_are_named(settings, error, message):
 @pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
 def test_tensorrt_is_measured_on_a_gpu_or_not_at_all(name):
-    with pytest.raises(MissingCapabilityError, match=r"needs .*GPU.*--tune estimate --device h100"):
+    with pytest.raises(MissingCapabilityError, match=r"needs .*GPU.*`tune=estimate` `device=h100`"):
         target_of(ExportSettings(target=name))
 
 

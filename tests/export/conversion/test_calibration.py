@@ -5,7 +5,7 @@ import pytest
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError
-from dashdeploy.export.frontend.calibration import load_calibration
+from dashdeploy.export.conversion.calibration import load_calibration
 
 X = TensorSpec(name="x", shape=("batch", 2, 8), dtype="float32")
 Z = TensorSpec(name="z", shape=("batch", 3), dtype="float32")
@@ -56,7 +56,7 @@ def test_files_that_are_none_are_refused(tmp_path, content):
     path = tmp_path / "c.npz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=r"c\.npz cannot be read as an \.npz file"):
+    with pytest.raises(InputError, match=r"c\.npz` cannot be read as an \.npz file"):
         load_calibration(path, [X])
 
 

@@ -1,4 +1,4 @@
-"""Parallel convolutions merged into one layer compute what they computed apart."""
+"""Convolutions fused into one layer compute what they computed apart."""
 
 import onnx_ir as ir
 import pytest
@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.frontend.convolutions import find_convolutions
-from dashdeploy.export.frontend.onnx_files import prepare
 from dashdeploy.export.lowerings.fft import FFT
-from dashdeploy.export.passes.lower_convolutions import compile_model
-from dashdeploy.export.planning.horizontal_fusion import parallel_groups
+from dashdeploy.export.passes.sequence import lower, prepare
+from dashdeploy.export.planning.fusion_groups import fusion_groups
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32; see tests/export/lowerings."""
@@ -21,15 +20,15 @@ INCEPTION_WEIGHTS = {"w1": (6, 4, 39), "w2": (5, 4, 19), "c2": (5,), "w3": (3, 4
 
 
 def groups_of(model):
-    return parallel_groups(find_convolutions(prepare(ir.from_proto(model))))
+    return fusion_groups(find_convolutions(prepare(ir.from_proto(model))))
 
 
-def merged(model):
-    """The model with every group merged and lowered to FFT."""
+def fused(model):
+    """The model with every group fused and lowered to FFT."""
     prepared = prepare(ir.from_proto(model))
-    groups = parallel_groups(find_convolutions(prepared))
+    groups = fusion_groups(find_convolutions(prepared))
     lowerings = {group.name: FFT.variants(group.spec)[0] for group in groups}
-    return compile_model(prepared, lowerings, set(lowerings))
+    return lower(prepared, lowerings, set(lowerings))
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -39,7 +38,7 @@ def test_an_inception_block_becomes_one_layer(onnx_model, largest_error, batch):
     assert group.name == "w1+w2+w3"
     assert (group.spec.out_channels, group.spec.kernel, group.spec.pads_begin) == (14, (39,), (19,))
     assert group.spec.bias
-    compiled = merged(model)
+    compiled = fused(model)
     assert largest_error(model, compiled, batch) <= TOLERANCE
     kinds = [node.op_type for node in compiled.graph]
     assert "Conv" not in kinds
@@ -54,7 +53,7 @@ def test_outputs_with_other_readers_are_split(onnx_model, largest_error):
         w1=(6, 4, 7),
         w2=(6, 4, 3),
     )
-    compiled = merged(model)
+    compiled = fused(model)
     assert [node.op_type for node in compiled.graph].count("Split") == 1
     assert [output.name for output in compiled.graph.outputs] == ["p", "z"]
     assert largest_error(model, compiled, 2) <= TOLERANCE
@@ -80,7 +79,7 @@ def test_any_parallel_convolutions_agree(onnx_model, largest_error, data):
         **weights,
     )
     assert len(groups_of(model)) == 1
-    assert largest_error(model, merged(model), 2) <= TOLERANCE
+    assert largest_error(model, fused(model), 2) <= TOLERANCE
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ _NAMES_OF_THE_ONE_INPUT = ("inputs", "x_train", "x")
 def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Array]:
     """Read an ``.npz`` file with one array per input, named after it.
 
-    A model of one input also takes ``inputs``, ``x_train`` or ``x``, so that a run's samples.npz and the files of
-    ``search --data`` will do.
+    A model of one input also takes ``inputs``, ``x_train`` or ``x``, so that a run's samples.npz and the
+    files of data that search reads will do.
 
     Args:
         path: the file.
@@ -45,14 +45,14 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
         EOFError,
     ) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"--calibration {path} cannot be read as an .npz file: {reason}") from error
+        raise InputError(f"`calibration={path}` cannot be read as an .npz file: {reason}") from error
     feeds = {}
     for spec in inputs:
         names = [spec.name, *(_NAMES_OF_THE_ONE_INPUT if len(inputs) == 1 else ())]
         name = next((name for name in names if name in arrays), None)
         if name is None:
             raise InputError(
-                f"--calibration {path} has no array {spec.name}; it has {', '.join(arrays) or 'nothing'}"
+                f"`calibration={path}` has no array {spec.name}; it has {', '.join(arrays) or 'nothing'}"
             )
         array = arrays[name]
         fits = array.ndim == len(spec.shape) and all(
@@ -61,14 +61,14 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
         )
         if not fits or len(array) == 0:
             raise InputError(
-                f"--calibration {path}: {name} has the shape {list(array.shape)}, "
+                f"`calibration={path}`: {name} has the shape {list(array.shape)}, "
                 f"but the model's {spec.name} is {' x '.join(map(str, spec.shape))}"
             )
         if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
             raise InputError(
-                f"--calibration {path}: {name} holds something other than finite numbers; remove it"
+                f"`calibration={path}`: {name} holds something other than finite numbers; remove it"
             )
         feeds[spec.name] = array.astype(spec.dtype)
     if len({len(array) for array in feeds.values()}) > 1:
-        raise InputError(f"--calibration {path}: the arrays differ in their number of samples")
+        raise InputError(f"`calibration={path}`: the arrays differ in their number of samples")
     return feeds

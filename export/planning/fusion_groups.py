@@ -1,0 +1,71 @@
+"""Fusion groups: convolutions that read the same tensor and can be one convolution, exactly.
+
+The branches of an Inception block read one tensor with kernels of different length. Padded with zero taps to a common
+length and offset, they are one convolution with all their output channels. Direct, the zero taps would be computed;
+in the FFT form a longer kernel costs next to nothing, the tiles are gathered and transformed once, and the products
+of the spectra are wider. `planner` decides which groups are fused, `passes.horizontal_fusion` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashdeploy.export.frontend.convolutions import Convolution
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+
+
+@dataclass(frozen=True)
+class FusionGroup:
+    """Convolutions that read the same tensor and fit into one.
+
+    Attributes:
+        members: in graph order, two or more.
+        spec: the one convolution.
+    """
+
+    members: tuple[Convolution, ...]
+    spec: ConvSpec
+
+    @property
+    def name(self) -> str:
+        """The members' names, joined."""
+        return "+".join(member.name for member in self.members)
+
+
+def fusion_groups(convolutions: Sequence[Convolution]) -> list[FusionGroup]:
+    """The groups of two or more convolutions that read the same tensor and fit into one."""
+    by_input: dict[tuple[object, ...], list[Convolution]] = {}
+    for convolution in convolutions:
+        spec = convolution.spec
+        if spec is not None and spec.groups == 1 and max(spec.kernel) > 1:
+            phase = tuple(pad % d for pad, d in zip(spec.pads_begin, spec.dilations, strict=True))
+            key = (id(convolution.node.inputs[0]), spec.strides, spec.dilations, spec.out_spatial, phase)
+            by_input.setdefault((*key, spec.dtype), []).append(convolution)
+    return [
+        FusionGroup(tuple(members), _joint_spec(members)) for members in by_input.values() if len(members) > 1
+    ]
+
+
+def _joint_spec(members: Sequence[Convolution]) -> ConvSpec:
+    specs = [member.spec for member in members if member.spec is not None]
+    first = specs[0]
+    axes = range(first.rank)
+    begin = [max(spec.pads_begin[axis] for spec in specs) for axis in axes]
+    kernel, end = [], []
+    for axis in axes:
+        d, s = first.dilations[axis], first.strides[axis]
+        # Taps from the earliest member's first to the latest member's last.
+        taps = max((begin[axis] - spec.pads_begin[axis]) // d + spec.kernel[axis] for spec in specs)
+        kernel.append(taps)
+        reach = s * (first.out_spatial[axis] - 1) + d * (taps - 1) + 1
+        end.append(max(0, reach - begin[axis] - first.spatial[axis]))
+    return first.model_copy(
+        update={
+            "out_channels": sum(spec.out_channels for spec in specs),
+            "kernel": tuple(kernel),
+            "pads_begin": tuple(begin),
+            "pads_end": tuple(end),
+            "bias": any(spec.bias for spec in specs),
+        }
+    )
