@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import dashdeploy
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 

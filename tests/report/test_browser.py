@@ -9,7 +9,7 @@ import pytest
 
 from dashdeploy.artifacts.bundle import Bundle, write_manifest
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.artifacts.run import Run
+from dashdeploy.backbones.run import Run
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.page import latency_page
 from dashdeploy.bench.layers.measure import layer_suite

@@ -103,7 +103,7 @@ def test_what_another_process_could_not_find_is_refused():
 
 def test_the_package_stays_a_package_and_importing_it_costs_nothing():
     code = (
-        "import sys, dashdeploy; dashdeploy.search; assert 'torch' not in sys.modules; "
+        "import sys, dashdeploy, dashdeploy.search; assert 'torch' not in sys.modules; "
         "from dashdeploy.search.config.settings import SearchSettings; assert callable(dashdeploy.search)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
