@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,11 @@ from dashdeploy.artifacts.bundle import (
     write_manifest,
 )
 from dashdeploy.artifacts.tensor_spec import TensorSpec
+
+# Tests that run side by side share the cores: OpenMP threads that wait for a core cost more than they bring.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 # A busy machine is no failure. The rest is Hypothesis's own profile, which it chooses by the environment.
 settings.register_profile(

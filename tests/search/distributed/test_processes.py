@@ -118,6 +118,7 @@ def assert_alike(one, two):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(here, waves_file):
     result = CliRunner().invoke(app, command(waves_file, "one", "cpu")[3:])
     assert result.exit_code == 0, result.stderr

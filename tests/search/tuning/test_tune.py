@@ -206,6 +206,7 @@ def trials(folder):
     return open_study(settings(), folder, higher_is_better=True).get_trials(deepcopy=False)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study_and_lose_nothing_when_one_is_killed(tmp_path, processes, monkeypatch):
     monkeypatch.setattr(tuning_study, "GRACE_SECONDS", 5)
     (tmp_path / "checkpoints").mkdir()
