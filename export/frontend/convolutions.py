@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from dashdeploy.export.frontend.automatic_padding import SAME, automatic_padding, same_pads
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant, is_operator
 from dashdeploy.export.lowerings.base import Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
@@ -118,23 +119,14 @@ def _padding(
     dilations: Sequence[int],
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The explicit pads, with `auto_pad` resolved as the ONNX operator's documentation defines it."""
-    attribute = node.attributes.get("auto_pad")
-    mode = attribute.as_string() if attribute is not None else "NOTSET"
-    rank = len(spatial)
+    mode, rank = automatic_padding(node), len(spatial)
     if mode == "VALID":
         return (0,) * rank, (0,) * rank
-    if mode in ("SAME_UPPER", "SAME_LOWER"):
-        begin, end = [], []
-        for n, k, s, d in zip(spatial, kernel, strides, dilations, strict=True):
-            total = (-(-n // s) - 1) * s + d * (k - 1) + 1 - n
-            if total < 0:  # ONNX Runtime crops the input then, other engines do not
-                raise _UnreadableError(
-                    f"auto_pad {mode} with a stride that leaves out inputs: engines disagree"
-                )
-            small, large = total // 2, total - total // 2
-            begin.append(small if mode == "SAME_UPPER" else large)
-            end.append(large if mode == "SAME_UPPER" else small)
-        return tuple(begin), tuple(end)
+    if mode in SAME:
+        axes = [same_pads(mode, *axis) for axis in zip(spatial, kernel, strides, dilations, strict=True)]
+        if any(sum(pads) < 0 for pads in axes):  # ONNX Runtime crops the input then, other engines do not
+            raise _UnreadableError(f"auto_pad {mode} with a stride that leaves out inputs: engines disagree")
+        return tuple(begin for begin, _ in axes), tuple(end for _, end in axes)
     pads = _integers(node, "pads", [0] * (2 * rank))
     return pads[:rank], pads[rank:]
 

@@ -12,9 +12,9 @@ import onnx
 from dashdeploy.errors import InputError
 
 
-def external_files(path: Path) -> list[str]:
-    """The files that the model at `path` refers to, relative to its folder, each once."""
-    return sorted(set(_locations(onnx.load(path, load_external_data=False))))
+def external_files(model: bytes) -> list[str]:
+    """The files that a model refers to, relative to its folder, each once."""
+    return sorted(set(_locations(onnx.load_model_from_string(model))))
 
 
 def copy_with_external_data(path: Path, original: bytes, to: Path) -> None:
@@ -28,7 +28,7 @@ def copy_with_external_data(path: Path, original: bytes, to: Path) -> None:
     Raises:
         InputError: a file of external data has the name of `to`.
     """
-    for name in external_files(path):
+    for name in external_files(original):
         copy = to.parent / name
         if copy == to:
             raise InputError(

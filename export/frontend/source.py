@@ -15,7 +15,8 @@ from torch import nn
 from dashdeploy.artifacts.run import SAMPLES_NAME
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
-from dashdeploy.export.frontend.onnx_files import from_torch, read_onnx, with_input_shapes
+from dashdeploy.export.frontend.automatic_padding import with_explicit_pads
+from dashdeploy.export.frontend.onnx_files import from_torch, read_onnx, serialized, with_input_shapes
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -34,7 +35,8 @@ class Source:
     Attributes:
         path: the run or the file.
         model: as it was read or exported; `passes.sequence.prepare` makes it ready for the compiler.
-        original: the bytes of the ONNX file, or None for a run.
+        original: the bytes of the ONNX file, or of the same with explicit pads where ONNX Runtime needs them; None
+            for a run.
         reference: computes the outputs that the compiled model must agree with.
         reference_name: what computes them, in words.
         backbone: the unsearched backbone, for a run; as `model`.
@@ -77,12 +79,20 @@ def load_source(
         raise InputError(
             f"{path}: no such run or model; write a run with: `search(task='mnist1d', out={str(path)!r})`"
         )
-    model = read_onnx(path)
-    original = path.read_bytes()
-    runtime = OnnxRuntime(path)
+    model = with_input_shapes(read_onnx(path), input_shapes)
+    mended = with_explicit_pads(model)
+    if mended is None:
+        runtime, original = OnnxRuntime(path), path.read_bytes()
+    else:
+        progress(
+            "writing out the padding of convolutions with dilation, since ONNX Runtime refuses auto_pad there"
+        )
+        model = mended
+        original = serialized(model)
+        runtime = OnnxRuntime(original)
     return Source(
         path=path,
-        model=with_input_shapes(model, input_shapes),
+        model=model,
         original=original,
         reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",

@@ -3,15 +3,23 @@
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
+from dashdeploy.artifacts.bundle import DIRECT_NAME, MODEL_NAME
+from dashdeploy.errors import InputError
+from dashdeploy.export.frontend.automatic_padding import with_explicit_pads
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.passes.sequence import prepare
+from dashdeploy.export.pipeline import export
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32."""
@@ -115,3 +123,59 @@ def test_same_padding_that_leaves_out_inputs_stays_as_it_is(mode):
     weight = np.ones((3, 3, 1), np.float32)
     (found,) = find_convolutions(prepare(ir.from_proto(model_of(case, weight, weight[0, 0]))))
     assert "engines disagree" in found.obstacle
+
+
+CONVOLUTIONS = {
+    "one axis": (nn.Conv1d(4, 6, 5, padding="same", dilation=4), (4, 50)),
+    "an even kernel": (nn.Conv1d(4, 6, 8, padding="same", dilation=3), (4, 50)),
+    "two axes": (nn.Conv2d(3, 4, 5, padding="same", dilation=2), (3, 20, 17)),
+    "one tap": (nn.Conv1d(4, 4, 1, padding="same", dilation=2), (4, 50)),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.filterwarnings("ignore")
+def test_what_torchs_older_exporter_writes_for_same_padding_is_exported(name, tmp_path):
+    network, shape = CONVOLUTIONS[name]
+    network = nn.Sequential(network, nn.ReLU()).eval()
+    x, path, axes = torch.randn(2, *shape), tmp_path / "m.onnx", {"x": {0: "N"}, "y": {0: "N"}}
+    torch.onnx.export(
+        network, x, path, dynamo=False, input_names=["x"], output_names=["y"], dynamic_axes=axes
+    )
+    (conv,) = (node for node in onnx.load(path).graph.node if node.op_type == "Conv")
+    assert {"auto_pad", "dilations"} <= {attribute.name for attribute in conv.attribute}
+    said: list[str] = []
+    bundle = export(
+        path, tmp_path / "bundle", ExportSettings(lowering="fft", tune="estimate"), progress=said.append
+    )
+    assert any("writing out the padding" in line for line in said)
+    for file in (MODEL_NAME, DIRECT_NAME):
+        (found,) = OnnxRuntime(bundle.path / file).run({"x": x.numpy()}).values()
+        np.testing.assert_allclose(
+            found, network(x).detach().numpy(), atol=1e-5, rtol=0
+        )  # the project's parity
+
+
+def strided_model(length):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, length])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    node = helper.make_node(
+        "MaxPool", ["x"], ["y"], "pool", auto_pad="SAME_LOWER", kernel_shape=[4], dilations=[2], strides=[3]
+    )
+    return helper.make_model(
+        helper.make_graph([node], "g", [x], [y]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+
+
+def test_poolings_and_strides_are_padded_as_the_length_asks():
+    mended = with_explicit_pads(ir.from_proto(strided_model(20)))
+    (pool,) = mended.graph
+    # 7 outputs, 3 apart, of 7 positions each, need 25: 5 more than there are, the larger half before them.
+    assert list(pool.attributes["pads"].as_ints()) == [3, 2]
+    assert "auto_pad" not in pool.attributes
+    assert with_explicit_pads(mended) is None
+
+
+def test_a_stride_over_an_unknown_length_is_refused():
+    with pytest.raises(InputError, match="'pool' has auto_pad SAME_LOWER with dilation and stride 3"):
+        with_explicit_pads(ir.from_proto(strided_model("n")))

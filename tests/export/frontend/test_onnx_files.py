@@ -98,7 +98,7 @@ def saved_outside(model, folder, location):
 @pytest.mark.parametrize("location", ["m.data", "deep/er/m.data"])
 def test_external_data_comes_into_memory(tmp_path, model, location):
     path = saved_outside(model, tmp_path, location)
-    assert external_files(path) == [location]
+    assert external_files(path.read_bytes()) == [location]
     read = ir.to_proto(read_onnx(path)).SerializeToString()
     (tmp_path / location).unlink()
     x = {"x": np.random.default_rng(0).standard_normal((2, 4, 30)).astype("f4")}
