@@ -96,6 +96,8 @@ def search(
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
     supernet, kept = _check(task, settings)
+    for note in task.notes:
+        progress(note)
     check_storage(settings)  # by this process alone, since it makes the tables
     latencies = None
     if wants_latency(settings):

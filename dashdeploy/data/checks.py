@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -86,14 +85,14 @@ def checked_targets(
         spatial: the inputs' spatial axes, which dense targets have as well.
 
     Returns:
-        The targets, and whether they are dense.
+        The targets, and whether they are dense. Classes are still what the user calls them: int64, booleans or text.
 
     Raises:
         InputError: they are not what `kind` needs.
     """
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in ("fiubU" if kind == "classification" else "fiub"):
         wanted = {
-            "classification": "use class indices 0, 1, 2, … as integers",
+            "classification": "use whole numbers or text",
             "multi-label": "use 0 and 1",
             "regression": "use real numbers (float32)",
         }
@@ -115,18 +114,20 @@ def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
             f"use one class index per sample, [n], not one-hot, or one per position, {_per_position(spatial)}; "
             "with `predict=multi-label`, 0 and 1 for every label",
         )
-    if array.dtype.kind == "f":
-        whole = np.isfinite(array) & (array == np.round(np.nan_to_num(array)))
-        if not whole.all():
-            at = np.unravel_index(int(np.argmin(whole)), array.shape)
-            refuse(
-                where,
-                f"{name} is {array[at]} at index {_index(at)}",
-                "classes are integers 0, 1, 2, …; add `predict=regression` to learn numbers",
-            )
-    if array.min() < 0:
-        at = np.unravel_index(int(np.argmin(array)), array.shape)
-        refuse(where, f"{name} is {int(array[at])} at index {_index(at)}", "classes count from 0")
+    if array.dtype.kind in "Ub":
+        return array, dense
+    if array.dtype.kind == "f":  # whole, and so small that the next whole number is another one
+        number = np.nan_to_num(array.astype(np.float64))
+        whole = (array == np.round(number)) & (np.abs(number) <= 2**53)
+    else:
+        whole = array <= np.iinfo(np.int64).max
+    if not whole.all():
+        at = np.unravel_index(int(np.argmin(whole)), array.shape)
+        refuse(
+            where,
+            f"{name} is {array[at]} at index {_index(at)}",
+            "classes are whole numbers or text; add `predict=regression` to learn numbers",
+        )
     return array.astype(np.int64), dense
 
 
@@ -160,46 +161,17 @@ def _numbers(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
     return finite(where, name, array), dense
 
 
-def class_count(where: object, targets: Mapping[str, Array]) -> int:
-    """Number of classes: those of the training data, which must be 0, 1, … without a gap.
-
-    Args:
-        where: the file, for the message.
-        targets: class indices by split; ``train`` is among them.
-
-    Raises:
-        InputError: there is one class only, a gap, or a class that training never sees.
-    """
-    known = np.unique(targets["train"])
-    classes = int(known[-1]) + 1
-    if len(known) == 1:
-        refuse(where, f"y_train holds the one class {int(known[0])}", "a classifier needs at least two")
-    if len(known) < classes:
-        absent = int(np.setdiff1d(np.arange(min(classes, len(known) + 1)), known)[0])
-        refuse(
-            where,
-            f"y_train runs up to class {classes - 1} but class {absent} has no sample",
-            "number the classes 0, 1, 2, … without a gap",
-        )
-    for name, labels in targets.items():
-        unknown = labels >= classes
-        if unknown.any():
-            at = tuple(int(i) for i in np.argwhere(unknown)[0])
-            refuse(
-                where,
-                f"y_{name} is {int(labels[at])} at index {_index(at)}, a class that y_train never has "
-                f"(it has 0 to {classes - 1})",
-                "add training samples of it, or drop it",
-            )
-    return classes
-
-
 def _per_position(spatial: tuple[object, ...]) -> str:
     return "[" + ", ".join(["n", *map(str, spatial)]) + "]"
 
 
 def _first(wrong: Array) -> str:
     return shown(tuple(int(i) for i in np.argwhere(wrong)[0]))
+
+
+def place(wrong: Array) -> str:
+    """Index of the first entry that is wrong, as messages write it."""
+    return _index(tuple(np.argwhere(wrong)[0]))
 
 
 def _index(at: tuple[Any, ...]) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from dashdeploy.data.checks import Array, checked_inputs, checked_targets, class_count, refuse, shown
+from dashdeploy.data.checks import Array, checked_inputs, checked_targets, refuse, shown
+from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.scaling import Affine, Scaling
@@ -63,7 +64,8 @@ def task_from_arrays(
     Args:
         name: of the task.
         where: what the arrays came from, for messages.
-        arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes.
+        arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes. Classes may be
+            called anything, see `dashdeploy.data.class_labels`.
         options: what is predicted, the loss, the metric, the scaling.
         seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
         source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
@@ -77,6 +79,7 @@ def task_from_arrays(
     options = options or DataOptions()
     kind = options.predict or "classification"
     check_names(where, list(arrays), "save it as numpy.savez(path, {}=…)")
+    arrays = {name: array if name.startswith("x_") else plain_text(array) for name, array in arrays.items()}
     names = ["train", "test"] + (["val"] if "x_val" in arrays else [])
     inputs = {each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"]) for each in names}
     _check_inputs_agree(where, inputs)
@@ -90,7 +93,14 @@ def task_from_arrays(
             f"x_train has {len(inputs['train'])} samples",
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
-    outputs = class_count(where, targets) if kind == "classification" else int(targets["train"].shape[1])
+    notes: tuple[str, ...] = ()
+    if kind == "classification":
+        classes = classes_of(where, targets, _names(where, arrays.get(LABELS)))
+        labels, targets, notes = classes.labels, classes.targets, classes.notes
+        outputs = len(labels)
+    else:
+        outputs = int(targets["train"].shape[1])
+        labels = _labels(where, arrays.get(LABELS), kind, outputs)
     splits = {
         each: Split(torch.from_numpy(inputs[each]), torch.from_numpy(np.ascontiguousarray(targets[each])))
         for each in names
@@ -113,9 +123,10 @@ def task_from_arrays(
         splits["test"],
         options,
         dense=dense,
-        labels=_labels(where, arrays.get(LABELS), kind, outputs),
+        labels=labels,
         source=_with_sha256(source or {}, arrays),
         settings=settings,
+        notes=notes,
     )
 
 
@@ -144,6 +155,7 @@ def make_task(
     labels: Sequence[str] = (),
     source: Mapping[str, str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    notes: Sequence[str] = (),
 ) -> Task:
     """A task of splits that are known to be good; scaled as the options say, by the training split alone.
 
@@ -176,6 +188,7 @@ def make_task(
         kind=kind,
         settings=settings or {},
         scaling=scaling,
+        notes=tuple(notes),
     )
 
 
@@ -233,15 +246,24 @@ def _targets(
     return {each: array for each, (array, _) in checked.items()}, checked["train"][1]
 
 
-def _labels(where: object, names: Array | None, kind: Kind, outputs: int) -> tuple[str, ...]:
-    if kind == "regression":
-        return ()
-    if names is None:
-        return tuple(str(index) for index in range(outputs))
-    if names.dtype.kind not in "Uiu" or names.shape != (outputs,):
+def _names(where: object, names: Array | None) -> Array | None:
+    """`names`, if they are names of classes."""
+    if names is not None and (names.dtype.kind not in "Uiu" or names.ndim != 1):
         refuse(
             where,
             f"labels has dtype {names.dtype} and shape {shown(names.shape)}",
-            f"give one name for each of the {outputs} classes, as text",
+            "give one name for each class, as text",
         )
+    return names
+
+
+def _labels(where: object, names: Array | None, kind: Kind, outputs: int) -> tuple[str, ...]:
+    """Names of the labels that a sample has any number of; none for numbers."""
+    if kind == "regression":
+        return ()
+    names = _names(where, names)
+    if names is None:
+        return tuple(str(index) for index in range(outputs))
+    if len(names) != outputs:
+        refuse(where, f"labels has {len(names)} names", f"give one for each of the {outputs} labels")
     return tuple(str(each) for each in names)

@@ -68,6 +68,7 @@ class Task:
         scaling: how the splits' inputs and targets were scaled from what the user has; the run keeps it, and its
             model takes and gives numbers as they are.
         augment: changes a batch of training inputs at random in a way that leaves the targets right; None is nothing.
+        notes: what was made of the data, a line each; a search tells its `progress` at the beginning.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Task:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scaling: Scaling = field(default_factory=Scaling)
     augment: Callable[[Tensor], Tensor] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rank(self) -> int:

@@ -53,8 +53,9 @@ def label_out_of_range(data):
     data["y_test"][2] = 9
 
 
-def negative_label(data):
-    data["y_train"][2] = -1
+def fractional_label(data):
+    data["y_train"] = data["y_train"].astype(float)
+    data["y_train"][2] = 0.5
 
 
 def object_array(data):
@@ -70,7 +71,7 @@ BAD = {
     wrong_rank: ["x_train", "[60, 1, 32, 1, 1]"],
     not_a_number: ["x_train", "NaN", "[3, 0, 5]"],
     label_out_of_range: ["y_test", "9", "index 2"],
-    negative_label: ["y_train", "-1", "index 2"],
+    fractional_label: ["y_train", "0.5", "index 2", "--predict regression"],
     object_array: ["x_train", "object"],
     fewer_labels: ["x_train", "60", "59"],
 }

@@ -107,6 +107,9 @@ def test_images(npz):
 def test_names_of_classes(npz):
     assert load_data(npz(labels=np.array(["cat", "dog", "owl"]))).labels == ("cat", "dog", "owl")
     assert "give one name for each of the 3 classes" in refusal(npz(labels=np.array(["cat"])))
+    assert "give one for each of the 5 labels" in refusal(
+        npz(**MANY, labels=np.array(["a"])), predict="multi-label"
+    )
 
 
 def test_scaling_is_learned_from_the_training_part_alone(npz):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -52,6 +53,17 @@ def test_tensors_and_lists(waves, tmp_path):
     run = dashdeploy.search(data, out=tmp_path / "run", width=2, progress=silent, **FEW)
     assert run.config["samples"] == {"train": 51, "validation": 9, "test": 30}
     assert dashdeploy.Run.load(str(tmp_path / "run")).metrics == run.metrics
+
+
+def test_classes_keep_their_names_in_the_run_and_the_bundle(waves, tmp_path):
+    names = np.array(["sparrow", "crane", "owl"])
+    named = waves | {each: names[waves[each]] for each in ("y_train", "y_test")}
+    said: list[str] = []
+    run = dashdeploy.search(named, out=tmp_path / "run", width=2, progress=said.append, **FEW)
+    assert said.count("the classes are text; the model's 3 labels are crane, owl, sparrow") == 1
+    assert run.config["labels"] == ["crane", "owl", "sparrow"]
+    bundle = dashdeploy.compile(run, out=tmp_path / "bundle", tune="estimate")
+    assert list(bundle.manifest.labels) == ["crane", "owl", "sparrow"]
 
 
 def test_a_built_in_task_comes_before_a_folder_of_its_name(tmp_path, monkeypatch):

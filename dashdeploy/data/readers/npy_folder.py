@@ -49,7 +49,8 @@ def read_npy(path: Path) -> Array:
         refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
     except ValueError as error:
         if "Object arrays" in str(error):
-            refuse(path, "it holds an object array, which needs pickle", "save plain numbers of one shape")
+            mend = "save plain numbers of one shape, and classes that are text by .astype(str)"
+            refuse(path, "it holds an object array, which needs pickle", mend)
         refuse(path, f"not a whole .npy file ({' '.join(str(error).split())})", "write it with numpy.save")
     return array
 

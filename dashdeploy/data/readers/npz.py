@@ -63,7 +63,8 @@ def _read_array(path: Path, name: str, archive: Mapping[str, Array]) -> Array:
         array = archive[name]
     except ValueError as error:
         if "allow_pickle" in str(error) or "Object arrays" in str(error):
-            refuse(path, f"{name} is an object array, which needs pickle", "save plain numbers of one shape")
+            mend = "save plain numbers of one shape, and classes that are text by .astype(str)"
+            refuse(path, f"{name} is an object array, which needs pickle", mend)
         refuse(path, f"{name} cannot be read ({error})", "write the file again")
     if not isinstance(array, np.ndarray):  # NumPy hands out a foreign member's bytes as they are
         refuse(path, f"{name} is not an array", "write the file with numpy.savez_compressed")
