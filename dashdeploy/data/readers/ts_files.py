@@ -46,9 +46,8 @@ def load_ts(
     """
     options = options or DataOptions()
     train_path, test_path = _pair(path)
-    train, test = read_ts(train_path), read_ts(test_path)
-    if train.classes != test.classes:
-        refuse(test_path, f"its classes are not those of {train_path.name}", "use two files of one data set")
+    train = read_ts(train_path)
+    test = read_ts(test_path, train)
     if len(train.series[0]) != len(test.series[0]):
         refuse(
             test_path,

@@ -3,11 +3,13 @@
 Bagnall et al., "The UEA multivariate time series classification archive, 2018" (arXiv 1811.00075). A header of
 lines ``@name value``, then one line per series: its channels separated by colons, each channel's values by
 commas, and behind the last colon its class or the number that is to be predicted. Lines that begin with # or %
-are comments. Series may have several lengths.
+are comments, in whatever encoding their author had. Series may have several lengths.
 """
 
 from __future__ import annotations
 
+import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,15 @@ from dashdeploy.data.checks import refuse
 
 Series = npt.NDArray[np.float64]
 
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_ENCODINGS = ("utf-8", "cp1252", "latin-1")
+"""Tried in this order. The last one takes any byte, so that binary files are told by their control characters."""
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
+
 
 @dataclass(frozen=True)
 class TsFile:
@@ -26,7 +37,7 @@ class TsFile:
     Attributes:
         series: each [channels, its length].
         targets: class indices [n], int64, or numbers [n], float64.
-        classes: names of the classes in the header's order; None if numbers are predicted.
+        classes: names of the classes that `targets` are indices of; None if numbers are predicted.
     """
 
     series: list[Series]
@@ -34,26 +45,30 @@ class TsFile:
     classes: tuple[str, ...] | None
 
 
-def read_ts(path: Path) -> TsFile:
+def read_ts(path: Path, training: TsFile | None = None) -> TsFile:
     """Read the ``.ts`` file `path`.
+
+    Args:
+        path: the file.
+        training: for a test file, the content of its training file. The test file's classes are then those that
+            training series have, in the order of the training file, whatever its own list has: programs that write
+            such files list what they find in each.
 
     Raises:
         InputError: it cannot be read or used; the message names the line and the mend.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
-    except UnicodeDecodeError:
-        refuse(path, "not a text file", "name a .ts file of the UCR or UEA archive")
+    lines = _lines(path)
     header, first = _header(path, lines)
-    classes = _classes(path, header)
+    classes = _classes(path, header, fewest=2 if training is None else 0)
+    if training is not None and (classes is None) != (training.classes is None):
+        have, other = ("numbers", "classes") if classes is None else ("classes", "numbers")
+        refuse(path, f"it has {have} and the training file {other}", "use two files of one data set")
     series: list[Series] = []
-    targets: list[float] = []
+    labels: list[tuple[int, str]] = []
     for number, line in enumerate(lines[first:], first + 1):
         text = line.strip()
         if text and text[0] not in "#%":
-            one, target = _case(path, number, text, classes)
+            one, label = _case(path, number, text)
             if series and len(one) != len(series[0]):
                 refuse(
                     path,
@@ -61,10 +76,41 @@ def read_ts(path: Path) -> TsFile:
                     "give every series the same channels",
                 )
             series.append(one)
-            targets.append(target)
+            labels.append((number, label))
     if not series:
         refuse(path, "no series follows @data", "copy the file again; it may be cut short")
-    return TsFile(series, np.array(targets, np.int64 if classes else np.float64), classes)
+    if classes is None:
+        return TsFile(series, np.array([_number(path, *each) for each in labels]), None)
+    if training is None or training.classes is None:
+        known, where, mend = classes, "that @classLabel names", "add it there, or correct the line"
+    else:
+        classes = training.classes
+        known = tuple(classes[index] for index in np.unique(training.targets))
+        where, mend = "of the training series", "add training series of it, or drop this one"
+    for number, label in labels:
+        if label not in known:
+            names = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+            refuse(path, f"line {number}: class {label!r} is not one {where} ({names})", mend)
+    return TsFile(series, np.array([classes.index(label) for _, label in labels], np.int64), classes)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file in the encoding that it seems to have: what counts are numbers, in ASCII."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
+    marked = [name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)]
+    text = "\0"
+    for encoding in marked or _ENCODINGS:
+        try:
+            text = content.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    if _CONTROL_CHARACTERS.search(text):
+        refuse(path, "not a text file", "name a .ts file of the UCR or UEA archive")
+    return re.split("\r\n|\r|\n", text)  # unlike splitlines, no other character ends a comment
 
 
 def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
@@ -74,27 +120,29 @@ def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
         refuse(path, "there is no line @data", "name a .ts file of the UCR or UEA archive")
     header: dict[str, str] = {}
     for line in lines[:end]:
-        name, _, value = line.strip().partition(" ")
+        name, _, value = line.strip().replace("\t", " ").partition(" ")
         if name.startswith("@"):
             header[name[1:].lower()] = value.strip()
     return header, end + 1
 
 
-def _classes(path: Path, header: dict[str, str]) -> tuple[str, ...] | None:
+def _classes(path: Path, header: dict[str, str], fewest: int) -> tuple[str, ...] | None:
+    """The classes that the header lists, each once; None if numbers are predicted."""
     if header.get("timestamps", "false").lower() == "true":
         refuse(path, "the series have time stamps", "write the values alone, with @timeStamps false")
     declared = header.get("classlabel", "").split()
     if declared and declared[0].lower() == "true":
-        if len(declared) < 3:
-            refuse(path, f"@classLabel names {len(declared) - 1} classes", "name at least two")
-        return tuple(declared[1:])
+        names = tuple(dict.fromkeys(declared[1:]))
+        if len(names) < fewest:
+            refuse(path, f"@classLabel names {len(names)} classes", "name at least two")
+        return names
     if header.get("targetlabel", "").lower() != "true":
         refuse(path, "neither @classLabel nor @targetlabel is true", "supervised data is needed: add targets")
     return None
 
 
-def _case(path: Path, number: int, text: str, classes: tuple[str, ...] | None) -> tuple[Series, float]:
-    """One line: its series [channels, length] and its target."""
+def _case(path: Path, number: int, text: str) -> tuple[Series, str]:
+    """One line: its series [channels, length], and what stands behind its last colon."""
     *channels, label = text.split(":")
     if not channels:
         refuse(path, f"line {number} has no colon", "end every series with a colon and its class")
@@ -106,24 +154,16 @@ def _case(path: Path, number: int, text: str, classes: tuple[str, ...] | None) -
             f"line {number} has channels of lengths {', '.join(map(str, sorted(lengths)))}",
             "give all channels of a series one length",
         )
-    label = label.strip()
-    if classes is None:
-        try:
-            target = float(label)
-        except ValueError:
-            refuse(
-                path,
-                f"line {number}: the target {label!r} is no number",
-                "write a number behind the last colon",
-            )
-        return np.array(values), target
-    if label not in classes:
+    return np.array(values), label.strip()
+
+
+def _number(path: Path, number: int, label: str) -> float:
+    try:
+        return float(label)
+    except ValueError:
         refuse(
-            path,
-            f"line {number}: class {label!r} is not one that @classLabel names ({', '.join(classes[:8])})",
-            "add it there, or correct the line",
+            path, f"line {number}: the target {label!r} is no number", "write a number behind the last colon"
         )
-    return np.array(values), classes.index(label)
 
 
 def _values(path: Path, number: int, channel: int, text: str) -> list[float]:

@@ -1,5 +1,7 @@
 """The .ts format of the UCR and UEA archives."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -108,8 +110,8 @@ def test_what_is_wrong_is_named(pair, text, expected):
 
 
 def test_what_is_wrong_with_a_pair(pair, tmp_path):
-    path = pair(test=HEADER.replace("up down", "down up") + UP)
-    assert "its classes are not those of Mine_TRAIN.ts" in refusal(path)
+    path = pair(test=HEADER.replace("@classLabel true up down", "@targetlabel true") + UP.replace("up", "1"))
+    assert "Mine_TEST.ts: it has numbers and the training file classes" in refusal(path)
     assert "its series have 1 channels" in refusal(pair(test=HEADER + "1,2:up\n"))
     assert "leave out `predict=regression`" in refusal(pair(), predict="regression")
     (tmp_path / "Mine_TEST.ts").unlink()
@@ -120,3 +122,105 @@ def test_what_is_wrong_with_a_pair(pair, tmp_path):
     assert "name the files NAME_TRAIN.ts and NAME_TEST.ts" in refusal(tmp_path / "odd.ts")
     path.write_bytes(b"\xff\xfe\x00")
     assert "not a text file" in refusal(path)
+    path.write_bytes(gzip.compress(HEADER.encode()))
+    assert "not a text file" in refusal(path)
+    path.write_bytes((HEADER + UP).encode("utf-16-le"))
+    assert "not a text file" in refusal(path)
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_comments_and_classes_in_any_encoding(pair, encoding, end):
+    text = HEADER.replace("made by hand", "10 - 20 Hz, caf\u00e9 \u00b5V\u00b2").replace(
+        "up down", "h\u00f6her down"
+    )
+    text = (text + (UP.replace("up", "h\u00f6her") + DOWN) * 6).replace("\n", end)
+    path = pair()
+    for each in (path, path.with_name("Mine_TEST.ts")):
+        each.write_bytes(text.encode(encoding))
+    task = load_data(path)
+    assert task.labels == ("h\u00f6her", "down")
+    np.testing.assert_array_equal(task.test.targets, [0, 1] * 6)
+    np.testing.assert_array_equal(task.test.inputs[0, :, :3], [[1, 2, 3], [0, 0, 1]])
+
+
+def test_characters_of_cp1252_alone_and_bytes_of_no_encoding(pair):
+    path = pair()
+    dash = (HEADER.replace("made", "10 \u2013 20 Hz, made") + UP + DOWN).encode("cp1252")
+    path.write_bytes(dash)
+    assert len(read_ts(path).series) == 2
+    path.write_bytes(dash.replace(b"made", b"\x81\x8d made"))  # neither cp1252 nor UTF-8 has these
+    assert len(read_ts(path).series) == 2
+    path.write_bytes(dash.decode("cp1252").replace(" 20", "\u2028 20\x85@data").encode())  # no ends of lines
+    assert len(read_ts(path).series) == 2
+
+
+def test_the_archive_s_own_mark_before_the_first_header(pair):
+    path = pair()
+    text = "@classLabel true up down\n@data\n" + (UP + DOWN) * 6
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load_data(path).labels == ("up", "down")
+
+
+THREE = HEADER.replace("up down", "up flat down")
+FLAT = "2,2,2:0,0,0:flat\n"
+LISTS = {
+    "fewer": (THREE + (UP + FLAT + DOWN) * 4, HEADER + DOWN + UP, ("up", "flat", "down"), [2, 0]),
+    "one": (
+        THREE + (UP + FLAT + DOWN) * 4,
+        HEADER.replace("up ", "") + DOWN * 2,
+        ("up", "flat", "down"),
+        [2, 2],
+    ),
+    "another order": (
+        HEADER + (UP + DOWN) * 6,
+        HEADER.replace("up down", "down up") + DOWN + UP,
+        ("up", "down"),
+        [1, 0],
+    ),
+    "more": (HEADER + (UP + DOWN) * 6, THREE + DOWN + UP, ("up", "down"), [1, 0]),
+    "none": (HEADER + (UP + DOWN) * 6, HEADER.replace(" up down", "") + DOWN + UP, ("up", "down"), [1, 0]),
+    "the same twice": (
+        HEADER.replace("up down", "up down up") + (UP + DOWN) * 6,
+        HEADER + DOWN + UP,
+        ("up", "down"),
+        [1, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize(("train", "test", "labels", "targets"), LISTS.values(), ids=LISTS)
+def test_the_training_file_has_the_classes(pair, train, test, labels, targets):
+    task = load_data(pair(train, test))
+    assert (task.labels, task.outputs, task.notes) == (labels, len(labels), ())
+    np.testing.assert_array_equal(task.test.targets, targets)
+
+
+@pytest.mark.parametrize("names", ["z up down", "up z down", "up down z", "y up z down"])
+def test_a_class_without_a_series_is_left_out_and_said(pair, names):
+    header = HEADER.replace("up down", names)
+    task = load_data(pair(header + (UP + DOWN) * 6, header + DOWN + UP))
+    assert (task.labels, task.outputs) == (("up", "down"), 2)
+    np.testing.assert_array_equal(task.test.targets, [1, 0])
+    unused = ", ".join(each for each in names.split() if each in "yz")
+    assert len(task.notes) == 1
+    assert f"{unused}: the model cannot learn" in task.notes[0]
+
+
+@pytest.mark.parametrize("listed", ["up down", "up down z"])
+def test_a_test_class_that_no_training_series_has(pair, listed):
+    header = HEADER.replace("up down", listed)
+    message = refusal(pair(header + (UP + DOWN) * 6, THREE + UP + FLAT.replace("flat", "z")))
+    assert "Mine_TEST.ts: line 7: class 'z' is not one of the training series (up, down); add" in message
+
+
+def test_one_class_has_its_name_in_the_message(pair):
+    assert "y_train holds the one class down" in refusal(pair(HEADER + DOWN * 12, HEADER + DOWN))
+
+
+def test_a_header_with_tabs(pair):
+    text = HEADER.replace("@classLabel true up down", "@classLabel\ttrue\tup\tdown")
+    assert load_data(pair(text + (UP + DOWN) * 6, text + UP)).labels == ("up", "down")
