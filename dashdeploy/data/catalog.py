@@ -93,7 +93,7 @@ def load_task(
     if options is not None and options != DataOptions():
         raise InputError(
             f"`task={name}` has its own loss, metric and scaling; leave out `predict`, `loss`, `metric`, "
-            "`normalize` and `lengths`"
+            "`normalize`, `lengths` and `missing`"
         )
     if name in NASBENCH360:
         if data_dir is None:
@@ -135,7 +135,7 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
         if options is not None and options != DataOptions():
             raise InputError(
                 f"{where}: it returns a whole Task, which has its own loss, metric and scaling; leave out `predict`, "
-                "`loss`, `metric` and `normalize`, or return the arrays"
+                "`loss`, `metric`, `normalize` and `missing`, or return the arrays"
             )
         return made
     if not isinstance(made, Mapping):

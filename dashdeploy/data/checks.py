@@ -27,8 +27,16 @@ def shown(shape: tuple[int, ...]) -> str:
     return "[" + ", ".join(str(axis) for axis in shape) + "]"
 
 
-def checked_inputs(where: object, name: str, array: Array) -> npt.NDArray[np.float32]:
+def checked_inputs(
+    where: object, name: str, array: Array, *, may_miss: bool = False
+) -> npt.NDArray[np.float32]:
     """Bring inputs to [n, channels, length] or [n, channels, height, width], float32.
+
+    Args:
+        where: the file, for the message.
+        name: the array's name, for the message.
+        array: the inputs.
+        may_miss: whether some may be NaN, which are filled later.
 
     Raises:
         InputError: they are no numbers, have other axes, or some are NaN, infinite or too large.
@@ -43,30 +51,35 @@ def checked_inputs(where: object, name: str, array: Array) -> npt.NDArray[np.flo
         )
     if array.size == 0:
         refuse(where, f"{name} is empty, shape {shown(array.shape)}", "every axis needs at least one entry")
-    single = finite(where, name, array)
+    mend = (
+        "fill or drop them" if may_miss else "fill or drop them, or have NaN filled by `missing=interpolate`"
+    )
+    single = finite(where, name, array, mend, may_miss=may_miss)
     return single[:, None, :] if single.ndim == 2 else single
 
 
-def finite(where: object, name: str, array: Array) -> npt.NDArray[np.float32]:
-    """Turn `array` into float32.
+def finite(
+    where: object, name: str, array: Array, mend: str = "fill or drop them", *, may_miss: bool = False
+) -> npt.NDArray[np.float32]:
+    """Turn `array` into float32; some of it may be NaN if it `may_miss` values.
 
     Raises:
         InputError: some of it is NaN, infinite, or beyond float32.
     """
-    known = np.isfinite(array)
+    known = np.isfinite(array) | np.isnan(array) if may_miss else np.isfinite(array)
     if not known.all():
         refuse(
             where,
             f"{name} holds {int((~known).sum())} values that are NaN or infinite, the first at "
             f"index {_first(~known)}",
-            "fill or drop them",
+            mend,
         )
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(single).all():
+    if np.isinf(single).any():
         refuse(
             where,
-            f"{name} has values beyond float32, the first at index {_first(~np.isfinite(single))}",
+            f"{name} has values beyond float32, the first at index {_first(np.isinf(single))}",
             "scale the data",
         )
     return single

@@ -17,6 +17,7 @@ from dashdeploy.data.checks import Array, checked_inputs, checked_targets, refus
 from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
+from dashdeploy.data.missing_values import Missing, fill_missing
 from dashdeploy.data.scaling import Affine, Scaling
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
@@ -39,6 +40,9 @@ class DataOptions:
             over the training data; ``samples`` scales every channel of every sample by itself; None leaves both.
         lengths: what becomes of series of several lengths: ``pad`` fills the end with each channel's mean over
             the training data, ``resample`` interpolates linearly to the longest training series.
+        missing: what becomes of missing values of the inputs: ``interpolate`` draws straight lines along the series,
+            ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
+            those of ``.ts`` files, which have a sign for them, and refuses arrays that hold NaN.
     """
 
     predict: Kind | None = None
@@ -46,6 +50,7 @@ class DataOptions:
     metric: str | None = None
     normalize: Literal["channels", "samples"] | None = None
     lengths: Literal["pad", "resample"] = "pad"
+    missing: Missing | None = None
 
 
 def task_from_arrays(
@@ -58,6 +63,7 @@ def task_from_arrays(
     source: Mapping[str, str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     validation_share: float = VALIDATION_SHARE,
+    notes: Sequence[str] = (),
 ) -> Task:
     """Check the arrays and make a task of them.
 
@@ -72,6 +78,7 @@ def task_from_arrays(
             are the same.
         settings: search settings that suit the data, by preset.
         validation_share: the part of the training data that is held out.
+        notes: what was made of the data before, for `Task.notes`.
 
     Raises:
         InputError: an array cannot be used; the message names it and the mend.
@@ -81,8 +88,20 @@ def task_from_arrays(
     check_names(where, list(arrays), "save it as numpy.savez(path, {}=…)")
     arrays = {name: array if name.startswith("x_") else plain_text(array) for name, array in arrays.items()}
     names = ["train", "test"] + (["val"] if "x_val" in arrays else [])
-    inputs = {each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"]) for each in names}
+    how_filled: Mapping[str, str] = {}
+    may_miss = options.missing in ("interpolate", "mean")
+    inputs = {
+        each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"], may_miss=may_miss) for each in names
+    }
     _check_inputs_agree(where, inputs)
+    if options.missing in ("interpolate", "mean") and any(np.isnan(each).any() for each in inputs.values()):
+        if inputs["train"].ndim > 3 and options.missing == "interpolate":
+            refuse(where, "images miss values, which no line can be drawn to", "use `missing=mean`")
+        filled, said = fill_missing(
+            where, {each: list(array) for each, array in inputs.items()}, options.missing
+        )
+        inputs = {each: np.stack(samples) for each, samples in filled.items()}
+        notes, how_filled = (*notes, *said), {"missing": options.missing}
     spatial = inputs["train"].shape[2:]
     targets, dense = _targets(
         where, arrays, names, kind, spatial, {each: len(inputs[each]) for each in names}
@@ -93,10 +112,9 @@ def task_from_arrays(
             f"x_train has {len(inputs['train'])} samples",
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
-    notes: tuple[str, ...] = ()
     if kind == "classification":
         classes = classes_of(where, targets, _names(where, arrays.get(LABELS)))
-        labels, targets, notes = classes.labels, classes.targets, classes.notes
+        labels, targets, notes = classes.labels, classes.targets, (*notes, *classes.notes)
         outputs = len(labels)
     else:
         outputs = int(targets["train"].shape[1])
@@ -124,7 +142,7 @@ def task_from_arrays(
         options,
         dense=dense,
         labels=labels,
-        source=_with_sha256(source or {}, arrays),
+        source={**_with_sha256(source or {}, arrays), **how_filled},
         settings=settings,
         notes=notes,
     )

@@ -69,7 +69,7 @@ def fewer_labels(data):
 BAD = {
     missing_array: ["y_test"],
     wrong_rank: ["x_train", "[60, 1, 32, 1, 1]"],
-    not_a_number: ["x_train", "NaN", "[3, 0, 5]"],
+    not_a_number: ["x_train", "NaN", "[3, 0, 5]", "--missing interpolate"],
     label_out_of_range: ["y_test", "9", "index 2"],
     fractional_label: ["y_train", "0.5", "index 2", "--predict regression"],
     object_array: ["x_train", "object"],

@@ -163,6 +163,57 @@ def test_targets_that_do_not_fit(npz, changes, kind, expected):
     assert expected in refusal(npz(**changes), predict=kind)
 
 
+def with_gaps(*gaps):
+    made = arrays()
+    for name, *index in gaps:
+        made[name][tuple(index)] = np.nan
+    return {name: made[name] for name in ("x_train", "x_test")}
+
+
+@pytest.mark.parametrize("missing", ["interpolate", "mean"])
+def test_arrays_with_nan_are_filled_if_one_says_how(npz, missing):
+    gaps = with_gaps(("x_train", 3, 0, 5), ("x_test", 0, 1, slice(2, 4)), ("x_test", 1, 0))
+    whole, path = arrays(), npz(**gaps)
+    task = load_data(path, options=DataOptions(missing=missing))
+    mean = np.nanmean(gaps["x_train"], axis=(0, 2))
+    first, step = whole["x_test"][0, 1, 1], (whole["x_test"][0, 1, 4] - whole["x_test"][0, 1, 1]) / 3
+    expected = [first + step, first + 2 * step] if missing == "interpolate" else [mean[1]] * 2
+    np.testing.assert_allclose(task.test.inputs[0, 1, 2:4], expected, rtol=1e-5)  # of float32
+    np.testing.assert_allclose(task.test.inputs[1, 0], [mean[0]] * 8, rtol=1e-5)
+    np.testing.assert_array_equal(task.test.inputs[2:], whole["x_test"][2:].astype(np.float32))
+    assert "missing values (11 in 3 samples)" in task.notes[0]
+    # A run that is resumed with another filling learns from other data.
+    assert task.source["missing"] == missing
+    assert load_data(npz(), options=DataOptions(missing=missing)).source.get("missing") is None
+
+
+def test_series_of_two_axes_and_images_with_nan(npz):
+    flat = {name: array[:, 0] for name, array in with_gaps(("x_test", 0, 0, 7)).items()}
+    task = load_data(npz(**flat), options=DataOptions(missing="interpolate"))
+    assert task.test.inputs[0, 0, 7] == task.test.inputs[0, 0, 6]
+    images = {name: array.reshape(-1, 1, 4, 4) for name, array in with_gaps(("x_train", 3, 0, 5)).items()}
+    task = load_data(npz(**images), options=DataOptions(missing="mean"))
+    assert task.train.inputs.isfinite().all()
+    assert "images miss values, which no line can be drawn to; use `missing=mean`" in refusal(
+        npz(**images), missing="interpolate"
+    )
+
+
+@pytest.mark.parametrize("missing", [None, "refuse"])
+def test_arrays_with_nan_are_refused(npz, missing):
+    path = npz(**with_gaps(("x_train", 3, 0, 5)))
+    expected = (
+        "x_train holds 1 values that are NaN or infinite, the first at index [3, 0, 5]; fill or drop them"
+    )
+    assert expected + ", or have NaN filled by `missing=interpolate`" in refusal(path, missing=missing)
+
+
+def test_infinity_is_no_missing_value(npz):
+    infinite = arrays()["x_train"]
+    infinite[3, 0, 5:7] = np.inf, np.nan
+    assert "x_train holds 1 values that are NaN or inf" in refusal(npz(x_train=infinite), missing="mean")
+
+
 def test_a_metric_of_another_kind(npz):
     assert "add `predict=regression`" in refusal(npz(), metric="mae")
 

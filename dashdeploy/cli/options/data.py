@@ -103,3 +103,11 @@ class DataHandling(OptionGroup, panel="Task"):
         Literal["pad", "resample"],
         typer.Option("--lengths", help="What becomes of series of several lengths."),
     ] = "pad"
+    missing: Annotated[
+        Literal["interpolate", "mean", "refuse"] | None,
+        typer.Option(
+            "--missing",
+            help="What becomes of missing values: interpolated along the series, the channel's mean over the "
+            "training data, or refused. By default those of .ts files are interpolated and arrays with NaN refused.",
+        ),
+    ] = None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.from_arrays import VALIDATION_SHARE, DataOptions, task_from_arrays
+from dashdeploy.data.missing_values import fill_missing
 from dashdeploy.data.readers.npy_folder import sha256_of_all
 from dashdeploy.data.readers.ts_format import Series, read_ts
 from dashdeploy.data.task import Kind, Task
@@ -34,8 +35,8 @@ def load_ts(
     Args:
         path: either file of the pair, or the folder that holds one pair.
         seed: chooses what is held out of the training data for validation.
-        options: the loss, the metric, the scaling, and what becomes of several lengths. What is predicted stands
-            in the files.
+        options: the loss, the metric, the scaling, and what becomes of missing values and of several lengths. What
+            is predicted stands in the files.
         name: of the task; the data set's name by default.
         source: for the record; the files by default.
         settings: search settings that suit the data, by preset.
@@ -46,8 +47,9 @@ def load_ts(
     """
     options = options or DataOptions()
     train_path, test_path = _pair(path)
-    train = read_ts(train_path)
-    test = read_ts(test_path, train)
+    how = options.missing or "interpolate"
+    train = read_ts(train_path, may_miss=how != "refuse")
+    test = read_ts(test_path, train, may_miss=how != "refuse")
     if len(train.series[0]) != len(test.series[0]):
         refuse(
             test_path,
@@ -57,7 +59,15 @@ def load_ts(
     kind: Kind = "regression" if train.classes is None else "classification"
     if options.predict not in (None, kind):
         refuse(train_path, f"it is made for {kind}", f"leave out `predict={options.predict}`")
-    x_train, x_test = to_one_length(train.series, test.series, options.lengths)
+    if source is None:
+        files = (train_path, test_path)
+        source = {"path": str(train_path.resolve().parent), "sha256": sha256_of_all(files)}
+    series = {"train": train.series, "test": test.series}
+    notes: tuple[str, ...] = ()
+    if how != "refuse":
+        series, notes = fill_missing(train_path, series, how)
+        source = {**source, "missing": how} if notes else source
+    x_train, x_test = to_one_length(series["train"], series["test"], options.lengths)
     arrays = {"x_train": x_train, "y_train": train.targets, "x_test": x_test, "y_test": test.targets}
     if train.classes is not None:
         arrays["labels"] = np.array(train.classes)
@@ -67,10 +77,10 @@ def load_ts(
         arrays,
         replace(options, predict=kind),
         seed=seed,
-        source=source
-        or {"path": str(train_path.resolve().parent), "sha256": sha256_of_all((train_path, test_path))},
+        source=source,
         settings=settings,
         validation_share=validation_share,
+        notes=notes,
     )
 
 

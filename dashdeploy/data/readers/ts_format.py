@@ -3,7 +3,7 @@
 Bagnall et al., "The UEA multivariate time series classification archive, 2018" (arXiv 1811.00075). A header of
 lines ``@name value``, then one line per series: its channels separated by colons, each channel's values by
 commas, and behind the last colon its class or the number that is to be predicted. Lines that begin with # or %
-are comments, in whatever encoding their author had. Series may have several lengths.
+are comments, in whatever encoding their author had. Series may have several lengths. A missing value is ? or NaN.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TsFile:
     """The content of one file.
 
     Attributes:
-        series: each [channels, its length].
+        series: each [channels, its length]; a missing value is NaN.
         targets: class indices [n], int64, or numbers [n], float64.
         classes: names of the classes that `targets` are indices of; None if numbers are predicted.
     """
@@ -45,7 +45,7 @@ class TsFile:
     classes: tuple[str, ...] | None
 
 
-def read_ts(path: Path, training: TsFile | None = None) -> TsFile:
+def read_ts(path: Path, training: TsFile | None = None, *, may_miss: bool = True) -> TsFile:
     """Read the ``.ts`` file `path`.
 
     Args:
@@ -53,6 +53,7 @@ def read_ts(path: Path, training: TsFile | None = None) -> TsFile:
         training: for a test file, the content of its training file. The test file's classes are then those that
             training series have, in the order of the training file, whatever its own list has: programs that write
             such files list what they find in each.
+        may_miss: whether values may be missing.
 
     Raises:
         InputError: it cannot be read or used; the message names the line and the mend.
@@ -68,7 +69,7 @@ def read_ts(path: Path, training: TsFile | None = None) -> TsFile:
     for number, line in enumerate(lines[first:], first + 1):
         text = line.strip()
         if text and text[0] not in "#%":
-            one, label = _case(path, number, text)
+            one, label = _case(path, number, text, may_miss)
             if series and len(one) != len(series[0]):
                 refuse(
                     path,
@@ -141,12 +142,12 @@ def _classes(path: Path, header: dict[str, str], fewest: int) -> tuple[str, ...]
     return None
 
 
-def _case(path: Path, number: int, text: str) -> tuple[Series, str]:
+def _case(path: Path, number: int, text: str, may_miss: bool) -> tuple[Series, str]:
     """One line: its series [channels, length], and what stands behind its last colon."""
     *channels, label = text.split(":")
     if not channels:
         refuse(path, f"line {number} has no colon", "end every series with a colon and its class")
-    values = [_values(path, number, index, channel) for index, channel in enumerate(channels)]
+    values = [_values(path, number, index, channel, may_miss) for index, channel in enumerate(channels)]
     lengths = {len(each) for each in values}
     if len(lengths) > 1:
         refuse(
@@ -166,17 +167,22 @@ def _number(path: Path, number: int, label: str) -> float:
         )
 
 
-def _values(path: Path, number: int, channel: int, text: str) -> list[float]:
+def _values(path: Path, number: int, channel: int, text: str, may_miss: bool) -> list[float]:
+    place = f"line {number}, channel {channel + 1}"
+    marked = text.replace("?", "nan")
     try:
-        values = [float(each) for each in text.split(",")]
+        values = [float(each) for each in marked.split(",")]
     except ValueError:
-        wrong = next((each.strip() for each in text.split(",") if not _is_number(each)), "")
-        what = "is missing" if wrong in ("?", "") else f"({wrong[:20]}) is no number"
-        refuse(
-            path, f"line {number}, channel {channel + 1}: a value {what}", "fill it in, or drop the series"
+        wrong = next(
+            (each.strip() for each in text.split(",") if not _is_number(each.replace("?", "nan"))), ""
         )
-    if not np.isfinite(values).all():
-        refuse(path, f"line {number}, channel {channel + 1}: a value is NaN or infinite", "fill it in")
+        if not wrong:
+            refuse(path, f"{place}: between two commas is nothing", "write ? for a value that is missing")
+        refuse(path, f"{place}: a value ({wrong[:20]}) is no number", "fill it in, or drop the series")
+    if np.isinf(values).any():
+        refuse(path, f"{place}: a value is infinite", "correct it, or write ? for a value that is missing")
+    if not may_miss and np.isnan(values).any():
+        refuse(path, f"{place}: a value is missing", "fill it in, or use `missing=interpolate`")
     return values
 
 

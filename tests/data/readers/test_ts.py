@@ -77,10 +77,12 @@ def test_several_lengths_are_padded_with_the_training_mean_or_resampled():
 CASES = {
     "no data": (HEADER.replace("@data", ""), "there is no line @data"),
     "no series": (HEADER, "no series follows @data"),
-    "a missing value": (HEADER + UP.replace("2", "?"), "line 6, channel 1: a value is missing"),
-    "an empty value": (HEADER + "1,2,:0,0,1:up\n", "line 6, channel 1: a value is missing"),
+    "an empty value": (
+        HEADER + "1,2,:0,0,1:up\n",
+        "line 6, channel 1: between two commas is nothing; write ?",
+    ),
+    "an infinite value": (HEADER + UP.replace("2", "-inf"), "line 6, channel 1: a value is infinite"),
     "text": (HEADER + UP + UP.replace("0,0", "0,x"), "line 7, channel 2: a value (x) is no number"),
-    "NaN": (HEADER + UP.replace("2", "NaN"), "line 6, channel 1: a value is NaN"),
     "an unknown class": (
         HEADER + UP.replace("up", "left"),
         "line 6: class 'left' is not one that @classLabel names",
@@ -224,3 +226,49 @@ def test_one_class_has_its_name_in_the_message(pair):
 def test_a_header_with_tabs(pair):
     text = HEADER.replace("@classLabel true up down", "@classLabel\ttrue\tup\tdown")
     assert load_data(pair(text + (UP + DOWN) * 6, text + UP)).labels == ("up", "down")
+
+
+GAPS = "?,1,?,?,4,?:0,NaN,0,nan,0,0:up\n"
+FILLED = {
+    "interpolate": [[1, 1, 2, 3, 4, 4], [0] * 6],
+    # Of 1, 4, 3, 1, 3, 1, 3 and of four zeros and 1, 1, 1, 1, 1, 0.
+    "mean": [[16 / 7, 1, 16 / 7, 16 / 7, 4, 16 / 7], [0, 0.5, 0, 0.5, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("missing", [None, "interpolate", "mean"])
+def test_missing_values_are_filled_and_said(pair, missing):
+    train = HEADER + (GAPS + "3,1,3,1,3,?:1,1,1,1,1,0:down\n") * 6
+    task = load_data(pair(train, HEADER + GAPS), options=DataOptions(missing=missing))
+    how = missing or "interpolate"
+    np.testing.assert_allclose(task.test.inputs[0], FILLED[how], rtol=1e-6)  # of float32
+    said = {"interpolate": "are interpolated", "mean": "become their channel's mean over the training data"}
+    assert task.notes == (f"missing values (48 in 13 samples) {said[how]}",)
+    assert task.source["missing"] == how
+
+
+@pytest.mark.parametrize("missing", ["interpolate", "mean"])
+def test_a_channel_that_training_never_has(pair, missing):
+    message = refusal(pair(HEADER + ("1,2,3:?,?,?:up\n" + "1,2:?,?:down\n") * 6), missing=missing)
+    assert "channel 2 of 2 has no value in the training data; leave this channel out" in message
+
+
+def test_a_channel_without_a_value_gets_the_mean_and_short_series_are_filled_before_they_are_padded(pair):
+    text = HEADER + "?,?,?:0,?,4:up\n1,2,3,6:1,1,1,1:down\n" * 6
+    task = load_data(pair(text, text))
+    np.testing.assert_allclose(task.test.inputs[0, 0], [3] * 4)  # of 1, 2, 3, 6
+    np.testing.assert_allclose(
+        task.test.inputs[0, 1], [0, 2, 4, 10 / 7]
+    )  # padded with the mean of 0, 2, 4, 1, 1, 1, 1
+
+
+@pytest.mark.parametrize("sign", ["?", "NaN"])
+def test_missing_values_may_be_refused(pair, sign):
+    good = HEADER + (UP + DOWN) * 6
+    message = refusal(pair(good, HEADER + UP.replace("2", sign)), missing="refuse")
+    assert (
+        "Mine_TEST.ts: line 6, channel 1: a value is missing; fill it in, or use `missing=interpolate`"
+        in message
+    )
+    task = load_data(pair(good), options=DataOptions(missing="refuse"))
+    assert "missing" not in {**task.source, **dict.fromkeys(task.notes, "")}
