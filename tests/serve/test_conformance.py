@@ -171,7 +171,7 @@ ERRORS = {
     "too large a tensor": ("double", X, {"change": set_shape([2**40, 4])}, 413, "RESOURCE_EXHAUSTED"),
     "bad datatype": ("double", {"x": np.zeros((1, 4), np.int32)}, {}, 400, "INVALID_ARGUMENT"),
     "unknown output": ("double", X, unknown_output, 400, "INVALID_ARGUMENT"),
-    "engine fails": ("gather", {"index": np.array([99])}, {}, 500, "INTERNAL"),
+    "a value that the model cannot take": ("gather", {"index": np.array([99])}, {}, 400, "INVALID_ARGUMENT"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.protocol.classification import classify
 from dashdeploy.serve.protocol.errors import RequestError
@@ -56,11 +57,12 @@ def requested_results(
     }
 
 
-def check_inputs(feeds: Mapping[str, Array], expected: Mapping[str, object], model: str) -> None:
-    """Refuse a request that lacks an input.
+def check_inputs(feeds: Mapping[str, Array], expected: Mapping[str, TensorSpec], model: str) -> None:
+    """Refuse a request that lacks an input, or whose inputs disagree about an axis.
 
     Raises:
-        RequestError: 400, one or more are missing.
+        RequestError: 400, one or more are missing, or axes of one name, such as the batch, have different lengths. An
+            engine would fail, or silently broadcast a length of 1.
     """
     missing = [name for name in expected if name not in feeds]
     if missing:
@@ -69,6 +71,20 @@ def check_inputs(feeds: Mapping[str, Array], expected: Mapping[str, object], mod
             f"expected {len(expected)} inputs but got {len(feeds)} inputs for model '{model}'; "
             f"missing: {', '.join(missing)}",
         )
+    if len(expected) == 1:
+        return
+    known: dict[str, tuple[str, int]] = {}
+    for name, spec in expected.items():
+        for axis, length in zip(spec.shape, feeds[name].shape, strict=True):
+            if isinstance(axis, int):
+                continue
+            first, there = known.setdefault(axis, (name, length))
+            if there != length:
+                raise RequestError(
+                    400,
+                    f"the inputs of model '{model}' disagree about the axis '{axis}': '{first}' has {there} and "
+                    f"'{name}' has {length}",
+                )
 
 
 def timeout_seconds(microseconds: object) -> float | None:

@@ -190,7 +190,9 @@ def _name(tensor: Mapping[str, Any], kind: str) -> str:
 
 
 def _request_id(content: Mapping[str, Any]) -> str:
-    request_id = content.get("id", "")
+    request_id = content.get("id")
+    if request_id is None:
+        return ""
     if not isinstance(request_id, str) or LONE_SURROGATE.search(request_id):
         raise RequestError(400, "the inference request's 'id' is not a string of Unicode characters")
     return request_id

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from threading import Thread, get_ident
@@ -27,6 +28,11 @@ from dashdeploy.serve.scheduling.inline_execution import InlineExecution, Shapes
 from dashdeploy.serve.settings import BatchPolicy
 
 _LOG = logging.getLogger(__name__)
+
+_SOURCE = re.compile(
+    r"\S*/[\w./-]+\.(?:cc|cpp|h|hpp)(?::\d+)?(?: (?:[\w:<>&*]+ )*[\w:~<>]+\([^)]*\)(?: const)?)?\s*"
+)
+"""A place in an engine's source: its file, perhaps a line, and the signature behind it."""
 
 _UNWATCHED_SECONDS = 0.02
 """A task that watches a client costs more than many a run; a request that is quicker needs none."""
@@ -212,9 +218,8 @@ class Engine:
                 for pending in batch:
                     self._execute([pending])
                 return
-            failed: Outcome = RequestError(500, f"model '{self._name}' failed: {first_line(error)}")
+            failed: Outcome = self._failure(error, batch[0])
             self._post(batch, start, [failed], None, on_loop=on_loop)
-            self._check_engine(batch[0])
             return
         rows = sum(pending.rows for pending in batch)
         times = BatchTimes(rows, joined - start, ran - joined, perf_counter_ns() - ran)
@@ -257,15 +262,40 @@ class Engine:
             else:
                 pending.future.set_result(outcome)
 
-    def _check_engine(self, pending: Pending) -> None:
-        if self._probe is None or self._on_broken is None:
-            return
+    def _failure(self, error: Exception, pending: Pending) -> RequestError:
+        """Whose fault a lone request's failure is: the client's, if the model runs on what it was warmed up with.
+
+        Engines raise the same classes for an index that is out of range and for a device that is gone. The engine's
+        own text goes to the log, since it names source files.
+        """
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, MemoryError) or "alloc" in reason or not self._still_runs(pending):
+            return RequestError(500, f"model '{self._name}' failed: {first_line(error)}")
+        _LOG.info("model %s cannot run a request: %s", self._name, reason)
+        shapes = ", ".join(f"'{name}' {list(array.shape)}" for name, array in pending.feeds.items())
+        return RequestError(
+            400,
+            f"model '{self._name}' cannot run these shapes or values: {shapes}; {_without_source(reason)}",
+        )
+
+    def _still_runs(self, pending: Pending) -> bool:
+        """Whether the model runs on its probe; without one it cannot be told. Says so where the engine is broken."""
+        if self._probe is None:
+            return False
         try:
             self._runtime.run(self._probe)
         except Exception as error:
             _LOG.error("model %s: the engine is broken: %s", self._name, " ".join(str(error).split())[:300])
-            with suppress(RuntimeError):
-                pending.loop.call_soon_threadsafe(self._on_broken)
+            if self._on_broken is not None:
+                with suppress(RuntimeError):
+                    pending.loop.call_soon_threadsafe(self._on_broken)
+            return False
+        return True
+
+
+def _without_source(reason: str) -> str:
+    """An engine's message without the files and functions of its own source."""
+    return _SOURCE.sub("", reason).strip() or reason
 
 
 def _shapes(feeds: Mapping[str, Array]) -> Shapes:

@@ -147,7 +147,7 @@ REFUSED = {
     "wrong shape": ("double", "", {"x": np.zeros((1, 5), np.float32)}, "INVALID_ARGUMENT"),
     "batch of zero": ("double", "", {"x": np.zeros((0, 4), np.float32)}, "INVALID_ARGUMENT"),
     "wrong datatype": ("double", "", {"x": np.zeros((1, 4), np.float64)}, "INVALID_ARGUMENT"),
-    "engine fails": ("gather", "", {"index": np.array([99])}, "INTERNAL"),
+    "a value that the model cannot take": ("gather", "", {"index": np.array([99])}, "INVALID_ARGUMENT"),
 }
 
 

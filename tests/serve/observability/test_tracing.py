@@ -50,12 +50,13 @@ def attributes(span):
 def test_spans_of_both_protocols_reach_a_collector(tmp_path, write, start_server, collector):
     url, got = collector
     bundles = [write.double(tmp_path / "double"), write.gather(tmp_path / "gather")]
-    with start_server(bundles, traces=url) as running:
+    switch = tmp_path / "broken"
+    with start_server(bundles, traces=url, breaks=str(switch)) as running:
         base = f"http://{running.http}"
         carried = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
         assert httpx.post(f"{base}/v2/models/double/infer", json=REQUEST, headers=carried).status_code == 200
         bad = {"inputs": [{"name": "index", "shape": [1], "datatype": "INT64", "data": [99]}]}
-        assert httpx.post(f"{base}/v2/models/gather/infer", json=bad).status_code == 500
+        assert httpx.post(f"{base}/v2/models/gather/infer", json=bad).status_code == 400
         assert httpx.get(f"{base}/secret/4711").status_code == 404
         httpx.get(f"{base}/v2/health/ready")
         httpx.get(f"{base}/metrics")
@@ -69,6 +70,8 @@ def test_spans_of_both_protocols_reach_a_collector(tmp_path, write, start_server
             client.async_stream_infer("double", [x])
             client.stop_stream()
             assert len(answers) == 1
+        switch.touch()
+        assert httpx.post(f"{base}/v2/models/gather/infer", json=bad).status_code == 500
         running.process.terminate()
         assert running.process.wait(timeout=20) == 0
         assert "opentelemetry" not in running.process.stderr.read()
@@ -81,6 +84,7 @@ def test_spans_of_both_protocols_reach_a_collector(tmp_path, write, start_server
     assert [name for name in names if name not in ("queue", "run")] == sorted(
         [
             "POST /v2/models/double/infer",
+            "POST /v2/models/gather/infer",
             "POST /v2/models/gather/infer",
             "GET",
             grpc_name,
@@ -102,8 +106,12 @@ def test_spans_of_both_protocols_reach_a_collector(tmp_path, write, start_server
             assert attributes(span)["dashdeploy.model"] == "double"
         if span.name == "run":
             assert attributes(span)["dashdeploy.batch.rows"] == (1 if outer.name.startswith("POST") else 2)
-    (failed,) = [span for span in spans if span.name.endswith("gather/infer")]
-    assert (attributes(failed)["http.response.status_code"], failed.status.code) == (500, 2)
+    failed = [span for span in spans if span.name.endswith("gather/infer")]
+    # OpenTelemetry: a client's mistake is no error of the server.
+    assert sorted((attributes(span)["http.response.status_code"], span.status.code) for span in failed) == [
+        (400, 0),
+        (500, 2),
+    ]
     codes = sorted(attributes(span)["rpc.response.status_code"] for span in spans if span.name == grpc_name)
     assert codes == ["NOT_FOUND", "OK"]
 

@@ -11,7 +11,7 @@ from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
-from dashdeploy.serve.scheduling.engine import Engine
+from dashdeploy.serve.scheduling.engine import Engine, _without_source
 from dashdeploy.serve.scheduling.inline_execution import InlineExecution
 from dashdeploy.serve.settings import BatchPolicy
 
@@ -70,13 +70,33 @@ def test_other_shapes_never_share_a_run(tmp_path, write, engines):
     assert statistics.execution_count >= 3
 
 
+def test_with_a_probe_that_runs_a_failure_is_the_clients(tmp_path, write, engines):
+    model = write.gather(tmp_path / "gather") / "model.onnx"
+    engine, statistics = engine_of(engines.SlowRuntime(model, 0), probe={"index": np.array([0])})
+    refused, result = run_all(engine, [{"index": np.array([99])}, {"index": np.array([1])}])
+    assert refused.status == 400
+    assert "'index' [1]" in str(refused) and "idx=99" in str(refused)
+    assert result["value"].tolist() == [20.0]
+    assert statistics.failures["BACKEND"].count == 1
+
+
+def test_an_engines_own_source_is_left_out_of_its_message():
+    reason = (
+        "Status Message: /src/core/providers/cpu/math/element_wise_ops.h:583 void onnxruntime::Broadcast::Append("
+        "ptrdiff_t, ptrdiff_t) axis == 1 was false. Attempting to broadcast 2 by 3"
+    )
+    expected = "Status Message: axis == 1 was false. Attempting to broadcast 2 by 3"
+    assert _without_source(reason) == expected
+    assert _without_source("index 99 is out of range [0, 3/4]") == "index 99 is out of range [0, 3/4]"
+
+
 def test_a_bad_request_fails_alone(tmp_path, write, engines):
     model = write.gather(tmp_path / "gather") / "model.onnx"
     engine, statistics = engine_of(engines.SlowRuntime(model, 0.01))
     feeds = [{"index": np.array([index])} for index in [0, 1, 99, 2, 1]]
     results = run_all(engine, feeds)
     assert isinstance(results[2], RequestError)
-    assert results[2].status == 500
+    assert results[2].status == 500  # without a probe, nobody knows whose fault it is
     values = [float(result["value"][0]) for i, result in enumerate(results) if i != 2]
     assert values == [10.0, 20.0, 30.0, 20.0]
     assert statistics.failures["BACKEND"].count == 1
