@@ -24,6 +24,7 @@ from dashdeploy.artifacts.bundle import (
     Manifest,
     write_manifest,
 )
+from dashdeploy.errors import InputError
 from dashdeploy.export.conversion.precision import Compiled, convert
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
@@ -89,6 +90,8 @@ def export_source(
     source: Source, out: Path, settings: ExportSettings, *, progress: Progress = silent
 ) -> Bundle:
     """Compile a model that is in memory; otherwise as `export`."""
+    if settings.calibration is not None and settings.precision != "int8":
+        raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
     check_torch_artifacts(source, settings.artifacts)
     check_deployment_targets(settings.artifacts, out)
     target = target_of(settings)
@@ -161,7 +164,7 @@ def _write(
         missing = write_engines(folder, plan, settings.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings)
     bundle = Bundle.load(out)
-    write_deployment_targets(bundle, artifacts, progress)
+    write_deployment_targets(bundle, artifacts, progress, name=settings.name)
     raise_for_missing_engines(bundle, missing, artifacts)
     return bundle
 

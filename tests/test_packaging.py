@@ -18,7 +18,7 @@ import dashdeploy
 home = pathlib.Path(dashdeploy.__file__).parent
 assert home.is_relative_to(sys.argv[1]), home
 assert (home / "py.typed").exists()
-for stage in ("search", "export", "bench", "serve", "ops", "tasks", "backbones", "runtimes"):
+for stage in ("search", "export", "bench", "serve", "ops", "data", "backbones", "runtimes"):
     module = importlib.import_module(f"dashdeploy.{stage}")
     assert pathlib.Path(module.__file__).is_relative_to(home), module.__file__
 for name in dashdeploy.__all__:

@@ -65,7 +65,7 @@ def add_artifacts(
             write_manifest(folder, manifest)
         bundle = Bundle.load(target)
         raise_for_missing_engines(bundle, missing, wanted)
-    write_deployment_targets(bundle, wanted, progress)
+    write_deployment_targets(bundle, wanted, progress, name=settings.name)
     return bundle
 
 
@@ -76,16 +76,11 @@ def _check(path: Path, settings: ExportSettings) -> None:
             f"{path} is a bundle already; say what to add to it, such as `trt_rtx=True`, or export the run or the "
             "model that it came from"
         )
-    asked = {
-        "torchscript": settings.artifacts.torchscript,
-        "pt2": settings.artifacts.pt2,
-        "precision": settings.precision != "fp32",
-        "input_shapes": bool(settings.input_shapes),
-        "lowering": settings.lowering != "auto",
-    }
-    for parameter, given in asked.items():
-        if given:
-            raise InputError(
-                f"`{parameter}` needs the run or the model that {path} came from: a bundle holds the compiled model "
-                "alone"
-            )
+    defaults = ExportSettings()
+    fields = [name for name in ExportSettings.model_fields if name not in ("name", "artifacts")]
+    asked = [name for name in fields if getattr(settings, name) != getattr(defaults, name)]
+    asked += [name for name in ("torchscript", "pt2") if getattr(settings.artifacts, name)]
+    if asked:
+        raise InputError(
+            f"`{asked[0]}` needs the run or the model that {path} came from: a bundle holds the compiled model alone"
+        )

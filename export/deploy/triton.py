@@ -21,6 +21,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.deploy.triton_config import (
     CONFIG_NAME,
     LABELS_NAME,
+    SOURCE_PARAMETER,
     ModelKind,
     parse_config,
     triton_config,
@@ -46,7 +47,12 @@ class Variant:
 
 
 def write_triton_repository(
-    bundle: Bundle, repository: Path, batches: tuple[int, int, int], progress: Progress = silent
+    bundle: Bundle,
+    repository: Path,
+    batches: tuple[int, int, int],
+    progress: Progress = silent,
+    *,
+    named: bool = False,
 ) -> None:
     """Put the bundle's models into `repository`.
 
@@ -55,9 +61,11 @@ def write_triton_repository(
         repository: the repository; it is made where it is missing.
         batches: smallest, most usual and largest batch, as of the engines.
         progress: told what is being done.
+        named: whether the user named the model; otherwise a model that came from another source is another model.
 
     Raises:
-        InputError: a model of this name with other inputs or outputs is there, or the folder cannot be written.
+        InputError: a model of this name with other inputs, outputs or source is there, or the folder cannot be
+            written.
         MissingCapabilityError: tritonclient, which knows Triton's configuration, is not installed.
     """
     batched = _may_batch(bundle)
@@ -79,6 +87,8 @@ def write_triton_repository(
                 (fresh / CONFIG_NAME).write_text(config, encoding="utf-8")
             continue
         _refuse_another_interface(folder, config)
+        if not named:
+            _refuse_another_source(folder, bundle)
         with atomic_directory(folder / str(version)) as fresh:
             shutil.copyfile(variant.file, fresh / variant.kind.file_name)
         write_text_atomically(folder / CONFIG_NAME, config)
@@ -135,6 +145,16 @@ def _refuse_another_interface(folder: Path, config: str) -> None:
             raise InputError(
                 f"{folder} serves a model with other {what}: its clients would break; choose another `name`"
             )
+
+
+def _refuse_another_source(folder: Path, bundle: Bundle) -> None:
+    """Two models may have one interface, and bundles are often called alike; older repositories record no source."""
+    there = parse_config(folder / CONFIG_NAME).parameters.get(SOURCE_PARAMETER)
+    if there is not None and there.string_value != bundle.manifest.source:
+        raise InputError(
+            f"{folder} holds a model of {there.string_value}, and this one is of {bundle.manifest.source}; give it a "
+            f"`name` of its own, or say `name={bundle.manifest.name}` if it is a new version of that model"
+        )
 
 
 def _write_labels(folder: Path, bundle: Bundle) -> None:

@@ -17,6 +17,8 @@ from dashdeploy.errors import InputError, MissingCapabilityError
 
 CONFIG_NAME = "config.pbtxt"
 LABELS_NAME = "labels.txt"
+SOURCE_PARAMETER = "source"
+"""The parameter that records the run or the file that a model came from; Triton hands it to the backend."""
 
 _QUEUE_SIZE = 256
 _QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
@@ -100,6 +102,7 @@ def triton_config(
                 given.data_type, given.random_data = type_of(spec), True
                 given.dims.extend(dims(spec, batched=batched))
     config.parameters["precision"].string_value = manifest.precision
+    config.parameters[SOURCE_PARAMETER].string_value = manifest.source
     for version, digest in sorted(hashes.items()):
         config.parameters[f"sha256_of_version_{version}"].string_value = digest
     return str(text_format.MessageToString(config))
