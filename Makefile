@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format docs clean
+.PHONY: help install demo test test-slow lint format docs proto clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ docs: $(STAMP)  ## Write docs/cli.md, docs/schemas and the tables of docs/benchm
 	$(RUN) docs/generate_cli_reference.py
 	$(RUN) docs/generate_schemas.py
 	$(RUN) docs/generate_benchmarks.py
+
+proto: $(STAMP)  ## Compile dashdeploy/serve/grpc/inference.proto again.
+	$(RUN) -m grpc_tools.protoc --proto_path=dashdeploy/serve/grpc \
+	  --descriptor_set_out=dashdeploy/serve/grpc/inference.pb dashdeploy/serve/grpc/inference.proto
 
 clean:  ## Remove what was built or measured, the environment included.
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
