@@ -127,7 +127,8 @@ def peak_mib(variant: Variant, batch: int, threads: int) -> float | None:
         "batch": batch,
         "threads": threads,
     }
-    return peak_mib_of(load_and_call, asked, title="")
+    title = f"{variant.bundle.path}, {variant.name} on {variant.engine}, batch {batch}"
+    return peak_mib_of(load_and_call, asked, title=title)
 
 
 def load_and_call(*, bundle: str, engine: str, variant: str, batch: int, threads: int) -> None:

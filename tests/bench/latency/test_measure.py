@@ -12,6 +12,7 @@ from dashdeploy.artifacts.bundle import Bundle, Manifest, write_manifest
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.latency.variants import peak_mib, variants_of
 from dashdeploy.errors import InputError
 
 FILES = {"backbone": "baseline/backbone.onnx", "direct": "baseline/direct.onnx", "compiled": "model.onnx"}
@@ -218,3 +219,12 @@ def test_networks_of_the_list_are_exported_and_timed(monkeypatch):
     assert done.exit_code == 0, done.stderr
     measured = {(row["engine"], row["variant"]) for row in json.loads(done.stdout)["rows"]}
     assert {("ort-cpu", "compiled"), ("torchscript", "compiled"), ("torch", "compiled")} <= measured
+
+
+def test_a_failure_of_the_process_that_measures_memory_names_the_variant(bundle_of):
+    (variant,) = variants_of(bundle_of("compiled"), "ort-cpu")
+    (variant.bundle.path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(
+        InputError, match=r"measures memory \(\S*bundle, compiled on ort-cpu, batch 2\) failed: "
+    ):
+        peak_mib(variant, 2, 1)
