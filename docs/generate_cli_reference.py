@@ -26,6 +26,9 @@ INTRODUCTION = """\
 
 Progress goes to stderr, results to stdout. `--json` prints the result as JSON and nothing else on stdout.
 
+An option that has no effect on the given source or beside the other options ends the command with exit 1 and a line
+that says why. The table is in `dashdeploy/cli/effects.py`.
+
 | exit code | meaning |
 |---|---|
 | 0 | done |

@@ -41,6 +41,7 @@ from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
+from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.export.verify.parity import Parity, check_parity
 from dashdeploy.export.verify.speed_gate import pass_speed_gate
 from dashdeploy.progress import Progress, silent
@@ -93,6 +94,8 @@ def export_source(
     if settings.calibration is not None and settings.precision != "int8":
         raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
     check_torch_artifacts(source, settings.artifacts)
+    if settings.artifacts.engine.batches_given:
+        settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
     target = target_of(settings)
     direct = prepare(source.model)

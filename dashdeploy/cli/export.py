@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from dashdeploy.cli.effects import written_options
 from dashdeploy.cli.options.export import (
     Artifacts,
     BundleFolder,
@@ -22,6 +23,7 @@ from dashdeploy.errors import InputError
 
 @with_option_groups
 def export(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -70,7 +72,7 @@ def export(
         artifacts=ArtifactSettings(
             **artifacts.values(),
             **deployment.values(),
-            engine=EngineSettings.parse(engines.compute_capabilities, engines.engine_batches),
+            engine=EngineSettings.parse(**engines.given(written_options(context))),
         ),
     )
     out, progress = bundle.out, console.progress

@@ -17,6 +17,7 @@ from dashdeploy.export.engines.write_engines import (
 )
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.progress import Progress, silent
 
 
@@ -44,6 +45,7 @@ def add_artifacts(
     bundle = Bundle.load(path)
     wanted = settings.artifacts
     _check(path, settings)
+    wanted.engine.check_fixed_batch(fixed_batch(bundle.manifest.inputs))
     check_deployment_targets(wanted, out or path)
     for flavor in requested_flavors(wanted):
         try:

@@ -10,13 +10,12 @@ import numpy as np
 
 from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.artifacts.bundle import MODEL_NAME, Bundle
-from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
+from dashdeploy.errors import MissingCapabilityError, stage_call
 from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.engines.builder import build_engine
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.planning.plan import Plan
-from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.export.verify.parity import check_parity
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.gpus import find_gpus
@@ -119,13 +118,6 @@ def write_engine(
     trt = flavor.load()
     model, engine = folder / MODEL_NAME, folder / flavor.file_name
     onnx_runtime = OnnxRuntime(model)
-    fixed = fixed_batch(onnx_runtime.inputs)
-    if fixed is not None and settings.batches not in (EngineSettings().batches, (fixed, fixed, fixed)):
-        asked = ",".join(map(str, settings.batches))
-        raise InputError(
-            f"`engine_batches={asked}`: the model's batch is fixed at {fixed}; leave it out, or export it with "
-            "a dynamic batch"
-        )
     progress(f"building the {flavor.title} engine")
     compiled = [layer for layer, lowering in layers.items() if lowering != "direct"]
     built = build_engine(model, flavor, settings, compiled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -121,6 +122,14 @@ class Engines(OptionGroup, panel="Further artifacts"):
             "--engine-batches", metavar="MIN,OPT,MAX", help="The batches that TensorRT engines take."
         ),
     ] = "1,8,32"
+
+    def given(self, written: Collection[str]) -> dict[str, str]:
+        """The options that stand on the command line, by name: for a fixed batch, the default is no wish.
+
+        Args:
+            written: the names of all options there.
+        """
+        return {name: value for name, value in self.values().items() if name in written}
 
 
 class Deployment(OptionGroup, panel="Deployment"):
