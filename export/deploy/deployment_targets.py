@@ -88,7 +88,12 @@ def write_deployment_targets(
         bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"name": name}))
     if settings.triton_repository is not None:
         write_triton_repository(
-            bundle, settings.triton_repository, settings.engine.batches, progress, named=name is not None
+            bundle,
+            settings.triton_repository,
+            settings.engine.batches,
+            progress,
+            named=name is not None,
+            batches_given=settings.engine.batches_given,
         )
     if settings.kserve is not None:
         progress(f"writing {settings.kserve}")

@@ -50,6 +50,7 @@ def triton_config(
     hashes: Mapping[int, str],
     *,
     batched: bool,
+    identity: Mapping[str, str] | None = None,
 ) -> str:
     """The text of ``config.pbtxt``.
 
@@ -60,6 +61,7 @@ def triton_config(
         batches: smallest, most usual and largest batch.
         hashes: the sha256 of each version's model, by version.
         batched: whether Triton may put requests together along the first axis.
+        identity: what tells the model from another one, by parameter; see `model_identity`.
 
     Raises:
         MissingCapabilityError: tritonclient is not installed.
@@ -102,7 +104,8 @@ def triton_config(
                 given.data_type, given.random_data = type_of(spec), True
                 given.dims.extend(dims(spec, batched=batched))
     config.parameters["precision"].string_value = manifest.precision
-    config.parameters[SOURCE_PARAMETER].string_value = manifest.source
+    for key, value in (identity or {}).items():
+        config.parameters[key].string_value = value
     for version, digest in sorted(hashes.items()):
         config.parameters[f"sha256_of_version_{version}"].string_value = digest
     return str(text_format.MessageToString(config))
