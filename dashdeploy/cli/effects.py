@@ -2,7 +2,8 @@
 
 `EFFECTS` is the one table of this. Before a command runs, every option that was written on its command line is looked
 up there, and one without an effect is refused. An option that the table does not name always has one. Defaults and
-environment variables are no one's wish for this call: they are not looked up.
+environment variables are no one's wish for this call: they are not looked up. A dry run takes the whole command line
+that it is a rehearsal of, so it excludes nothing.
 """
 
 from __future__ import annotations
@@ -43,13 +44,12 @@ class Effect(NamedTuple):
     excludes: tuple[str, ...] = ()
 
 
-_WRITTEN = ("dry_run",)
 _SERVER = ("loadgen=server",)
 
 EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "export": {
-        "out": Effect(excludes=_WRITTEN),
-        "name": Effect(excludes=_WRITTEN),
+        "out": Effect(),
+        "name": Effect(),
         "input_shape": Effect(frozenset({ONNX})),
         "dry_run": Effect(COMPILED),
         "target": Effect(COMPILED),
@@ -58,18 +58,18 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "lowering": Effect(COMPILED),
         "tune": Effect(COMPILED),
         "threads": Effect(COMPILED),
-        "precision": Effect(COMPILED, excludes=_WRITTEN),
-        "calibration": Effect(COMPILED, ("precision=int8",), _WRITTEN),
-        "max_accuracy_drop": Effect(frozenset({RUN}), ("precision=int8", "precision=fp16"), _WRITTEN),
-        "torchscript": Effect(frozenset({RUN}), excludes=_WRITTEN),
-        "pt2": Effect(frozenset({RUN}), excludes=_WRITTEN),
-        "trt_rtx": Effect(excludes=_WRITTEN),
-        "trt": Effect(excludes=_WRITTEN),
-        "compute_capabilities": Effect(EVERY, ("trt_rtx",), _WRITTEN),
-        "engine_batches": Effect(EVERY, ("trt", "trt_rtx", "triton_repository", "kserve"), _WRITTEN),
-        "triton_repository": Effect(excludes=_WRITTEN),
-        "kserve": Effect(excludes=_WRITTEN),
-        "storage_uri": Effect(EVERY, ("kserve",), _WRITTEN),
+        "precision": Effect(COMPILED),
+        "calibration": Effect(COMPILED, ("precision=int8",)),
+        "max_accuracy_drop": Effect(frozenset({RUN}), ("precision=int8", "precision=fp16")),
+        "torchscript": Effect(frozenset({RUN})),
+        "pt2": Effect(frozenset({RUN})),
+        "trt_rtx": Effect(),
+        "trt": Effect(),
+        "compute_capabilities": Effect(EVERY, ("trt_rtx",)),
+        "engine_batches": Effect(EVERY, ("trt", "trt_rtx", "triton_repository", "kserve")),
+        "triton_repository": Effect(),
+        "kserve": Effect(),
+        "storage_uri": Effect(EVERY, ("kserve",)),
     },
     "search": {
         "max_time": Effect(excludes=("join",)),

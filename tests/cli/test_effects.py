@@ -60,6 +60,12 @@ CASES = {
 }
 """Two values of every option of ``export``, and the partners with which it has an effect, if it needs any."""
 
+WRITING = {
+    "out", "name", "precision", "calibration", "max_accuracy_drop", "torchscript", "pt2", "trt_rtx", "trt",
+    "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
+}  # fmt: skip
+"""What concerns writing alone: a dry run takes it, since the same command is run without ``--dry-run`` next."""
+
 OUTPUT = {"as_json", "quiet", "verbose", "help"}
 ROOT = get_command(app).commands
 COMMANDS = {**ROOT, **{f"bench {name}": command for name, command in ROOT["bench"].commands.items()}}
@@ -196,7 +202,7 @@ def test_an_option_works_or_is_refused(outcome, name, kind, partner, dry):
     else:
         first, second = tried
         assert {first[0], second[0]} <= {0, 1, 3}, first[1] + second[1]
-        assert first != second
+        assert (first == second) if dry and name in WRITING else (first != second)
     effect = EFFECTS["export"][name]
     if kind in effect.sources and bool(partner) == bool(partners) and not dry:
         assert not wrong, wrong[0][1]
