@@ -18,7 +18,15 @@ from dashdeploy.backbones.run import Run
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.progress import Progress, silent
-from dashdeploy.search.config.phases import PhaseName, has_shortlist, phase_names, phases, wants_latency
+from dashdeploy.search.config.phases import (
+    PhaseName,
+    TimePlan,
+    has_shortlist,
+    phase_names,
+    phases,
+    wants_latency,
+)
+from dashdeploy.search.config.run_settings import RunSettings, run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.processes import (
     all_processes,
@@ -40,9 +48,15 @@ from dashdeploy.search.staging.directory import (
     refuses_writing,
     staging_path,
 )
-from dashdeploy.search.staging.run_config import check_same, run_config
+from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
+from dashdeploy.search.time_plan import (
+    DEFAULT_SECONDS,
+    leaves_epochs_open,
+    measured_steps,
+    time_plan,
+)
 from dashdeploy.search.training.augmentation import check_augmentation
 from dashdeploy.search.training.evaluate import scores_of
 from dashdeploy.search.training.history import check_logger, write_csv
@@ -72,13 +86,14 @@ def search(
 
     Args:
         task: the data, the loss and the metric.
-        settings: every hyperparameter.
+        settings: every hyperparameter. What they leave open is chosen to suit the task.
         out: where the run directory is to appear.
         resume: whether to go on with an unfinished run of the same task and settings; a finished one is
             returned as it is.
         progress: told of what is being done; `dashdeploy.progress.to_stderr` shows it.
-        max_seconds: about how long the run may take, the parts before an interruption included: every phase ends
-            with the epoch in which its share runs out. None is as long as it needs.
+        max_seconds: about how long the run may take, the parts before an interruption included: it is planned for
+            that, and every phase ends with the epoch in which its share runs out. None is planned for
+            `DEFAULT_SECONDS`, without an eye on the clock.
 
     Returns:
         The finished run.
@@ -95,20 +110,24 @@ def search(
         raise InputError(f"{out} already exists; choose another `out` or remove it first")
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
-    supernet, kept = _check(task, settings)
+    whole = run_settings(task, settings)
+    supernet, kept = _check(task, whole)
     for note in task.notes:
         progress(note)
-    check_storage(settings)  # by this process alone, since it makes the tables
+    check_storage(whole)  # by this process alone, since it makes the tables
     latencies = None
     if wants_latency(settings):
-        latencies = latency_table(task, settings, agg_convs(supernet), progress)
+        latencies = latency_table(task, whole, agg_convs(supernet), progress)
+    plan = stored_plan(staging_path(out), settings) if resume else None
+    if plan is None:
+        plan = _plan(task, settings, max_seconds, progress)
     try:
-        with open_staging_directory(out, run_config(task, settings), resume=resume) as folder:
+        with open_staging_directory(out, run_config(task, settings, plan), resume=resume) as folder:
             writer = RunWriter(folder)
             latencies = latencies and writer.latencies(latencies)
             with all_processes(devices_of(settings), out):
                 wait_for_all()
-                _run_phases(task, settings, kept, latencies, writer, max_seconds, progress)
+                _run_phases(task, from_first(plan), kept, latencies, writer, max_seconds, progress)
                 writer.report()
                 finish_staging_directory(folder, out)
                 wait_for_all()
@@ -122,20 +141,32 @@ def search(
     return Run.load(out)
 
 
+def _plan(task: Task, settings: SearchSettings, max_seconds: float | None, progress: Progress) -> TimePlan:
+    """What the run is going to do; a step of each network is timed where the settings leave the epochs open."""
+    whole = run_settings(task, settings)
+    if not leaves_epochs_open(settings):
+        return TimePlan(whole, {})
+    seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
+    plan = time_plan(task, settings, measured_steps(task, whole), seconds)
+    progress(f"plan: {plan}")
+    return plan
+
+
 def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | None) -> Run:
     """Take part in the run that another process builds at `out`, on another device."""
-    _, kept = _check(task, settings)
+    _, kept = _check(task, run_settings(task, settings))
     with all_processes(devices_of(settings), out), helper():
         wait_for_all()
         writer = RunWriter(staging_path(out), writes=False)
-        _run_phases(task, settings, kept, None, writer, max_seconds, silent)
+        plan = from_first(TimePlan(run_settings(task, settings), {}))  # that of the first process
+        _run_phases(task, plan, kept, None, writer, max_seconds, silent)
         wait_for_all()
     return Run.load(out)
 
 
 def _run_phases(
     task: Task,
-    settings: SearchSettings,
+    plan: TimePlan,
     kept: dict[str, str],
     latencies: LatencyTable | None,
     writer: RunWriter,
@@ -147,9 +178,9 @@ def _run_phases(
     Each phase takes values and gives a value, which `writer` stores, or has stored before an interruption. Every
     process of the run comes by here; of `latencies`, what the first one has counts.
     """
-    folder, latencies = writer.folder, from_first(latencies)
+    settings, folder, latencies = plan.settings, writer.folder, from_first(latencies)
     names = phase_names(settings)
-    limit = TimeLimit(max_seconds, names, before=writer.seconds_spent(names))
+    limit = TimeLimit(max_seconds, names, plan.seconds or None, before=writer.seconds_spent(names))
 
     def search_phase() -> Found:
         seconds = limit.share("search")
@@ -205,7 +236,7 @@ def _run_phases(
 
 def _train(
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
     architecture: Architecture,
     writer: RunWriter,
     limit: TimeLimit,
@@ -256,12 +287,16 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
         raise InputError(
             f"`join`: {folder} has no architecture yet; join once the run is there and its search is over"
         )
-    check_same(folder, run_config(task, settings))
-    tuning = tuning_of(task, settings, chosen.architecture, folder, worker=worker_name(), progress=progress)
+    plan = stored_plan(folder, settings)
+    assert plan is not None
+    check_same(folder, run_config(task, settings, plan))
+    tuning = tuning_of(
+        task, plan.settings, chosen.architecture, folder, worker=worker_name(), progress=progress
+    )
     return help_tuning(tuning)
 
 
-def _check(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, str]]:
+def _check(task: Task, settings: RunSettings) -> tuple[nn.Module, dict[str, str]]:
     """Refuse what cannot work before anything is written.
 
     Returns:

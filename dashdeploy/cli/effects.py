@@ -72,7 +72,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "storage_uri": Effect(EVERY, ("kserve",)),
     },
     "search": {
-        "max_time": Effect(excludes=("join",)),
+        "time_limit": Effect(excludes=("join",)),
         "resume": Effect(excludes=("join",)),
     },
     "serve": {

@@ -23,7 +23,7 @@ _ALIASES: Mapping[str, str] = {
     "latency_device": "device",
     "latency_target": "target",
     "max_rows": "max_batch",
-    "max_seconds": "max_time",
+    "max_seconds": "time_limit",
     "preferred": "preferred_batches",
 }
 """Parameters of the library whose option has another name."""

@@ -1,8 +1,8 @@
 """Every hyperparameter of a search, with its default and where that comes from.
 
 "DASH" is Shen, Khodak, Talwalkar, NeurIPS 2022 (arXiv 2204.07554) and the settings of its released code for
-1-D tasks; "measured" was chosen on MNIST-1D to fit minutes on two CPU cores. The width was chosen when test
-figures had been looked at as well as validation ones, so the quick preset's test accuracy on MNIST-1D flatters it.
+1-D tasks; "measured" was chosen by cross-validation, see docs/decisions.md. None leaves a value to
+`dashdeploy.search.config.run_settings`, which takes what suits the samples, the kind of task and the machine.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 def _devices(value: object) -> str:
@@ -53,16 +54,26 @@ class SearchSettings(FrozenModel):
         method: how AggConv is computed; all give the same result, and ``auto`` takes what costs least per layer
             (DASH: fourier, its equation 4).
         seed: of the initial weights and the order of the data; the task's own seed splits off validation.
-        batch_size: samples per step, at most all of them (DASH: 64 to 1024 by task; measured).
-        search_epochs: passes of the search (DASH: 100).
+        batch_size: samples per step, at most all of them (DASH: 64 to 1024 by task). None is a tenth of the samples,
+            from 8 to 128 (Wang et al., IJCNN 2017).
+        search_epochs: epochs of the search (DASH: 100). None is 12 passes over the data, and at least `search_steps`.
+        search_steps: least number of steps of the search where `search_epochs` is None.
         search_share: part of the training data that each pass of the search sees, drawn anew (DASH: 0.2).
-        retrain_epochs: passes of retraining (DASH: 200; measured).
-        backbone_epochs: passes of the unsearched backbone; None is as many as of retraining. More of them give it
+        retrain_epochs: epochs of retraining (DASH: 200). None is 30 passes, and at least `retrain_steps`.
+        retrain_steps: least number of steps of retraining, and of the backbone, where `retrain_epochs` is None.
+        retrain_share: part of the training data that each pass of these sees.
+        backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining. More of them give it
             what the search and its choices cost as well.
-        learning_rate: peak rate of the weights when retraining (DASH: 0.1, the first of its grid).
+        epoch_passes: passes over the data in an epoch, after which the network is validated and saved. None is 1
+            where one of the numbers of epochs is given; else so many that an epoch of a small data set has 50 steps.
+        optimizer: of the weights and the architecture parameters: ``adam``, with decoupled weight decay (Loshchilov
+            and Hutter, ICLR 2019), or ``sgd`` with Nesterov's step (DASH; measured).
+        learning_rate: peak rate of the weights when retraining (DASH: 0.1, the first of its grid). None is 0.005 for
+            Adam and 0.1 for SGD, and the same for the next.
         search_learning_rate: peak rate of the weights in the search (DASH: 0.1).
-        alpha_learning_rate: peak rate of the architecture parameters (DASH: 0.05; measured).
-        momentum: of SGD with Nesterov's step, for weights and architecture parameters (DASH: 0.9).
+        alpha_learning_rate: peak rate of the architecture parameters (DASH: 0.05). None is 0.05 for Adam and 10 for
+            SGD (measured).
+        momentum: of SGD, and the first of Adam's two (DASH: 0.9).
         weight_decay: on all weights (DASH: 5e-4).
         alpha_weight_decay: on the architecture parameters (DASH: 5e-4).
         temperature: of the softmax over the architecture parameters, at the start of the search (DASH: 1).
@@ -88,24 +99,29 @@ class SearchSettings(FrozenModel):
         mixup: both parameters of the beta distribution of Zhang et al. (ICLR 2018) by which pairs of training samples
             and their losses are mixed; 0 does not mix.
         label_smoothing: share of the uniform distribution in the target of each class (Szegedy et al., CVPR 2016).
+            None is 0.1 for classes by cross-entropy, else 0.
         refit: whether retraining and the backbone learn from the validation data as well, as soon as all choices are
-            made; the last epoch counts then, not the best one. For small data sets.
+            made; the last epoch counts then, not the best one. None is yes for fewer than 10 000 samples.
         shortlist: how many candidates are trained for a short while after the search, to retrain the best one on
             validation data. All that was found; from 3 up, the kernel that all layers together favour; ever fewer of
             the found layers with the original kernels in the others; the original kernels alone. 1 retrains what was
             found (DASH), and so does a search for latency.
-        shortlist_epochs: passes of each.
-        shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data.
+        shortlist_epochs: epochs of each. None is a third of `retrain_epochs` where these are given; else 9 passes, and
+            at least `shortlist_steps`.
+        shortlist_steps: least number of steps of each where `shortlist_epochs` is None.
+        shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data. None is 3
+            for at most 1000 samples, else 1.
         shortlist_by: ``metric`` or ``loss``; the other one decides between equals.
         shortlist_margin: standard errors of the difference by which a candidate has to be better than the original
             kernels; else these are retrained. 0 takes the best figure, however small its lead.
         tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
             keeps those above; ``grid`` tries all of the lists below, rate by rate, and ends with the first rate
             that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median.
-        tune_epochs: passes of one trial.
+        tune_epochs: epochs of one trial. None is as many steps as a candidate of the short list has.
         tune_share: part of the training data that each pass of a trial sees, drawn anew (DASH: 0.2).
         tune_trials: trials of ``tpe``.
-        tune_learning_rates: in the order in which they are tried (DASH: 0.1, 0.01, 0.001).
+        tune_learning_rates: in the order in which they are tried (DASH: 0.1, 0.01, 0.001). None is that for SGD, and
+            0.005, 0.02, 0.001 for Adam.
         tune_dropouts: (DASH: 0, 0.05).
         tune_weight_decays: (DASH: 5e-4, 5e-6).
         tune_momenta: (DASH: 0.9, 0.99).
@@ -120,7 +136,8 @@ class SearchSettings(FrozenModel):
         latency_device: the GPU that is compiled for where it is not here, as `ExportSettings.device`.
         latency_costs: ``measure`` times each candidate on the target, ``estimate`` counts; ``auto`` measures what
             is here.
-        precision: ``32-true``, or Lightning's mixed precisions ``16-mixed`` (GPU) and ``bf16-mixed``.
+        precision: ``32-true``, or Lightning's mixed precisions ``16-mixed`` (GPU) and ``bf16-mixed``. None is the
+            last for classes and labels where the processor or GPU computes in bfloat16, else the first.
         accumulate: batches whose gradients add up before each step.
         log: ``csv`` writes the history as a table as well, ``tensorboard`` as event files.
         devices: where to compute: ``auto``, a GPU if there is one; ``cpu``; ``cuda``; with a number, ``2`` or
@@ -138,19 +155,24 @@ class SearchSettings(FrozenModel):
     dilations: tuple[PositiveInt, ...] = Field((1, 3, 7, 15), min_length=1)
     method: Method = "auto"
     seed: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    search_epochs: PositiveInt = 12
+    batch_size: Annotated[int, Field(ge=2)] | None = None
+    search_epochs: PositiveInt | None = None
+    search_steps: PositiveInt = 600
     search_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    retrain_epochs: PositiveInt = 30
+    retrain_epochs: PositiveInt | None = None
+    retrain_steps: PositiveInt = 2000
+    retrain_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     backbone_epochs: PositiveInt | None = None
-    learning_rate: PositiveFloat = 0.1
-    search_learning_rate: PositiveFloat = 0.1
-    alpha_learning_rate: PositiveFloat = 10.0
+    epoch_passes: PositiveInt | None = None
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: PositiveFloat | None = None
+    search_learning_rate: PositiveFloat | None = None
+    alpha_learning_rate: PositiveFloat | None = None
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     weight_decay: Share = 5e-4
     alpha_weight_decay: Share = 0.0
     temperature: PositiveFloat = 1.0
-    final_temperature: PositiveFloat = 1.0
+    final_temperature: PositiveFloat = 0.05
     gumbel_noise: bool = False
     alpha_gradient: Literal["raw", "total", "layer"] = "raw"
     alpha_gradient_norm: PositiveFloat = 1.0
@@ -163,18 +185,19 @@ class SearchSettings(FrozenModel):
     noise: NonNegativeFloat = 0.0
     mask: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: NonNegativeFloat = 0.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    refit: bool = False
-    shortlist: PositiveInt = 1
-    shortlist_epochs: PositiveInt = 10
-    shortlist_folds: PositiveInt = 1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    refit: bool | None = None
+    shortlist: PositiveInt = 7
+    shortlist_epochs: PositiveInt | None = None
+    shortlist_steps: PositiveInt = 600
+    shortlist_folds: PositiveInt | None = None
     shortlist_by: Literal["metric", "loss"] = "metric"
     shortlist_margin: NonNegativeFloat = 1.0
     tune: Literal["none", "grid", "tpe"] = "none"
-    tune_epochs: PositiveInt = 10
+    tune_epochs: PositiveInt | None = None
     tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     tune_trials: PositiveInt = 20
-    tune_learning_rates: tuple[PositiveFloat, ...] = Field((0.1, 0.01, 0.001), min_length=1)
+    tune_learning_rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
     tune_dropouts: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field((0.0, 0.05), min_length=1)
     tune_weight_decays: tuple[Share, ...] = Field((5e-4, 5e-6), min_length=1)
     tune_momenta: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.9, 0.99), min_length=1)
@@ -184,7 +207,7 @@ class SearchSettings(FrozenModel):
     latency_target: TargetName = TargetName.ORT_CPU
     latency_device: str | None = None
     latency_costs: Literal["auto", "measure", "estimate"] = "auto"
-    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    precision: Precision | None = None
     accumulate: PositiveInt = 1
     log: Literal["none", "csv", "tensorboard"] = "none"
     devices: Annotated[str, BeforeValidator(_devices)] = "auto"
@@ -199,8 +222,8 @@ class SearchSettings(FrozenModel):
         "tune_momenta",
     )
     @classmethod
-    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(values)) < len(values):
+    def _distinct(cls, values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if values is not None and len(set(values)) < len(values):
             raise ValueError(f"{list(values)} names a value twice; name each once")
         return values
 
@@ -239,7 +262,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "search_epochs": 100,
         "search_share": 0.2,
         "retrain_epochs": 200,
+        "epoch_passes": 1,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "search_learning_rate": 0.1,
         "alpha_learning_rate": 0.05,
+        "final_temperature": 1.0,
+        "label_smoothing": 0.0,
+        "refit": False,
+        "shortlist": 1,
+        "precision": "32-true",
         "alpha_weight_decay": 5e-4,
         "gumbel_noise": True,
         "alpha_gradient": "total",

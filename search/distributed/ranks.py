@@ -13,6 +13,7 @@ import torch
 
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.search.config.devices import Devices, read_devices
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 
 RUN = "DASHDEPLOY_RUN"
@@ -24,7 +25,7 @@ def devices_of(settings: SearchSettings) -> Devices:
     return read_devices(settings.devices, settings.nodes)
 
 
-def check_devices(settings: SearchSettings, samples: int, held_out: int) -> None:
+def check_devices(settings: RunSettings, samples: int, held_out: int) -> None:
     """Find out before long work whether the devices are there and each gets a part of every batch.
 
     Args:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dashdeploy.ops.aggconv.module import AggConv
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 
 FIRST_WEIGHT = 0.1
 """Where the weight of a search for a budget starts."""
@@ -80,7 +80,7 @@ class LatencyLoss:
         self.reference = budget or table.backbone_total
 
     @classmethod
-    def asked_for(cls, settings: SearchSettings, table: LatencyTable) -> Self:
+    def asked_for(cls, settings: RunSettings, table: LatencyTable) -> Self:
         """As the settings ask for it."""
         return cls(table, weight=settings.latency_weight, budget=settings.latency_budget)
 

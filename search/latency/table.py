@@ -18,7 +18,7 @@ from dashdeploy.ops.conv.frame import same_padding
 from dashdeploy.ops.conv.padded_conv import PaddedConv1d, PaddedConv2d, with_kernel
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.names import TargetName
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 from dashdeploy.search.supernet.probe import probe
@@ -28,7 +28,7 @@ ON_THIS_MACHINE = (TargetName.ORT_CPU, TargetName.OPENVINO)
 
 def latency_table(
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
     layers: dict[str, AggConv],
     progress: Progress = silent,
 ) -> LatencyTable:

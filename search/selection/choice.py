@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.data.task import Task
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.selection.paired_difference import Figure, difference, standard_error
 
 ROUNDING = 1e-6
@@ -35,7 +35,7 @@ def compare(
     candidates: Sequence[Architecture],
     known: Mapping[tuple[int, int], Score],
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
 ) -> list[dict[str, Any]]:
     """A row for ``shortlist.json`` per candidate; the last is the original kernels.
 
@@ -59,30 +59,42 @@ def compare(
     ]
 
 
-def best(rows: Sequence[Mapping[str, Any]], task: Task, settings: SearchSettings) -> int:
+def survivors(rows: Sequence[Mapping[str, Any]], task: Task, settings: RunSettings, count: int) -> list[int]:
+    """The candidates of the best `count` rows, and the last one's, which is the original kernels; in their order."""
+    judged = sorted((row for row in rows[:-1] if row["loss"] is not None), key=_figure(task, settings))
+    kept = {row["candidate"] for row in judged[:count]} | {rows[-1]["candidate"]}
+    return [row["candidate"] for row in rows if row["candidate"] in kept]
+
+
+def best(rows: Sequence[Mapping[str, Any]], task: Task, settings: RunSettings) -> int:
     """The row with the best figure of those that are surely better than the last, which is the original kernels.
 
     Of equals, the first, which has most of what was found. If the original kernels diverged, none has to be better.
     """
     judged = [row for row in rows if row["loss"] is not None]
     if not judged:
-        return 0
+        return int(rows[0]["candidate"])
     if rows[-1] in judged and settings.shortlist_margin:
         judged = [row for row in judged if _is_surely_better(row, settings)] or [rows[-1]]
+    return int(min(judged, key=_figure(task, settings))["candidate"])
+
+
+def _figure(task: Task, settings: RunSettings) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
+    """What rows are ordered by; less is better."""
     sign = -1 if task.metric.higher_is_better else 1
 
     def figure(row: Mapping[str, Any]) -> tuple[float, float]:
         value = sign * row["validation"]
         return (row["loss"], value) if settings.shortlist_by == "loss" else (value, row["loss"])
 
-    return int(min(judged, key=figure)["candidate"])
+    return figure
 
 
-def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings: SearchSettings) -> str:
+def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings: RunSettings) -> str:
     """The choice in words."""
     by = "loss" if settings.shortlist_by == "loss" else task.metric.name
-    row = rows[chosen]
-    if chosen == len(rows) - 1:
+    row = next(row for row in rows if row["candidate"] == chosen)
+    if row is rows[-1]:
         margin = f"{settings.shortlist_margin:g} standard error" + "s" * (settings.shortlist_margin != 1)
         return f"short list: the original kernels stay; no candidate has a better {by} by more than {margin}"
     if row["gain"] is None:
@@ -115,7 +127,7 @@ def _mean(scores: Sequence[Score], name: str) -> float | None:
 
 
 def _advantage(
-    scores: Sequence[Score], original: Sequence[Score], task: Task, settings: SearchSettings
+    scores: Sequence[Score], original: Sequence[Score], task: Task, settings: RunSettings
 ) -> dict[str, float | None]:
     """How much better than the original kernels, and the standard error of that; None if either is unknown."""
     if not scores or not original or scores is original:
@@ -128,7 +140,7 @@ def _advantage(
     return {"gain": gain, "standard_error": error if math.isfinite(error) else None}
 
 
-def _is_surely_better(row: Mapping[str, Any], settings: SearchSettings) -> bool:
+def _is_surely_better(row: Mapping[str, Any], settings: RunSettings) -> bool:
     """Whether it leads by more than the margin, and not only by rounding: one fold that differs leads by just 1."""
     gain, error = row["gain"], row["standard_error"]
     if gain is None or error is None:

@@ -9,11 +9,11 @@ import torch
 
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.training.batches import joined
 
 
-def check_folds(task: Task, settings: SearchSettings) -> None:
+def check_folds(task: Task, settings: RunSettings) -> None:
     """Refuse folds that leave too little to hold out or to learn from: batch norm needs two samples.
 
     Raises:

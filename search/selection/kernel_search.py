@@ -18,7 +18,7 @@ from dashdeploy.artifacts.run import Architecture
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import phases
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.supernet.architecture_gradient import unmix
 from dashdeploy.search.supernet.build import agg_convs, discretize
@@ -45,7 +45,7 @@ class Found:
 
 def search_kernels(
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
     kept: Mapping[str, str],
     folder: Path,
     *,

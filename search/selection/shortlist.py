@@ -3,7 +3,7 @@
 The architecture parameters of a short search are often close to undecided, and then the largest of them says little.
 So a short list is trained, each candidate with the same seeds and budget, and one of it is retrained: the best of
 those that are surely better than the original kernels, or else these. Small data sets are judged by cross-validation
-over all training data.
+over all training data. A long list is trained for a short while first, and only the best of it for longer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from dashdeploy.backbones.build import build_searched
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase, PhaseName
-from dashdeploy.search.config.settings import MOST_SEEDS, SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
+from dashdeploy.search.config.settings import MOST_SEEDS
 from dashdeploy.search.distributed.processes import from_all
 from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.selection.candidates import shortlist
-from dashdeploy.search.selection.choice import Score, best, compare, verdict
+from dashdeploy.search.selection.choice import Score, best, compare, survivors, verdict
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.paired_difference import figure_of
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
@@ -38,8 +39,12 @@ from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, 
 PHASE: PhaseName = "shortlist"
 Scores = dict[tuple[int, int], Score]
 """By candidate and fold."""
-SCORES_NAME = "shortlist.scores.{}.json"
-"""By the rank of the process that trained them."""
+SCORES_NAME = "shortlist.scores.{}.{}.json"
+"""By the round, and the rank of the process that trained them."""
+SURVIVORS = 3
+"""Candidates of a long list that the last round has, besides the original kernels."""
+FIRST_ROUND = 3
+"""How many times as long the trainings of the last round are as those of the first."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Shortlisted:
 
 def choose_from_shortlist(
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
     found: Architecture,
     folder: Path,
     *,
@@ -88,59 +93,112 @@ def choose_from_shortlist(
         progress: told of every training, and of the choice.
     """
     candidates = shortlist(found, settings.shortlist)
-    parts = from_all(_train(task, settings, candidates, folder, seconds, progress))
-    rows = compare(candidates, _together(parts), task, settings)
-    chosen = best(rows, task, settings)
-    progress(verdict(rows, chosen, task, settings))
+    rows: dict[int, dict[str, Any]] = {}
+    alive, spent = list(range(len(candidates))), 0.0
+    for number, epochs in enumerate(plan := rounds(settings, len(candidates))):
+        if number:
+            alive = survivors([rows[index] for index in alive], task, settings, SURVIVORS)
+            progress(f"short list: {len(alive) - 1} candidates go on, and the original kernels")
+        share = None if seconds is None else seconds * (len(alive) * epochs) / _cost(plan, len(candidates))
+        parts = from_all(
+            _train(task, settings, candidates, alive, Round(number, epochs), folder, share, progress)
+        )
+        scores = _together(parts)
+        known = {(alive.index(index), fold): score for (index, fold), score in scores.items()}
+        for row in compare([candidates[index] for index in alive], known, task, settings):
+            index = alive[row["candidate"]]
+            rows[index] = row | {"candidate": index, "round": number + 1}
+        # The processes work at the same time, so the list takes as long as the slowest.
+        spent += max(sum(score.seconds for score in part.values()) for part in parts)
+    last = [rows[index] for index in alive]
+    chosen = best(last, task, settings)
+    progress(verdict(last, chosen, task, settings))
     comparison = {
         "metric": task.metric.name,
         "folds": settings.shortlist_folds,
         "by": settings.shortlist_by,
         "margin": settings.shortlist_margin,
         "chosen": chosen,
-        "candidates": rows,
+        "candidates": [rows[index] for index in range(len(candidates))],
     }
-    # The processes work at the same time, so the list takes as long as the slowest.
-    spent = max(sum(score.seconds for score in part.values()) for part in parts)
     return Shortlisted(candidates[chosen], comparison, spent)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of the list.
+
+    Attributes:
+        number: from 0.
+        epochs: of each training.
+    """
+
+    number: int
+    epochs: int
+
+
+def rounds(settings: RunSettings, candidates: int) -> list[int]:
+    """The epochs of each round: a long list is halved after short trainings (successive halving).
+
+    K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+    Every training starts anew, since its learning rate has to fall to nothing before it can be judged.
+    """
+    last = settings.shortlist_epochs
+    first = -(-last // FIRST_ROUND)
+    return [first, last] if candidates > SURVIVORS + 1 and first < last else [last]
+
+
+def trainings(settings: RunSettings) -> int:
+    """The epochs of all trainings of a whole list together, for planning."""
+    return _cost(rounds(settings, settings.shortlist), settings.shortlist) * settings.shortlist_folds
+
+
+def _cost(plan: Sequence[int], candidates: int) -> int:
+    later = min(candidates, SURVIVORS + 1)
+    return sum(epochs * (later if number else candidates) for number, epochs in enumerate(plan))
 
 
 def _train(
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
     candidates: Sequence[Architecture],
+    alive: Sequence[int],
+    round_: Round,
     folder: Path,
     seconds: float | None,
     progress: Progress,
 ) -> Scores:
-    """This process's part of the trainings, those of an interrupted call included.
+    """This process's part of a round's trainings, those of an interrupted call included.
 
     Fold by fold, so that all candidates can be compared whenever time runs out; the original kernels first, since
     all others are compared with them.
     """
     started = time.perf_counter()
-    devices, path = devices_of(settings), _scores_path(folder, settings)
+    devices, path = devices_of(settings), _scores_path(folder, settings, round_)
     known = _read(path)
-    last = len(candidates) - 1
+    first, last = alive[0], alive[-1]
     for fold, part in enumerate(folds_of(task, settings.shortlist_folds, settings.seed)):
-        for place, index in enumerate((last, *range(last))):
+        for place, index in enumerate((last, *alive[:-1])):
             late = seconds is not None and time.perf_counter() - started >= seconds
             if (
-                (fold * len(candidates) + place) % devices.processes != rank(devices)
+                (fold * len(alive) + place) % devices.processes != rank(devices)
                 or (index, fold) in known
-                or (late and (index, fold) not in {(last, 0), (0, 0)})
+                or (late and (index, fold) not in {(last, 0), (first, 0)})
             ):
                 continue
-            score = known[index, fold] = _score(part, settings, candidates[index], fold, folder)
+            score = known[index, fold] = _score(
+                part, settings, candidates[index], fold, folder, round_.epochs
+            )
             write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
             progress(
-                f"short list, candidate {index + 1} of {last + 1}{_fold(fold, settings)}: {_words(score, task)}"
+                f"short list, candidate {index + 1} of {len(candidates)}{_fold(fold, settings)}: "
+                f"{_words(score, task)}"
             )
     return known
 
 
-def _scores_path(folder: Path, settings: SearchSettings) -> Path:
-    return folder / CHECKPOINTS_NAME / SCORES_NAME.format(rank(devices_of(settings)))
+def _scores_path(folder: Path, settings: RunSettings, round_: Round) -> Path:
+    return folder / CHECKPOINTS_NAME / SCORES_NAME.format(round_.number, rank(devices_of(settings)))
 
 
 def _together(parts: Sequence[Scores]) -> Scores:
@@ -157,13 +215,15 @@ def _places(key: str) -> tuple[int, int]:
     return int(candidate), int(fold)
 
 
-def _score(task: Task, settings: SearchSettings, candidate: Architecture, fold: int, folder: Path) -> Score:
+def _score(
+    task: Task, settings: RunSettings, candidate: Architecture, fold: int, folder: Path, epochs: int
+) -> Score:
     """The last epoch's figures; the rate has fallen to nothing by then, so no epoch is chosen.
 
     Every fold has its own initial weights and order, the same for all candidates.
     """
     settings = settings.model_copy(update={"seed": (settings.seed + fold) % MOST_SEEDS})
-    phase = Phase(PHASE, settings.shortlist_epochs, settings.learning_rate, 1.0, settings.retrain_clip)
+    phase = Phase(PHASE, epochs, settings.epoch_passes, settings.learning_rate, 1.0, settings.retrain_clip)
     started = time.perf_counter()
     with suppress_lightning_logging():
         L.seed_everything(settings.seed, verbose=False)
@@ -184,7 +244,7 @@ def _score(task: Task, settings: SearchSettings, candidate: Architecture, fold: 
     )
 
 
-def _fold(fold: int, settings: SearchSettings) -> str:
+def _fold(fold: int, settings: RunSettings) -> str:
     return "" if settings.shortlist_folds == 1 else f", fold {fold + 1} of {settings.shortlist_folds}"
 
 

@@ -11,15 +11,24 @@ from typing import Any
 
 from dashdeploy.artifacts.run import CONFIG_NAME
 from dashdeploy.data.task import Task
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
+from dashdeploy.search.config.phases import TimePlan
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 
 # What must not change between the interrupted and the resumed run; other versions of the tools may.
-BINDING = ("settings", "task", "input_shape", "outputs", "samples", "source")
+BINDING = ("asked", "task", "input_shape", "outputs", "samples", "source")
 
 
-def run_config(task: Task, settings: SearchSettings) -> dict[str, Any]:
-    """The content of ``config.json``: all that the run was started with."""
+def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, Any]:
+    """The content of ``config.json``: all that the run was started with.
+
+    Args:
+        task: the data.
+        asked: the settings as they were asked for.
+        plan: what comes of them.
+    """
+    settings = plan.settings
     return {
         "task": task.name,
         "source": dict(task.source),
@@ -36,13 +45,39 @@ def run_config(task: Task, settings: SearchSettings) -> dict[str, Any]:
             "test": len(task.test.targets),
         },
         "seed": settings.seed,
-        "settings": settings.model_dump(mode="json")
-        | {"tune_storage": without_password(settings.tune_storage)},
+        "settings": _shown(settings),
+        "asked": _shown(asked),
+        "plan": dict(plan.seconds),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("dashdeploy", "torch", "lightning", "numpy")},
         },
     }
+
+
+def stored_plan(folder: Path, asked: SearchSettings) -> TimePlan | None:
+    """What the unfinished run in `folder` was going to do; None if there is none.
+
+    Args:
+        folder: the unfinished run.
+        asked: has the password of the storage, which the run does not keep.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / CONFIG_NAME
+    if not path.exists():
+        return None
+    try:
+        config = json.loads(path.read_bytes())
+        settings = RunSettings.model_validate(config["settings"] | {"tune_storage": asked.tune_storage})
+        return TimePlan(settings, config["plan"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({first_line(error)}); delete {folder}") from error
+
+
+def _shown(settings: SearchSettings) -> dict[str, Any]:
+    return settings.model_dump(mode="json") | {"tune_storage": without_password(settings.tune_storage)}
 
 
 def without_password(url: str) -> str:

@@ -1,7 +1,7 @@
 """What happens to the architecture parameters in each step of the search, besides gradient descent.
 
 Before the forward pass: temperature and Gumbel noise. After the backward pass: the scale of their gradient and the
-pressure against large fields. `SearchSettings` says where each comes from.
+pressure against large fields. `RunSettings` says where each comes from.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from dashdeploy.ops.aggconv.module import AggConv
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 
 
-def temperature(settings: SearchSettings, progress: float) -> float:
+def temperature(settings: RunSettings, progress: float) -> float:
     """The temperature when the part `progress` (0 to 1) of the search is done."""
     return float(settings.temperature * (settings.final_temperature / settings.temperature) ** progress)
 
 
-def mix(layers: Iterable[AggConv], settings: SearchSettings, progress: float, *, noise: bool) -> None:
+def mix(layers: Iterable[AggConv], settings: RunSettings, progress: float, *, noise: bool) -> None:
     """Set the mixing coefficients for the next pass: softmax((alpha + Gumbel noise) / temperature).
 
     Args:
@@ -38,7 +38,7 @@ def mix(layers: Iterable[AggConv], settings: SearchSettings, progress: float, *,
         layer.mixing = (logits / tau).softmax(0)
 
 
-def unmix(layers: Iterable[AggConv], settings: SearchSettings) -> None:
+def unmix(layers: Iterable[AggConv], settings: RunSettings) -> None:
     """Back to the softmax of alpha, with alpha divided by the final temperature so that the mixture stays."""
     for layer in layers:
         layer.mixing = None
@@ -46,7 +46,7 @@ def unmix(layers: Iterable[AggConv], settings: SearchSettings) -> None:
             layer.alpha.div_(settings.final_temperature)
 
 
-def shape_gradients(layers: Iterable[AggConv], settings: SearchSettings) -> None:
+def shape_gradients(layers: Iterable[AggConv], settings: RunSettings) -> None:
     """Scale the gradients of alpha, then add the pressure against large fields."""
     layers = [layer for layer in layers if layer.alpha.grad is not None]
     gradients = [_gradient(layer) for layer in layers]

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 
 
-def check_augmentation(task: Task, settings: SearchSettings) -> None:
+def check_augmentation(task: Task, settings: RunSettings) -> None:
     """Refuse what the task's targets do not allow.
 
     Raises:
@@ -30,7 +30,7 @@ def check_augmentation(task: Task, settings: SearchSettings) -> None:
         )
 
 
-def augmented(inputs: Tensor, task: Task, settings: SearchSettings) -> Tensor:
+def augmented(inputs: Tensor, task: Task, settings: RunSettings) -> Tensor:
     """Change a batch of inputs [B, channels, *spatial] in ways that leave its targets right."""
     if settings.augment and task.augment is not None:
         inputs = task.augment(inputs)
@@ -43,7 +43,7 @@ def augmented(inputs: Tensor, task: Task, settings: SearchSettings) -> Tensor:
 
 
 def training_loss(
-    network: nn.Module, inputs: Tensor, targets: Tensor, task: Task, settings: SearchSettings
+    network: nn.Module, inputs: Tensor, targets: Tensor, task: Task, settings: RunSettings
 ) -> Tensor:
     """The loss of a batch in training.
 
@@ -65,7 +65,7 @@ def training_loss(
     )
 
 
-def smoothed_loss(outputs: Tensor, targets: Tensor, task: Task, settings: SearchSettings) -> Tensor:
+def smoothed_loss(outputs: Tensor, targets: Tensor, task: Task, settings: RunSettings) -> Tensor:
     """The task's loss; label smoothing mixes in the cross-entropy of a uniform distribution over the classes."""
     loss = task.loss(outputs, targets)
     if not settings.label_smoothing:

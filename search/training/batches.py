@@ -28,9 +28,10 @@ class TensorBatches:
     Args:
         split: the data.
         batch_size: samples per batch.
-        order: gives the current epoch's order, a permutation of indices; asked at the start of every epoch.
-            None keeps the order of the data.
-        share: the part of the batches that one epoch gives (at least one batch).
+        order: gives the order of a pass of the current epoch, a permutation of indices; asked at its start with the
+            number of the pass. None keeps the order of the data.
+        passes: over the data, in one epoch.
+        share: the part of the batches that a pass gives (at least one batch).
         drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
         rank: of this process, among those that share every batch.
         processes: how many these are.
@@ -41,13 +42,14 @@ class TensorBatches:
         split: Split,
         batch_size: int,
         *,
-        order: Callable[[], Tensor] | None = None,
+        order: Callable[[int], Tensor] | None = None,
+        passes: int = 1,
         share: float = 1.0,
         drop_last: bool = False,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        self.split, self.batch_size, self.order = split, batch_size, order
+        self.split, self.batch_size, self.order, self.passes = split, batch_size, order, passes
         self.rank, self.processes = rank, processes
         count = len(split.targets)
         batches = count // batch_size if drop_last else -(-count // batch_size)
@@ -55,12 +57,15 @@ class TensorBatches:
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return self.batches
+        return self.passes * self.batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (inputs, targets) batch by batch."""
+        """Yield (inputs, targets) batch by batch, pass by pass."""
+        for number in range(self.passes):
+            yield from self._pass(self.order(number) if self.order else None)
+
+    def _pass(self, indices: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
         inputs, targets = self.split
-        indices = self.order() if self.order else None
         for batch in range(self.batches):
             # Every batch is dealt out like cards.
             part = slice(batch * self.batch_size + self.rank, (batch + 1) * self.batch_size, self.processes)

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.artifacts.run import HISTORY_NAME
 from dashdeploy.errors import MissingCapabilityError
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 
 LOGS_NAME = "logs"
 CSV_NAME = "metrics.csv"
@@ -48,7 +48,7 @@ def forget_from(folder: Path, phase: str, epoch: int) -> None:
     write_text_atomically(path, "".join(kept))
 
 
-def check_logger(settings: SearchSettings) -> None:
+def check_logger(settings: RunSettings) -> None:
     """Find out before long work whether the logger can be had.
 
     Raises:
@@ -60,7 +60,7 @@ def check_logger(settings: SearchSettings) -> None:
         )
 
 
-def logger_of(settings: SearchSettings, folder: Path, phase: str) -> Logger | bool:
+def logger_of(settings: RunSettings, folder: Path, phase: str) -> Logger | bool:
     """Lightning's logger for one phase; False for none."""
     if settings.log != "tensorboard":
         return False

@@ -17,7 +17,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.ops.conv.live_taps import skip_dead_taps
 from dashdeploy.search.config.phases import Phase
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyLoss
 from dashdeploy.search.supernet.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.supernet.build import agg_convs
@@ -46,7 +46,7 @@ class PhaseModule(L.LightningModule):
     """Trains `network` for one phase and remembers the weights of its best epoch on validation data.
 
     The weights and, in the search, the architecture parameters are learned together on the training data, by
-    one SGD with a group for each, as in DASH: no bilevel optimization.
+    one optimizer with a group for each, as in DASH: no bilevel optimization.
 
     Attributes:
         record: what the last epoch brought, for the history and the progress display.
@@ -63,7 +63,7 @@ class PhaseModule(L.LightningModule):
         network: nn.Module,
         task: Task,
         phase: Phase,
-        settings: SearchSettings,
+        settings: RunSettings,
         *,
         latency: LatencyLoss | None = None,
         rate_scale: float = 1.0,
@@ -101,17 +101,18 @@ class PhaseModule(L.LightningModule):
         return self.elapsed_before + time.perf_counter() - self.started
 
     def train_dataloader(self) -> TensorBatches:
-        """Batches in an order that depends on the seed and the epoch alone."""
-        split = self.train_split
+        """Batches in an order that depends on the seed, the epoch and the pass alone."""
+        split, passes = self.train_split, self.phase.passes
 
-        def order() -> Tensor:
-            return shuffled(len(split.targets), self.settings.seed, self.current_epoch)
+        def order(number: int) -> Tensor:
+            return shuffled(len(split.targets), self.settings.seed, self.current_epoch * passes + number)
 
         processes = self.trainer.world_size
         return TensorBatches(
             split,
             self.batch_size - self.batch_size % processes,
             order=order,
+            passes=passes,
             share=self.phase.share,
             drop_last=True,
             rank=self.trainer.global_rank,
@@ -125,7 +126,7 @@ class PhaseModule(L.LightningModule):
         return TensorBatches(split, size, rank=self.trainer.global_rank, processes=self.trainer.world_size)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
-        """SGD with Nesterov momentum; weights and architecture parameters are groups of their own."""
+        """One optimizer; weights and architecture parameters are groups of their own."""
         optimizer = optimizer_of(
             self.network, [layer.alpha for layer in self._searched], self.phase, self.settings
         )

@@ -1,4 +1,4 @@
-"""The optimizer of a phase: SGD as in DASH, and how its learning rates change over the passes."""
+"""The optimizer of a phase, and how its learning rates change over the passes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from dashdeploy.search.config.phases import Phase
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 
 WARM_UP = 0.3
 FLOOR = 1e-4
 DECAY = 0.2
+ADAM_SECOND = 0.999
+"""Of the squared gradients; torch's own value."""
 MILESTONES = (30 / 200, 60 / 200, 90 / 200, 120 / 200, 160 / 200)
 
 
@@ -45,15 +47,17 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"one-cycle": one_cycle, "step"
 
 
 def optimizer_of(
-    network: nn.Module, alphas: Sequence[nn.Parameter], phase: Phase, settings: SearchSettings
-) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; the weights and the architecture parameters are groups of their own.
+    network: nn.Module, alphas: Sequence[nn.Parameter], phase: Phase, settings: RunSettings
+) -> torch.optim.Optimizer:
+    """Adam or SGD; the weights and the architecture parameters are groups of their own.
+
+    SGD with Nesterov's step, as DASH has it; Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
 
     Args:
         network: whose parameters are learned.
         alphas: those of them that are architecture parameters.
         phase: the peak rate of the weights.
-        settings: the rate of the architecture parameters, momentum and weight decay.
+        settings: which of them, the rate of the architecture parameters, momentum and weight decay.
     """
     known = {id(alpha) for alpha in alphas}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in known]
@@ -68,10 +72,12 @@ def optimizer_of(
                 "weight_decay": settings.alpha_weight_decay,
             }
         )
+    if settings.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(settings.momentum, ADAM_SECOND))
     return torch.optim.SGD(groups, lr=phase.learning_rate, momentum=settings.momentum, nesterov=True)
 
 
-def clip_gradients(optimizer: torch.optim.Optimizer, largest: float, settings: SearchSettings) -> None:
+def clip_gradients(optimizer: torch.optim.Optimizer, largest: float, settings: RunSettings) -> None:
     """Clip the norm of the weights' gradient; the architecture parameters' has a scale of its own.
 
     Where their gradient is left raw, it is clipped together with the weights', as in DASH.

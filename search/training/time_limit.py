@@ -12,7 +12,7 @@ from dashdeploy.search.config.phases import PhaseName
 from dashdeploy.search.training.lightning_module import PhaseModule
 
 SHARES: Mapping[PhaseName, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
-"""How the time that is left is divided among the phases that are left."""
+"""How the time that is left is divided among the phases that are left, where nothing was measured."""
 
 
 class TimeLimit:
@@ -21,11 +21,20 @@ class TimeLimit:
     Args:
         seconds: for the whole run; None is no limit.
         phases: names of the run's phases, in order.
+        expected: what each is expected to take, by which they share what is left; None is `SHARES`.
         before: seconds that phases took which were finished before an interruption.
     """
 
-    def __init__(self, seconds: float | None, phases: Sequence[PhaseName], *, before: float = 0.0) -> None:
+    def __init__(
+        self,
+        seconds: float | None,
+        phases: Sequence[PhaseName],
+        expected: Mapping[PhaseName, float] | None = None,
+        *,
+        before: float = 0.0,
+    ) -> None:
         self.seconds, self.phases, self.before = seconds, phases, before
+        self.expected = SHARES if expected is None else expected
         self.started = time.perf_counter()
 
     def share(self, phase: PhaseName) -> float | None:
@@ -34,7 +43,7 @@ class TimeLimit:
             return None
         left = self.seconds - self.before - (time.perf_counter() - self.started)
         following = self.phases[self.phases.index(phase) :]
-        return max(1.0, left * SHARES[phase] / sum(SHARES[name] for name in following))
+        return max(1.0, left * self.expected[phase] / sum(self.expected[name] for name in following))
 
 
 class StopInTime(Callback):

@@ -16,7 +16,7 @@ from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.processes import from_first
 from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable
@@ -83,7 +83,7 @@ def train_network(
     build: Callable[[], nn.Module],
     task: Task,
     phase: Phase,
-    settings: SearchSettings,
+    settings: RunSettings,
     folder: Path,
     *,
     seconds: float | None = None,
@@ -98,7 +98,7 @@ def train_phase(
     build: Callable[[], nn.Module],
     task: Task,
     phase: Phase,
-    settings: SearchSettings,
+    settings: RunSettings,
     folder: Path,
     *,
     latencies: LatencyTable | None = None,
@@ -158,7 +158,7 @@ def _fit(
     build: Callable[[], nn.Module],
     task: Task,
     phase: Phase,
-    settings: SearchSettings,
+    settings: RunSettings,
     folder: Path,
     latencies: LatencyTable | None,
     rate_scale: float,

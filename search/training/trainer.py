@@ -16,7 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from dashdeploy.search.config.devices import Devices
 from dashdeploy.search.config.phases import Phase
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.processes import ProcessEnvironment
 from dashdeploy.search.distributed.ranks import devices_of, local_rank
 from dashdeploy.search.training.lightning_module import PhaseModule
@@ -78,7 +78,7 @@ def _placement(devices: Devices, *, alone: bool, unused: bool) -> dict[str, Any]
 
 
 def trainer_of(
-    settings: SearchSettings,
+    settings: RunSettings,
     phase: Phase,
     callbacks: list[Callback],
     *,

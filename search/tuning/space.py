@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import Trial
 
 from dashdeploy.artifacts.run import Architecture
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Hyperparameters:
         """By name."""
         return asdict(self)
 
-    def applied(self, settings: SearchSettings) -> SearchSettings:
+    def applied(self, settings: RunSettings) -> RunSettings:
         """`settings` with these in their places."""
         return settings.model_copy(
             update=asdict(self) if self.dropout is not None else self._without_dropout()
@@ -57,7 +57,7 @@ class Hyperparameters:
         return {name: value for name, value in asdict(self).items() if name != "dropout"}
 
 
-def untuned(settings: SearchSettings, *, dropout: bool) -> Hyperparameters:
+def untuned(settings: RunSettings, *, dropout: bool) -> Hyperparameters:
     """What the settings say themselves."""
     return Hyperparameters(
         settings.learning_rate,
@@ -67,7 +67,7 @@ def untuned(settings: SearchSettings, *, dropout: bool) -> Hyperparameters:
     )
 
 
-def groups(settings: SearchSettings, *, dropout: bool) -> list[list[dict[str, Any]]]:
+def groups(settings: RunSettings, *, dropout: bool) -> list[list[dict[str, Any]]]:
     """The trials: of the grid one group per learning rate, in order; of TPE one group that the sampler fills in."""
     if settings.tune == "tpe":
         return [[{} for _ in range(settings.tune_trials)]]
@@ -86,7 +86,7 @@ def groups(settings: SearchSettings, *, dropout: bool) -> list[list[dict[str, An
     ]
 
 
-def suggest(trial: Trial, settings: SearchSettings, *, dropout: bool) -> Hyperparameters:
+def suggest(trial: Trial, settings: RunSettings, *, dropout: bool) -> Hyperparameters:
     """Ask the study for one choice: from the lists for the grid, between their ends for TPE."""
 
     def choose(name: str, values: Sequence[float], *, log: bool = False) -> float:

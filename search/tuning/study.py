@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.search.config.phases import PhaseName
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, STAGING_SUFFIX
 from dashdeploy.search.staging.run_config import without_password
 
@@ -48,12 +48,12 @@ with warnings.catch_warnings():
     PUT_BACK = _PutBack()
 
 
-def storage_url(settings: SearchSettings, folder: Path) -> str:
+def storage_url(settings: RunSettings, folder: Path) -> str:
     """Where the study of the run in `folder` lies."""
     return settings.tune_storage or f"sqlite:///{(folder / CHECKPOINTS_NAME / DATABASE_NAME).absolute()}"
 
 
-def check_storage(settings: SearchSettings) -> None:
+def check_storage(settings: RunSettings) -> None:
     """Find out before long work whether the user's storage can be opened.
 
     Raises:
@@ -65,7 +65,7 @@ def check_storage(settings: SearchSettings) -> None:
 
 
 @contextmanager
-def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[None]:
+def writing_to_the_study(settings: RunSettings, folder: Path) -> Iterator[None]:
     """Name what keeps the study from being written.
 
     Raises:
@@ -83,7 +83,7 @@ def writing_to_the_study(settings: SearchSettings, folder: Path) -> Iterator[Non
 
 
 @contextmanager
-def _named_errors(settings: SearchSettings, url: str) -> Iterator[None]:
+def _named_errors(settings: RunSettings, url: str) -> Iterator[None]:
     mend = "mend `tune_storage`" if settings.tune_storage else "make room, and go on with `resume=True`"
     try:
         yield
@@ -98,7 +98,7 @@ def study_lock(folder: Path) -> FileLock:
     return FileLock(folder / CHECKPOINTS_NAME / f"{DATABASE_NAME}.lock")
 
 
-def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
+def open_study(settings: RunSettings, folder: Path, *, higher_is_better: bool) -> optuna.Study:
     """The study of the run in `folder`, made if there is none.
 
     Raises:
@@ -123,7 +123,7 @@ def open_study(settings: SearchSettings, folder: Path, *, higher_is_better: bool
         )
 
 
-def _study_name(settings: SearchSettings, folder: Path) -> str:
+def _study_name(settings: RunSettings, folder: Path) -> str:
     """The study's name: at a storage of the user's it is this run's alone, though others may have the run's name."""
     if not settings.tune_storage:
         return STUDY

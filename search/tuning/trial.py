@@ -15,7 +15,7 @@ from dashdeploy.backbones.build import build_searched
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.supernet.networks import takes_dropout
 from dashdeploy.search.training.lightning_module import DivergedError, PhaseModule
 from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
@@ -41,7 +41,7 @@ class ReportToTrial(Callback):
 
 def tuning_of(
     task: Task,
-    settings: SearchSettings,
+    settings: RunSettings,
     architecture: Architecture,
     folder: Path,
     *,
@@ -69,7 +69,7 @@ def tuning_of(
     )
 
 
-def trial_of(task: Task, settings: SearchSettings, architecture: Architecture, folder: Path) -> Objective:
+def trial_of(task: Task, settings: RunSettings, architecture: Architecture, folder: Path) -> Objective:
     """The objective: the best epoch's validation metric; infinitely bad where there is none.
 
     Args:
@@ -82,7 +82,14 @@ def trial_of(task: Task, settings: SearchSettings, architecture: Architecture, f
 
     def train(trial: Trial, chosen: Hyperparameters) -> float:
         tuned = chosen.applied(settings)
-        phase = Phase("tune", tuned.tune_epochs, tuned.learning_rate, tuned.tune_share, tuned.retrain_clip)
+        phase = Phase(
+            "tune",
+            tuned.tune_epochs,
+            tuned.epoch_passes,
+            tuned.learning_rate,
+            tuned.tune_share,
+            tuned.retrain_clip,
+        )
         report = ReportToTrial(trial)
         with suppress_lightning_logging():
             L.seed_everything(settings.seed, verbose=False)  # every trial starts with the same weights

@@ -26,7 +26,7 @@ from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dashdeploy.progress import Progress, silent
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.staging.directory import phase_result
 from dashdeploy.search.training.batches import EPOCHS_PER_SEED
 from dashdeploy.search.tuning.space import Hyperparameters, groups, suggest, untuned
@@ -63,7 +63,7 @@ class Tuning:
         progress: told of every trial.
     """
 
-    settings: SearchSettings
+    settings: RunSettings
     folder: Path
     objective: Objective
     higher_is_better: bool
@@ -207,7 +207,7 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
     return True
 
 
-def _prepare(study: optuna.Study, settings: SearchSettings) -> None:
+def _prepare(study: optuna.Study, settings: RunSettings) -> None:
     """Sampler and pruner for the next trial; the sampler's seed depends on what is known, so it can be resumed."""
     study.pruner = optuna.pruners.NopPruner()
     if settings.tune == "tpe":
@@ -289,9 +289,7 @@ def _seconds(trials: Sequence[FrozenTrial]) -> float:
     return max(spent.values(), default=0.0)
 
 
-def _report(
-    settings: SearchSettings, trials: Sequence[FrozenTrial], chosen: Hyperparameters
-) -> dict[str, Any]:
+def _report(settings: RunSettings, trials: Sequence[FrozenTrial], chosen: Hyperparameters) -> dict[str, Any]:
     return {
         "way": settings.tune,
         "chosen": chosen.as_dict(),

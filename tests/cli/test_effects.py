@@ -215,7 +215,7 @@ def test_what_a_bundle_refuses_is_what_was_decided_when_it_was_compiled():
 
 
 ELSEWHERE = {
-    ("search", "max_time"): ("--task", "mnist1d", "--out", "o", "--join", "--max-time", "3m"),
+    ("search", "time_limit"): ("--task", "mnist1d", "--out", "o", "--join", "--time-limit", "3m"),
     ("search", "resume"): ("--task", "mnist1d", "--out", "o", "--join", "--resume"),
     ("serve", "batch_delay"): ("b", "--max-batch", "1", "--batch-delay", "0"),
     ("serve", "preferred_batches"): ("b", "--max-batch", "1", "--preferred-batches", "1"),

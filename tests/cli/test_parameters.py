@@ -22,7 +22,7 @@ from dashdeploy.errors import stage_call
     [
         ("search", "`out` exists; go on with `resume=True`", "--out exists; go on with --resume"),
         ("search", "`kernel_sizes=1,0`: no", "--kernel-sizes 1,0: no"),
-        ("search", "`max_seconds=3` is short; `latency_target`", "--max-time 3 is short; --target"),
+        ("search", "`max_seconds=3` is short; `latency_target`", "--time-limit 3 is short; --target"),
         ("search", "`separable=False` and `separable=True`", "--dense and --separable"),
         ("export", "`kernel_sizes=1,0` is no option of export", "`kernel_sizes=1,0` is no option of export"),
         ("export", "`input_shapes` and `trt_rtx=True`", "--input-shape and --trt-rtx"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dashdeploy.data.readers.npz import load_npz
+from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 
 SMALL = {
@@ -18,6 +19,11 @@ SMALL = {
     "batch_size": 16,
     "search_epochs": 12,
     "retrain_epochs": 12,
+    "shortlist": 1,
+    "refit": False,
+    "learning_rate": 0.03,
+    "label_smoothing": 0.0,
+    "precision": "32-true",
     "seed": 7,
     "devices": "cpu",
 }
@@ -47,8 +53,8 @@ def waves_task(waves_file):
 
 
 @pytest.fixture(scope="session")
-def small():
-    return SearchSettings.preset("quick", **SMALL)
+def small(waves_task):
+    return run_settings(waves_task, SearchSettings.preset("quick", **SMALL))
 
 
 @contextmanager

@@ -28,7 +28,14 @@ class Two(nn.Module):
         return self.head(self.body(x).mean(-1))
 
 
-FEW = {"kernel_sizes": (3, 4), "dilations": (1, 3), "search_epochs": 1, "retrain_epochs": 1, "devices": "cpu"}
+FEW = {
+    "kernel_sizes": (3, 4),
+    "dilations": (1, 3),
+    "search_epochs": 1,
+    "retrain_epochs": 1,
+    "shortlist": 1,
+    "devices": "cpu",
+}
 
 
 def test_a_file_and_a_model_of_one_s_own(npz, tmp_path):

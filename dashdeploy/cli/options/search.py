@@ -192,9 +192,13 @@ class RunFolder(OptionGroup, panel="Run"):
     """Where the run goes, and when it ends."""
 
     out: Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")]
-    max_time: Annotated[
+    time_limit: Annotated[
         str | None,
-        typer.Option("--max-time", help="End in about this time with a usable result, such as 30m or 2h."),
+        typer.Option(
+            "--time-limit",
+            help="End within this time with a usable result, such as 5m or 2h. Without it, a run of the preset "
+            "quick is planned for 15 minutes on this machine.",
+        ),
     ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings in --out.")
@@ -212,4 +216,4 @@ class RunFolder(OptionGroup, panel="Run"):
         Raises:
             InputError: it is no time.
         """
-        return None if self.max_time is None else duration("--max-time", self.max_time, example="30m")
+        return None if self.time_limit is None else duration("--time-limit", self.time_limit, example="30m")

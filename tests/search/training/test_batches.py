@@ -8,7 +8,7 @@ from dashdeploy.search.training.batches import TensorBatches, shuffled
 
 def test_batches_cover_the_data_once():
     split = Split(torch.arange(10.0)[:, None, None], torch.arange(10))
-    batches = TensorBatches(split, 4, order=lambda: shuffled(10, 0, 0))
+    batches = TensorBatches(split, 4, order=lambda _: shuffled(10, 0, 0))
     parts = list(batches)
     assert [len(targets) for _, targets in parts] == [4, 4, 2] and len(batches) == 3
     assert sorted(torch.cat([targets for _, targets in parts]).tolist()) == list(range(10))
@@ -31,9 +31,9 @@ def test_order_depends_on_seed_and_epoch_alone():
 def test_parts_of_batches_make_up_the_batches():
     split = Split(torch.arange(50.0)[:, None], torch.arange(50))
     order = torch.randperm(50)
-    whole = [targets for _, targets in TensorBatches(split, 8, order=lambda: order, drop_last=True)]
+    whole = [targets for _, targets in TensorBatches(split, 8, order=lambda _: order, drop_last=True)]
     parts = [
-        [t for _, t in TensorBatches(split, 8, order=lambda: order, drop_last=True, rank=r, processes=2)]
+        [t for _, t in TensorBatches(split, 8, order=lambda _: order, drop_last=True, rank=r, processes=2)]
         for r in range(2)
     ]
     for batch, *halves in zip(whole, *parts, strict=True):

@@ -1,0 +1,176 @@
+"""How many epochs each phase gets, so that a run takes about as long as it may.
+
+What a step of each network takes is measured first. All phases whose epochs the settings leave open then get the same
+part of what they would have with time enough. The plan becomes a part of the run's settings, so that a run that is
+resumed keeps it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dashdeploy.backbones.build import build_backbone, replace
+from dashdeploy.data.task import Task
+from dashdeploy.ops.conv.padded_conv import with_kernel
+from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, phase_names
+from dashdeploy.search.config.run_settings import EPOCHS, RunSettings, run_settings
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.distributed.ranks import devices_of
+from dashdeploy.search.selection.shortlist import trainings
+from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
+
+DEFAULT_SECONDS = 900.0
+"""What a run is planned to take where nobody says it."""
+EVALUATION = 1 / 3
+"""What a sample costs without its gradient, as part of what it costs in training."""
+SHORT_LIST, MANY = 4, 1 / 3
+"""Candidates of the short list where there is less than this part of the time that all steps would take."""
+MEASURED, MOST_SECONDS = 3, 4.0
+"""Steps of a measurement after the first, and how long it goes on for them."""
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """What a training step takes, in seconds.
+
+    Attributes:
+        supernet: of the search.
+        searched: of a network with the largest kernels that the search can find.
+        backbone: of the backbone as it is.
+    """
+
+    supernet: float
+    searched: float
+    backbone: float
+
+
+def leaves_epochs_open(settings: SearchSettings) -> bool:
+    """Whether there is anything to plan."""
+    return settings.search_epochs is None or settings.retrain_epochs is None
+
+
+def time_plan(task: Task, asked: SearchSettings, step: StepSeconds, seconds: float) -> TimePlan:
+    """What fits into `seconds`.
+
+    Args:
+        task: tells the numbers of samples.
+        asked: the settings; where they name epochs, these stay.
+        step: what was measured.
+        seconds: for the whole run.
+    """
+    whole = run_settings(task, asked)
+    expected = phase_seconds(task, whole, step)
+    if sum(expected.values()) <= seconds:
+        return TimePlan(whole, expected)
+    low, high = 0.0, 1.0
+    best = shortened(whole, asked, low)
+    for _ in range(20):
+        part = (low + high) / 2
+        candidate = shortened(whole, asked, part)
+        if sum(phase_seconds(task, candidate, step).values()) <= seconds:
+            low, best = part, candidate
+        else:
+            high = part
+    return TimePlan(best, phase_seconds(task, best, step))
+
+
+def shortened(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
+    """`whole` with `part` of the epochs that `asked` leaves open; below one epoch, with a part of the data in it."""
+    changes: dict[str, object] = {}
+    shares = {"search_epochs": "search_share", "retrain_epochs": "retrain_share", "tune_epochs": "tune_share"}
+    for name in EPOCHS:
+        epochs = getattr(whole, name)
+        follows = name in ("shortlist_epochs", "tune_epochs") and asked.retrain_epochs is not None
+        if getattr(asked, name) is not None or epochs is None or follows:
+            continue
+        changes[name] = max(1, round(part * epochs))
+        share = shares.get(name)
+        if share and part * epochs < 1:
+            changes[share] = max(1e-3, part * epochs) * getattr(whole, share)
+    if part < MANY and "shortlist_epochs" in changes:
+        changes["shortlist"] = min(whole.shortlist, SHORT_LIST)
+    return whole.model_copy(update=changes)
+
+
+def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[PhaseName, float]:
+    """What each phase of a run is expected to take."""
+    held_out = len(task.validation.targets)
+    train, everything = len(task.train.targets), len(task.train.targets) + held_out
+
+    def epochs(count: float, one: float, samples: int, evaluated: int, share: float = 1.0) -> float:
+        batch = min(settings.batch_size, samples)
+        steps = settings.epoch_passes * max(1, round(share * (samples // batch)))
+        return count * one * (steps + EVALUATION * evaluated / batch)
+
+    final = everything if settings.refit else train
+    listed = everything // settings.shortlist_folds
+    of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
+    trials = {"none": 0, "grid": _grid(settings), "tpe": settings.tune_trials}[settings.tune]
+    expected: dict[PhaseName, float] = {
+        "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
+        "shortlist": epochs(trainings(settings), step.searched, *of_list) if has_shortlist(settings) else 0.0,
+        "tune": epochs(trials * settings.tune_epochs, step.searched, train, held_out, settings.tune_share),
+        "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
+        "backbone": epochs(
+            settings.backbone_epochs or settings.retrain_epochs,
+            step.backbone,
+            final,
+            held_out,
+            settings.retrain_share,
+        ),
+    }
+    return {name: expected[name] for name in phase_names(settings)}
+
+
+def _grid(settings: RunSettings) -> int:
+    """Trials of the whole grid; it may end earlier."""
+    axes = (
+        settings.tune_learning_rates,
+        settings.tune_dropouts,
+        settings.tune_weight_decays,
+        settings.tune_momenta,
+    )
+    return math.prod(len(axis) for axis in axes)
+
+
+def measured_steps(task: Task, settings: RunSettings) -> StepSeconds:
+    """Train each network for some steps on the first batch, and throw it away; the random state stays."""
+    name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
+    with torch.random.fork_rng():
+        supernet = supernet_of(task, settings)[0]
+        names = list(agg_convs(supernet))
+        largest = max(settings.kernel_sizes), sorted(settings.dilations)[len(settings.dilations) // 2]
+        searched = build_backbone(name, arguments)
+        for each, conv in [(each, searched.get_submodule(each)) for each in names]:
+            assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each
+            replace(searched, conv, with_kernel(conv, *largest))
+        networks = supernet, searched, build_backbone(name, arguments)
+        return StepSeconds(*(_step_seconds(network, task, settings) for network in networks))
+
+
+def _step_seconds(network: nn.Module, task: Task, settings: RunSettings) -> float:
+    """The fastest of some steps; others may use the machine meanwhile."""
+    device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
+    network = network.to(device).train()
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-6)
+    part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
+    inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
+    taken: list[float] = []
+    while len(taken) < 2 or (len(taken) <= MEASURED and sum(taken) < MOST_SECONDS):
+        started = time.perf_counter()
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            loss = task.loss(network(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - started)
+    return min(taken[1:])
