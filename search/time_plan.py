@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, 
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings, run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
-from dashdeploy.search.selection.shortlist import trainings
+from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
 
@@ -29,8 +30,11 @@ DEFAULT_SECONDS = 900.0
 """What a run is planned to take where nobody says it."""
 EVALUATION = 1 / 3
 """What a sample costs without its gradient, as part of what it costs in training."""
-SHORT_LIST, MANY = 4, 1 / 3
-"""Candidates of the short list where there is less than this part of the time that all steps would take."""
+SELECTION = ("search_epochs", "shortlist_epochs", "tune_epochs")
+LEAST = 0.4
+"""The part of these that is left before the final trainings become shorter as well."""
+SHORT_LIST = 3
+"""Candidates where even that is too much: what was found, what all layers favour, and the original kernels."""
 MEASURED, MOST_SECONDS = 3, 4.0
 """Steps of a measurement after the first, and how long it goes on for them."""
 
@@ -65,26 +69,46 @@ def time_plan(task: Task, asked: SearchSettings, step: StepSeconds, seconds: flo
         seconds: for the whole run.
     """
     whole = run_settings(task, asked)
-    expected = phase_seconds(task, whole, step)
-    if sum(expected.values()) <= seconds:
-        return TimePlan(whole, expected)
-    low, high = 0.0, 1.0
-    best = shortened(whole, asked, low)
-    for _ in range(20):
-        part = (low + high) / 2
-        candidate = shortened(whole, asked, part)
-        if sum(phase_seconds(task, candidate, step).values()) <= seconds:
-            low, best = part, candidate
-        else:
-            high = part
+
+    def fits(settings: RunSettings) -> bool:
+        return sum(phase_seconds(task, settings, step).values()) <= seconds
+
+    def longest(choices: Callable[[float], RunSettings]) -> RunSettings:
+        low, high = 0.0, 1.0
+        for _ in range(20):
+            part = (low + high) / 2
+            low, high = (part, high) if fits(choices(part)) else (low, part)
+        return choices(low)
+
+    best = whole
+    # What is found out about the candidates has to be worth more than the trainings that it makes shorter.
+    if not fits(best) and asked.shortlist_parts is None:
+        fewer = [
+            best.model_copy(update={"shortlist_parts": n}) for n in range(best.shortlist_parts - 1, 0, -1)
+        ]
+        best = next(filter(fits, fewer), fewer[-1] if fewer else best)
+    if not fits(best):
+        kept = best
+        best = longest(lambda part: shortened(kept, asked, LEAST + part * (1 - LEAST), SELECTION))
+        if not fits(best):
+            short = kept.model_copy(update={"shortlist": min(kept.shortlist, SHORT_LIST)})
+            kept = shortened(short, asked, LEAST, SELECTION)
+            best = longest(lambda part: shortened(kept, asked, part, EPOCHS))
     return TimePlan(best, phase_seconds(task, best, step))
 
 
-def shortened(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
-    """`whole` with `part` of the epochs that `asked` leaves open; below one epoch, with a part of the data in it."""
+def shortened(whole: RunSettings, asked: SearchSettings, part: float, names: Sequence[str]) -> RunSettings:
+    """`whole` with `part` of the epochs that `asked` leaves open; below one epoch, with a part of the data in it.
+
+    Args:
+        whole: what would be done.
+        asked: what was asked for.
+        part: 0 to 1.
+        names: of the settings that may become less.
+    """
     changes: dict[str, object] = {}
     shares = {"search_epochs": "search_share", "retrain_epochs": "retrain_share", "tune_epochs": "tune_share"}
-    for name in EPOCHS:
+    for name in names:
         epochs = getattr(whole, name)
         follows = name in ("shortlist_epochs", "tune_epochs") and asked.retrain_epochs is not None
         if getattr(asked, name) is not None or epochs is None or follows:
@@ -93,8 +117,6 @@ def shortened(whole: RunSettings, asked: SearchSettings, part: float) -> RunSett
         share = shares.get(name)
         if share and part * epochs < 1:
             changes[share] = max(1e-3, part * epochs) * getattr(whole, share)
-    if part < MANY and "shortlist_epochs" in changes:
-        changes["shortlist"] = min(whole.shortlist, SHORT_LIST)
     return whole.model_copy(update=changes)
 
 
@@ -111,10 +133,11 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     final = everything if settings.refit else train
     listed = everything // settings.shortlist_folds
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
+    listed_epochs = sum(each.cost for each in rounds(settings, settings.shortlist))
     trials = {"none": 0, "grid": _grid(settings), "tpe": settings.tune_trials}[settings.tune]
     expected: dict[PhaseName, float] = {
         "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
-        "shortlist": epochs(trainings(settings), step.searched, *of_list) if has_shortlist(settings) else 0.0,
+        "shortlist": epochs(listed_epochs, step.searched, *of_list) if has_shortlist(settings) else 0.0,
         "tune": epochs(trials * settings.tune_epochs, step.searched, train, held_out, settings.tune_share),
         "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
         "backbone": epochs(

@@ -42,6 +42,7 @@ class RunSettings(SearchSettings):
     refit: bool
     shortlist_epochs: int
     shortlist_folds: int
+    shortlist_parts: int
     tune_epochs: int
     tune_learning_rates: tuple[float, ...]
     precision: Precision
@@ -63,6 +64,7 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     suited("batch_size", min(LARGEST_BATCH, max(SMALLEST_BATCH, tenth)))
     suited("refit", whole < REFIT_BELOW)
     suited("shortlist_folds", _folds(whole))
+    suited("shortlist_parts", settings.shortlist_folds or _folds(whole))
     suited("learning_rate", LEARNING_RATES[settings.optimizer])
     suited("search_learning_rate", chosen.get("learning_rate") or settings.learning_rate)
     suited("alpha_learning_rate", ALPHA_LEARNING_RATES[settings.optimizer])

@@ -106,11 +106,13 @@ class SearchSettings(FrozenModel):
             validation data. All that was found; from 3 up, the kernel that all layers together favour; ever fewer of
             the found layers with the original kernels in the others; the original kernels alone. 1 retrains what was
             found (DASH), and so does a search for latency.
-        shortlist_epochs: epochs of each. None is a third of `retrain_epochs` where these are given; else 9 passes, and
-            at least `shortlist_steps`.
+        shortlist_epochs: epochs of each; of a long list, all are trained for a third first. None is a third of
+            `retrain_epochs` where these are given; else 9 passes, and at least `shortlist_steps`.
         shortlist_steps: least number of steps of each where `shortlist_epochs` is None.
         shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data. None is 3
             for at most 1000 samples, else 1.
+        shortlist_parts: so many of these parts are held out, one after the other; None is all, or what there is time
+            for.
         shortlist_by: ``metric`` or ``loss``; the other one decides between equals.
         shortlist_margin: standard errors of the difference by which a candidate has to be better than the original
             kernels; else these are retrained. 0 takes the best figure, however small its lead.
@@ -189,8 +191,9 @@ class SearchSettings(FrozenModel):
     refit: bool | None = None
     shortlist: PositiveInt = 7
     shortlist_epochs: PositiveInt | None = None
-    shortlist_steps: PositiveInt = 600
+    shortlist_steps: PositiveInt = 1000
     shortlist_folds: PositiveInt | None = None
+    shortlist_parts: PositiveInt | None = None
     shortlist_by: Literal["metric", "loss"] = "metric"
     shortlist_margin: NonNegativeFloat = 1.0
     tune: Literal["none", "grid", "tpe"] = "none"

@@ -36,6 +36,7 @@ def compare(
     known: Mapping[tuple[int, int], Score],
     task: Task,
     settings: RunSettings,
+    folds: int,
 ) -> list[dict[str, Any]]:
     """A row for ``shortlist.json`` per candidate; the last is the original kernels.
 
@@ -44,8 +45,9 @@ def compare(
         known: scores by candidate and fold; some are missing if time ran out.
         task: tells which way is up.
         settings: by which figure they are compared.
+        folds: how many there are.
     """
-    scores = _comparable(known, len(candidates), settings.shortlist_folds)
+    scores = _comparable(known, len(candidates), folds)
     return [
         {
             "candidate": index,
@@ -59,9 +61,12 @@ def compare(
     ]
 
 
-def survivors(rows: Sequence[Mapping[str, Any]], task: Task, settings: RunSettings, count: int) -> list[int]:
-    """The candidates of the best `count` rows, and the last one's, which is the original kernels; in their order."""
-    judged = sorted((row for row in rows[:-1] if row["loss"] is not None), key=_figure(task, settings))
+def survivors(rows: Sequence[Mapping[str, Any]], count: int) -> list[int]:
+    """The candidates of the best `count` rows, and the last one's, which is the original kernels; in their order.
+
+    By the loss, which tells them apart after short trainings already, when metrics are still close to chance.
+    """
+    judged = sorted((row for row in rows[:-1] if row["loss"] is not None), key=lambda row: float(row["loss"]))
     kept = {row["candidate"] for row in judged[:count]} | {rows[-1]["candidate"]}
     return [row["candidate"] for row in rows if row["candidate"] in kept]
 

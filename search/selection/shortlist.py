@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ Scores = dict[tuple[int, int], Score]
 """By candidate and fold."""
 SCORES_NAME = "shortlist.scores.{}.{}.json"
 """By the round, and the rank of the process that trained them."""
-SURVIVORS = 3
+SURVIVORS = 2
 """Candidates of a long list that the last round has, besides the original kernels."""
-FIRST_ROUND = 3
+SHORTER = 3
 """How many times as long the trainings of the last round are as those of the first."""
 
 
@@ -95,19 +96,18 @@ def choose_from_shortlist(
     candidates = shortlist(found, settings.shortlist)
     rows: dict[int, dict[str, Any]] = {}
     alive, spent = list(range(len(candidates))), 0.0
-    for number, epochs in enumerate(plan := rounds(settings, len(candidates))):
-        if number:
-            alive = survivors([rows[index] for index in alive], task, settings, SURVIVORS)
+    plan = rounds(settings, len(candidates))
+    for round_ in plan:
+        if round_.number:
+            alive = survivors([rows[index] for index in alive], SURVIVORS)
             progress(f"short list: {len(alive) - 1} candidates go on, and the original kernels")
-        share = None if seconds is None else seconds * (len(alive) * epochs) / _cost(plan, len(candidates))
-        parts = from_all(
-            _train(task, settings, candidates, alive, Round(number, epochs), folder, share, progress)
-        )
+        share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
+        parts = from_all(_train(task, settings, candidates, alive, round_, folder, share, progress))
         scores = _together(parts)
         known = {(alive.index(index), fold): score for (index, fold), score in scores.items()}
-        for row in compare([candidates[index] for index in alive], known, task, settings):
+        for row in compare([candidates[index] for index in alive], known, task, settings, round_.folds):
             index = alive[row["candidate"]]
-            rows[index] = row | {"candidate": index, "round": number + 1}
+            rows[index] = row | {"candidate": index, "round": round_.number + 1}
         # The processes work at the same time, so the list takes as long as the slowest.
         spent += max(sum(score.seconds for score in part.values()) for part in parts)
     last = [rows[index] for index in alive]
@@ -115,7 +115,7 @@ def choose_from_shortlist(
     progress(verdict(last, chosen, task, settings))
     comparison = {
         "metric": task.metric.name,
-        "folds": settings.shortlist_folds,
+        "folds": plan[-1].folds,
         "by": settings.shortlist_by,
         "margin": settings.shortlist_margin,
         "chosen": chosen,
@@ -130,32 +130,33 @@ class Round:
 
     Attributes:
         number: from 0.
+        candidates: how many are trained, the original kernels included.
+        folds: how many parts of the data are held out, one after the other.
         epochs: of each training.
     """
 
     number: int
+    candidates: int
+    folds: int
     epochs: int
 
+    @property
+    def cost(self) -> int:
+        """The epochs of all trainings together."""
+        return self.candidates * self.folds * self.epochs
 
-def rounds(settings: RunSettings, candidates: int) -> list[int]:
-    """The epochs of each round: a long list is halved after short trainings (successive halving).
+
+def rounds(settings: RunSettings, candidates: int) -> list[Round]:
+    """A long list is cut down by short trainings first (successive halving).
 
     K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
     Every training starts anew, since its learning rate has to fall to nothing before it can be judged.
     """
-    last = settings.shortlist_epochs
-    first = -(-last // FIRST_ROUND)
-    return [first, last] if candidates > SURVIVORS + 1 and first < last else [last]
-
-
-def trainings(settings: RunSettings) -> int:
-    """The epochs of all trainings of a whole list together, for planning."""
-    return _cost(rounds(settings, settings.shortlist), settings.shortlist) * settings.shortlist_folds
-
-
-def _cost(plan: Sequence[int], candidates: int) -> int:
-    later = min(candidates, SURVIVORS + 1)
-    return sum(epochs * (later if number else candidates) for number, epochs in enumerate(plan))
+    parts, epochs = min(settings.shortlist_parts, settings.shortlist_folds), settings.shortlist_epochs
+    short = -(-epochs // SHORTER)
+    if candidates <= SURVIVORS + 1 or short == epochs:
+        return [Round(0, candidates, parts, epochs)]
+    return [Round(0, candidates, 1, short), Round(1, SURVIVORS + 1, parts, epochs)]
 
 
 def _train(
@@ -177,7 +178,9 @@ def _train(
     devices, path = devices_of(settings), _scores_path(folder, settings, round_)
     known = _read(path)
     first, last = alive[0], alive[-1]
-    for fold, part in enumerate(folds_of(task, settings.shortlist_folds, settings.seed)):
+    for fold, part in enumerate(
+        islice(folds_of(task, settings.shortlist_folds, settings.seed), round_.folds)
+    ):
         for place, index in enumerate((last, *alive[:-1])):
             late = seconds is not None and time.perf_counter() - started >= seconds
             if (

@@ -20,6 +20,8 @@ SMALL = {
     "search_epochs": 12,
     "retrain_epochs": 12,
     "shortlist": 1,
+    "shortlist_folds": 1,
+    "shortlist_parts": 3,
     "refit": False,
     "learning_rate": 0.03,
     "label_smoothing": 0.0,

@@ -234,7 +234,7 @@ def test_the_folds_that_all_have_need_not_be_the_first_ones(waves_task, small, f
     known = {(index, fold): scored(1.0, float(fold)) for index in range(3) for fold in range(2)}
     del known[1, 0]
     settings = small.model_copy(update={"shortlist_folds": 2})
-    rows = compare(shortlist(found, 3), known, waves_task, settings)
+    rows = compare(shortlist(found, 3), known, waves_task, settings, settings.shortlist_folds)
     assert [(row["folds"], row["validation"]) for row in rows] == [(1, 1.0)] * 3
 
 
