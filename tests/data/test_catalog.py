@@ -73,7 +73,9 @@ def test_loss_and_metric_are_those_of_a_classifier(mnist1d):
 def test_a_typo_is_met_with_a_suggestion():
     with pytest.raises(InputError, match=r"`task=mnsit1d`: no such task; did you mean mnist1d\?"):
         load_task("mnsit1d")
-    with pytest.raises(InputError, match="choose from acsf1, arrowhead, cifar100, cosmic, cosmic_auroc, darcy"):
+    with pytest.raises(
+        InputError, match="choose from acsf1, arrowhead, cifar100, cosmic, cosmic_auroc, darcy"
+    ):
         load_task("zzz")
 
 
