@@ -13,12 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from dashdeploy.data.checks import Array, checked_inputs, checked_targets, refuse, shown
+from dashdeploy.data.checks import Array, checked_targets, refuse, shown
 from dashdeploy.data.class_labels import classes_of, plain_text
+from dashdeploy.data.inputs import inputs_of
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
-from dashdeploy.data.missing_values import Missing, fill_missing
+from dashdeploy.data.missing_values import Missing
 from dashdeploy.data.scaling import Affine, Scaling
+from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
@@ -56,7 +58,7 @@ class DataOptions:
 def task_from_arrays(
     name: str,
     where: object,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Array | StoredArray],
     options: DataOptions | None = None,
     *,
     seed: int = 0,
@@ -71,7 +73,8 @@ def task_from_arrays(
         name: of the task.
         where: what the arrays came from, for messages.
         arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes. Classes may be
-            called anything, see `dashdeploy.data.class_labels`.
+            called anything, see `dashdeploy.data.class_labels`. A `StoredArray` or a `numpy.memmap` stays in its file
+            where the inputs are too large for memory.
         options: what is predicted, the loss, the metric, the scaling.
         seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
         source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
@@ -86,26 +89,14 @@ def task_from_arrays(
     options = options or DataOptions()
     kind = options.predict or "classification"
     check_names(where, list(arrays), "save it as numpy.savez(path, {}=…)")
-    arrays = {name: array if name.startswith("x_") else plain_text(array) for name, array in arrays.items()}
+    stored = {name: _stored_or_not(array) for name, array in arrays.items()}
+    plain = {name: _plain(array) for name, array in stored.items() if not name.startswith("x_")}
     names = ["train", "test"] + (["val"] if "x_val" in arrays else [])
-    how_filled: Mapping[str, str] = {}
-    may_miss = options.missing in ("interpolate", "mean")
-    inputs = {
-        each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"], may_miss=may_miss) for each in names
-    }
-    _check_inputs_agree(where, inputs)
-    if options.missing in ("interpolate", "mean") and any(np.isnan(each).any() for each in inputs.values()):
-        if inputs["train"].ndim > 3 and options.missing == "interpolate":
-            refuse(where, "images miss values, which no line can be drawn to", "use `missing=mean`")
-        filled, said = fill_missing(
-            where, {each: list(array) for each, array in inputs.items()}, options.missing
-        )
-        inputs = {each: np.stack(samples) for each, samples in filled.items()}
-        notes, how_filled = (*notes, *said), {"missing": options.missing}
-    spatial = inputs["train"].shape[2:]
-    targets, dense = _targets(
-        where, arrays, names, kind, spatial, {each: len(inputs[each]) for each in names}
-    )
+    inputs, filled = inputs_of(where, {each: stored[f"x_{each}"] for each in names}, options.missing)
+    how_filled = {"missing": str(options.missing)} if filled else {}
+    notes = (*notes, *filled)
+    spatial = tuple(inputs["train"].shape[2:])
+    targets, dense = _targets(where, plain, names, kind, spatial, {each: len(inputs[each]) for each in names})
     if len(inputs["train"]) < FEWEST_TRAINING_SAMPLES:
         refuse(
             where,
@@ -113,15 +104,14 @@ def task_from_arrays(
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
     if kind == "classification":
-        classes = classes_of(where, targets, _names(where, arrays.get(LABELS)))
+        classes = classes_of(where, targets, _names(where, plain.get(LABELS)))
         labels, targets, notes = classes.labels, classes.targets, (*notes, *classes.notes)
         outputs = len(labels)
     else:
         outputs = int(targets["train"].shape[1])
-        labels = _labels(where, arrays.get(LABELS), kind, outputs)
+        labels = _labels(where, plain.get(LABELS), kind, outputs)
     splits = {
-        each: Split(torch.from_numpy(inputs[each]), torch.from_numpy(np.ascontiguousarray(targets[each])))
-        for each in names
+        each: Split(inputs[each], torch.from_numpy(np.ascontiguousarray(targets[each]))) for each in names
     }
     train, validation = splits["train"], splits.get("val")
     if validation is None:
@@ -142,21 +132,31 @@ def task_from_arrays(
         options,
         dense=dense,
         labels=labels,
-        source={**_with_sha256(source or {}, arrays), **how_filled},
+        source={**_with_sha256(source or {}, {**stored, **plain}), **how_filled},
         settings=settings,
         notes=notes,
     )
 
 
-def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array]) -> Mapping[str, str]:
+def _stored_or_not(array: Array | StoredArray) -> Array | StoredArray:
+    """An array that is mapped from a file as one whose rows are read from there."""
+    return StoredArray.of(array) if isinstance(array, np.memmap) and array.ndim else array
+
+
+def _plain(array: Array | StoredArray) -> Array:
+    return plain_text(array.whole() if isinstance(array, StoredArray) else array)
+
+
+def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array | StoredArray]) -> Mapping[str, str]:
     """The source with the sha256 of the arrays' names, types, shapes and values, where it lacks its files' own."""
     if "sha256" in source:
         return source
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
+        for block in [array] if isinstance(array, np.ndarray) else (rows for _, rows in array.blocks()):
+            digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
     return {**source, "sha256": digest.hexdigest()}
 
 
@@ -222,17 +222,6 @@ def check_names(where: object, found: Sequence[str], mend: str) -> None:
     if missing:
         has = ", ".join(found[:8]) or "no arrays"
         refuse(where, f"array {missing[0]} is missing (the file has {has})", mend.format(missing[0]))
-
-
-def _check_inputs_agree(where: object, inputs: Mapping[str, Array]) -> None:
-    expected = inputs["train"].shape[1:]
-    for name, array in inputs.items():
-        if array.shape[1:] != expected:
-            refuse(
-                where,
-                f"x_{name} has samples of shape {shown(array.shape[1:])} but x_train of shape {shown(expected)}",
-                "use the same channels and length everywhere",
-            )
 
 
 def _targets(

@@ -1,12 +1,13 @@
 """A user's own data: a folder of x_train.npy, y_train.npy, x_test.npy, y_test.npy (x_val, y_val, labels).
 
-For data that does not fit well into one ``.npz``, or that several programs write. Read without pickle.
+For data that does not fit well into one ``.npz`` or into memory, or that several programs write. Read without pickle.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
+from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Task
 
 
@@ -31,7 +33,9 @@ def load_npy_folder(folder: Path, *, seed: int = 0, options: DataOptions | None 
     paths = {path.stem: path for path in sorted(folder.glob("*.npy"))}
     check_names(folder, list(paths), "save it as numpy.save(folder / '{}.npy', …)")
     names = [name for name in (*REQUIRED, *OPTIONAL, LABELS) if name in paths]
-    arrays = {name: read_npy(paths[name]) for name in names}
+    arrays = {
+        name: map_npy(paths[name]) if name.startswith("x_") else read_npy(paths[name]) for name in names
+    }
     source = {"path": str(folder.resolve()), "sha256": sha256_of_all(paths[name] for name in names)}
     return task_from_arrays(folder.resolve().name, folder, arrays, options, seed=seed, source=source)
 
@@ -42,9 +46,30 @@ def read_npy(path: Path) -> Array:
     Raises:
         InputError: it cannot be read, is no ``.npy`` file, is cut short, or needs pickle.
     """
+    with _named_errors(path), path.open("rb") as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def map_npy(path: Path) -> Array | StoredArray:
+    """One ``.npy`` file, mapped: what is not asked for stays on the disk.
+
+    Raises:
+        InputError: as `read_npy`.
+    """
+    with _named_errors(path):
+        try:
+            array: Array = np.lib.format.open_memmap(path, mode="r")
+        except ValueError:  # no objects and nothing empty can be mapped; reading says why a file is not whole
+            return read_npy(path)
+    return StoredArray.of(array) if array.ndim else np.array(array)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """What goes wrong with the file at `path`, as an `InputError`."""
     try:
-        with path.open("rb") as file:
-            array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        yield
     except OSError as error:
         refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
     except ValueError as error:
@@ -52,7 +77,6 @@ def read_npy(path: Path) -> Array:
             mend = "save plain numbers of one shape, and classes that are text by .astype(str)"
             refuse(path, "it holds an object array, which needs pickle", mend)
         refuse(path, f"not a whole .npy file ({' '.join(str(error).split())})", "write it with numpy.save")
-    return array
 
 
 def sha256_of_all(paths: Iterable[Path]) -> str:

@@ -1,0 +1,223 @@
+"""Inputs that stay in their files: the same numbers as in memory, in a fraction of the memory."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dashdeploy.data import lazy_inputs, stored_arrays
+from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
+from dashdeploy.data.lazy_inputs import LazyInputs, joined_inputs, lazy, mapped_inputs
+from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.data.scaling import Affine
+from dashdeploy.data.stored_arrays import StoredArray
+from dashdeploy.errors import InputError
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.pipeline import search
+
+
+@pytest.fixture
+def by_the_batch(monkeypatch):
+    """Whatever lies in files is too large, and is looked through some samples at a time."""
+    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(lazy_inputs, "NUMBERS_PER_BLOCK", 100)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def write(place="signals", **changes):
+        generator = np.random.default_rng(0)
+        arrays = {}
+        for split, count in (("train", 60), ("test", 21)):
+            labels = np.arange(count) % 3
+            waves = np.sin(
+                np.arange(24) * (1 + labels[:, None, None]) / 3 + generator.uniform(0, 6, (count, 2, 1))
+            )
+            arrays |= {
+                f"x_{split}": 40 * waves + 7 * generator.standard_normal(waves.shape),
+                f"y_{split}": labels,
+            }
+        (tmp_path / place).mkdir()
+        for name, array in (arrays | changes).items():
+            np.save(tmp_path / place / f"{name}.npy", array)
+        return tmp_path / place
+
+    return write
+
+
+def whole(inputs):
+    return inputs[: len(inputs)]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16", ">f4", "bool"])
+@pytest.mark.parametrize("normalize", [None, "channels", "samples"])
+def test_files_read_by_the_batch_give_the_numbers_of_memory(
+    folder, monkeypatch, small_blocks, dtype, normalize
+):
+    x = np.random.default_rng(1).uniform(0, 200, (60, 2, 24)).astype(dtype)
+    path = folder(x_train=x, x_test=x[:21])
+    options = DataOptions(normalize=normalize)
+    expected = load_data(path, options=options)
+    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    task = load_data(path, options=options)
+    assert isinstance(task.train.inputs, LazyInputs) and not isinstance(expected.train.inputs, LazyInputs)
+    assert (task.source, task.scaling, task.input_shape) == (
+        expected.source,
+        expected.scaling,
+        expected.input_shape,
+    )
+    for name in ("train", "validation", "test"):
+        mine, theirs = getattr(task, name), getattr(expected, name)
+        assert torch.equal(whole(mine.inputs), theirs.inputs) and torch.equal(mine.targets, theirs.targets)
+        assert mine.inputs[:1].dtype == torch.float32
+        assert torch.equal(whole(task.unscaled(mine).inputs), expected.unscaled(theirs).inputs)
+        order = torch.randperm(len(mine.targets))
+        assert torch.equal(mine.inputs[order], theirs.inputs[order])
+
+
+@pytest.mark.parametrize("missing", ["interpolate", "mean"])
+def test_missing_values_are_filled_alike(folder, monkeypatch, small_blocks, missing):
+    x = np.random.default_rng(1).standard_normal((60, 2, 24))
+    x[np.random.default_rng(2).uniform(size=x.shape) < 0.1] = np.nan
+    x[5, 1] = np.nan
+    path = folder(x_train=x, x_test=x[:21])
+    options = DataOptions(missing=missing, normalize="channels")
+    expected = load_data(path, options=options)
+    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    task = load_data(path, options=options)
+    assert task.notes == expected.notes and "missing values" in task.notes[0]
+    assert task.source == expected.source and task.source["missing"] == missing
+    assert torch.equal(whole(task.train.inputs), expected.train.inputs)
+    assert torch.equal(whole(task.test.inputs), expected.test.inputs)
+
+
+BAD = {
+    "NaN": (
+        lambda x: np.where(np.arange(x.size).reshape(x.shape) % 700 == 699, np.nan, x),
+        "NaN or infinite",
+    ),
+    "infinite": (lambda x: np.where(x == x[50, 1, 3], np.inf, x), "[50, 1, 3]"),
+    "beyond float32": (
+        lambda x: np.where(x == x[50, 1, 3], 1e300, x),
+        "beyond float32, the first at index [50, 1, 3]",
+    ),
+    "complex": (lambda x: x + 0j, "complex128"),
+    "five axes": (lambda x: x[..., None, None], "5 axes"),
+    "another length": (lambda x: x[:, :, :-1], "[2, 24] but x_train of shape [2, 23]"),
+    "other samples": (lambda x: x[:-1], "x_train has 59 samples but y_train has 60"),
+    "nothing known": (lambda x: np.where(np.arange(2)[:, None], np.nan, x), "channel 2 of 2 has no value"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_is_said_in_the_same_words(folder, monkeypatch, small_blocks, name):
+    change, text = BAD[name]
+    x = np.random.default_rng(1).standard_normal((60, 2, 24))
+    path = folder(x_train=change(x))
+    options = DataOptions(missing="mean" if name == "nothing known" else None)
+    said = []
+    for limit in (2**30, 0):
+        monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", limit)
+        with pytest.raises(InputError) as caught:
+            load_data(path, options=options)
+        said.append(str(caught.value))
+    assert said[0] == said[1] and text in said[0] and "\n" not in said[0]
+
+
+def test_a_file_that_was_cut_short_is_refused(folder, by_the_batch):
+    path = folder()
+    content = (path / "x_train.npy").read_bytes()
+    (path / "x_train.npy").write_bytes(content[:-100])
+    with pytest.raises(InputError, match=r"x_train.npy: not a whole .npy file"):
+        load_data(path)
+
+
+def test_arrays_of_a_function_that_are_mapped_stay_mapped(folder, by_the_batch):
+    path = folder()
+    mapped = {each.stem: np.load(each, mmap_mode="r") for each in path.glob("*.npy")}
+    task = task_from_arrays("mine", "mine", mapped)
+    plain = task_from_arrays("mine", "mine", {name: np.array(array) for name, array in mapped.items()})
+    assert isinstance(task.train.inputs, LazyInputs) and isinstance(plain.train.inputs, torch.Tensor)
+    assert task.source == plain.source and torch.equal(whole(task.train.inputs), plain.train.inputs)
+
+
+def test_blocks_have_the_moments_of_the_whole(monkeypatch):
+    x = torch.randn(50, 3, 8, generator=torch.Generator().manual_seed(0)) * 20 - 300
+    at_once = Affine.of(x)
+    monkeypatch.setattr(lazy_inputs, "NUMBERS_PER_BLOCK", 70)
+    by_blocks = Affine.of(x)
+    # Double precision; the order of the sums is another one.
+    np.testing.assert_allclose(by_blocks.mean, at_once.mean, rtol=1e-13)
+    np.testing.assert_allclose(by_blocks.deviation, at_once.deviation, rtol=1e-13)
+    assert Affine.of(lazy((50, 3, 8), lambda i: x[i])) == by_blocks
+
+
+def test_parts_of_both_kinds_are_joined_in_order():
+    x = torch.arange(40.0).view(10, 2, 2)
+    half = lazy((5, 2, 2), lambda i: x[5 + i])
+    both = joined_inputs([x[:5], mapped_inputs(half, lambda batch: batch * 1)])
+    order = torch.tensor([7, 0, 9, 4, 4, 5])
+    assert torch.equal(both[order], x[order]) and torch.equal(both[2:8], x[2:8])
+    odd = torch.arange(10) % 2 == 1
+    assert torch.equal(whole(both[odd]), x[odd]) and len(both[:0]) == 0
+
+
+def test_rows_of_a_mapped_file_are_copies(folder):
+    path = folder()
+    rows = StoredArray.of(np.load(path / "x_train.npy", mmap_mode="r"))
+    batch = rows.read([3, 1, 3])
+    assert not isinstance(batch, np.memmap) and batch.flags.writeable and np.array_equal(batch[0], batch[2])
+    assert np.array_equal(rows.whole(), np.load(path / "x_train.npy"))
+
+
+SMALL = dict(width=2, kernel_sizes=(3, 5), dilations=(1, 3), batch_size=16, search_epochs=2, retrain_epochs=2)  # fmt: skip
+
+
+def test_a_search_by_the_batch_ends_with_the_same_bits(folder, tmp_path, monkeypatch, small_blocks):
+    path = folder()
+    settings = SearchSettings.preset(
+        "quick", **SMALL, refit=True, shortlist_folds=2, shortlist=2, devices="cpu"
+    )
+    for name, limit in (("memory", 2**30), ("batch", 0)):
+        monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", limit)
+        task = load_data(path, options=DataOptions(normalize="channels"))
+        search(task, settings, tmp_path / name, progress=lambda text: None)
+    memory, batch = (load_file(tmp_path / name / "model.safetensors") for name in ("memory", "batch"))
+    assert all(torch.equal(memory[name], batch[name]) for name in memory)
+    samples = [np.load(tmp_path / name / "samples.npz")["inputs"] for name in ("memory", "batch")]
+    assert np.array_equal(*samples)
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("memory", "batch")]
+    assert [each["searched"] for each in metrics] == [metrics[0]["searched"]] * 2
+
+
+PROGRAM = """
+import resource, sys, json
+from pathlib import Path
+from dashdeploy.data.from_arrays import DataOptions
+from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.pipeline import search
+import torch
+
+def held():  # what cannot be given back to the system: pages of mapped files do not count
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) * 1024
+
+settings = SearchSettings.preset("quick", width=2, kernel_sizes=(3,), dilations=(1,), batch_size=16, search_epochs=1,
+                                 retrain_epochs=1, devices="cpu", search_share=0.05)
+limit = int(sys.argv[2])
+import dashdeploy.search.training.lightning_module
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+task = load_data(Path(sys.argv[1]), options=DataOptions(normalize="channels"))
+search(task, settings, Path(sys.argv[3]), progress=lambda text: None)
+print(json.dumps({"held": held(), "length": task.input_shape[1]}))
+"""
