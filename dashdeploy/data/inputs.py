@@ -37,7 +37,7 @@ def inputs_of(
         missing: what becomes of missing values; None refuses them.
 
     Returns:
-        Tensors, or `LazyInputs` in their place, by split; and what was made of missing values, a line if there are any.
+        Tensors, or `LazyInputs` in their place, by split; and what is to be said of missing values, a line, if any.
 
     Raises:
         InputError: they cannot be used; the message names the array and the mend.

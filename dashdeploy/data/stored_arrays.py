@@ -40,6 +40,13 @@ class StoredArray:
 
         return cls(array.shape, array.dtype, read)
 
+    def of_rows(self, rows: Sequence[int]) -> StoredArray:
+        """Some of its rows, in this order."""
+        read = self.read
+        return StoredArray(
+            (len(rows), *self.shape[1:]), self.dtype, lambda chosen: read([rows[each] for each in chosen])
+        )
+
     def __len__(self) -> int:
         """Number of rows."""
         return self.shape[0]

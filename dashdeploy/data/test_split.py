@@ -12,7 +12,7 @@ from dashdeploy.data.checks import Array, refuse
 TEST_SHARE = 0.2
 
 
-class TestSplit(NamedTuple):
+class HeldOutTest(NamedTuple):
     """Which samples are for training, and which for the test.
 
     Attributes:
@@ -22,15 +22,13 @@ class TestSplit(NamedTuple):
         note: for `Task.notes`.
     """
 
-    __test__ = False  # pytest takes the name for a class of tests
-
     train: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
     source: dict[str, str]
     note: str
 
 
-def split_off_test(where: object, targets: Array, seed: int, share: float = TEST_SHARE) -> TestSplit:
+def split_off_test(where: object, targets: Array, seed: int, share: float = TEST_SHARE) -> HeldOutTest:
     """Hold some samples out for the test, the same ones for the same seed and targets.
 
     Args:
@@ -54,7 +52,7 @@ def split_off_test(where: object, targets: Array, seed: int, share: float = TEST
             where, "no class has two samples, so none can be held out to test", "add samples, or a test part"
         )
     how = "of every class " if classes else ""
-    return TestSplit(
+    return HeldOutTest(
         np.flatnonzero(~held),
         np.flatnonzero(held),
         {"test": f"{share:g} held out, seed {seed}"},

@@ -1,10 +1,9 @@
 """Inputs that stay in their files: the same numbers as in memory, in a fraction of the memory."""
 
 import json
+import os
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.scaling import Affine
 from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.errors import InputError
+from dashdeploy.progress import silent
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
 
@@ -61,9 +61,8 @@ def whole(inputs):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16", ">f4", "bool"])
 @pytest.mark.parametrize("normalize", [None, "channels", "samples"])
-def test_files_read_by_the_batch_give_the_numbers_of_memory(
-    folder, monkeypatch, small_blocks, dtype, normalize
-):
+@pytest.mark.usefixtures("small_blocks")
+def test_files_read_by_the_batch_give_the_numbers_of_memory(folder, monkeypatch, dtype, normalize):
     x = np.random.default_rng(1).uniform(0, 200, (60, 2, 24)).astype(dtype)
     path = folder(x_train=x, x_test=x[:21])
     options = DataOptions(normalize=normalize)
@@ -86,7 +85,8 @@ def test_files_read_by_the_batch_give_the_numbers_of_memory(
 
 
 @pytest.mark.parametrize("missing", ["interpolate", "mean"])
-def test_missing_values_are_filled_alike(folder, monkeypatch, small_blocks, missing):
+@pytest.mark.usefixtures("small_blocks")
+def test_missing_values_are_filled_alike(folder, monkeypatch, missing):
     x = np.random.default_rng(1).standard_normal((60, 2, 24))
     x[np.random.default_rng(2).uniform(size=x.shape) < 0.1] = np.nan
     x[5, 1] = np.nan
@@ -120,7 +120,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_said_in_the_same_words(folder, monkeypatch, small_blocks, name):
+@pytest.mark.usefixtures("small_blocks")
+def test_what_is_wrong_is_said_in_the_same_words(folder, monkeypatch, name):
     change, text = BAD[name]
     x = np.random.default_rng(1).standard_normal((60, 2, 24))
     path = folder(x_train=change(x))
@@ -134,7 +135,8 @@ def test_what_is_wrong_is_said_in_the_same_words(folder, monkeypatch, small_bloc
     assert said[0] == said[1] and text in said[0] and "\n" not in said[0]
 
 
-def test_a_file_that_was_cut_short_is_refused(folder, by_the_batch):
+@pytest.mark.usefixtures("by_the_batch")
+def test_a_file_that_was_cut_short_is_refused(folder):
     path = folder()
     content = (path / "x_train.npy").read_bytes()
     (path / "x_train.npy").write_bytes(content[:-100])
@@ -142,7 +144,8 @@ def test_a_file_that_was_cut_short_is_refused(folder, by_the_batch):
         load_data(path)
 
 
-def test_arrays_of_a_function_that_are_mapped_stay_mapped(folder, by_the_batch):
+@pytest.mark.usefixtures("by_the_batch")
+def test_arrays_of_a_function_that_are_mapped_stay_mapped(folder):
     path = folder()
     mapped = {each.stem: np.load(each, mmap_mode="r") for each in path.glob("*.npy")}
     task = task_from_arrays("mine", "mine", mapped)
@@ -180,18 +183,19 @@ def test_rows_of_a_mapped_file_are_copies(folder):
     assert np.array_equal(rows.whole(), np.load(path / "x_train.npy"))
 
 
-SMALL = dict(width=2, kernel_sizes=(3, 5), dilations=(1, 3), batch_size=16, search_epochs=2, retrain_epochs=2)  # fmt: skip
+SMALL = {"width": 2, "kernel_sizes": (3, 5), "dilations": (1, 3), "batch_size": 16, "search_epochs": 2}
 
 
-def test_a_search_by_the_batch_ends_with_the_same_bits(folder, tmp_path, monkeypatch, small_blocks):
+@pytest.mark.usefixtures("small_blocks")
+def test_a_search_by_the_batch_ends_with_the_same_bits(folder, tmp_path, monkeypatch):
     path = folder()
     settings = SearchSettings.preset(
-        "quick", **SMALL, refit=True, shortlist_folds=2, shortlist=2, devices="cpu"
+        "quick", **SMALL, retrain_epochs=2, refit=True, shortlist_folds=2, shortlist=2, devices="cpu"
     )
     for name, limit in (("memory", 2**30), ("batch", 0)):
         monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", limit)
         task = load_data(path, options=DataOptions(normalize="channels"))
-        search(task, settings, tmp_path / name, progress=lambda text: None)
+        search(task, settings, tmp_path / name, progress=silent)
     memory, batch = (load_file(tmp_path / name / "model.safetensors") for name in ("memory", "batch"))
     assert all(torch.equal(memory[name], batch[name]) for name in memory)
     samples = [np.load(tmp_path / name / "samples.npz")["inputs"] for name in ("memory", "batch")]
@@ -201,23 +205,69 @@ def test_a_search_by_the_batch_ends_with_the_same_bits(folder, tmp_path, monkeyp
 
 
 PROGRAM = """
-import resource, sys, json
+import json, resource, sys
 from pathlib import Path
+
+from dashdeploy.data import stored_arrays
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.pipeline import search
-import torch
+from dashdeploy.search.supernet.networks import supernet_of
+from dashdeploy.search.training.lightning_module import PhaseModule
+from dashdeploy.search.training.trainer import fit, trainer_of
 
-def held():  # what cannot be given back to the system: pages of mapped files do not count
-    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) * 1024
-
-settings = SearchSettings.preset("quick", width=2, kernel_sizes=(3,), dilations=(1,), batch_size=16, search_epochs=1,
-                                 retrain_epochs=1, devices="cpu", search_share=0.05)
-limit = int(sys.argv[2])
-import dashdeploy.search.training.lightning_module
-resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-task = load_data(Path(sys.argv[1]), options=DataOptions(normalize="channels"))
-search(task, settings, Path(sys.argv[3]), progress=lambda text: None)
-print(json.dumps({"held": held(), "length": task.input_shape[1]}))
+path, most_in_memory, room = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+stored_arrays.MOST_BYTES_IN_MEMORY = most_in_memory
+used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + room, used + room))
+settings = SearchSettings.preset("quick", width=2, kernel_sizes=(3,), dilations=(1,), batch_size=16, devices="cpu")
+task = load_data(path, options=DataOptions(normalize="channels"))
+supernet, _ = supernet_of(task, settings)
+module = PhaseModule(supernet, task, Phase("search", 1, 0.01, 1e-4, 0.0), settings)
+quiet = dict(logger=False, enable_checkpointing=False, default_root_dir=path)
+fit(trainer_of(settings, module.phase, [], alone=True, **quiet), module)
+print(json.dumps({"loss": module.record["train_loss"], "samples": len(task.train.targets)}))
 """
+
+
+def in_a_process_of_its_own(path, most_in_memory, room):
+    words = [sys.executable, "-c", PROGRAM, str(path), str(most_in_memory), str(room)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=600, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="RLIMIT_DATA counts what is mapped privately on Linux alone"
+)
+@pytest.mark.parametrize("form", ["npy", "h5"])
+def test_a_step_on_data_larger_than_the_memory_that_a_process_may_have(tmp_path, form):
+    """2.4 GiB of training data and 800 MiB of room; the same program without lazy inputs runs out of it."""
+    shape, generator = (160_000, 4, 1000), np.random.default_rng(0)
+    small = generator.standard_normal((32, 4, 1000)).astype("f4")
+    labels = {"y_train": np.arange(shape[0]) % 3, "y_test": np.arange(32) % 3, "y_val": np.arange(32) % 3}
+    arrays = labels | {"x_test": small, "x_val": small}
+    if form == "npy":
+        for name, array in arrays.items():
+            np.save(tmp_path / f"{name}.npy", array)
+        x = np.lib.format.open_memmap(tmp_path / "x_train.npy", "w+", "f4", shape)
+        x[::1000] = small[0]  # the rest are holes of the file, which read as 0
+        del x
+        path = tmp_path
+    else:
+        import h5py
+
+        path = tmp_path / "data.h5"
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+            x = file.create_dataset("x_train", shape, "f4", chunks=(64, 4, 1000), compression="lzf")
+            for start in range(0, shape[0], 16_000):
+                x[start : start + 16_000] = np.broadcast_to(small[0], (16_000, 4, 1000))
+    done = in_a_process_of_its_own(path, 2**30, 800 * 2**20)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["samples"] == shape[0] and np.isfinite(found["loss"])
+    without = in_a_process_of_its_own(path, 2**40, 800 * 2**20)
+    assert without.returncode != 0 and "emory" in without.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.from_arrays import DataOptions
+from dashdeploy.data.readers.hdf5 import SUFFIXES, load_hdf5
 from dashdeploy.data.readers.npy_folder import load_npy_folder
 from dashdeploy.data.readers.npz import load_npz
 from dashdeploy.data.readers.ts_files import load_ts
@@ -36,6 +37,8 @@ def load_data(path: str | Path, *, seed: int = 0, options: DataOptions | None = 
         )
     if path.suffix == ".ts":
         return load_ts(path, seed=seed, options=options)
+    if path.suffix.lower() in SUFFIXES:
+        return load_hdf5(path, seed=seed, options=options)
     if path.suffix == ".npy":
         refuse(path, "one array is not a data set", "name the folder that holds x_train.npy, y_train.npy, …")
     return load_npz(path, seed=seed, options=options)
