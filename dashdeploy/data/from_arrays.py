@@ -44,7 +44,10 @@ class DataOptions:
             the training data, ``resample`` interpolates linearly to the longest training series.
         missing: what becomes of missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
-            those of ``.ts`` files, which have a sign for them, and refuses arrays that hold NaN.
+            those of ``.ts`` files and WFDB records, which have a sign for them, and refuses arrays that hold NaN.
+        timestamps: what becomes of ``.ts`` files whose values have time stamps: ``resample`` interpolates linearly on
+            an even grid whose step is the median one of the training data.
+        image_size: height and width that images in folders are resized to; None takes images of one size.
     """
 
     predict: Kind | None = None
@@ -53,6 +56,8 @@ class DataOptions:
     normalize: Literal["channels", "samples"] | None = None
     lengths: Literal["pad", "resample"] = "pad"
     missing: Missing | None = None
+    timestamps: Literal["refuse", "resample"] = "refuse"
+    image_size: tuple[int, int] | None = None
 
 
 def task_from_arrays(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.class_labels import plain_text
 from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
@@ -76,7 +77,8 @@ def _task_of(path: Path, file: Any, seed: int, options: DataOptions | None) -> T
         arrays = {
             name: _rows(path, found[name]) if name[0] == "x" else _values(path, found[name]) for name in names
         }
-    source = {"path": str(path.resolve()), "sha256": sha256_of_all(sorted(files))}
+    sha256 = sha256_of(path) if len(files) == 1 else sha256_of_all(sorted(files))
+    source = {"path": str(path.resolve()), "sha256": sha256}
     if alone:
         arrays, said, how = _with_test_part(path, arrays, seed)
         notes, source = [*notes, said], source | how

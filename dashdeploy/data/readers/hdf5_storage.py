@@ -1,7 +1,7 @@
 """Where an HDF5 dataset's numbers lie, and what HDF5 would read as its fill value, mostly 0, without a word.
 
-That is: a virtual dataset whose source file or dataset is missing or too small, or that has no source at all somewhere;
-an external file that is cut short; a dataset that was never written. The HDF5 User Guide has both forms of storage.
+That is: a virtual dataset whose source file or dataset is missing or too small, or that has none at all somewhere; an
+external file that is cut short; a dataset that was never written. The HDF5 User Guide has both forms of storage.
 """
 
 from __future__ import annotations

@@ -83,3 +83,9 @@ def sha256_of_all(paths: Iterable[Path]) -> str:
     """One sha256 for several files: of their names and their own sha256, line by line."""
     lines = [f"{path.name} {sha256_of(path)}\n" for path in paths]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def sha256_of_tree(folder: Path, paths: Iterable[Path]) -> str:
+    """One sha256 for files below a folder: of their places there and their own sha256, line by line."""
+    lines = [f"{path.relative_to(folder).as_posix()} {sha256_of(path)}\n" for path in sorted(paths)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -76,7 +76,10 @@ def test_the_same_as_the_arrays_in_memory(path, tmp_path, monkeypatch, layout, l
         assert torch.equal(mine.inputs[order], theirs.inputs[order])
 
 
-@pytest.mark.parametrize("storage", [{"chunks": (7, 1, 3), "compression": "gzip"}, {"chunks": (1, 2, 8), "fletcher32": True}])  # fmt: skip
+STORAGE = [{"chunks": (7, 1, 3), "compression": "gzip"}, {"chunks": (1, 2, 8), "fletcher32": True}]
+
+
+@pytest.mark.parametrize("storage", STORAGE)
 def test_chunks_and_compression(path, monkeypatch, storage):
     monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
     write(path, x_train=None)
@@ -181,7 +184,7 @@ def test_a_virtual_source_that_is_not_there_is_no_zero(path, tmp_path):
         file.create_virtual_dataset("x_train", layout)
     assert "takes 640 numbers from x in second.h5, whose shape [20, 2, 8] is too small" in refusal(path)
     with h5py.File(tmp_path / "second.h5", "w") as file:
-        file.create_dataset("x", (60, 2, 8))
+        file.create_dataset("x", (60, 2, 8), "f4")
     assert "x was never written" in refusal(path)
 
 
