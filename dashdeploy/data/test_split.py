@@ -1,4 +1,4 @@
-"""A test part for data that come without one: drawn class by class, by the seed, and said."""
+"""The parts of data: what people call them, and a test part for data that come without one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ import numpy.typing as npt
 from dashdeploy.data.checks import Array, refuse
 
 TEST_SHARE = 0.2
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
+"""What people call the parts of their data, in small letters, and what they are called here."""
 
 
 class HeldOutTest(NamedTuple):

@@ -10,6 +10,7 @@ from dashdeploy.data.readers.hdf5 import SUFFIXES, load_hdf5
 from dashdeploy.data.readers.npy_folder import load_npy_folder
 from dashdeploy.data.readers.npz import load_npz
 from dashdeploy.data.readers.recordings.class_folders import has_media, load_class_folders
+from dashdeploy.data.readers.recordings.wfdb_records import has_records, load_wfdb
 from dashdeploy.data.readers.ts_files import load_ts
 from dashdeploy.data.task import Task
 
@@ -31,6 +32,8 @@ def load_data(path: str | Path, *, seed: int = 0, options: DataOptions | None = 
             return load_ts(path, seed=seed, options=options)
         if any(path.glob("*.npy")):
             return load_npy_folder(path, seed=seed, options=options)
+        if has_records(path):
+            return load_wfdb(path, seed=seed, options=options)
         if has_media(path):
             return load_class_folders(path, seed=seed, options=options)
         refuse(

@@ -22,11 +22,10 @@ from dashdeploy.data.readers.hdf5_storage import files_of, holes_of
 from dashdeploy.data.readers.npy_folder import sha256_of_all
 from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Task
-from dashdeploy.data.test_split import split_off_test
+from dashdeploy.data.test_split import SPLIT_NAMES, split_off_test
 from dashdeploy.errors import MissingCapabilityError
 
 SUFFIXES = (".h5", ".hdf5")
-_SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 _CHUNK_CACHE = 64 * 2**20
 """Bytes for each dataset: rows at random fall into chunks that were decompressed for others."""
 
@@ -119,11 +118,11 @@ def _datasets(path: Path, file: Any) -> dict[str, Any]:  # noqa: ANN401 - h5py h
             found[name] = dataset
 
     for key in file:
-        group = file.get(key) if key.lower() in _SPLITS else None
+        group = file.get(key) if key.lower() in SPLIT_NAMES else None
         if isinstance(group, h5py.Group):
             for inner in group:
                 if inner.lower() in ("x", "y"):
-                    add(f"{inner.lower()}_{_SPLITS[key.lower()]}", group, inner)
+                    add(f"{inner.lower()}_{SPLIT_NAMES[key.lower()]}", group, inner)
         elif key.lower() in {"x", "y", LABELS, *REQUIRED, *OPTIONAL}:
             add(key.lower(), file, key)
     return found

@@ -35,8 +35,8 @@ def load_ts(
     Args:
         path: either file of the pair, or the folder that holds one pair.
         seed: chooses what is held out of the training data for validation.
-        options: the loss, the metric, the scaling, and what becomes of missing values and of several lengths. What
-            is predicted stands in the files.
+        options: the loss, the metric, the scaling, and what becomes of missing values, time stamps and several
+            lengths. What is predicted stands in the files.
         name: of the task; the data set's name by default.
         source: for the record; the files by default.
         settings: search settings that suit the data, by preset.
@@ -48,8 +48,8 @@ def load_ts(
     options = options or DataOptions()
     train_path, test_path = _pair(path)
     how = options.missing or "interpolate"
-    train = read_ts(train_path, may_miss=how != "refuse")
-    test = read_ts(test_path, train, may_miss=how != "refuse")
+    train = read_ts(train_path, missing=how, timestamps=options.timestamps)
+    test = read_ts(test_path, train, missing=how, timestamps=options.timestamps)
     if len(train.series[0]) != len(test.series[0]):
         refuse(
             test_path,
@@ -64,6 +64,13 @@ def load_ts(
         source = {"path": str(train_path.resolve().parent), "sha256": sha256_of_all(files)}
     series = {"train": train.series, "test": test.series}
     notes: tuple[str, ...] = ()
+    grid_note: tuple[str, ...] = ()
+    if train.grid is not None:
+        step = train.grid.words()
+        grid_note = (
+            f"series with time stamps are interpolated to steps of {step}, the median of the training data",
+        )
+        source = {**source, "timestamps": f"steps of {step}"}
     if how != "refuse":
         series, notes = fill_missing(train_path, series, how)
         source = {**source, "missing": how} if notes else source
@@ -80,7 +87,7 @@ def load_ts(
         source=source,
         settings=settings,
         validation_share=validation_share,
-        notes=notes,
+        notes=(*grid_note, *notes),
     )
 
 

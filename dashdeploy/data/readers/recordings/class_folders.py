@@ -16,12 +16,8 @@ from dashdeploy.data.readers.npy_folder import sha256_of_tree
 from dashdeploy.data.readers.recordings import audio, images
 from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Task
-from dashdeploy.data.test_split import split_off_test
+from dashdeploy.data.test_split import SPLIT_NAMES, split_off_test
 
-_SPLITS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val",
-    "validation": "val",
-}  # fmt: skip
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 Sample = tuple[Path, str]
@@ -84,14 +80,14 @@ def _splits(folder: Path) -> tuple[dict[str, list[Sample]], list[str]]:
     """The samples by split, and what is to be said of what lies beside them."""
     folders = _folders(folder)
     names = [each.name.lower() for each in folders]
-    ways = {_SPLITS.get(name) for name in names}
+    ways = {SPLIT_NAMES.get(name) for name in names}
     if not ({"train", "test"} <= ways or ("train" in ways and None not in ways)):
         samples, notes = _samples(folder, folders)
         return {"train": samples}, notes
     found: dict[str, list[Sample]] = {}
     notes = []
     for each in folders:
-        split = _SPLITS.get(each.name.lower())
+        split = SPLIT_NAMES.get(each.name.lower())
         if split is None:
             notes.append(f"{each.name} beside {folder.name}'s train is left out")
         elif split in found:
