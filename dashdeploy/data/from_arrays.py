@@ -1,6 +1,7 @@
 """A task from arrays: x_train, y_train, x_test, y_test and, if wanted, x_val, y_val, labels.
 
-Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, factories.
+Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, tables,
+factories, arrays of a program.
 """
 
 from __future__ import annotations
@@ -11,9 +12,28 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from dashdeploy.data.checks import Array, checked_inputs, checked_targets, refuse, shown
+from dashdeploy.data.arrays.agreement import (
+    check_inputs_agree,
+    checked_targets_of_all,
+    names_of_classes,
+    names_of_labels,
+)
+from dashdeploy.data.arrays.layout import Layout, in_channels_first
+from dashdeploy.data.arrays.lengths import (
+    HowLengths,
+    Lengths,
+    all_to_one_length,
+    padded_lengths,
+    said_of_lengths,
+    without_padding,
+)
+from dashdeploy.data.arrays.names import LABELS, names_of_arrays
+from dashdeploy.data.arrays.objects import as_array
+from dashdeploy.data.arrays.test_part import chosen_for_test, said_of_test_part
+from dashdeploy.data.checks import Array, checked_inputs, refuse
 from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
@@ -22,9 +42,6 @@ from dashdeploy.data.scaling import Affine, Scaling
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
-REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-OPTIONAL = ("x_val", "y_val")
-LABELS = "labels"
 FEWEST_TRAINING_SAMPLES = 8
 
 
@@ -42,21 +59,27 @@ class DataOptions:
             the training data, ``resample`` interpolates linearly to the longest training series.
         missing: what becomes of missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
-            those of ``.ts`` files, which have a sign for them, and refuses arrays that hold NaN.
+            those of ``.ts`` files and tables, which have a sign for them, and refuses arrays that hold NaN.
+        layout: of arrays with an axis of channels: ``channels-first``, [n, channels, …], or ``channels-last``,
+            [n, …, channels]. None is channels first, and a note where they do not look like it.
+        target_column: of tables: the name of the column that is predicted, or its index from 0, from -1 at the end.
+            None is the last column, or the first of a pair of the UCR archive's text files.
     """
 
     predict: Kind | None = None
     loss: str | None = None
     metric: str | None = None
     normalize: Literal["channels", "samples"] | None = None
-    lengths: Literal["pad", "resample"] = "pad"
+    lengths: HowLengths = "pad"
     missing: Missing | None = None
+    layout: Layout | None = None
+    target_column: str | int | None = None
 
 
 def task_from_arrays(
     name: str,
     where: object,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Any],
     options: DataOptions | None = None,
     *,
     seed: int = 0,
@@ -64,64 +87,89 @@ def task_from_arrays(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     validation_share: float = VALIDATION_SHARE,
     notes: Sequence[str] = (),
+    called: Mapping[str, str] | None = None,
+    missing: Missing = "refuse",
+    ends: Literal["padding", "missing"] | None = None,
 ) -> Task:
     """Check the arrays and make a task of them.
 
     Args:
         name: of the task.
         where: what the arrays came from, for messages.
-        arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes. Classes may be
-            called anything, see `dashdeploy.data.class_labels`.
+        arrays: x_train, y_train, x_test, y_test under these or other names (`dashdeploy.data.arrays.names`), both or
+            none of x_val and y_val, and perhaps ``labels``, the names of classes. Classes may be called anything, see
+            `dashdeploy.data.class_labels`. Without test arrays, a fifth of the samples becomes the test part.
         options: what is predicted, the loss, the metric, the scaling.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val, and for
+            the test, if there is no x_test and y_test.
         source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
             are the same.
         settings: search settings that suit the data, by preset.
         validation_share: the part of the training data that is held out.
         notes: what was made of the data before, for `Task.notes`.
+        called: what messages call an array, where the user knows it by something else than its name in `arrays`.
+        missing: what becomes of missing values unless the options say it.
+        ends: what NaN at the end of series is: padding, or missing like any other; None is padding if training
+            series have it.
 
     Raises:
         InputError: an array cannot be used; the message names it and the mend.
     """
     options = options or DataOptions()
     kind = options.predict or "classification"
-    check_names(where, list(arrays), "save it as numpy.savez(path, {}=…)")
-    arrays = {name: array if name.startswith("x_") else plain_text(array) for name, array in arrays.items()}
-    names = ["train", "test"] + (["val"] if "x_val" in arrays else [])
-    how_filled: Mapping[str, str] = {}
-    may_miss = options.missing in ("interpolate", "mean")
+    known = names_of_arrays(where, list(arrays), "save it as numpy.savez(path, {}=…)")
+    called = {**known, **(called or {})}
+    arrays = {each: as_array(where, called[each], arrays[found]) for each, found in known.items()}
+    arrays = {each: array if each.startswith("x_") else plain_text(array) for each, array in arrays.items()}
+    as_given = arrays
+    arrays, said = in_channels_first(where, arrays, called, options.layout)
+    names = [each for each in ("train", "test", "val") if f"x_{each}" in arrays]
+    inputs = {each: arrays[f"x_{each}"] for each in names}
+    lengths = None if ends == "missing" else padded_lengths(inputs, certain=ends == "padding")
+    if lengths is not None:
+        inputs = {each: without_padding(array, lengths[each]) for each, array in inputs.items()}
+    how = options.missing or missing
     inputs = {
-        each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"], may_miss=may_miss) for each in names
+        each: checked_inputs(where, called[f"x_{each}"], array, may_miss=how != "refuse")
+        for each, array in inputs.items()
     }
-    _check_inputs_agree(where, inputs)
-    if options.missing in ("interpolate", "mean") and any(np.isnan(each).any() for each in inputs.values()):
-        if inputs["train"].ndim > 3 and options.missing == "interpolate":
-            refuse(where, "images miss values, which no line can be drawn to", "use `missing=mean`")
-        filled, said = fill_missing(
-            where, {each: list(array) for each, array in inputs.items()}, options.missing
-        )
-        inputs = {each: np.stack(samples) for each, samples in filled.items()}
-        notes, how_filled = (*notes, *said), {"missing": options.missing}
-    spatial = inputs["train"].shape[2:]
-    targets, dense = _targets(
-        where, arrays, names, kind, spatial, {each: len(inputs[each]) for each in names}
+    check_inputs_agree(where, inputs, called)
+    counts = {each: len(array) for each, array in inputs.items()}
+    targets, dense = checked_targets_of_all(
+        where, arrays, called, names, kind, inputs["train"].shape[2:], counts
     )
-    if len(inputs["train"]) < FEWEST_TRAINING_SAMPLES:
-        refuse(
-            where,
-            f"x_train has {len(inputs['train'])} samples",
-            f"training needs at least {FEWEST_TRAINING_SAMPLES}",
-        )
+    notes, recorded = (*notes, *said), _with_sha256(source or {}, as_given)
+    if options.layout == "channels-last":
+        recorded = {**recorded, "layout": options.layout}
+    class_notes: tuple[str, ...] = ()
     if kind == "classification":
-        classes = classes_of(where, targets, _names(where, arrays.get(LABELS)))
-        labels, targets, notes = classes.labels, classes.targets, (*notes, *classes.notes)
+        classes = classes_of(where, targets, names_of_classes(where, arrays.get(LABELS)), called)
+        labels, targets, class_notes = classes.labels, classes.targets, classes.notes
         outputs = len(labels)
     else:
         outputs = int(targets["train"].shape[1])
-        labels = _labels(where, arrays.get(LABELS), kind, outputs)
+        labels = names_of_labels(where, arrays.get(LABELS), kind, outputs)
+    if "test" not in targets:
+        per_class = kind == "classification" and not dense
+        test = chosen_for_test(targets["train"] if per_class else None, counts["train"], seed)
+        inputs, targets = _with_test_part(inputs, test), _with_test_part(targets, test)
+        lengths = lengths and _with_test_part(lengths, test)
+        chosen = said_of_test_part("stratified" if per_class else "random", seed)
+        recorded = {**recorded, "test_split": chosen}
+        notes = (*notes, f"there is no test part: {chosen}, are kept for the test and never learned from")
+    if len(inputs["train"]) < FEWEST_TRAINING_SAMPLES:
+        to_train = f" ({len(inputs['train'])} without the test part)" if "test" not in names else ""
+        refuse(
+            where,
+            f"{called['x_train']} has {counts['train']} samples{to_train}",
+            f"training needs at least {FEWEST_TRAINING_SAMPLES}",
+        )
+    inputs, said, filled = _whole(where, inputs, lengths, how, options)
+    if filled:
+        recorded = {**recorded, "missing": how}
     splits = {
         each: Split(torch.from_numpy(inputs[each]), torch.from_numpy(np.ascontiguousarray(targets[each])))
-        for each in names
+        for each in inputs
     }
     train, validation = splits["train"], splits.get("val")
     if validation is None:
@@ -129,7 +177,7 @@ def task_from_arrays(
         if not len(validation.targets):
             refuse(
                 where,
-                "y_train has no class with two samples, so none can be held out for validation",
+                f"{called['y_train']} has no class with two samples, so none can be held out for validation",
                 "add x_val and y_val",
             )
     return make_task(
@@ -142,10 +190,45 @@ def task_from_arrays(
         options,
         dense=dense,
         labels=labels,
-        source={**_with_sha256(source or {}, arrays), **how_filled},
+        source=recorded,
         settings=settings,
-        notes=notes,
+        notes=(*notes, *said, *class_notes),
     )
+
+
+def _with_test_part(splits: Mapping[str, Array], test: npt.NDArray[np.bool_]) -> dict[str, Array]:
+    """The splits, with the training samples that are chosen for the `test` taken out of these."""
+    return {**splits, "train": splits["train"][~test], "test": splits["train"][test]}
+
+
+def _whole(
+    where: object, inputs: Mapping[str, Array], lengths: Lengths | None, how: Missing, options: DataOptions
+) -> tuple[dict[str, Array], tuple[str, ...], bool]:
+    """Inputs without gaps and of one length, what is to be said, and whether gaps were filled.
+
+    Raises:
+        InputError: images have gaps that only a mean can fill, or a channel has no value to train on.
+    """
+    notes: tuple[str, ...] = ()
+    gaps = how != "refuse" and any(np.isnan(each).any() for each in inputs.values())
+    if gaps and how == "interpolate" and inputs["train"].ndim > 3:
+        refuse(where, "images miss values, which no line can be drawn to", "use `missing=mean`")
+    if lengths is None and not gaps:
+        return dict(inputs), (), False
+    samples = {name: list(array) for name, array in inputs.items()}
+    if lengths is not None:
+        samples = {
+            name: [one[:, :length] for one, length in zip(split, lengths[name], strict=True)]
+            for name, split in samples.items()
+        }
+        notes = (said_of_lengths(lengths, options.lengths),)
+    if gaps and how != "refuse":
+        samples, said = fill_missing(where, samples, how)
+        notes = (*notes, *said)
+    if lengths is None:
+        return {name: np.stack(split) for name, split in samples.items()}, notes, gaps
+    fitted = all_to_one_length(samples, options.lengths)
+    return {name: np.ascontiguousarray(each, np.float32) for name, each in fitted.items()}, notes, gaps
 
 
 def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array]) -> Mapping[str, str]:
@@ -208,80 +291,3 @@ def make_task(
         scaling=scaling,
         notes=tuple(notes),
     )
-
-
-def check_names(where: object, found: Sequence[str], mend: str) -> None:
-    """Refuse data that lacks an array; `mend` gets its name.
-
-    Raises:
-        InputError: an array is missing.
-    """
-    missing = [each for each in REQUIRED if each not in found]
-    if not missing and len(set(OPTIONAL) & set(found)) == 1:
-        missing = [each for each in OPTIONAL if each not in found]
-    if missing:
-        has = ", ".join(found[:8]) or "no arrays"
-        refuse(where, f"array {missing[0]} is missing (the file has {has})", mend.format(missing[0]))
-
-
-def _check_inputs_agree(where: object, inputs: Mapping[str, Array]) -> None:
-    expected = inputs["train"].shape[1:]
-    for name, array in inputs.items():
-        if array.shape[1:] != expected:
-            refuse(
-                where,
-                f"x_{name} has samples of shape {shown(array.shape[1:])} but x_train of shape {shown(expected)}",
-                "use the same channels and length everywhere",
-            )
-
-
-def _targets(
-    where: object,
-    arrays: Mapping[str, Array],
-    names: Sequence[str],
-    kind: Kind,
-    spatial: tuple[int, ...],
-    counts: Mapping[str, int],
-) -> tuple[dict[str, Array], bool]:
-    checked = {
-        each: checked_targets(where, f"y_{each}", arrays[f"y_{each}"], kind, spatial) for each in names
-    }
-    for each, (array, dense) in checked.items():
-        if counts[each] != len(array):
-            refuse(
-                where,
-                f"x_{each} has {counts[each]} samples but y_{each} has {len(array)}",
-                "give every sample one target",
-            )
-        same = array.shape[1:] == checked["train"][0].shape[1:] and dense == checked["train"][1]
-        if not same:
-            refuse(
-                where,
-                f"y_{each} has targets of shape {shown(array.shape[1:])} but y_train of shape "
-                f"{shown(checked['train'][0].shape[1:])}",
-                "use the same shape everywhere",
-            )
-    return {each: array for each, (array, _) in checked.items()}, checked["train"][1]
-
-
-def _names(where: object, names: Array | None) -> Array | None:
-    """`names`, if they are names of classes."""
-    if names is not None and (names.dtype.kind not in "Uiu" or names.ndim != 1):
-        refuse(
-            where,
-            f"labels has dtype {names.dtype} and shape {shown(names.shape)}",
-            "give one name for each class, as text",
-        )
-    return names
-
-
-def _labels(where: object, names: Array | None, kind: Kind, outputs: int) -> tuple[str, ...]:
-    """Names of the labels that a sample has any number of; none for numbers."""
-    if kind == "regression":
-        return ()
-    names = _names(where, names)
-    if names is None:
-        return tuple(str(index) for index in range(outputs))
-    if len(names) != outputs:
-        refuse(where, f"labels has {len(names)} names", f"give one for each of the {outputs} labels")
-    return tuple(str(each) for each in names)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from dashdeploy.data.arrays.lengths import to_one_length
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.from_arrays import VALIDATION_SHARE, DataOptions, task_from_arrays
 from dashdeploy.data.missing_values import fill_missing
 from dashdeploy.data.readers.npy_folder import sha256_of_all
-from dashdeploy.data.readers.ts_format import Series, read_ts
+from dashdeploy.data.readers.ts_format import read_ts
 from dashdeploy.data.task import Kind, Task
 
 TRAIN, TEST = "_TRAIN.ts", "_TEST.ts"
@@ -82,37 +82,6 @@ def load_ts(
         validation_share=validation_share,
         notes=notes,
     )
-
-
-def to_one_length(
-    train: Sequence[Series], test: Sequence[Series], how: Literal["pad", "resample"]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Bring all series to the length of the longest training series; if all have it, nothing happens.
-
-    Args:
-        train: training series, each [channels, its length].
-        test: test series.
-        how: ``pad`` fills the end with the channel's mean over the training data (0 once that is scaled) and cuts
-            what is longer; ``resample`` interpolates linearly between the first and the last value.
-
-    Returns:
-        Both as [n, channels, length].
-    """
-    length = max(series.shape[1] for series in train)
-    mean = np.concatenate(train, axis=1).mean(1)
-
-    def fit(series: Series) -> Series:
-        have = series.shape[1]
-        if have == length:
-            return series
-        if how == "pad":
-            return np.concatenate([series, np.repeat(mean[:, None], max(0, length - have), axis=1)], 1)[
-                :, :length
-            ]
-        at = np.linspace(0, have - 1, length)
-        return np.stack([np.interp(at, np.arange(have), channel) for channel in series])
-
-    return np.stack([fit(each) for each in train]), np.stack([fit(each) for each in test])
 
 
 def _pair(path: Path) -> tuple[Path, Path]:

@@ -1,0 +1,110 @@
+"""Series of several lengths: NaN at their ends in arrays, and the one length that a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dashdeploy.data.checks import Array
+
+Series = npt.NDArray[np.floating]
+Lengths = Mapping[str, npt.NDArray[np.int64]]
+HowLengths = Literal["pad", "resample"]
+
+
+def padded_lengths(arrays: Mapping[str, Array], *, certain: bool = False) -> Lengths | None:
+    """How long each series is without the NaN at its end, as tslearn, sktime and the UCR archive pad.
+
+    NaN is padding from where on no channel has a value. Where the training data have none of it, NaN at the end
+    of a series is a missing value like any other.
+
+    Args:
+        arrays: inputs by split, [n, length] or [n, channels, length]; ``train`` is among them.
+        certain: whether it is padding whatever the training data have, because the files' format says so.
+
+    Returns:
+        Lengths by split; None if nothing is padding. A series without any value keeps its length.
+    """
+    looked_at = arrays.values() if certain else [arrays["train"]]
+    if not any(_is_padded(array) for array in looked_at):
+        return None
+    return {name: _lengths(array) for name, array in arrays.items()}
+
+
+def _is_padded(array: Array) -> bool:
+    if array.ndim not in (2, 3) or array.dtype.kind != "f" or not array.size:
+        return False
+    return bool(_no_value(array[..., -1:]).any())
+
+
+def _no_value(array: Array) -> Array:
+    """Where [n, length] no channel has a value."""
+    gaps = np.isnan(array)
+    return np.asarray(gaps.all(axis=1) if array.ndim == 3 else gaps)
+
+
+def _lengths(array: Array) -> npt.NDArray[np.int64]:
+    if array.dtype.kind != "f" or array.ndim not in (2, 3):
+        return np.full(len(array), array.shape[-1])
+    known = ~_no_value(array)
+    length = known.shape[1]
+    lengths = np.where(known.any(axis=1), length - np.argmax(known[:, ::-1], axis=1), length)
+    return np.asarray(lengths, np.int64)
+
+
+def without_padding(array: Array, lengths: npt.NDArray[np.int64]) -> Array:
+    """A copy with 0 behind the end of each series, so that what is NaN still is missing."""
+    behind = np.arange(array.shape[-1]) >= lengths[:, None]
+    return np.where(behind[:, None] if array.ndim == 3 else behind, np.zeros((), array.dtype), array)
+
+
+def said_of_lengths(lengths: Lengths, how: HowLengths) -> str:
+    """What is to be said of padding, a line."""
+    shortest = min(int(each.min()) for each in lengths.values() if len(each))
+    longest = max(int(each.max()) for each in lengths.values() if len(each))
+    if shortest == longest:
+        return f"the series have {longest} values: NaN at all their ends is padding and is cut"
+    become = (
+        "shorter ones are filled with each channel's mean over the training data (`lengths=pad`)"
+        if how == "pad"
+        else "all are interpolated to the longest training series (`lengths=resample`)"
+    )
+    return f"the series have {shortest} to {longest} values: NaN at their ends is padding; {become}"
+
+
+def to_one_length(train: Sequence[Series], test: Sequence[Series], how: HowLengths) -> tuple[Series, Series]:
+    """`all_to_one_length` of two splits: training and test series."""
+    fitted = all_to_one_length({"train": train, "test": test}, how)
+    return fitted["train"], fitted["test"]
+
+
+def all_to_one_length(splits: Mapping[str, Sequence[Series]], how: HowLengths) -> dict[str, Series]:
+    """Bring all series to the length of the longest training series; if all have it, nothing happens.
+
+    Args:
+        splits: series by split, each [channels, its length]; ``train`` is among them.
+        how: ``pad`` fills the end with the channel's mean over the training data (0 once that is scaled) and cuts
+            what is longer; ``resample`` interpolates linearly between the first and the last value.
+
+    Returns:
+        Each split as [n, channels, length].
+    """
+    train = splits["train"]
+    length = max(series.shape[1] for series in train)
+    mean = np.concatenate(train, axis=1).mean(1)
+
+    def fit(series: Series) -> Series:
+        have = series.shape[1]
+        if have == length:
+            return series
+        if how == "pad":
+            return np.concatenate([series, np.repeat(mean[:, None], max(0, length - have), axis=1)], 1)[
+                :, :length
+            ]
+        at = np.linspace(0, have - 1, length)
+        return np.stack([np.interp(at, np.arange(have), channel) for channel in series])
+
+    return {name: np.stack([fit(each) for each in split]) for name, split in splits.items()}
