@@ -32,7 +32,7 @@ from dashdeploy.data.arrays.lengths import (
 )
 from dashdeploy.data.arrays.names import LABELS, names_of_arrays
 from dashdeploy.data.arrays.objects import as_array
-from dashdeploy.data.arrays.test_part import chosen_for_test, said_of_test_part
+from dashdeploy.data.arrays.splitting import chosen_for_test, said_of_test_part
 from dashdeploy.data.checks import Array, checked_inputs, refuse
 from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
@@ -89,7 +89,8 @@ def task_from_arrays(
     notes: Sequence[str] = (),
     called: Mapping[str, str] | None = None,
     missing: Missing = "refuse",
-    ends: Literal["padding", "missing"] | None = None,
+    lengths: Lengths | None = None,
+    padding: bool = True,
 ) -> Task:
     """Check the arrays and make a task of them.
 
@@ -109,14 +110,21 @@ def task_from_arrays(
         notes: what was made of the data before, for `Task.notes`.
         called: what messages call an array, where the user knows it by something else than its name in `arrays`.
         missing: what becomes of missing values unless the options say it.
-        ends: what NaN at the end of series is: padding, or missing like any other; None is padding if training
-            series have it.
+        lengths: of the series of each split, where they have several and are padded with whatever behind these.
+        padding: whether NaN at the end of series is padding if training series have it, where `lengths` say nothing;
+            otherwise it is missing like any other.
 
     Raises:
         InputError: an array cannot be used; the message names it and the mend.
     """
     options = options or DataOptions()
     kind = options.predict or "classification"
+    if options.target_column is not None:
+        refuse(
+            where,
+            "it is no table, so it has no columns",
+            f"leave out `target_column={options.target_column}`",
+        )
     known = names_of_arrays(where, list(arrays), "save it as numpy.savez(path, {}=…)")
     called = {**known, **(called or {})}
     arrays = {each: as_array(where, called[each], arrays[found]) for each, found in known.items()}
@@ -125,9 +133,12 @@ def task_from_arrays(
     arrays, said = in_channels_first(where, arrays, called, options.layout)
     names = [each for each in ("train", "test", "val") if f"x_{each}" in arrays]
     inputs = {each: arrays[f"x_{each}"] for each in names}
-    lengths = None if ends == "missing" else padded_lengths(inputs, certain=ends == "padding")
+    if lengths is None and padding:
+        lengths = padded_lengths(inputs)
+        notes = notes if lengths is None else (*notes, f"NaN at the end of {called['x_train']} is padding")
     if lengths is not None:
-        inputs = {each: without_padding(array, lengths[each]) for each, array in inputs.items()}
+        longest = max(array.shape[-1] for array in inputs.values())
+        inputs = {each: without_padding(array, lengths[each], longest) for each, array in inputs.items()}
     how = options.missing or missing
     inputs = {
         each: checked_inputs(where, called[f"x_{each}"], array, may_miss=how != "refuse")

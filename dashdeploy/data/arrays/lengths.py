@@ -15,23 +15,23 @@ Lengths = Mapping[str, npt.NDArray[np.int64]]
 HowLengths = Literal["pad", "resample"]
 
 
-def padded_lengths(arrays: Mapping[str, Array], *, certain: bool = False) -> Lengths | None:
+def padded_lengths(arrays: Mapping[str, Array]) -> Lengths | None:
     """How long each series is without the NaN at its end, as tslearn, sktime and the UCR archive pad.
 
-    NaN is padding from where on no channel has a value. Where the training data have none of it, NaN at the end
-    of a series is a missing value like any other.
+    NaN is padding from where on no channel has a value. Where the training data have none of it, and all splits one
+    length, NaN at the end of a series is a missing value like any other.
 
     Args:
         arrays: inputs by split, [n, length] or [n, channels, length]; ``train`` is among them.
-        certain: whether it is padding whatever the training data have, because the files' format says so.
 
     Returns:
         Lengths by split; None if nothing is padding. A series without any value keeps its length.
     """
-    looked_at = arrays.values() if certain else [arrays["train"]]
+    one_length = len({array.shape[-1:] for array in arrays.values()}) == 1
+    looked_at = [arrays["train"]] if one_length else arrays.values()
     if not any(_is_padded(array) for array in looked_at):
         return None
-    return {name: _lengths(array) for name, array in arrays.items()}
+    return {name: known_lengths(array) for name, array in arrays.items()}
 
 
 def _is_padded(array: Array) -> bool:
@@ -46,7 +46,8 @@ def _no_value(array: Array) -> Array:
     return np.asarray(gaps.all(axis=1) if array.ndim == 3 else gaps)
 
 
-def _lengths(array: Array) -> npt.NDArray[np.int64]:
+def known_lengths(array: Array) -> npt.NDArray[np.int64]:
+    """How long each series of [n, length] or [n, channels, length] is without NaN at its end in all channels."""
     if array.dtype.kind != "f" or array.ndim not in (2, 3):
         return np.full(len(array), array.shape[-1])
     known = ~_no_value(array)
@@ -55,9 +56,10 @@ def _lengths(array: Array) -> npt.NDArray[np.int64]:
     return np.asarray(lengths, np.int64)
 
 
-def without_padding(array: Array, lengths: npt.NDArray[np.int64]) -> Array:
-    """A copy with 0 behind the end of each series, so that what is NaN still is missing."""
-    behind = np.arange(array.shape[-1]) >= lengths[:, None]
+def without_padding(array: Array, lengths: npt.NDArray[np.int64], longest: int) -> Array:
+    """A copy of that length with 0 behind the end of each series, so that what is NaN still is missing."""
+    array = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, longest - array.shape[-1])])
+    behind = np.arange(longest) >= lengths[:, None]
     return np.where(behind[:, None] if array.ndim == 3 else behind, np.zeros((), array.dtype), array)
 
 
@@ -66,13 +68,13 @@ def said_of_lengths(lengths: Lengths, how: HowLengths) -> str:
     shortest = min(int(each.min()) for each in lengths.values() if len(each))
     longest = max(int(each.max()) for each in lengths.values() if len(each))
     if shortest == longest:
-        return f"the series have {longest} values: NaN at all their ends is padding and is cut"
+        return f"the series have {longest} values each"
     become = (
         "shorter ones are filled with each channel's mean over the training data (`lengths=pad`)"
         if how == "pad"
         else "all are interpolated to the longest training series (`lengths=resample`)"
     )
-    return f"the series have {shortest} to {longest} values: NaN at their ends is padding; {become}"
+    return f"the series have {shortest} to {longest} values; {become}"
 
 
 def to_one_length(train: Sequence[Series], test: Sequence[Series], how: HowLengths) -> tuple[Series, Series]:

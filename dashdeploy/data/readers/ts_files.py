@@ -75,12 +75,13 @@ def load_ts(
         name or train_path.name.removesuffix(TRAIN),
         train_path,
         arrays,
-        replace(options, predict=kind),
+        replace(options, predict=kind, layout="channels-first"),
         seed=seed,
         source=source,
         settings=settings,
         validation_share=validation_share,
         notes=notes,
+        padding=False,
     )
 
 
