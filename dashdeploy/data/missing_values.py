@@ -11,6 +11,8 @@ import numpy as np
 from dashdeploy.data.checks import Array, refuse
 
 Missing = Literal["interpolate", "mean", "refuse"]
+Filler = Callable[[Array], Array]
+"""Gives a sample [channels, …] without NaN, the sample itself if nothing is missing."""
 
 
 def fill_missing(
@@ -41,12 +43,11 @@ def fill_missing(
 
 def gap_filler(
     where: object, splits: Mapping[str, Iterable[Array]], how: Literal["interpolate", "mean"]
-) -> tuple[Callable[[Array], Array] | None, tuple[str, ...]]:
+) -> tuple[Filler | None, tuple[str, ...]]:
     """What `fill_missing` does to a sample, for splits that do not fit in memory; each is gone through twice at most.
 
     Returns:
-        Gives a sample [channels, …] without NaN, the sample itself if nothing is missing; None if nothing is missing
-        anywhere. And what is to be said, a line.
+        What fills a sample, or None if nothing is missing anywhere; and what is to be said, a line.
 
     Raises:
         InputError: as `fill_missing`.

@@ -10,12 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dashdeploy.data import lazy_inputs, stored_arrays
+from dashdeploy.data import lazy_inputs
+from dashdeploy.data.arrays import stored
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.lazy_inputs import LazyInputs, joined_inputs, lazy, mapped_inputs
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.scaling import Affine
-from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.errors import InputError
 from dashdeploy.progress import silent
 from dashdeploy.search.config.settings import SearchSettings
@@ -25,7 +26,7 @@ from dashdeploy.search.pipeline import search
 @pytest.fixture
 def by_the_batch(monkeypatch):
     """Whatever lies in files is too large, and is looked through some samples at a time."""
-    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_files_read_by_the_batch_give_the_numbers_of_memory(folder, monkeypatch,
     path = folder(x_train=x, x_test=x[:21])
     options = DataOptions(normalize=normalize)
     expected = load_data(path, options=options)
-    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
     task = load_data(path, options=options)
     assert isinstance(task.train.inputs, LazyInputs) and not isinstance(expected.train.inputs, LazyInputs)
     assert (task.source, task.scaling, task.input_shape) == (
@@ -93,12 +94,52 @@ def test_missing_values_are_filled_alike(folder, monkeypatch, missing):
     path = folder(x_train=x, x_test=x[:21])
     options = DataOptions(missing=missing, normalize="channels")
     expected = load_data(path, options=options)
-    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
     task = load_data(path, options=options)
-    assert task.notes == expected.notes and "missing values" in task.notes[0]
+    assert task.notes == expected.notes and any("missing values" in note for note in task.notes)
     assert task.source == expected.source and task.source["missing"] == missing
     assert torch.equal(whole(task.train.inputs), expected.train.inputs)
     assert torch.equal(whole(task.test.inputs), expected.test.inputs)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("missing", [None, "interpolate"])
+@pytest.mark.parametrize("how", ["pad", "resample"])
+def test_padding_is_cut_off_and_filled_alike(folder, monkeypatch, how, missing):
+    x = np.random.default_rng(1).standard_normal((60, 2, 24))
+    for row, length in enumerate(np.random.default_rng(2).integers(12, 22, 60)):
+        x[row, :, length:] = np.nan
+    if missing is not None:
+        x[7, 0, 4:6] = np.nan
+    path = folder(x_train=x, x_test=x[30:51])
+    options = DataOptions(lengths=how, missing=missing, normalize="channels")
+    expected = load_data(path, options=options)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
+    task = load_data(path, options=options)
+    assert task.input_shape == expected.input_shape == (2, 21)
+    assert (task.notes, task.scaling, task.source) == (expected.notes, expected.scaling, expected.source)
+    for name in ("train", "validation", "test"):
+        assert torch.equal(whole(getattr(task, name).inputs), getattr(expected, name).inputs)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("shape", [(60, 24), (60, 24, 2), (60, 6, 5, 3)])
+def test_axes_and_a_missing_test_part(tmp_path, monkeypatch, shape):
+    x = np.random.default_rng(1).standard_normal(shape)
+    np.save(tmp_path / "X.npy", x)
+    np.save(tmp_path / "y.npy", np.arange(60) % 3)
+    options = DataOptions(layout="channels-last" if len(shape) > 2 else None)
+    expected = load_data(tmp_path, options=options, seed=3)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
+    task = load_data(tmp_path, options=options, seed=3)
+    assert (
+        task.input_shape
+        == expected.input_shape
+        == ((1, 24) if len(shape) == 2 else (shape[-1], *shape[1:-1]))
+    )
+    assert task.source == expected.source and task.notes == expected.notes and len(task.test.targets) == 12
+    for name in ("train", "validation", "test"):
+        assert torch.equal(whole(getattr(task, name).inputs), getattr(expected, name).inputs)
 
 
 BAD = {
@@ -128,7 +169,7 @@ def test_what_is_wrong_is_said_in_the_same_words(folder, monkeypatch, name):
     options = DataOptions(missing="mean" if name == "nothing known" else None)
     said = []
     for limit in (2**30, 0):
-        monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", limit)
+        monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", limit)
         with pytest.raises(InputError) as caught:
             load_data(path, options=options)
         said.append(str(caught.value))
@@ -193,7 +234,7 @@ def test_a_search_by_the_batch_ends_with_the_same_bits(folder, tmp_path, monkeyp
         "quick", **SMALL, retrain_epochs=2, refit=True, shortlist_folds=2, shortlist=2, devices="cpu"
     )
     for name, limit in (("memory", 2**30), ("batch", 0)):
-        monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", limit)
+        monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", limit)
         task = load_data(path, options=DataOptions(normalize="channels"))
         search(task, settings, tmp_path / name, progress=silent)
     memory, batch = (load_file(tmp_path / name / "model.safetensors") for name in ("memory", "batch"))
@@ -208,7 +249,7 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 
-from dashdeploy.data import stored_arrays
+from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.search.config.phases import Phase
@@ -218,7 +259,7 @@ from dashdeploy.search.training.lightning_module import PhaseModule
 from dashdeploy.search.training.trainer import fit, trainer_of
 
 path, most_in_memory, room = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-stored_arrays.MOST_BYTES_IN_MEMORY = most_in_memory
+stored.MOST_BYTES_IN_MEMORY = most_in_memory
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + room, used + room))
 settings = SearchSettings.preset("quick", width=2, kernel_sizes=(3,), dilations=(1,), batch_size=16, devices="cpu")

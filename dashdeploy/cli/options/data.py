@@ -27,8 +27,8 @@ class TaskSource(OptionGroup, panel="Task"):
         Path | None,
         typer.Option(
             "--data",
-            help="Your own data: an .npz file with x_train, y_train, x_test, y_test; a folder of such .npy files; "
-            "a pair NAME_TRAIN.ts, NAME_TEST.ts.",
+            help="Your own data: an .npz file with x_train, y_train, x_test, y_test, or X, y; a folder of such .npy "
+            "files; a CSV, Parquet or ARFF file; a pair NAME_TRAIN, NAME_TEST of .ts, .tsv, .txt or these.",
         ),
     ] = None
     data_dir: Annotated[
@@ -108,6 +108,23 @@ class DataHandling(OptionGroup, panel="Task"):
         typer.Option(
             "--missing",
             help="What becomes of missing values: interpolated along the series, the channel's mean over the "
-            "training data, or refused. By default those of .ts files are interpolated and arrays with NaN refused.",
+            "training data, or refused. By default those of .ts files and tables are interpolated and arrays with "
+            "NaN refused.",
+        ),
+    ] = None
+    layout: Annotated[
+        Literal["channels-first", "channels-last"] | None,
+        typer.Option(
+            "--layout",
+            help="Where arrays have their channels: behind the samples, as by default, or at the end.",
+        ),
+    ] = None
+    target_column: Annotated[
+        str | None,
+        typer.Option(
+            "--target-column",
+            metavar="C",
+            help="The column of a table that is predicted: its name, or its index from 0, from -1 at the end. By "
+            "default the last, or the first in a pair of the UCR archive's .tsv or .txt files.",
         ),
     ] = None

@@ -1,12 +1,12 @@
 """A user's own data: an HDF5 file (``.h5``, ``.hdf5``) with the arrays of an ``.npz`` file, or groups of x and y.
 
-Datasets x_train, y_train, …; or groups train and test with x and y; or X and y alone, of which a test part is split
-off. Small and capital letters are alike. What HDF5 reads as 0 without a word is looked for, see `hdf5_storage`.
+Datasets x_train, y_train, … (`dashdeploy.data.arrays.names`), groups train and test with x and y, or X and y alone.
+What HDF5 reads as 0 without a word is looked for, see `hdf5_storage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.data.arrays.names import names_of_arrays
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.class_labels import plain_text
-from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
+from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.hdf5_storage import files_of, holes_of
 from dashdeploy.data.readers.npy_folder import sha256_of_all
-from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Task
-from dashdeploy.data.test_split import SPLIT_NAMES, split_off_test
 from dashdeploy.errors import MissingCapabilityError
 
 SUFFIXES = (".h5", ".hdf5")
@@ -62,70 +62,45 @@ def load_hdf5(path: Path, *, seed: int = 0, options: DataOptions | None = None) 
 
 def _task_of(path: Path, file: Any, seed: int, options: DataOptions | None) -> Task:  # noqa: ANN401 - h5py has no types
     with _named_errors(path):
-        found = _datasets(path, file)
-        alone = {"x", "y"} <= set(found) and not any(name in found for name in REQUIRED)
-        if not alone:
-            check_names(path, [name for name in found if len(name) > 1], "write it as file['{}'] = …")
-        wanted = ("x", "y", LABELS) if alone else (*REQUIRED, *OPTIONAL, LABELS)
-        names = [name for name in wanted if name in found]
+        found = _names(file)
+        known = names_of_arrays(path, found, "write it as file['{}'] = …")
+        datasets = {name: _dataset(path, file, name) for name in known.values()}
         files = {path.resolve()}
         notes: list[str] = []
-        for name in names:
-            files |= files_of(path, found[name])
-            notes += holes_of(path, found[name])
+        for dataset in datasets.values():
+            files |= files_of(path, dataset)
+            notes += holes_of(path, dataset)
         arrays = {
-            name: _rows(path, found[name]) if name[0] == "x" else _values(path, found[name]) for name in names
+            name: _rows(path, datasets[name]) if each.startswith("x_") else _values(path, datasets[name])
+            for each, name in known.items()
         }
     sha256 = sha256_of(path) if len(files) == 1 else sha256_of_all(sorted(files))
     source = {"path": str(path.resolve()), "sha256": sha256}
-    if alone:
-        arrays, said, how = _with_test_part(path, arrays, seed)
-        notes, source = [*notes, said], source | how
     return task_from_arrays(path.stem, path, arrays, options, seed=seed, source=source, notes=notes)
 
 
-def _with_test_part(
-    path: Path, arrays: Mapping[str, Array | StoredArray], seed: int
-) -> tuple[dict[str, Array | StoredArray], str, dict[str, str]]:
-    """The arrays of training and test, and what is to be said and recorded of that."""
-    x, y = arrays["x"], arrays["y"]
-    if not isinstance(x, StoredArray) or isinstance(y, StoredArray) or not y.ndim or len(x) != len(y):
-        refuse(path, f"x and y have {x.shape} and {y.shape}", "give every sample one target")
-    split = split_off_test(path, y, seed)
-    parts: dict[str, Array | StoredArray] = {}
-    for name, rows in (("train", split.train), ("test", split.test)):
-        parts |= {f"x_{name}": x.of_rows(rows.tolist()), f"y_{name}": y[rows]}
-    named = {name: array for name, array in arrays.items() if name == LABELS}
-    return parts | named, split.note, split.source
-
-
-def _datasets(path: Path, file: Any) -> dict[str, Any]:  # noqa: ANN401 - h5py has no types
-    """What has a name that counts, by that name: those in groups of splits as if they were outside."""
+def _names(file: Any) -> list[str]:  # noqa: ANN401
+    """The names of all datasets and links, those in groups of the file with the group's name before."""
     import h5py
 
-    found: dict[str, Any] = {}
-
-    def add(name: str, group: Any, key: str) -> None:  # noqa: ANN401
-        try:
-            dataset = group[key]
-        except KeyError:
-            link = group.get(key, getlink=True)
-            to = f" in {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
-            refuse(path, f"{key} is a link to {link.path}{to}, which is not there", "copy that as well")
-        if name in found:
-            refuse(path, f"it has both {found[name].name} and {dataset.name}", "keep one of them")
-        if isinstance(dataset, h5py.Dataset):
-            found[name] = dataset
-
+    names: list[str] = []
     for key in file:
-        group = file.get(key) if key.lower() in SPLIT_NAMES else None
-        if isinstance(group, h5py.Group):
-            for inner in group:
-                if inner.lower() in ("x", "y"):
-                    add(f"{inner.lower()}_{SPLIT_NAMES[key.lower()]}", group, inner)
-        elif key.lower() in {"x", "y", LABELS, *REQUIRED, *OPTIONAL}:
-            add(key.lower(), file, key)
-    return found
+        inner = file.get(key)
+        names += [f"{key}/{each}" for each in inner] if isinstance(inner, h5py.Group) else [key]
+    return names
+
+
+def _dataset(path: Path, file: Any, name: str) -> Any:  # noqa: ANN401
+    import h5py
+
+    dataset = file.get(name)
+    if dataset is None:
+        link = file.get(name, getlink=True)
+        to = f" in {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
+        refuse(path, f"{name} is a link to {link.path}{to}, which is not there", "copy that as well")
+    if not isinstance(dataset, h5py.Dataset):
+        refuse(path, f"{name} is no dataset", "write the array there")
+    return dataset
 
 
 def _rows(path: Path, dataset: Any) -> StoredArray:  # noqa: ANN401

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.data.arrays.names import names_of_arrays
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import Array, refuse
-from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
-from dashdeploy.data.stored_arrays import StoredArray
+from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.task import Task
 
 
@@ -24,17 +25,19 @@ def load_npy_folder(folder: Path, *, seed: int = 0, options: DataOptions | None 
 
     Args:
         folder: the folder.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val,
+            and for the test, if there is no x_test and y_test.
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:
         InputError: a file is missing or cannot be used; the message names it and the mend.
     """
     paths = {path.stem: path for path in sorted(folder.glob("*.npy"))}
-    check_names(folder, list(paths), "save it as numpy.save(folder / '{}.npy', …)")
-    names = [name for name in (*REQUIRED, *OPTIONAL, LABELS) if name in paths]
+    known = names_of_arrays(folder, list(paths), "save it as numpy.save(folder / '{}.npy', …)")
+    names = known.values()
     arrays = {
-        name: map_npy(paths[name]) if name.startswith("x_") else read_npy(paths[name]) for name in names
+        name: map_npy(paths[name]) if each.startswith("x_") else read_npy(paths[name])
+        for each, name in known.items()
     }
     source = {"path": str(folder.resolve()), "sha256": sha256_of_all(paths[name] for name in names)}
     return task_from_arrays(folder.resolve().name, folder, arrays, options, seed=seed, source=source)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from dashdeploy.data.arrays.lengths import to_one_length
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.from_arrays import VALIDATION_SHARE, DataOptions, task_from_arrays
 from dashdeploy.data.missing_values import fill_missing
 from dashdeploy.data.readers.npy_folder import sha256_of_all
-from dashdeploy.data.readers.series_lengths import to_one_length
 from dashdeploy.data.readers.ts_format import read_ts
 from dashdeploy.data.task import Kind, Task
 
@@ -82,12 +82,13 @@ def load_ts(
         name or train_path.name.removesuffix(TRAIN),
         train_path,
         arrays,
-        replace(options, predict=kind),
+        replace(options, predict=kind, layout="channels-first"),
         seed=seed,
         source=source,
         settings=settings,
         validation_share=validation_share,
         notes=(*grid_note, *notes),
+        padding=False,
     )
 
 

@@ -8,8 +8,6 @@ are comments, in whatever encoding their author had. Series may have several len
 
 from __future__ import annotations
 
-import codecs
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,18 +17,10 @@ import numpy.typing as npt
 
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.missing_values import Missing
+from dashdeploy.data.readers.text_files import lines_of
 from dashdeploy.data.readers.ts_timestamps import Grid, StampedChannel, grid_of, on_grid, stamped_case
 
 Series = npt.NDArray[np.float64]
-
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-_ENCODINGS = ("utf-8", "cp1252", "latin-1")
-"""Tried in this order. The last one takes any byte, so that binary files are told by their control characters."""
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ def read_ts(
     Raises:
         InputError: it cannot be read or used; the message names the line and the mend.
     """
-    lines = _lines(path)
+    lines = lines_of(path, "name a .ts file of the UCR or UEA archive")
     header, first = _header(path, lines)
     classes = _classes(path, header, fewest=2 if training is None else 0)
     stamped = _is_stamped(path, header, training, timestamps)
@@ -120,25 +110,6 @@ def read_ts(
             names = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
             refuse(path, f"line {number}: class {label!r} is not one {where} ({names})", mend)
     return TsFile(series, np.array([classes.index(label) for _, label in labels], np.int64), classes, grid)
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file in the encoding that it seems to have: what counts are numbers, in ASCII."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
-    marked = [name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)]
-    text = "\0"
-    for encoding in marked or _ENCODINGS:
-        try:
-            text = content.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    if _CONTROL_CHARACTERS.search(text):
-        refuse(path, "not a text file", "name a .ts file of the UCR or UEA archive")
-    return re.split("\r\n|\r|\n", text)  # unlike splitlines, no other character ends a comment
 
 
 def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:

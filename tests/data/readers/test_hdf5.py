@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dashdeploy.data import stored_arrays
+from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
@@ -64,7 +64,7 @@ def test_the_same_as_the_arrays_in_memory(path, tmp_path, monkeypatch, layout, l
     np.savez(tmp_path / "signals.npz", **plain)
     expected = load_data(tmp_path / "signals.npz", options=DataOptions(normalize="channels"))
     if lazily:
-        monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+        monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
     task = load_data(path, options=DataOptions(normalize="channels"))
     assert isinstance(task.train.inputs, LazyInputs) == lazily
     assert task.scaling == expected.scaling and task.labels == expected.labels
@@ -81,7 +81,7 @@ STORAGE = [{"chunks": (7, 1, 3), "compression": "gzip"}, {"chunks": (1, 2, 8), "
 
 @pytest.mark.parametrize("storage", STORAGE)
 def test_chunks_and_compression(path, monkeypatch, storage):
-    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
     write(path, x_train=None)
     with h5py.File(path, "a") as file:
         file.create_dataset("x_train", data=X, **storage)
@@ -122,9 +122,8 @@ def test_a_test_part_is_split_off_where_there_is_none(path):
     write(path, **NONE, X=X, y=TEXT.astype("S") if TEXT.dtype.kind == "S" else np.char.encode(TEXT, "utf-8"))
     task = load_data(path, seed=3)
     assert len(task.test.targets) == 8 and torch.bincount(task.test.targets).tolist() == [4, 4]
-    assert task.source["test"] == "0.2 held out, seed 3"
-    (said,) = [note for note in task.notes if "no test part" in note]
-    assert "8 of 40 samples" in said
+    assert task.source["test_split"] == "20% of the samples, stratified, seed 3"
+    assert any("there is no test part" in note for note in task.notes)
     rows = {tuple(row) for row in X.reshape(40, -1).astype("f4").tolist()}
     parts = [task.train, task.validation, task.test]
     seen = [tuple(row) for part in parts for row in part.inputs.flatten(1).tolist()]
@@ -234,7 +233,7 @@ BAD = {
     "objects": ({"x_train": np.array(TEXT.tolist(), h5py.string_dtype())}, "is of objects or text"),
     "no targets": ({"y_train": None}, "array y_train is missing"),
     "nothing": (NONE, "array x_train is missing (the file has no arrays)"),
-    "twice": ({"X_train": X}, "it has both"),
+    "twice": (NONE | {"X_train": X, "train__x": X, "y_train": Y}, "both X_train and train/x can be x_train"),
     "a number": ({"x_train": 3.0}, "x_train is float64, shape ()"),
     "other samples": (NONE | {"X": X, "y": Y[:-1]}, "give every sample one target"),
     "NaN": ({"x_train": np.where(X[1, 0, 2] == X, np.nan, X)}, "at index [1, 0, 2]"),

@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.readers.recordings.sampled_signals import Recording, Signal, stored_signals
-from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.errors import MissingCapabilityError
 
 SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".aif", ".aiff", ".au"})

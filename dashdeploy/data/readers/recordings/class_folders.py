@@ -6,17 +6,19 @@ Files below a class's folder count, however deep. Hidden files, and what systems
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from dashdeploy.data.arrays.names import SPLIT_NAMES
+from dashdeploy.data.arrays.splitting import chosen_for_test, note_of_test_part, said_of_test_part
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.readers.npy_folder import sha256_of_tree
 from dashdeploy.data.readers.recordings import audio, images
-from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Task
-from dashdeploy.data.test_split import SPLIT_NAMES, split_off_test
 
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
@@ -56,11 +58,12 @@ def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | No
     files = [path for split in found.values() for path, _ in split]
     source = {"path": str(folder.resolve()), "sha256": sha256_of_tree(folder, files)}
     if "test" not in found:
-        classes = np.array([name for _, name in found["train"]])
-        split = split_off_test(folder, classes, seed)
-        found["test"] = [found["train"][row] for row in split.test]
-        found["train"] = [found["train"][row] for row in split.train]
-        source, notes = source | split.source, [*notes, split.note]
+        samples = found["train"]
+        held = chosen_for_test(np.array([name for _, name in samples]), len(samples), seed)
+        found["test"] = [each for each, to_test in zip(samples, held, strict=True) if to_test]
+        found["train"] = [each for each, to_test in zip(samples, held, strict=True) if not to_test]
+        chosen = said_of_test_part("stratified", seed)
+        source, notes = source | {"test_split": chosen}, [*notes, note_of_test_part(chosen)]
     paths = {name: [path for path, _ in split] for name, split in found.items()}
     if kinds["sounds"] is not None:
         if options.image_size is not None:
@@ -72,7 +75,14 @@ def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | No
     for name, split_ in found.items():
         arrays |= {f"x_{name}": inputs[name], f"y_{name}": np.array([each for _, each in split_])}
     return task_from_arrays(
-        folder.resolve().name, folder, arrays, options, seed=seed, source=source, notes=[*notes, *said]
+        folder.resolve().name,
+        folder,
+        arrays,
+        replace(options, layout="channels-first"),
+        seed=seed,
+        source=source,
+        notes=[*notes, *said],
+        padding=False,
     )
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import refuse
-from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.errors import MissingCapabilityError
 
 if TYPE_CHECKING:

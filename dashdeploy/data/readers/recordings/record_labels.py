@@ -1,7 +1,7 @@
 """What is to be predicted of records: a table ``labels.csv``, PhysioNet's ``REFERENCE.csv``, or comments of headers.
 
 A table has a line ``record,label`` for each record and may have a third column, ``split``: train, test or val. If
-there is none, a header's comment ``#Dx: …`` counts (as in the PhysioNet/CinC challenges), or ``#Label: …``, ``#Class: …``.
+there is none, a header's comment ``#Dx: …`` counts (as in PhysioNet's challenges), or ``#Label: …``, ``#Class: …``.
 Several labels of a record, for `predict=multi-label`, have commas, semicolons or spaces between.
 """
 
@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dashdeploy.data.arrays.names import SPLIT_NAMES
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.task import Kind
-from dashdeploy.data.test_split import SPLIT_NAMES
 
 TABLES = ("labels.csv", "LABELS.csv", "REFERENCE.csv")
 _COMMENT = re.compile(r"\s*(dx|label|labels|class)\s*:\s*(.*?)\s*", re.IGNORECASE)

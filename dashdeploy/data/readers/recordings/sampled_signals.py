@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.data.readers.series_lengths import OneLength, known_mean
-from dashdeploy.data.stored_arrays import StoredArray
+from dashdeploy.data.arrays.lengths import OneLength, known_mean
+from dashdeploy.data.arrays.stored import StoredArray
 
 Signal = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ several rates come to the fastest one; checksums are compared, which wfdb leaves
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dashdeploy.data.arrays.splitting import chosen_for_test, note_of_test_part, said_of_test_part
+from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.readers.npy_folder import sha256_of_tree
 from dashdeploy.data.readers.recordings.record_labels import Labels, labels_of
 from dashdeploy.data.readers.recordings.sampled_signals import Recording, Signal, resampled, stored_signals
-from dashdeploy.data.stored_arrays import StoredArray
 from dashdeploy.data.task import Task
-from dashdeploy.data.test_split import split_off_test
 from dashdeploy.errors import DashdeployError, MissingCapabilityError
 
 RECORDS = "RECORDS"
@@ -65,14 +65,13 @@ def load_wfdb(folder: Path, *, seed: int = 0, options: DataOptions | None = None
             f"{folder} holds WFDB records, which wfdb reads; install it with: pip install 'dashdeploy[formats]'"
         ) from error
     options = options or DataOptions()
-    options = replace(options, missing=options.missing or "interpolate")
     headers = {name: _header(folder / name) for name in _records(folder)}
     labels = labels_of(folder, {name: each.comments for name, each in headers.items()}, options.predict)
     _check_alike([headers[name] for split in labels.records.values() for name in split])
     used = [headers[name] for split in labels.records.values() for name in split]
     files = {file for each in used for file in each.files} | set(labels.files)
     source = {"path": str(folder.resolve()), "sha256": sha256_of_tree(folder, files)}
-    labels, notes, how = _with_test_part(folder, labels, seed)
+    labels, notes, how = _with_test_part(labels, options, seed)
     first = headers[labels.records["train"][0]]
     recordings = {
         name: [_recording(headers[each], first.names) for each in split]
@@ -88,24 +87,31 @@ def load_wfdb(folder: Path, *, seed: int = 0, options: DataOptions | None = None
         folder.resolve().name,
         folder,
         arrays,
-        options,
+        replace(options, layout="channels-first"),
         seed=seed,
         source=source | how,
         notes=[*labels.notes, *notes, *said],
+        missing="interpolate",
+        padding=False,
     )
 
 
-def _with_test_part(folder: Path, labels: Labels, seed: int) -> tuple[Labels, list[str], dict[str, str]]:
+def _with_test_part(
+    labels: Labels, options: DataOptions, seed: int
+) -> tuple[Labels, list[str], dict[str, str]]:
+    """The labels with a test part, and what is to be said and recorded of that."""
     if "test" in labels.records:
         return labels, [], {}
     names, targets = labels.records["train"], labels.targets["train"]
-    split = split_off_test(folder, targets, seed)
-    parts = {"train": split.train, "test": split.test}
-    records: Mapping[str, Sequence[str]] = {
-        name: [names[row] for row in rows] for name, rows in parts.items()
-    } | {name: each for name, each in labels.records.items() if name != "train"}
-    divided = {**labels.targets, **{name: targets[rows] for name, rows in parts.items()}}
-    return labels._replace(records=records, targets=divided), [split.note], split.source
+    classes = targets if options.predict in (None, "classification") else None
+    held = chosen_for_test(classes, len(names), seed)
+    chosen = said_of_test_part("random" if classes is None else "stratified", seed)
+    records: dict[str, Sequence[str]] = dict(labels.records)
+    for part, mask in (("train", ~held), ("test", held)):
+        records[part] = [names[row] for row in np.flatnonzero(mask).tolist()]
+    divided = {**labels.targets, "train": targets[~held], "test": targets[held]}
+    part_of = labels._replace(records=records, targets=divided)
+    return part_of, [note_of_test_part(chosen)], {"test_split": chosen}
 
 
 def _records(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dashdeploy.data import stored_arrays
+from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
@@ -123,7 +123,7 @@ def test_by_the_batch_the_numbers_are_the_same(folder, monkeypatch):
     path = folder((6, 8, 3))
     options = DataOptions(normalize="channels", image_size=(5, 4))
     expected = load_data(path, options=options)
-    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
     task = load_data(path, options=options)
     assert isinstance(task.train.inputs, LazyInputs) and task.scaling == expected.scaling
     for name in ("train", "validation", "test"):

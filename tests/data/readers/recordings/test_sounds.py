@@ -6,7 +6,7 @@ import soundfile
 import torch
 from scipy.signal import resample_poly
 
-from dashdeploy.data import stored_arrays
+from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
@@ -109,7 +109,8 @@ def test_without_a_test_part_a_fifth_of_every_class_is_held_out(folder):
     path = folder(("",), (20,))
     task = load_data(path, seed=5)
     assert torch.bincount(task.test.targets).tolist() == [4, 4]
-    assert task.source["test"] == "0.2 held out, seed 5" and "8 of 40 samples" in task.notes[0]
+    assert task.source["test_split"] == "20% of the samples, stratified, seed 5"
+    assert f"there is no test part: {task.source['test_split']}, are kept" in task.notes[0]
     found = {
         row.tobytes() for split in (task.train, task.validation, task.test) for row in whole(split.inputs)
     }
@@ -195,7 +196,7 @@ def test_by_the_batch_the_numbers_are_the_same(folder, monkeypatch):
     write(path / "train" / "low", "x.wav", tone(200, 700, rate=2 * RATE), 2 * RATE)
     options = DataOptions(normalize="channels")
     expected = load_data(path, options=options)
-    monkeypatch.setattr(stored_arrays, "MOST_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
     task = load_data(path, options=options)
     assert isinstance(task.train.inputs, LazyInputs)
     assert (task.scaling, task.notes, task.source) == (expected.scaling, expected.notes, expected.source)
