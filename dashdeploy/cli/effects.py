@@ -34,14 +34,16 @@ class DataKind(Enum):
     """What ``search`` learns from, with what it leaves no choice of; data of any other kind has all options."""
 
     BUILT_IN = "built-in tasks have a form of their own"
-    FACTORY = "a function returns arrays, which have no columns"
-    ARRAYS = "arrays have no columns"
-    TS = ".ts files say which value is the target and where channels are"
+    FACTORY = "a function returns arrays, which have no columns, time stamps or image files"
+    ARRAYS = "arrays have no columns, time stamps or image files"
+    TS = ".ts files hold series and say which value is the target and where channels are"
     CSV = "the lines of a CSV file are series of one channel and one length"
-    TABLE = "the columns of a table say where channels are"
+    TABLE = "a table holds series of even steps, and its columns say where channels are"
+    RECORDINGS = "recordings are series of even steps and say where channels are"
+    IMAGES = "images say where channels are and are no series"
 
 
-BUILT_IN, FACTORY, ARRAYS, TS, CSV, TABLE = DataKind
+BUILT_IN, FACTORY, ARRAYS, TS, CSV, TABLE, RECORDINGS, IMAGES = DataKind
 EVERY_DATA = frozenset(DataKind)
 
 
@@ -91,9 +93,11 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "search": {
         "max_time": Effect(excludes=("join",)),
         "resume": Effect(excludes=("join",)),
-        "lengths": Effect(data=frozenset({FACTORY, ARRAYS, TS, TABLE})),
+        "lengths": Effect(data=frozenset({FACTORY, ARRAYS, TS, TABLE, RECORDINGS})),
         "layout": Effect(data=frozenset({FACTORY, ARRAYS})),
         "target_column": Effect(data=frozenset({CSV, TABLE})),
+        "timestamps": Effect(data=frozenset({TS})),
+        "image_size": Effect(data=frozenset({IMAGES})),
     },
     "serve": {
         "batch_delay": Effect(excludes=("max_batch=1",)),
@@ -130,6 +134,8 @@ _BY_SUFFIX = {
     ".ts": TS,
     ".npy": ARRAYS,
     ".npz": ARRAYS,
+    ".h5": ARRAYS,
+    ".hdf5": ARRAYS,
     ".csv": CSV,
     **dict.fromkeys((".parquet", ".arff", ".tsv", ".txt"), TABLE),
 }
@@ -150,8 +156,19 @@ def kind_of_data(task: object, data: object) -> DataKind | None:
         return None
     if data.is_dir():
         suffixes = {each.suffix for each in data.iterdir()}
-        return next((_BY_SUFFIX[each] for each in (".ts", ".npy") if each in suffixes), None)
+        known = next((_BY_SUFFIX[each] for each in (".ts", ".npy") if each in suffixes), None)
+        return known or _kind_of_folder(data)
     return _BY_SUFFIX.get(data.suffix.lower())
+
+
+def _kind_of_folder(folder: Path) -> DataKind | None:
+    """What a folder of recordings or images holds; None if it is none."""
+    from dashdeploy.data.readers.recordings.class_folders import media_in
+    from dashdeploy.data.readers.recordings.wfdb_records import has_records
+
+    if has_records(folder):
+        return RECORDINGS
+    return {"sounds": RECORDINGS, "images": IMAGES, None: None}[media_in(folder)]
 
 
 def written_options(context: Any) -> list[str]:  # noqa: ANN401 - typer does not export click's types

@@ -91,7 +91,8 @@ def load_task(
     if options is not None and options != DataOptions():
         raise InputError(
             f"`task={name}` has its own loss, metric and scaling; leave out `predict`, `loss`, `metric`, "
-            "`normalize`, `lengths`, `missing`, `layout` and `target_column`"
+            "`normalize`, `lengths`, `missing`, `layout`, `target_column`, `timestamps` and "
+            "`image_size`"
         )
     if name in NASBENCH360:
         if data_dir is None:
@@ -133,8 +134,8 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
         if options is not None and options != DataOptions():
             raise InputError(
                 f"{where}: it returns a whole Task, which has its own loss, metric and scaling; leave out `predict`, "
-                "`loss`, `metric`, `normalize`, `lengths`, `missing`, `layout` and `target_column`, or return the "
-                "arrays"
+                "`loss`, `metric`, `normalize`, `lengths`, `missing`, `layout`, `target_column`, `timestamps` "
+                "and `image_size`, or return the arrays"
             )
         return made
     if not isinstance(made, Mapping):

@@ -119,6 +119,10 @@ def task_from_arrays(
             "it is no table, so it has no columns",
             f"leave out `target_column={options.target_column}`",
         )
+    if options.timestamps != "refuse":
+        refuse(where, "it is no .ts file, so it has no time stamps", "leave out `timestamps=resample`")
+    if options.image_size is not None:
+        refuse(where, "it is no folder of images", "leave out `image_size`")
     known = names_of_arrays(where, list(arrays), "save it as numpy.savez(path, {}=…)")
     called = {**known, **(called or {})}
     settled = in_memory_if_they_fit(

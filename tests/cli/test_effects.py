@@ -28,7 +28,9 @@ from dashdeploy.cli.effects import (
     CSV,
     EFFECTS,
     FACTORY,
+    IMAGES,
     ONNX,
+    RECORDINGS,
     RUN,
     TABLE,
     TS,
@@ -234,6 +236,8 @@ ELSEWHERE = {
     ("search", "lengths"): ("--data", "flow.csv", "--out", "o", "--lengths", "pad"),
     ("search", "layout"): ("--data", "flow_TRAIN.ts", "--out", "o", "--layout", "channels-first"),
     ("search", "target_column"): ("--data", "flow.npz", "--out", "o", "--target-column", "-1"),
+    ("search", "timestamps"): ("--data", "flow.h5", "--out", "o", "--timestamps", "refuse"),
+    ("search", "image_size"): ("--data", "flow_TRAIN.ts", "--out", "o", "--image-size", "8x8"),
     ("serve", "batch_delay"): ("b", "--max-batch", "1", "--batch-delay", "0"),
     ("serve", "preferred_batches"): ("b", "--max-batch", "1", "--preferred-batches", "1"),
     ("bench latency", "memory"): ("b", "--loadgen", "offline", "--memory"),
@@ -282,15 +286,28 @@ DATA = {
     TS: ("--data", "d_TRAIN.ts"),
     CSV: ("--data", "d.csv"),
     TABLE: ("--data", "d.parquet"),
+    RECORDINGS: ("--data", "sounds"),
+    IMAGES: ("--data", "images"),
 }
-"""A command line for each kind of data, none of which is there."""
-VALUES = {"lengths": "resample", "layout": "channels-last", "target_column": "label"}
+"""A command line for each kind of data; of folders there is a file that nobody can read."""
+FILES = {RECORDINGS: ("sounds", "a.wav"), IMAGES: ("images", "a.png")}
+VALUES = {
+    "lengths": "resample",
+    "layout": "channels-last",
+    "target_column": "label",
+    "timestamps": "resample",
+    "image_size": "8x8",
+}
 
 
 @pytest.mark.parametrize("kind", DataKind)
 @pytest.mark.parametrize("name", VALUES)
 def test_an_option_on_data_that_leaves_no_choice_is_refused(kind, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if kind in FILES:
+        place, file = FILES[kind]
+        (tmp_path / place / "a").mkdir(parents=True)
+        (tmp_path / place / "a" / file).write_text("none")
     words = ["search", *DATA[kind], "--out", "o", flag_of("search", name), VALUES[name]]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 1

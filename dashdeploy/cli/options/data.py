@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dashdeploy.cli.options.groups import OptionGroup
+from dashdeploy.cli.options.values import height_and_width
 from dashdeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class TaskSource(OptionGroup, panel="Task"):
         typer.Option(
             "--data",
             help="Your own data: an .npz file with x_train, y_train, x_test, y_test, or X, y; a folder of such .npy "
-            "files; a CSV, Parquet or ARFF file; a pair NAME_TRAIN, NAME_TEST of .ts, .tsv, .txt or these.",
+            "files; an HDF5, CSV, Parquet or ARFF file; a pair NAME_TRAIN, NAME_TEST of .ts, .tsv, .txt or these; a "
+            "folder of sounds or images by class, or of WFDB records.",
         ),
     ] = None
     data_dir: Annotated[
@@ -69,6 +71,15 @@ class TaskSource(OptionGroup, panel="Task"):
 class DataHandling(OptionGroup, panel="Task"):
     """What is made of the data; the fields are those of `dashdeploy.DataOptions`."""
 
+    def values(self) -> dict[str, Any]:
+        """As `dashdeploy.DataOptions` has them.
+
+        Raises:
+            InputError: the size of images is none.
+        """
+        size = None if self.image_size is None else height_and_width("--image-size", self.image_size)
+        return {**super().values(), "image_size": size}
+
     predict: Annotated[
         Literal["classification", "multi-label", "regression"] | None,
         typer.Option(
@@ -108,8 +119,23 @@ class DataHandling(OptionGroup, panel="Task"):
         typer.Option(
             "--missing",
             help="What becomes of missing values: interpolated along the series, the channel's mean over the "
-            "training data, or refused. By default those of .ts files and tables are interpolated and arrays with "
-            "NaN refused.",
+            "training data, or refused. By default those of .ts files, tables and WFDB records are interpolated and "
+            "arrays with NaN refused.",
+        ),
+    ] = None
+    timestamps: Annotated[
+        Literal["refuse", "resample"],
+        typer.Option(
+            "--timestamps",
+            help="What becomes of .ts files whose values have time stamps: refused, or interpolated on an even grid.",
+        ),
+    ] = "refuse"
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            "--image-size",
+            metavar="HxW",
+            help="Resize the images of a folder to this height and width in pixels.",
         ),
     ] = None
     layout: Annotated[

@@ -11,7 +11,7 @@ from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.readers.hdf5 import SUFFIXES, load_hdf5
 from dashdeploy.data.readers.npy_folder import load_npy_folder
 from dashdeploy.data.readers.npz import load_npz
-from dashdeploy.data.readers.recordings.class_folders import has_media, load_class_folders
+from dashdeploy.data.readers.recordings.class_folders import load_class_folders, media_in
 from dashdeploy.data.readers.recordings.wfdb_records import has_records, load_wfdb
 from dashdeploy.data.readers.tables.load import is_table, load_frame, load_table
 from dashdeploy.data.readers.ts_files import load_ts
@@ -53,7 +53,7 @@ def load_data(data: Any, *, seed: int = 0, options: DataOptions | None = None) -
     if path.is_dir() and has_records(path):
         _refuse_layout(path, options)
         return load_wfdb(path, seed=seed, options=options)
-    if path.is_dir() and has_media(path):
+    if path.is_dir() and media_in(path):
         _refuse_layout(path, options)
         return load_class_folders(path, seed=seed, options=options)
     if is_table(path):

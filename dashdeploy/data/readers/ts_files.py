@@ -82,7 +82,7 @@ def load_ts(
         name or train_path.name.removesuffix(TRAIN),
         train_path,
         arrays,
-        replace(options, predict=kind, layout="channels-first"),
+        replace(options, predict=kind, layout="channels-first", timestamps="refuse"),
         seed=seed,
         source=source,
         settings=settings,

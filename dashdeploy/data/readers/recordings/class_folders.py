@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -26,9 +27,14 @@ Sample = tuple[Path, str]
 """A file and its class."""
 
 
-def has_media(folder: Path) -> bool:
-    """Whether there is a sound or an image anywhere below `folder`."""
-    return any(path.suffix.lower() in audio.SUFFIXES | images.SUFFIXES for path in _files_below(folder))
+def media_in(folder: Path) -> Literal["sounds", "images"] | None:
+    """What the first file below `folder` is that is a sound or an image; None where there is none."""
+    for path in _files_below(folder):
+        if path.suffix.lower() in audio.SUFFIXES:
+            return "sounds"
+        if path.suffix.lower() in images.SUFFIXES:
+            return "images"
+    return None
 
 
 def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | None = None) -> Task:
@@ -78,7 +84,7 @@ def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | No
         folder.resolve().name,
         folder,
         arrays,
-        replace(options, layout="channels-first"),
+        replace(options, layout="channels-first", image_size=None),
         seed=seed,
         source=source,
         notes=[*notes, *said],
