@@ -60,6 +60,9 @@ def samples_of_frame(where: object, frame: Any, wanted: str | int | None) -> Sam
     _require_pyarrow(where)
     import pyarrow
 
+    if getattr(getattr(frame, "index", None), "nlevels", 1) > 1:
+        wrong = f"it has row names of {frame.index.nlevels} levels, so that a sample has several rows"
+        refuse(where, wrong, "give one row for each sample; cells may be series")
     try:
         if not hasattr(frame, "iloc"):
             return samples_of_arrow(where, pyarrow.table(frame), wanted)

@@ -1,12 +1,18 @@
 """CSV files, as pandas and other programs write them."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.readers.tables.text_table import read_text_table
+from dashdeploy.errors import MissingCapabilityError
 
 
 def frame(table):
@@ -265,6 +271,44 @@ def test_encodings(tmp_path, encoding):
     task = load_data(path)
     assert task.labels == ("höher", "tiefer")
     assert read_text_table(path, "art").names == ("größe", "b")
+
+
+VALUES = arrays.arrays(
+    np.float64,
+    st.tuples(st.integers(2, 6), st.integers(2, 5)),
+    elements=st.floats(allow_infinity=False, allow_nan=True),
+)
+
+
+@given(
+    VALUES, st.sampled_from(",;\t"), st.booleans(), st.sampled_from(["up", "a,b", 'the "class"', "x;y", "NA"])
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_any_values_come_back_as_pandas_wrote_them(tmp_path, values, separator, header, label):
+    path = tmp_path / "d.csv"
+    columns = {f"t{i}": column for i, column in enumerate(values.T)}
+    written = pd.DataFrame({**columns, "label": [label, *["down"] * (len(values) - 1)]})
+    written.to_csv(path, sep=separator, header=header, index=False, na_rep="NaN")
+    samples = read_text_table(path, "label" if header else -1)
+    np.testing.assert_array_equal(samples.series[:, 0], values)
+    assert samples.targets.tolist() == written["label"].tolist()
+    assert samples.names == (tuple(columns) if header else None)
+
+
+def test_without_pyarrow(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text(GOOD)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "d.parquet").write_bytes(b"PAR1")
+    for name in ("d.csv", "d.parquet"):
+        with pytest.raises(MissingCapabilityError) as caught:
+            load_data(tmp_path / name)
+        assert 'pyarrow reads tables; install it with: pip install "dashdeploy[formats]"' in str(caught.value)
+    monkeypatch.setitem(sys.modules, "arff", None)
+    (tmp_path / "d.arff").write_text("@relation d\n")
+    with pytest.raises(
+        MissingCapabilityError, match=r"liac-arff reads .arff files; install it with: pip install"
+    ):
+        load_data(tmp_path / "d.arff")
 
 
 def test_a_header_of_fractions(tmp_path, table):
