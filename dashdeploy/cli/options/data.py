@@ -50,12 +50,20 @@ class TaskSource(OptionGroup, panel="Task"):
             )
 
     def load(self, how: DataHandling, *, seed: int) -> Task:
-        """Load what was named.
+        """Load what was named; its notes, which the search tells as they are, spell parameters as options.
 
         Raises:
             InputError: it cannot be used.
             MissingCapabilityError: the package that holds its data is not installed.
         """
+        from dataclasses import replace
+
+        from dashdeploy.cli.parameters import spelled
+
+        task = self._load(how, seed)
+        return replace(task, notes=tuple(map(spelled, task.notes)))
+
+    def _load(self, how: DataHandling, seed: int) -> Task:
         from dashdeploy.data.catalog import load_task
         from dashdeploy.data.from_arrays import DataOptions
         from dashdeploy.data.readers.data_files import load_data

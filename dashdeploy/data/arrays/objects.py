@@ -46,6 +46,9 @@ def as_array(where: object, name: str, value: Any) -> Array | StoredArray:  # no
 
 def _of_pandas(where: object, name: str, value: Any) -> Array:  # noqa: ANN401 - pandas is not needed here
     """A pandas object's values; what it calls missing is NaN among numbers."""
+    if getattr(value.index, "nlevels", 1) > 1:
+        wrong = f"{name} has row names of {value.index.nlevels} levels, so that a sample has several rows"
+        refuse(where, wrong, "give an array [n, channels, length], or one row for each sample")
     array = np.asarray(value)
     if array.dtype.kind != "O":
         return array

@@ -56,6 +56,8 @@ def read_arff(path: Path, wanted: str | int | None) -> Samples:
         refuse(path, "no sample follows @data", "copy the file again; it may be cut short")
     refuse_doubled(path, names)
     target, notes = target_index(path, names, len(names), wanted)
+    if names[target] in relational:
+        refuse(path, f"attribute {names[target]!r} is relational", "name the target in `target_column`")
     others = [index for index in range(len(names)) if index != target]
     if relational:
         if [names[index] for index in others] != relational[:1]:
@@ -73,8 +75,6 @@ def read_arff(path: Path, wanted: str | int | None) -> Samples:
         samples = [np.array([[row[index] for index in others]], np.float64) for row in rows]
     series, lengths = _stacked(path, samples)
     kind = kinds[target]
-    if names[target] in relational:
-        refuse(path, f"attribute {names[target]!r} is relational", "name the target in `target_column`")
     absent = next((index for index, row in enumerate(rows) if row[target] is None), None)
     if absent is not None:
         wrong = f"{_row(absent)}, {column_name(names, target)}: the target is missing"

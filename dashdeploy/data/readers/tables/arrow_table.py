@@ -60,6 +60,9 @@ def samples_of_frame(where: object, frame: Any, wanted: str | int | None) -> Sam
     _require_pyarrow(where)
     import pyarrow
 
+    if getattr(getattr(frame, "index", None), "nlevels", 1) > 1:
+        wrong = f"it has row names of {frame.index.nlevels} levels, so that a sample has several rows"
+        refuse(where, wrong, "give one row for each sample; cells may be series")
     try:
         if not hasattr(frame, "iloc"):
             return samples_of_arrow(where, pyarrow.table(frame), wanted)
@@ -120,6 +123,7 @@ def samples_of_arrow(where: object, table: pyarrow.Table, wanted: str | int | No
         refuse(where, "it has no rows", "write one sample in each row")
     refuse_doubled(where, names)
     target, notes = target_index(where, names, len(names), wanted)
+    targets = _targets(where, column_name(names, target), table.column(target).combine_chunks())
     columns = {
         name: table.column(index).combine_chunks() for index, name in enumerate(names) if index != target
     }
@@ -140,10 +144,11 @@ def samples_of_arrow(where: object, table: pyarrow.Table, wanted: str | int | No
     return Samples(
         series=series,
         lengths=lengths,
-        targets=_targets(where, column_name(names, target), table.column(target).combine_chunks()),
+        targets=targets,
         target=column_name(names, target),
         place=_row,
         names=tuple(columns),
+        by_columns=not all(lists.values()),
         notes=notes,
     )
 

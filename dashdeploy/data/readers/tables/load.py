@@ -50,11 +50,11 @@ def load_table(path: Path, *, seed: int = 0, options: DataOptions | None = None)
     options = options or DataOptions()
     train_path, test_path = _files(path)
     read = _reader(train_path, test_path)
-    samples = {"train": read(train_path, options.target_column)}
+    samples = {"train": read(train_path, options.target_column, None)}
     source = {"path": str(train_path.resolve()), "sha256": sha256_of(train_path)}
     name = train_path.stem
     if test_path is not None:
-        samples["test"] = read(test_path, options.target_column)
+        samples["test"] = read(test_path, options.target_column, samples["train"])
         _check_agree(train_path, test_path, samples["train"], samples["test"])
         files = (train_path, test_path)
         source = {"path": str(train_path.resolve().parent), "sha256": sha256_of_all(files)}
@@ -133,14 +133,14 @@ def _padded(series: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.floa
     return np.pad(series, ((0, 0), (0, 0), (0, behind)), constant_values=np.nan) if behind else series
 
 
-def _reader(train: Path, test: Path | None) -> Callable[[Path, str | int | None], Samples]:
+def _reader(train: Path, test: Path | None) -> Callable[[Path, str | int | None, Samples | None], Samples]:
+    """What reads a file, for a target column, and for a test file with the content of its training file."""
     suffix = train.suffix.lower()
-    if suffix == ".parquet":
-        return read_parquet
-    if suffix == ".arff":
-        return read_arff
+    if suffix in (".parquet", ".arff"):
+        read = read_parquet if suffix == ".parquet" else read_arff
+        return lambda path, wanted, _: read(path, wanted)
     archive = suffix in _ARCHIVES and test is not None
-    return lambda path, wanted: read_text_table(path, wanted, archive=archive)
+    return lambda path, wanted, training: read_text_table(path, wanted, archive=archive, training=training)
 
 
 def _check_agree(train_path: Path, test_path: Path, train: Samples, test: Samples) -> None:
@@ -157,13 +157,11 @@ def _check_agree(train_path: Path, test_path: Path, train: Samples, test: Sample
         if name != there:
             wrong = f"column {index} of the series is {name!r} and {there!r} in {train_path.name}"
             refuse(test_path, wrong, "give both files the same columns in one order")
-    # Lists and ARFF's relations bring their own lengths; columns are as many as there are.
     both = [part.series.shape[1:] for part in (train, test)]
     if both[0][0] != both[1][0]:
         wrong = f"its series have {both[1][0]} channels, those of {train_path.name} {both[0][0]}"
         refuse(test_path, wrong, "use two files of one data set")
-    by_columns = train.names is not None and len(train.names) != train.series.shape[1]
-    if by_columns and both[0] != both[1]:
+    if train.by_columns and both[0] != both[1]:
         wrong = f"its series have {both[1][1]} columns, those of {train_path.name} {both[0][1]}"
         refuse(test_path, wrong, "use two files of one data set")
 

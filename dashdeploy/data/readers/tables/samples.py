@@ -30,6 +30,7 @@ class Samples:
         target: what messages call their column.
         place: what messages call a row, by its index.
         names: of the columns that make the series; None where the table has no header.
+        by_columns: whether each column is a value of the series, so that two files have the same.
         classes: all classes in the file's own order, if it lists them.
         notes: what was made of the table, a line each.
     """
@@ -40,6 +41,7 @@ class Samples:
     target: str
     place: Callable[[int], str]
     names: tuple[str, ...] | None = None
+    by_columns: bool = False
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -69,7 +71,7 @@ def target_index(
     if wanted is None:
         index, which = (0, "first") if first else (count - 1, "last")
         named = "" if names is None else f", {names[index]!r}"
-        return index, (f"the {which} column{named} is what is predicted; `target_column` names another",)
+        return index, (f"what is predicted is the {which} column{named}; `target_column` chooses another",)
     if names is not None and str(wanted) in names:
         return list(names).index(str(wanted)), ()
     if re.fullmatch(r"-?\d+", str(wanted)):

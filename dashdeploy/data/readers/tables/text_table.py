@@ -42,7 +42,9 @@ _TARGET_WORDS = frozenset(
 )
 
 
-def read_text_table(path: Path, wanted: str | int | None, *, archive: bool = False) -> Samples:
+def read_text_table(
+    path: Path, wanted: str | int | None, *, archive: bool = False, training: Samples | None = None
+) -> Samples:
     """Read a CSV file, or one of its relatives.
 
     Args:
@@ -50,6 +52,7 @@ def read_text_table(path: Path, wanted: str | int | None, *, archive: bool = Fal
         wanted: the target column; None is the last one.
         archive: whether it may be a file of the UCR archive: the target in the first column, no header, NaN at the
             end of shorter series. One with a header is a table like any other.
+        training: for a test file, the content of its training file.
 
     Raises:
         InputError: it cannot be read or used; the message names the line and the column.
@@ -74,7 +77,8 @@ def read_text_table(path: Path, wanted: str | int | None, *, archive: bool = Fal
         path, lines, numbers, separator, len(next(csv.reader(head[:1], delimiter=separator)))
     )
     first = [str(column[0]).strip() for column in columns]
-    has_header = _is_header(first, wanted, archive=archive)
+    may_count = not archive and (training is None or training.names is not None)
+    has_header = _is_header(columns, wanted, archive=archive, may_count=may_count)
     names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     if has_header:
@@ -111,6 +115,7 @@ def read_text_table(path: Path, wanted: str | int | None, *, archive: bool = Fal
         targets=labels,
         target=column_name(names, target),
         place=place,
+        by_columns=not archive,
         names=None if names is None else (*names[:target], *names[target + 1 :]),
         notes=(*notes, *said),
     )
@@ -120,7 +125,10 @@ def _separator(head: Sequence[str]) -> str | None:
     """The separator by which the first lines have most numbers, with points or commas; None if none separates any."""
     scores = {}
     for separator in _SEPARATORS:
-        rows = list(csv.reader(head, delimiter=separator))
+        try:
+            rows = list(csv.reader(head, delimiter=separator))
+        except csv.Error:  # a cell is too long, so that this is none
+            rows = [[""]]
         numbers = sum(bool(_LOOSE_NUMBER.fullmatch(cell)) for row in rows if len(row) > 1 for cell in row)
         scores[separator] = (numbers, len(rows[0]) > 1)
     best = max(_SEPARATORS, key=lambda each: scores[each])
@@ -183,28 +191,39 @@ def _cells(
     return columns, numbers if len(numbers) == rows else list(range(1, rows + 1))
 
 
-def _is_header(first: Sequence[str], wanted: str | int | None, *, archive: bool) -> bool:
+def _is_header(
+    columns: Sequence[pyarrow.Array], wanted: str | int | None, *, archive: bool, may_count: bool
+) -> bool:
     """Whether the first line holds names.
 
     It does where it has text in place of series values, but no fractions beside; where it counts, as pandas names
     columns; or where the target's column says that it is one.
     """
-    if isinstance(wanted, str) and wanted in first and not re.fullmatch(_NUMBER, wanted):
+    first = [str(column[0]).strip() for column in columns]
+    if isinstance(wanted, str) and wanted in first and not _LOOSE_NUMBER.fullmatch(wanted):
         return True
     target = 0 if archive else len(first) - 1
-    if wanted is not None and re.fullmatch(r"-?\d+", str(wanted)):
-        target = int(wanted)
-    cells = [cell for index, cell in enumerate(first) if index != target % len(first)]
-    filled = [cell for cell in cells if cell.lower() not in _MISSING]
-    numbers = [cell for cell in filled if re.fullmatch(_NUMBER, cell)]
-    if len(numbers) < len(filled):
+    if wanted is not None and re.fullmatch(r"-?\d+", str(wanted)) and -len(first) <= int(wanted) < len(first):
+        target = int(wanted) % len(first)
+    others = [cell for index, cell in enumerate(first) if index != target and cell.lower() not in _MISSING]
+    text = [cell for cell in others if not _LOOSE_NUMBER.fullmatch(cell)]
+    if text:
+        numbers = [cell for cell in others if cell not in text]
         return all(cell.isdigit() for cell in numbers) and len(set(numbers)) == len(numbers)
-    if not -len(first) <= target < len(first):
-        return False
-    if first[target].lower() in _TARGET_WORDS:
+    # A class of the first sample is most likely one of another sample, too.
+    is_name = (
+        not _LOOSE_NUMBER.fullmatch(first[target]) and first[target] not in columns[target][1:].to_pylist()
+    )
+    if is_name and first[target].lower() in _TARGET_WORDS:
         return True
-    counted = [str(index) for index in range(len(filled) + 1)]
-    return not archive and len(filled) > 1 and filled in (counted[:-1], counted[1:])
+    counted = others if is_name else [*others, first[target]]
+    return may_count and len(counted) > (1 if is_name else 2) and _is_count(counted)
+
+
+def _is_count(cells: Sequence[str]) -> bool:
+    """Whether the cells are 0, 1, 2, … or 1, 2, 3, … in any order."""
+    in_order = sorted(cells, key=lambda cell: (len(cell), cell))
+    return in_order in ([str(index + start) for index in range(len(cells))] for start in (0, 1))
 
 
 def _counts(column: pyarrow.Array) -> bool:
