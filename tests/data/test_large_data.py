@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,13 +16,15 @@ from dashdeploy.data import lazy_inputs
 from dashdeploy.data.arrays import stored
 from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
-from dashdeploy.data.lazy_inputs import LazyInputs, joined_inputs, lazy, mapped_inputs
+from dashdeploy.data.lazy_inputs import LazyInputs, gathered, joined_inputs, lazy, mapped_inputs
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.scaling import Affine
+from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
 from dashdeploy.progress import silent
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
+from dashdeploy.search.training.batches import TensorBatches
 
 
 @pytest.fixture
@@ -312,3 +316,40 @@ def test_a_step_on_data_larger_than_the_memory_that_a_process_may_have(tmp_path,
     assert found["samples"] == shape[0] and np.isfinite(found["loss"])
     without = in_a_process_of_its_own(path, 2**40, 800 * 2**20)
     assert without.returncode != 0 and "emory" in without.stderr
+
+
+def test_the_next_batch_is_read_while_the_last_one_is_used():
+    x, read = torch.arange(20.0).view(10, 2), []
+
+    def gather(chosen):
+        read.append(list(chosen))
+        return x[list(chosen)]
+
+    split = Split(gathered((10, 2), gather), torch.arange(10))
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
+    batches = iter(TensorBatches(split, 4, order=lambda: order))
+    first = next(batches)
+    for _ in range(1000):  # the second one is on its way without being asked for
+        if len(read) == 2:
+            break
+        time.sleep(0.01)
+    assert len(read) == 2
+    found = [first, *batches]
+    assert read == [order[:4].tolist(), order[4:8].tolist(), order[8:].tolist()]
+    assert torch.equal(torch.cat([targets for _, targets in found]), order)
+    assert torch.equal(torch.cat([inputs for inputs, _ in found]), x[order])
+
+
+def test_what_goes_wrong_while_reading_is_told_and_ends_the_reading():
+    def make(index):
+        if index == 5:
+            raise InputError("sample 5 cannot be read; copy it again")
+        return torch.zeros(1, 2)
+
+    split = Split(lazy((9, 1, 2), make), torch.arange(9))
+    batches = iter(TensorBatches(split, 3))
+    next(batches)
+    before = threading.active_count()
+    with pytest.raises(InputError, match="sample 5"):
+        next(batches)
+    assert threading.active_count() == before - 1
