@@ -30,7 +30,7 @@ def test_lengths_are_found():
     found = padded_lengths({"train": x, "test": x[:1]})
     np.testing.assert_array_equal(found["train"], lengths)
     np.testing.assert_array_equal(padded_lengths({"train": x[:, 0]})["train"], lengths)
-    x[3, 0, 3], x[3, 1, 3] = np.nan, 1.0  # one channel has a value: no padding
+    x[3, 0, lengths[3] - 1] = np.nan  # another channel has a value: no padding
     assert padded_lengths({"train": x})["train"][3] == lengths[3]
     assert padded_lengths({"train": x[lengths == 9]}) is None
     assert padded_lengths({"train": np.full((2, 3, 4), np.nan)})["train"].tolist() == [4, 4]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dashdeploy.data.arrays.splitting import chosen_for_test
@@ -13,6 +13,8 @@ COUNTS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
 
 @given(COUNTS, st.integers(0, 5))
+@example([1] * 9, 0)
+@example([1] * 9 + [2], 0)
 def test_a_fifth_of_every_class(counts, seed):
     classes = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     chosen = chosen_for_test(classes, len(classes), seed)

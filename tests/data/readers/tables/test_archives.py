@@ -249,6 +249,7 @@ WRONG = {
         ONE_CHANNEL + "'1,2,3',Standing\n'1,2,3\\n4,5,6',Standing\n", "sample 2 has 2 channels, the first 1; give",
     ),
     "text in channels": (ONE_CHANNEL + "'1,2,x',Standing\n", "sample 1: could not convert string to float: 'x'"),
+    "an unknown class behind channels": (ONE_CHANNEL + "'1,2,3',Sitting\n", "declaration, at line 10"),
     "binary": ("\0", "not a text file"),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from pyarrow import parquet
 
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.data.readers.tables.arrow_table import read_parquet
+from dashdeploy.data.readers.tables.arrow_table import read_parquet, samples_of_arrow
 
 
 def frame(table):
@@ -92,6 +92,19 @@ def test_lists_keep_their_rows(tmp_path, kind, row_group):
     )
     assert samples.targets.tolist() == ["u", "v", "w", "x"]
     assert samples.lengths.tolist() == [3, 3, 3, 3]
+
+
+def test_values_behind_a_missing_list_are_not_read():
+    """Arrow lets a list that is missing have values, as where a mask was laid over an array."""
+    column = pa.ListArray.from_arrays(
+        pa.array([0, 2, 4, 6], pa.int32()),
+        pa.array([1.0, 2, 3, 4, 5, 6]),
+        mask=pa.array([False, True, False]),
+    )
+    table = pa.table({"a": column, "y": ["u", "v", "w"]})
+    expected = [[1, 2], [np.nan, np.nan], [5, 6]]
+    np.testing.assert_array_equal(samples_of_arrow("data", table, None).series[:, 0], expected)
+    np.testing.assert_array_equal(samples_of_arrow("data", table[1:], None).series[:, 0], expected[1:])
 
 
 @pytest.mark.parametrize("lengths", ["pad", "resample"])
