@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
-
 from dashdeploy.data.datasets.darcy import load_darcy, load_darcy43
 from dashdeploy.data.datasets.mnist import load_pmnist, load_smnist
 from dashdeploy.data.datasets.mnist1d import load_mnist1d, load_mnist1d_shuffled
@@ -103,7 +101,8 @@ def load_task(
     if options is not None and options != DataOptions():
         raise InputError(
             f"`task={name}` has its own loss, metric and scaling; leave out `predict`, `loss`, `metric`, "
-            "`normalize`, `lengths` and `missing`"
+            "`normalize`, `lengths`, `missing`, `layout`, `target_column`, `timestamps` and "
+            "`image_size`"
         )
     if name in NASBENCH360:
         if data_dir is None:
@@ -145,7 +144,8 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
         if options is not None and options != DataOptions():
             raise InputError(
                 f"{where}: it returns a whole Task, which has its own loss, metric and scaling; leave out `predict`, "
-                "`loss`, `metric`, `normalize` and `missing`, or return the arrays"
+                "`loss`, `metric`, `normalize`, `lengths`, `missing`, `layout`, `target_column`, `timestamps` "
+                "and `image_size`, or return the arrays"
             )
         return made
     if not isinstance(made, Mapping):
@@ -153,6 +153,6 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
             f"{where}: it returns a {type(made).__name__}; return a Task, or a mapping with x_train, "
             "y_train, x_test and y_test"
         )
-    arrays = {str(name): np.asarray(array) for name, array in made.items()}
+    arrays = {str(name): array for name, array in made.items()}
     source = {"factory": reference}
     return task_from_arrays(reference.partition(":")[2], where, arrays, options, seed=seed, source=source)

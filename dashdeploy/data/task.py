@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from dashdeploy.data.lazy_inputs import mapped_inputs
 from dashdeploy.data.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Split(NamedTuple):
     """One part of the data.
 
     Attributes:
-        inputs: [samples, channels, length] or [samples, channels, height, width], float32.
+        inputs: [samples, channels, length] or [samples, channels, height, width], float32; `LazyInputs` where they
+            do not fit in memory.
         targets: by the kind of the task. classification: class indices [samples], int64; multi-label: 0 and 1
             [samples, labels], int64; regression: numbers [samples, outputs], float32. Dense tasks have the
             inputs' spatial axes behind these.
@@ -97,7 +99,7 @@ class Task:
         """`split` as the user has it, for the model that the run gives out."""
         inputs, outputs = self.scaling.inputs, self.scaling.outputs
         return Split(
-            split.inputs if inputs is None else inputs.undo(split.inputs),
+            split.inputs if inputs is None else mapped_inputs(split.inputs, inputs.undo),
             split.targets if outputs is None else outputs.undo(split.targets),
         )
 

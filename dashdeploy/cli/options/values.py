@@ -54,6 +54,20 @@ def duration(option: str, text: str, *, example: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def height_and_width(option: str, text: str) -> tuple[int, int]:
+    """Read a size of images such as ``64x48``, height first, or ``64`` for squares.
+
+    Raises:
+        InputError: it is neither.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise InputError(
+            f"{option} {text}: not a size; write height and width in pixels, such as {option} 64x48"
+        )
+    return int(match[1]), int(match[2] or match[1])
+
+
 def input_shapes(option: str, texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Read shapes such as ``x=1,1,1000``.
 
