@@ -48,7 +48,7 @@ def search(
 
     Args:
         data: the name of a built-in task or ``module:factory``; a file or folder, arrays or tensors by name, or a
-            data frame, as `dashdeploy.load_data` takes them; or a `Task`, such as ``dashdeploy.task_from(X, y)`` makes.
+            data frame, as `dashdeploy.load_data` takes them; or a `Task`, as ``dashdeploy.task_from(X, y)`` makes it.
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
