@@ -13,6 +13,7 @@ from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.protocol.json_codec import decode_request
 from dashdeploy.serve.scheduling.engine import Engine, Gone
 from dashdeploy.serve.settings import ServeSettings
 
@@ -65,7 +66,7 @@ class ServedModel:
         self.on_broken: Callable[[], None] | None = None
         self._leases = 0
         self._retired = False
-        probe = warm_up(runtime, bundle.manifest.inputs)
+        probe = warm_up(runtime, bundle.manifest.inputs) or self._run_sample(runtime)
         self.warm = probe is not None
         may_batch = settings.batching.max_rows > 1 and self.warm
         manifest = bundle.manifest
@@ -164,6 +165,19 @@ class ServedModel:
         """Stop serving; the engine ends after the last request that uses it."""
         self._retired = True
         self._close_if_unused()
+
+    def _run_sample(self, runtime: Runtime) -> dict[str, Array] | None:
+        """The inputs of the sample, if the model runs on them: there are models that do not run on zeros."""
+        if self.sample is None:
+            return None
+        try:
+            request = decode_request(
+                self.sample, None, model=self.name, inputs=self.inputs, outputs=self.outputs
+            )
+            runtime.run(request.feeds)
+        except Exception:  # every engine raises classes of its own; a sample is no promise
+            return None
+        return request.feeds
 
     def _not_ready(self) -> RequestError:
         return RequestError(503, f"model '{self.name}' is not ready: its engine is restarted", retry_after=1)

@@ -37,6 +37,9 @@ _SOURCE = re.compile(
 _UNWATCHED_SECONDS = 0.02
 """A task that watches a client costs more than many a run; a request that is quicker needs none."""
 
+_LARGEST_PROBE = 1024 * 1024
+"""The most bytes of a request that are kept to try the engine with."""
+
 Gone = Callable[[], Awaitable[None]]
 
 Outcome = dict[str, Array] | RequestError
@@ -53,7 +56,7 @@ class Engine:
         instances: how many runs may be under way at once.
         statistics: counts the requests and runs.
         probe: inputs that the model is known to run on, to tell a broken engine from a bad request; None if
-            there are none.
+            there are none. Then those of the first request that succeeds are kept for it.
         on_broken: called on the event loop when the engine fails even on `probe`.
     """
 
@@ -221,6 +224,8 @@ class Engine:
             failed: Outcome = self._failure(error, batch[0])
             self._post(batch, start, [failed], None, on_loop=on_loop)
             return
+        if self._probe is None and len(batch) == 1:
+            self._keep_as_probe(feeds)
         rows = sum(pending.rows for pending in batch)
         times = BatchTimes(rows, joined - start, ran - joined, perf_counter_ns() - ran)
         self._post(batch, start, outcomes, times, on_loop=on_loop)
@@ -277,6 +282,10 @@ class Engine:
             400,
             f"model '{self._name}' cannot run these shapes or values: {shapes}; {_without_source(reason)}",
         )
+
+    def _keep_as_probe(self, feeds: Mapping[str, Array]) -> None:
+        if sum(array.nbytes for array in feeds.values()) <= _LARGEST_PROBE:
+            self._probe = {name: array.copy() for name, array in feeds.items()}
 
     def _still_runs(self, pending: Pending) -> bool:
         """Whether the model runs on its probe; without one it cannot be told. Says so where the engine is broken."""
