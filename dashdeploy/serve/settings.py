@@ -75,6 +75,7 @@ class ServeSettings:
         api_keys: one of these must come with every request but the health checks; empty lets everyone in.
         tls_certificate: PEM file of the certificate chain; together with `tls_key` it turns TLS on.
         tls_key: PEM file of the private key.
+        grpc_reflection: whether gRPC clients may ask which services and messages there are, as grpcurl does.
         access_log: file to which a JSON object per request is appended; ``-`` is stdout; None writes none.
         traces: URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; None makes none.
     """
@@ -96,5 +97,6 @@ class ServeSettings:
     api_keys: frozenset[str] = frozenset()
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    grpc_reflection: bool = False
     access_log: Path | None = None
     traces: str | None = None

@@ -37,6 +37,12 @@ class Addresses(OptionGroup, panel="Addresses"):
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Allow a --host that other machines can reach.")
     ] = False
+    grpc_reflection: Annotated[
+        bool,
+        typer.Option(
+            "--grpc-reflection", help="Tell gRPC clients which services there are, as grpcurl asks."
+        ),
+    ] = False
 
 
 class Models(OptionGroup, panel="Models"):

@@ -164,7 +164,13 @@ class InferenceService:
         response.ready = self._is(self._readiness.check_server)
 
     async def _model_ready(self, request: Message, response: Message) -> None:
-        model = self._repository.find(request.name, request.version)
+        """Whether a model is ready; as in Triton, one that is not there is not ready, which is no error."""
+        try:
+            model = self._repository.find(request.name, request.version)
+        except RequestError as error:
+            if error.status != 404:
+                raise
+            return
         response.ready = self._is(lambda: self._readiness.check_model(model))
 
     async def _server_metadata(self, _request: Message, response: Message) -> None:

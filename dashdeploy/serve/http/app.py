@@ -76,7 +76,10 @@ class InferenceApp:
         return json_response(metadata.server_metadata())
 
     async def _model_ready(self, request: Request) -> Response:
-        model = self._model(request)
+        try:
+            model = self._model(request)
+        except RequestError as error:  # as in Triton, a model that is not there is one that is not ready
+            raise RequestError(400, f"Model version not ready: {error.message}") from error
         self._readiness.check_model(model)
         return json_response({"name": model.name, "ready": True})
 

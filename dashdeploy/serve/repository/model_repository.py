@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dashdeploy.errors import InputError
@@ -31,6 +31,9 @@ class ModelRepository:
         paths: bundles, or folders of bundles.
         settings: the server's.
         loader: makes the engines.
+
+    Attributes:
+        on_change: called whenever a model is served, is not served any more, or breaks.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class ModelRepository:
         self._models: dict[str, dict[str, ServedModel]] = {}
         self._loading = asyncio.Lock()
         self._restarts: set[asyncio.Task[None]] = set()
+        self.on_change: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         """Load everything, once, before the server is ready.
@@ -241,6 +245,7 @@ class ModelRepository:
             self._models.setdefault(each.name, {})[each.version] = each
         if old is not None:
             old.retire()
+        self.on_change()
 
     def _note_failure(self, slot: BundleSlot, error: Exception) -> None:
         slot.failures += 1
@@ -251,6 +256,7 @@ class ModelRepository:
         _LOG.error("model %s: the new bundle was not loaded: %s%s", slot.name, slot.reason, goes_on)
 
     def _restart_soon(self, slot: BundleSlot, broken: ServedModel) -> None:
+        self.on_change()
         task = asyncio.get_running_loop().create_task(self._restart(slot, broken))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
