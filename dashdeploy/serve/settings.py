@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,38 @@ class BatchPolicy:
             )
 
 
+EVERY_MODEL = ""
+"""The key of the version policy of the models that have none of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionPolicy:
+    """Which versions of a model are served; all of them if neither field is set.
+
+    Attributes:
+        latest: as many, the highest first.
+        specific: these, as far as they are there.
+
+    Raises:
+        InputError: both are set, or a number is below 1.
+    """
+
+    latest: int | None = None
+    specific: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.latest is not None and self.specific:
+            raise InputError("`version_policies`: either the latest versions or specific ones")
+        if any(number < 1 for number in (1 if self.latest is None else self.latest, *self.specific)):
+            raise InputError("`version_policies`: use numbers from 1 up")
+
+    def select(self, versions: Sequence[int]) -> set[int]:
+        """Those of `versions` that are served."""
+        if self.specific:
+            return set(self.specific).intersection(versions)
+        return set(sorted(versions, reverse=True)[: self.latest])
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
     """All settings of a server.
@@ -70,7 +103,8 @@ class ServeSettings:
         request_timeout: the most seconds from a request's arrival in the queue to its answer.
         drain_seconds: the most seconds that accepted requests get once the server is to stop.
         reload_seconds: the seconds between two scans of the bundles on disk for changes; 0 never scans.
-        latest_versions: how many of a model's versions are served, the highest first; None serves all.
+        version_policies: which versions are served, by the model's name; under `EVERY_MODEL` (``""``) for the models
+            that are not named.
         allow_model_control: whether clients may load and unload models.
         api_keys: one of these must come with every request but the health checks; empty lets everyone in.
         tls_certificate: PEM file of the certificate chain; together with `tls_key` it turns TLS on.
@@ -92,7 +126,7 @@ class ServeSettings:
     request_timeout: float = 30.0
     drain_seconds: float = 30.0
     reload_seconds: float = 1.0
-    latest_versions: int | None = None
+    version_policies: Mapping[str, VersionPolicy] = field(default_factory=dict)
     allow_model_control: bool = False
     api_keys: frozenset[str] = frozenset()
     tls_certificate: Path | None = None

@@ -17,7 +17,7 @@ from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.serve.http import uvicorn_protocol as http_protocol
 from dashdeploy.serve.repository.served_model import load_runtime
 from dashdeploy.serve.server import serve
-from dashdeploy.serve.settings import BatchPolicy, ServeSettings
+from dashdeploy.serve.settings import BatchPolicy, ServeSettings, VersionPolicy
 
 
 class SlowRuntime:
@@ -60,6 +60,9 @@ def main():
     for name in ("tls_certificate", "tls_key", "access_log"):
         if name in options:
             options[name] = Path(options[name])
+    if "version_policies" in options:
+        written = options["version_policies"].items()
+        options["version_policies"] = {name: VersionPolicy(**policy) for name, policy in written}
     if "api_keys" in options:
         options["api_keys"] = frozenset(options["api_keys"])
 

@@ -15,6 +15,8 @@ from dashdeploy.serve.observability.statistics import Duration, ModelStatistics
 from dashdeploy.serve.protocol.tensor_data import wire_shape
 from dashdeploy.serve.repository.bundle_slots import BundleSlot
 from dashdeploy.serve.repository.served_model import ServedModel
+from dashdeploy.serve.repository.version_policies import as_config
+from dashdeploy.serve.settings import VersionPolicy
 from dashdeploy.version import __version__
 
 EXTENSIONS = (
@@ -44,15 +46,19 @@ def model_metadata(model: ServedModel, versions: Iterable[ServedModel]) -> dict[
     }
 
 
-def model_config(model: ServedModel) -> dict[str, Any]:
-    """A model's configuration as Triton would write it into ``config.pbtxt``."""
+def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
+    """A model's configuration as Triton would write it into ``config.pbtxt``.
+
+    Args:
+        model: the model.
+        policy: which of its versions are served.
+    """
     settings = model.settings
-    latest = settings.latest_versions
     config: dict[str, Any] = {
         "name": model.name,
         "platform": model.kind.platform,
         "backend": model.kind.backend,
-        "version_policy": {"all": {}} if latest is None else {"latest": {"num_versions": latest}},
+        "version_policy": as_config(policy),
         "max_batch_size": settings.batching.max_rows if model.batched else 0,
         "input": [_tensor_config(spec, batched=model.batched) for spec in model.inputs.values()],
         "output": [_tensor_config(spec, batched=model.batched) for spec in model.outputs.values()],
