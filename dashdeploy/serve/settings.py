@@ -28,6 +28,8 @@ class BatchPolicy:
         preferred: row counts at which a batch runs without waiting for `delay`, ascending.
         delay: the most seconds that the oldest request waits for others, at most 10; 0 runs it as soon as the engine
             is idle, so that batches form only from the requests that came while the engine was busy.
+        measure: measure what a sample costs by the batch when a model is loaded, and form no batch in which it costs
+            more than in a smaller one.
         queue_size: the places in one model's queue. Each waiting request takes one, and so does each batch under way;
             further requests are refused.
 
@@ -39,6 +41,7 @@ class BatchPolicy:
     preferred: tuple[int, ...] = ()
     delay: float = 0.0
     queue_size: int = 256
+    measure: bool = True
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:

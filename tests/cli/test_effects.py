@@ -218,6 +218,7 @@ ELSEWHERE = {
     ("search", "max_time"): ("--task", "mnist1d", "--out", "o", "--join", "--max-time", "3m"),
     ("search", "resume"): ("--task", "mnist1d", "--out", "o", "--join", "--resume"),
     ("serve", "batch_delay"): ("b", "--max-batch", "1", "--batch-delay", "0"),
+    ("serve", "measure_batches"): ("b", "--max-batch", "1", "--no-measure-batches"),
     ("serve", "preferred_batches"): ("b", "--max-batch", "1", "--preferred-batches", "1"),
     ("bench latency", "memory"): ("b", "--loadgen", "offline", "--memory"),
     ("bench latency", "profile"): ("b", "--loadgen", "offline", "--profile"),

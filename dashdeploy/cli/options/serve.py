@@ -119,6 +119,13 @@ class Batching(OptionGroup, panel="Batching"):
         str | None,
         typer.Option("--preferred-batches", help="Batch sizes that are run without the delay, such as 8,16."),
     ] = None
+    measure_batches: Annotated[
+        bool,
+        typer.Option(
+            "--measure-batches/--no-measure-batches",
+            help="Measure a sample's cost by the batch at the start; form no batch in which it costs more.",
+        ),
+    ] = True
     queue_size: Annotated[
         int,
         typer.Option(
@@ -147,6 +154,7 @@ class Batching(OptionGroup, panel="Batching"):
             preferred=tuple(sorted(preferred)) if self.preferred_batches else (),
             delay=self.batch_delay / 1e3,
             queue_size=self.queue_size,
+            measure=self.measure_batches,
         )
 
 

@@ -7,6 +7,7 @@ Configuration", "Statistics" and "Model Repository".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from dashdeploy.serve.protocol.tensor_data import wire_shape
 from dashdeploy.serve.repository.bundle_slots import BundleSlot
 from dashdeploy.serve.repository.served_model import ServedModel
 from dashdeploy.serve.repository.version_policies import as_config
+from dashdeploy.serve.scheduling.batch_curve import BatchCurve
 from dashdeploy.serve.settings import VersionPolicy
 from dashdeploy.version import __version__
 
@@ -71,6 +73,8 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
         ],
         "default_model_filename": model.kind.file,
     }
+    if model.curve is not None:
+        config["parameters"] = _curve_parameters(model.curve, settings.batching.max_rows)
     if model.batched:
         config["dynamic_batching"] = {
             "preferred_batch_size": list(settings.batching.preferred),
@@ -82,6 +86,19 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
             },
         }
     return config
+
+
+def _curve_parameters(curve: BatchCurve, max_rows: int) -> dict[str, dict[str, str]]:
+    """The measured curve, in the map that Triton's configuration has for what is a server's own."""
+    costs = {str(rows): round(cost, 6) for rows, cost in curve.milliseconds_per_sample().items()}
+    useful = curve.useful_sizes(max_rows)
+    skipped = [rows for rows in curve.seconds if rows not in useful]
+    found = {
+        "ms_per_sample_by_batch": json.dumps(costs),
+        "largest_useful_batch": str(max(useful)),
+        "measured_batches_not_formed": json.dumps(skipped),
+    }
+    return {name: {"string_value": value} for name, value in found.items()}
 
 
 def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Engine:
         policy: how requests are batched.
         batched: whether the model's first axis is a batch axis.
         instances: how many runs may be under way at once.
+        useful: the rows of batches that may be formed; None for any, see `BatchQueue`.
         statistics: counts the requests and runs.
         probe: inputs that the model is known to run on, to tell a broken engine from a bad request; None if
             there are none. Then those of the first request that succeeds are kept for it.
@@ -69,13 +70,14 @@ class Engine:
         batched: bool,
         instances: int,
         statistics: ModelStatistics,
+        useful: frozenset[int] | None = None,
         probe: Mapping[str, Array] | None = None,
         on_broken: Callable[[], None] | None = None,
     ) -> None:
         self._runtime = runtime
         self._name = name
         self._batched = batched and policy.max_rows > 1
-        self._queue = BatchQueue(policy)
+        self._queue = BatchQueue(policy, useful=useful)
         self._statistics = statistics
         self._probe = probe
         self._on_broken = on_broken
