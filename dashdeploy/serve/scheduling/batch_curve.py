@@ -39,9 +39,11 @@ class BatchCurve:
 
     Attributes:
         seconds: of a run, by its rows: 1, and larger ones in ascending order. Gathering the rows is part of it.
+        complete: whether the model ran on every size that was tried; otherwise none above these is formed.
     """
 
     seconds: Mapping[int, float]
+    complete: bool = True
 
     def milliseconds_per_sample(self) -> dict[int, float]:
         """The engine's time for a sample, by the rows of the batch."""
@@ -59,7 +61,7 @@ class BatchCurve:
         costs = (times + RUN_OVERHEAD) / sizes
         best_before = np.minimum.accumulate(costs)[:-1]
         useful = np.concatenate([[True], costs[1:] <= (1 + TOLERANCE) * best_before])
-        beyond = range(known + 1, max_rows + 1) if useful[-1] else ()
+        beyond = range(known + 1, max_rows + 1) if useful[-1] and self.complete else ()
         return frozenset([*sizes[useful].tolist(), *beyond])
 
 
@@ -86,13 +88,22 @@ def measure_curve(
     row = {spec.name: spec.random(1, generator) for spec in inputs}
     end = perf_counter() + _BUDGET
     first: dict[int, float] = {}
+    complete = True
     for rows in _sizes(max_rows, also, sum(array.nbytes for array in row.values())):
         guess = first and {**first, rows: first[max(first)] * rows / max(first)}
         if guess and perf_counter() + guess[rows] + _FEWEST * _round_seconds(guess) > end:
             break
-        first[rows] = _time(runtime, row, rows)
+        try:
+            first[rows] = _time(runtime, row, rows)
+        except (
+            Exception
+        ):  # every engine raises classes of its own, where a batch is beyond what it was built for
+            if rows == 1:
+                return None
+            complete = False
+            break
     if len(first) == 1:
-        return BatchCurve(first)
+        return BatchCurve(first, complete)
     shortest: dict[int, float] = {}
     for _ in range(_ROUNDS):
         for rows in first:
@@ -101,7 +112,7 @@ def measure_curve(
             shortest[rows] = min(seconds, shortest.get(rows, seconds))
         if perf_counter() + _round_seconds(shortest) > end:
             break
-    return BatchCurve(shortest)
+    return BatchCurve(shortest, complete)
 
 
 def _repeats(rows: int, largest: int) -> int:

@@ -80,6 +80,21 @@ def test_a_slow_model_is_measured_once_and_not_forbidden_what_was_not_measured(t
     assert curve.useful_sizes(32) == set(range(1, 33))
 
 
+def test_a_batch_on_which_the_engine_fails_is_never_formed(tmp_path, write, engines):
+    runtime = engines.SlowRuntime(write.double(tmp_path / "double") / "model.onnx", 0.001)
+    run = runtime.run
+
+    def limited(feeds):  # as an engine that was built for batches up to four
+        if len(feeds["x"]) > 4:
+            raise ValueError("no profile fits")
+        return run(feeds)
+
+    runtime.run = limited
+    curve = measure_curve(runtime, runtime.inputs, 32)
+    assert list(curve.seconds) == [1, 2, 4]
+    assert curve.useful_sizes(32) == {1, 2, 3, 4}
+
+
 def test_a_length_that_varies_is_not_measured(tmp_path, write):
     shape = ["n", "length"]
     folder = write.bundle(
