@@ -277,7 +277,7 @@ class Engine:
         """
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if isinstance(error, MemoryError) or "alloc" in reason or not self._still_runs(pending):
-            return RequestError(500, f"model '{self._name}' failed: {first_line(error)}")
+            return RequestError(500, f"model '{self._name}' failed: {_without_source(first_line(error))}")
         _LOG.info("model %s cannot run a request: %s", self._name, reason)
         shapes = ", ".join(f"'{name}' {list(array.shape)}" for name, array in pending.feeds.items())
         return RequestError(

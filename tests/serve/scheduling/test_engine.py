@@ -110,6 +110,21 @@ def test_without_a_probe_nobody_knows_whose_fault_it_is_until_a_request_ran(tmp_
     assert [getattr(result, "status", 200) for result in results] == [500, 200, 400]
 
 
+def test_a_failure_of_the_engine_names_no_file_of_its_source(tmp_path, write, engines):
+    model = write.double(tmp_path / "double") / "model.onnx"
+    runtime = engines.SlowRuntime(model, 0)
+
+    def fail(_):
+        raise RuntimeError(
+            "cudaMalloc: /src/core/providers/cuda/cuda_call.cc:123 std::conditional_t<> out of memory"
+        )
+
+    runtime.run = fail
+    engine, _ = engine_of(runtime)
+    (result,) = run_all(engine, [{"x": np.zeros((1, 4), np.float32)}])
+    assert (result.status, "/src" in str(result), "out of memory" in str(result)) == (500, False, True)
+
+
 def test_a_full_queue_is_refused_at_once(tmp_path, write, engines):
     runtime = engines.SlowRuntime(write.double(tmp_path / "double") / "model.onnx", 0.2)
     engine, statistics = engine_of(runtime, policy=BatchPolicy(max_rows=1, queue_size=3))
