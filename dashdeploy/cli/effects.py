@@ -102,6 +102,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "serve": {
         "batch_delay": Effect(excludes=("max_batch=1",)),
         "preferred_batches": Effect(excludes=("max_batch=1",)),
+        "measure_batches": Effect(excludes=("max_batch=1",)),
     },
     "bench latency": {
         "memory": Effect(excludes=("loadgen",)),

@@ -239,6 +239,7 @@ ELSEWHERE = {
     ("search", "timestamps"): ("--data", "flow.h5", "--out", "o", "--timestamps", "refuse"),
     ("search", "image_size"): ("--data", "flow_TRAIN.ts", "--out", "o", "--image-size", "8x8"),
     ("serve", "batch_delay"): ("b", "--max-batch", "1", "--batch-delay", "0"),
+    ("serve", "measure_batches"): ("b", "--max-batch", "1", "--no-measure-batches"),
     ("serve", "preferred_batches"): ("b", "--max-batch", "1", "--preferred-batches", "1"),
     ("bench latency", "memory"): ("b", "--loadgen", "offline", "--memory"),
     ("bench latency", "profile"): ("b", "--loadgen", "offline", "--profile"),

@@ -1,11 +1,15 @@
-"""Values of options that are more than one word: lists of integers, times, and shapes of inputs."""
+"""Values of options that are more than one word: lists of integers, version policies, times, and shapes of inputs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dashdeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from dashdeploy.serve.settings import VersionPolicy
 
 
 def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
@@ -35,6 +39,34 @@ def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
             raise InputError(f"{where}: {noun} {entry} comes twice; name each once")
         values.append(int(entry))
     return values
+
+
+def version_policy(option: str, text: str) -> tuple[str, VersionPolicy]:
+    """Read ``latest:2`` or ``mnist1d=specific:1,3``: the model's name, empty for all models, and its policy.
+
+    Raises:
+        InputError: it is no version policy.
+    """
+    from dashdeploy.serve.settings import VersionPolicy
+
+    name, _, policy = text.rpartition("=")
+    kind, _, numbers = policy.partition(":")
+    if kind not in ("all", "latest", "specific") or (kind == "all" and numbers):
+        raise InputError(
+            f"{option} {text}: not a policy; write all, latest:N or specific:N,N, after MODEL= if for one"
+        )
+    if kind == "all":
+        return name, VersionPolicy()
+    versions = positive_integers(
+        option, numbers, noun="number of versions" if kind == "latest" else "version"
+    )
+    if kind == "specific":
+        return name, VersionPolicy(specific=tuple(sorted(versions)))
+    if len(versions) > 1:
+        raise InputError(
+            f"{option} {text}: one number says how many; for single versions write specific:{numbers}"
+        )
+    return name, VersionPolicy(latest=versions[0])
 
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
