@@ -27,7 +27,7 @@ from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.missing_values import Missing
-from dashdeploy.data.scaling import Affine, Scaling
+from dashdeploy.data.scaling import scaling_of
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
@@ -43,7 +43,8 @@ class DataOptions:
         loss: one of ``dashdeploy.data.losses.LOSSES``; None is the kind's own.
         metric: one of ``dashdeploy.data.metrics.METRICS``; None is the kind's own.
         normalize: ``channels`` scales every input channel, and every number to predict, to mean 0 and deviation 1
-            over the training data; ``samples`` scales every channel of every sample by itself; None leaves both.
+            over the training data; ``samples`` scales every channel of every sample by itself; ``none`` leaves both.
+            None scales those channels that are far from it, see `dashdeploy.data.scaling.where_far`.
         lengths: what becomes of series of several lengths: ``pad`` fills the end with each channel's mean over
             the training data, ``resample`` interpolates linearly to the longest training series.
         missing: what becomes of missing values of the inputs: ``interpolate`` draws straight lines along the series,
@@ -61,7 +62,7 @@ class DataOptions:
     predict: Kind | None = None
     loss: str | None = None
     metric: str | None = None
-    normalize: Literal["channels", "samples"] | None = None
+    normalize: Literal["channels", "samples", "none"] | None = None
     lengths: HowLengths = "pad"
     missing: Missing | None = None
     timestamps: Literal["refuse", "resample"] = "refuse"
@@ -236,11 +237,19 @@ def make_task(
         InputError: the options name a loss or metric that the kind does not have.
     """
     options = options or DataOptions()
-    scaling = Scaling()
-    if options.normalize == "samples":
-        scaling = Scaling(per_sample=True)
-    elif options.normalize == "channels":
-        scaling = Scaling(Affine.of(train.inputs), Affine.of(train.targets) if kind == "regression" else None)
+    scaling = scaling_of(train.inputs, train.targets if kind == "regression" else None, options.normalize)
+    if scaling and options.normalize is None:
+        what = (
+            "inputs and targets"
+            if scaling.inputs and scaling.outputs
+            else "inputs"
+            if scaling.inputs
+            else "targets"
+        )
+        notes = (
+            *notes,
+            f"{what} far from mean 0 and deviation 1 are scaled to that, by channel; `normalize=none` leaves them",
+        )
     if scaling:
         train, validation, test = (
             Split(scaling.scale_inputs(split.inputs), scaling.scale_outputs(split.targets))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,29 @@ class Affine:
 
     def _shaped(self, values: tuple[float, ...], x: Tensor) -> Tensor:
         return x.new_tensor(values).view(-1, *[1] * (x.ndim - 2))
+
+
+FAR_MEAN, FAR_DEVIATION = 3.0, 10.0
+
+
+def where_far(scale: Affine) -> Affine | None:
+    """`scale` for those channels whose numbers are no good for training as they are; None if there are none.
+
+    A mean of more than `FAR_MEAN` deviations makes steps of the zeros that convolutions pad with. A deviation of more
+    than `FAR_DEVIATION` gives a channel far too much say; if all are less than its inverse, weights begin too small.
+    One channel with a small deviation, such as a rare letter, is left alone: scaled, it would shout.
+    """
+    small = max(scale.deviation) < 1 / FAR_DEVIATION
+    far = [
+        small or abs(mean) > FAR_MEAN * deviation or deviation > FAR_DEVIATION
+        for mean, deviation in zip(scale.mean, scale.deviation, strict=True)
+    ]
+    if not any(far):
+        return None
+    return Affine(
+        tuple(value if each else 0.0 for value, each in zip(scale.mean, far, strict=True)),
+        tuple(value if each else 1.0 for value, each in zip(scale.deviation, far, strict=True)),
+    )
 
 
 def _mean_and_deviation(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +132,26 @@ class Scaling:
             if part
         }
         return cls(**affine, per_sample=bool(content.get("per_sample", False)))
+
+
+def scaling_of(
+    inputs: Tensor, targets: Tensor | None, normalize: Literal["channels", "samples", "none"] | None
+) -> Scaling:
+    """How data are scaled, by the training split alone.
+
+    Args:
+        inputs: [samples, channels, …], may be lazy.
+        targets: [samples, outputs, …] if numbers are predicted, else None.
+        normalize: as `DataOptions.normalize`.
+    """
+    if normalize == "samples":
+        return Scaling(per_sample=True)
+    if normalize == "none":
+        return Scaling()
+    of_inputs, of_targets = Affine.of(inputs), None if targets is None else Affine.of(targets)
+    if normalize == "channels":
+        return Scaling(of_inputs, of_targets)
+    return Scaling(where_far(of_inputs), None if of_targets is None else where_far(of_targets))
 
 
 def per_sample(x: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from dashdeploy.data.scaling import Affine, Scaled, Scaling, per_sample
+from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
+from dashdeploy.data.scaling import Affine, Scaled, Scaling, per_sample, scaling_of
 
 
 def test_an_affine_gives_mean_0_and_deviation_1_and_back():
@@ -55,3 +57,63 @@ def test_scaling_within_samples_is_part_of_the_network_too():
     network = Scaled(nn.Identity(), Scaling(per_sample=True), rank=1, dense=True)
     torch.testing.assert_close(network(x), per_sample(x))
     torch.testing.assert_close(per_sample(x).std(2, correction=0), torch.ones(4, 2))
+
+
+def channels(*means_and_deviations):
+    generator = torch.Generator().manual_seed(0)
+    return torch.stack(
+        [
+            mean + deviation * torch.randn(500, 4, generator=generator)
+            for mean, deviation in means_and_deviations
+        ],
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "scaled"),
+    [
+        ([(0, 1), (0.5, 0.3)], None),  # as data often are
+        ([(0, 1), (0, 0.01)], None),  # a rare letter among others
+        ([(100, 1), (0, 1)], [True, False]),  # padded with zeros, it would have steps at its ends
+        ([(0, 50), (0, 0.01)], [True, False]),
+        ([(0, 0.01), (0, 0.02)], [True, True]),
+    ],
+)
+def test_by_default_what_is_far_from_standard_is_scaled(data, scaled):
+    inputs = channels(*data)
+    scaling = scaling_of(inputs, None, None)
+    if scaled is None:
+        assert not scaling
+        return
+    after = scaling.scale_inputs(inputs)
+    for channel, is_scaled in enumerate(scaled):
+        if is_scaled:
+            assert float(after[:, channel].mean()) == pytest.approx(0, abs=1e-4)
+            assert float(after[:, channel].std(correction=0)) == pytest.approx(1, abs=1e-4)
+        else:
+            assert torch.equal(after[:, channel], inputs[:, channel])
+    assert not scaling_of(inputs, None, "none")
+    assert scaling_of(inputs, None, "channels") == Scaling(Affine.of(inputs))
+
+
+def test_numbers_to_predict_are_scaled_by_themselves():
+    inputs, targets = channels((0, 1)), channels((1000, 3))[:, :, 0]
+    scaling = scaling_of(inputs, targets, None)
+    assert scaling.inputs is None
+    assert scaling.outputs == Affine.of(targets)
+
+
+def test_a_note_says_so():
+    arrays = {
+        "x_train": 1000 + np.random.default_rng(0).standard_normal((40, 8)),
+        "y_train": np.arange(40) % 2,
+    }
+    arrays |= {"x_test": arrays["x_train"], "y_test": arrays["y_train"]}
+    (note,) = task_from_arrays("far", "here", arrays).notes
+    assert (
+        note
+        == "inputs far from mean 0 and deviation 1 are scaled to that, by channel; `normalize=none` leaves them"
+    )
+    task = task_from_arrays("far", "here", arrays, DataOptions(normalize="none"))
+    assert not task.notes and not task.scaling

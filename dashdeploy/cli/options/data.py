@@ -111,11 +111,11 @@ class DataHandling(OptionGroup, panel="Task"):
         ),
     ] = None
     normalize: Annotated[
-        Literal["channels", "samples"] | None,
+        Literal["channels", "samples", "none"] | None,
         typer.Option(
             "--normalize",
             help="Scale each channel to mean 0 and deviation 1 over the training data, or within each sample. The "
-            "model that comes out does it by itself.",
+            "model that comes out does it by itself. By default, channels where the numbers are far from that.",
         ),
     ] = None
     lengths: Annotated[
