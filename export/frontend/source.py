@@ -126,7 +126,7 @@ def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:
             if kind in (ir.DataType.DOUBLE, ir.DataType.BFLOAT16):
                 raise InputError(
                     f"{path}: convolution {node.name!r} computes in {kind.name.lower()}, for which ONNX "
-                    "Runtime has no kernel; export the model in float32 (in PyTorch, call `model.float()` before the export)"
+                    "Runtime has no kernel; export the model in float32 (in PyTorch: `model.float()`)"
                 ) from error
         raise
 
