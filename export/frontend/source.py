@@ -25,6 +25,7 @@ from dashdeploy.export.frontend.onnx_files import (
     with_input_shapes,
 )
 from dashdeploy.export.frontend.opset_conversion import OPSET, with_current_opset
+from dashdeploy.export.frontend.source_precision import source_precision
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -52,6 +53,8 @@ class Source:
         samples: real validation inputs by input name, for a run; otherwise empty.
         targets: what the task wants for each of them; None for an ONNX file.
         module: the torch module that `model` was exported from; None for an ONNX file.
+        precision: what the model computes in already; see `source_precision`.
+        unoptimized: loads the reference without its engine's rewriting, for an ONNX file.
     """
 
     path: Path
@@ -64,6 +67,8 @@ class Source:
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     targets: npt.NDArray[np.generic] | None = None
     module: nn.Module | None = None
+    precision: str = "fp32"
+    unoptimized: Callable[[], Reference] | None = None
 
 
 def load_source(
@@ -113,6 +118,8 @@ def load_source(
         original=original,
         reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",
+        precision=source_precision(current),
+        unoptimized=lambda: OnnxRuntime(path if mended is None else original, optimized=False).run,
     )
 
 

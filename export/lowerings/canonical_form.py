@@ -5,8 +5,8 @@ one output sums over all its positions as it sums over the channels, so the axis
 
     y[o, 0, n] = sum_c sum_h sum_k w[o, c, h, k] x[c, h, n + k] = sum_(c,h) sum_k w[o, (c,h), k] x[(c,h), n + k]
 
-An axis of length 1 is the simplest case: a 1-D convolution in 2-D clothes, as TensorFlow's exporters write it. One axis
-stays, whatever the kernel spans.
+An axis of length 1 is the simplest case: a 1-D convolution in 2-D clothes, as TensorFlow's exporters write it. One
+axis stays, whatever the kernel spans.
 """
 
 from __future__ import annotations
