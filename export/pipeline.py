@@ -56,6 +56,7 @@ from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.export.verify.speed_gate import pass_speed_gate
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -74,7 +75,11 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
         InputError: `source` is neither a run nor a valid ONNX model.
         MissingCapabilityError: the target's engine is not installed.
     """
-    direct = prepare(load_source(source, settings.input_shapes, progress).model)
+    loaded = load_source(source, settings.input_shapes, progress)
+    _check_precision(loaded, settings)
+    direct = prepare(loaded.model)
+    # A plan is of use for what can be exported: the original runs.
+    expectation(loaded, OnnxRuntime(serialized(direct)).inputs, loaded.samples)
     return _plan(direct, target_of(settings), settings, progress).plan
 
 
@@ -256,7 +261,7 @@ def _write_manifest(
     folder: Path, bundle_name: str, source: Source, settings: ExportSettings, precision: str
 ) -> None:
     runtime = OnnxRuntime(folder / MODEL_NAME)
-    write_sample_request(folder, runtime.inputs, source.samples)
+    write_sample_request(folder, ExampleInputs.of(runtime.run, runtime.inputs), source.samples)
     manifest = Manifest(
         name=settings.name or bundle_name,
         inputs=list(runtime.inputs),

@@ -183,7 +183,7 @@ def _agrees(
     progress(f"checking the {flavor.title} engine on the GPU")
     generator = np.random.default_rng(0)
     samples = {spec.name: spec.random(1, generator) for spec in reference.inputs}
-    sets = input_sets(runtime.inputs, samples, precision)
+    sets = input_sets(reference.run, runtime.inputs, samples, precision)
     name = f"{reference.describe()} on the same model"
     check_parity(runtime, Expectation(reference.run, name, runtime.inputs, sets), precision)
     return True

@@ -16,6 +16,7 @@ import onnx_ir as ir
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.export.frontend.graph_values import constant, is_operator
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 OPSET = 13
@@ -134,8 +135,9 @@ def _watched(before: onnx.GraphProto, after: onnx.GraphProto) -> Iterator[tuple[
 
 def _feeds(model: onnx.ModelProto) -> dict[str, Array]:
     generator = np.random.default_rng(0)
-    inputs = OnnxRuntime(model.SerializeToString(), optimized=False).inputs
-    return {spec.name: spec.random(2, generator) for spec in inputs}
+    runtime = OnnxRuntime(model.SerializeToString(), optimized=False)
+    examples = ExampleInputs.of(runtime.run, runtime.inputs)
+    return examples.feeds(2 if examples.runs(runtime.run, 2) else 1, generator)
 
 
 def _values(model: onnx.ModelProto, names: list[str], feeds: dict[str, Array]) -> dict[str, Array]:

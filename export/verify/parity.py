@@ -8,10 +8,11 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.frontend.source import Source
 from dashdeploy.export.verify.accuracy import accuracy
-from dashdeploy.export.verify.batches import fixed_batch, run_on_all
+from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.expectation import Expectation, Feeds
 from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs, Run
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 4e-2, "int8": 0.5}
 """Largest difference as a share of the largest magnitude of the reference's channel, by precision.
@@ -37,7 +38,7 @@ def expectation(
         samples: real inputs by name; may be empty.
         precision: the compiled model's.
     """
-    sets = input_sets(inputs, samples, precision)
+    sets = input_sets(source.reference, inputs, samples, precision)
     return Expectation(source.reference, source.reference_name, inputs, sets, source.unoptimized)
 
 
@@ -120,34 +121,52 @@ def refuse_failed(parity: Parity, mend: str | None = None) -> None:
 
 
 def input_sets(
-    inputs: tuple[TensorSpec, ...], samples: Feeds, precision: str = "fp32"
+    run: Run, inputs: tuple[TensorSpec, ...], samples: Feeds, precision: str = "fp32"
 ) -> list[tuple[str, Feeds]]:
     """Labelled inputs to compare on: random ones of two batch sizes, then the real ones if any.
 
+    The second batch is left out where the model does not take it, as with a state of one sequence. Dynamic axes that
+    are not the batch have the least length that the model runs on, and twice that.
+
     A model in int8 is judged on real inputs alone: it was calibrated for those.
+
+    Args:
+        run: the model, or its reference.
+        inputs: its inputs.
+        samples: real inputs by name; may be empty.
+        precision: the compiled model's.
     """
     generator = np.random.default_rng(0)
     judged = NOT_JUDGED if precision == "int8" and samples else ""
-    sets: list[tuple[str, Feeds]] = [
-        (f"random, batch {batch}{judged}", {spec.name: _random(spec, batch, generator) for spec in inputs})
-        for batch in _batches(inputs)
-    ]
+    _refuse_unknown_types(inputs)
+    examples = ExampleInputs.of(run, inputs)
+    sets: list[tuple[str, Feeds]] = []
+    for number, batch in enumerate(_batches(examples)):
+        chosen = examples
+        if examples.length is not None and number > 0:
+            longer = examples.with_length(2 * examples.length)
+            chosen = longer if longer.runs(run, batch) else examples
+        if number > 0 and not chosen.runs(run, batch):
+            continue
+        length = "" if chosen.length is None else f", length {chosen.length}"
+        sets.append((f"random, batch {batch}{length}{judged}", chosen.feeds(batch, generator)))
     if samples:
         sets.append((f"validation, batch {len(next(iter(samples.values())))}", samples))
     return sets
 
 
-def _batches(inputs: tuple[TensorSpec, ...]) -> tuple[int, ...]:
+def _batches(examples: ExampleInputs) -> tuple[int, ...]:
     """A fixed batch admits one size only."""
-    fixed = fixed_batch(inputs)
+    fixed = examples.fixed_batch
     return _RANDOM_BATCHES if fixed is None else (fixed,)
 
 
-def _random(spec: TensorSpec, batch: int, generator: np.random.Generator) -> Array:
-    try:
-        return spec.random(batch, generator)
-    except TypeError as error:  # a type that NumPy does not have, such as strings or sequences
-        raise InputError(
-            f"input {spec.name} has the type {spec.dtype}, which parity cannot be checked on; "
-            "export the part of the model behind it"
-        ) from error
+def _refuse_unknown_types(inputs: tuple[TensorSpec, ...]) -> None:
+    for spec in inputs:
+        try:
+            np.dtype(spec.dtype)
+        except TypeError as error:  # a type that NumPy does not have, such as strings or sequences
+            raise InputError(
+                f"input {spec.name} has the type {spec.dtype}, which parity cannot be checked on; "
+                "export the part of the model behind it"
+            ) from error

@@ -248,7 +248,11 @@ def test_the_command_line_refuses_bad_files_in_one_line(tmp_path, path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("g (float[b,4,n] x) => (float[b,6,m] y) { y = Conv(x, w) }", "`input_shapes=NAME=1,C,N`"),
+        (  # no length does for both
+            """g (float[b,4,n] x, float[b,6,m] z) => (float[b,12,k] y) {
+                h = Conv(x, w)  y = Concat<axis = 1>(h, z) }""",
+            "`input_shapes=NAME=1,C,N`",
+        ),
         ("g (float[b,4,5] x) => (float[b,6,m] y) { y = Conv(x, w) }", "the impossible shape"),
         ("g (float[b,5,40] x) => (float[b,6,m] y) { y = Conv(x, w) }", "does not run on random inputs"),
     ],

@@ -15,7 +15,10 @@ SCALED = """g (float[b,5] x) => (float[b,5] y, float[b] z) {
 
 
 def check_parity(runtime, reference, name, samples):
-    return check(runtime, Expectation(reference, name, runtime.inputs, input_sets(runtime.inputs, samples)))
+    return check(
+        runtime,
+        Expectation(reference, name, runtime.inputs, input_sets(runtime.run, runtime.inputs, samples)),
+    )
 
 
 @pytest.fixture

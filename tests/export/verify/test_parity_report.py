@@ -83,7 +83,7 @@ def test_noise_is_not_measured_where_nothing_needs_it(tmp_path, onnx_model):
         return source.reference(feeds)
 
     inputs = OnnxRuntime(tmp_path / "m.onnx").inputs
-    expected = Expectation(counted, "r", inputs, input_sets(inputs, {}))
+    expected = Expectation(counted, "r", inputs, input_sets(source.reference, inputs, {}))
     assert not expected.compare(expected.outputs, "fp32", 1e-5).failed
     assert len(asked) == 2
 
@@ -91,7 +91,7 @@ def test_noise_is_not_measured_where_nothing_needs_it(tmp_path, onnx_model):
 def test_a_random_reference_is_no_noise(onnx_model):
     model = onnx_model("g (float[b,5] x) => (float[b,5] y) { r = RandomNormalLike(x) y = Add(x, r) }")
     runtime = OnnxRuntime(model.SerializeToString(), threads=1)
-    expected = Expectation(runtime.run, "r", runtime.inputs, input_sets(runtime.inputs, {}))
+    expected = Expectation(runtime.run, "r", runtime.inputs, input_sets(runtime.run, runtime.inputs, {}))
     with pytest.raises(InputError, match="output y differs between two runs"):
         expected.compare([runtime.run(feeds) for _, feeds in expected.sets], "fp32", 1e-5)
 
