@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dashdeploy.artifacts.bundle import PARITY_NAME, Bundle
 from dashdeploy.cli.effects import written_options
 from dashdeploy.cli.options.export import (
     Artifacts,
@@ -21,6 +20,9 @@ from dashdeploy.cli.options.export import (
 from dashdeploy.cli.options.groups import with_option_groups
 from dashdeploy.cli.options.output import Output
 from dashdeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from dashdeploy.artifacts.bundle import Bundle
 
 
 @with_option_groups
@@ -98,6 +100,8 @@ def export(
 
 def _only_batch(bundle: Bundle) -> int | None:
     """The one batch that a model takes, as parity found it; None if it takes several."""
+    from dashdeploy.artifacts.bundle import PARITY_NAME
+
     labels = {entry["inputs"] for entry in bundle.read_json(PARITY_NAME)["outputs"]}
     found = {int(number) for label in labels for number in re.findall(r"^random, batch (\d+)", label)}
     return found.pop() if len(found) == 1 else None
