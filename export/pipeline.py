@@ -25,7 +25,8 @@ from dashdeploy.artifacts.bundle import (
     write_manifest,
 )
 from dashdeploy.errors import InputError
-from dashdeploy.export.conversion.precision import Compiled, convert
+from dashdeploy.export.conversion.compiled import Compiled
+from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
@@ -42,10 +43,21 @@ from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
-from dashdeploy.export.verify.parity import Parity, check_parity
+from dashdeploy.export.verify.expectation import Expectation
+from dashdeploy.export.verify.parity import (
+    check_parity,
+    expectation,
+    measure_parity,
+    refuse_failed,
+    source_tolerance,
+)
+from dashdeploy.export.verify.parity_repair import repair
+from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.export.verify.speed_gate import pass_speed_gate
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 _TOOLS = ("dashdeploy", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
@@ -63,7 +75,11 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
         InputError: `source` is neither a run nor a valid ONNX model.
         MissingCapabilityError: the target's engine is not installed.
     """
-    direct = prepare(load_source(source, settings.input_shapes, progress).model)
+    loaded = load_source(source, settings.input_shapes, progress)
+    _check_precision(loaded, settings)
+    direct = prepare(loaded.model)
+    # A plan is of use for what can be exported: the original runs.
+    expectation(loaded, OnnxRuntime(serialized(direct)).inputs, loaded.samples)
     return _plan(direct, target_of(settings), settings, progress).plan
 
 
@@ -93,21 +109,27 @@ def export_source(
     """Compile a model that is in memory; otherwise as `export`."""
     if settings.calibration is not None and settings.precision != "int8":
         raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
+    _check_precision(source, settings)
     check_torch_artifacts(source, settings.artifacts)
     if settings.artifacts.engine.batches_given:
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
     target = target_of(settings)
     direct = prepare(source.model)
-    decisions = _plan(direct, target, settings, progress)
-    lowered = _lower(direct, decisions)
-    runtime = target.load(serialized(lowered))
-    progress("checking that the compiled model agrees with the reference")
-    compiled = Compiled(lowered, decisions, _verify(runtime, source))
-    if decisions.lowerings and settings.lowering == "auto" and target.present:
-        compiled = _gate(compiled, runtime, direct, source, target, progress)
+    build = _Build(direct, source, target, progress)
+    compiled = build.verified(_plan(direct, target, settings, progress))
+    if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
+        compiled = build.raced(compiled)
     compiled = convert(compiled, direct, source, settings, progress)
     return _write(out, compiled, direct, source, settings, progress)
+
+
+def _check_precision(source: Source, settings: ExportSettings) -> None:
+    if settings.precision != "fp32" and source.precision != "fp32":
+        raise InputError(
+            f"`precision={settings.precision}`: {source.path} computes in {source.precision} already, at least "
+            "in part, and keeps its precision; leave `precision` out, or export the model in float32"
+        )
 
 
 def _plan(direct: ir.Model, target: Target, settings: ExportSettings, progress: Progress) -> Decisions:
@@ -115,39 +137,89 @@ def _plan(direct: ir.Model, target: Target, settings: ExportSettings, progress: 
     return choose_lowerings(find_convolutions(direct), settings, target, cache, progress)
 
 
-def _lower(direct: ir.Model, decisions: Decisions) -> ir.Model:
-    """The all-direct model itself where no layer is compiled."""
-    return lower(direct, decisions.lowerings, decisions.fusion_groups) if decisions.lowerings else direct
+class _Build:
+    """Builds, verifies and times the models of decisions.
 
+    Args:
+        direct: the all-direct model.
+        source: what it must agree with.
+        target: where models run.
+        progress: told what is being done.
+    """
 
-def _verify(runtime: Runtime, source: Source) -> Parity:
-    return check_parity(
-        runtime, source.reference, source.reference_name, source.samples, targets=source.targets
-    )
+    def __init__(self, direct: ir.Model, source: Source, target: Target, progress: Progress) -> None:
+        self._direct, self._source, self._target, self._progress = direct, source, target, progress
+        self._expected: Expectation | None = None
+        self._loaded: tuple[Decisions, Runtime] | None = None
 
+    def verified(self, decisions: Decisions) -> Compiled:
+        """The model of the decisions, or of those with fewer compiled layers that parity admits.
 
-def _gate(
-    compiled: Compiled,
-    runtime: Runtime,
-    direct: ir.Model,
-    source: Source,
-    target: Target,
-    progress: Progress,
-) -> Compiled:
-    """Race the compiled model against all-direct; where fewer layers ship, their model is verified again."""
-    direct_runtime = target.load(serialized(direct))
-    shipped = pass_speed_gate(
-        compiled.decisions,
-        direct_runtime,
-        runtime,
-        build=lambda fewer: target.load(serialized(_lower(direct, fewer))),
-        progress=progress,
-    )
-    if shipped.lowerings == compiled.decisions.lowerings:
-        return replace(compiled, decisions=shipped)
-    model = _lower(direct, shipped)
-    runtime = target.load(serialized(model)) if shipped.lowerings else direct_runtime
-    return Compiled(model, shipped, _verify(runtime, source))
+        Raises:
+            GateError: not even the all-direct model agrees with the reference.
+        """
+        self._progress("checking that the compiled model agrees with the reference")
+        parity = self._parity(decisions)
+        if parity.failed and decisions.plan.lowering != "auto":
+            refuse_failed(parity, self._mend(decisions))
+        if parity.failed:
+            decisions, parity = repair(decisions, parity, self._parity, self._progress)
+            refuse_failed(parity, self._mend(decisions))
+        samples, targets = self._source.samples, self._source.targets
+        if samples and targets is not None:
+            expected, runtime = self._expectation(), self._load(decisions)
+            tolerance = source_tolerance(self._source.precision)
+            parity = check_parity(
+                runtime, expected, self._source.precision, tolerance=tolerance, targets=targets
+            )
+        return Compiled(self._lower(decisions), decisions, parity)
+
+    def raced(self, compiled: Compiled) -> Compiled:
+        """Race the compiled model against all-direct; where fewer layers ship, their model is verified again."""
+        runtime = self._load(compiled.decisions)
+        shipped = pass_speed_gate(
+            compiled.decisions,
+            self._target.load(serialized(self._direct)),
+            runtime,
+            build=self._load,
+            progress=self._progress,
+        )
+        if shipped.lowerings == compiled.decisions.lowerings:
+            return replace(compiled, decisions=shipped)
+        again = self.verified(shipped)
+        repaired = again.decisions.lowerings and again.decisions.lowerings != shipped.lowerings
+        return self.raced(again) if repaired else again
+
+    def _mend(self, decisions: Decisions) -> str:
+        """What helps a model that fails, tried where that is not certain; empty if nothing does."""
+        if decisions.lowerings and not self._parity(Decisions(decisions.plan, {})).failed:
+            return "`lowering=auto` leaves out the layers that contribute most"
+        if self._target.name is not TargetName.ORT_CPU:
+            return "the engine differs even with every convolution direct: choose another `target`"
+        return ""
+
+    def _lower(self, decisions: Decisions) -> ir.Model:
+        """The all-direct model itself where no layer is compiled."""
+        if not decisions.lowerings:
+            return self._direct
+        return lower(self._direct, decisions.lowerings, decisions.fusion_groups)
+
+    def _load(self, decisions: Decisions) -> Runtime:
+        """The model of some decisions on the target; the last one is kept."""
+        if self._loaded is None or self._loaded[0].lowerings != decisions.lowerings:
+            self._loaded = decisions, self._target.load(serialized(self._lower(decisions)))
+        return self._loaded[1]
+
+    def _expectation(self) -> Expectation:
+        if self._expected is None:
+            inputs = OnnxRuntime(serialized(self._direct)).inputs
+            self._expected = expectation(self._source, inputs, self._source.samples)
+        return self._expected
+
+    def _parity(self, decisions: Decisions) -> Parity:
+        precision = self._source.precision
+        tolerance = source_tolerance(precision)
+        return measure_parity(self._load(decisions), self._expectation(), precision, tolerance=tolerance)[0]
 
 
 def _write(
@@ -164,8 +236,8 @@ def _write(
     with atomic_directory(out) as folder:
         _write_models(folder, compiled, direct, source)
         write_torch_files(folder, source, plan, lowerings, artifacts, progress)
-        missing = write_engines(folder, plan, settings.precision, artifacts, progress)
-        _write_manifest(folder, out.name, source, settings)
+        missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
+        _write_manifest(folder, out.name, source, settings, compiled.parity.precision)
     bundle = Bundle.load(out)
     write_deployment_targets(bundle, artifacts, progress, name=settings.name)
     raise_for_missing_engines(bundle, missing, artifacts)
@@ -185,16 +257,18 @@ def _write_models(folder: Path, compiled: Compiled, direct: ir.Model, source: So
         (folder / name).write_text(paper.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _write_manifest(folder: Path, bundle_name: str, source: Source, settings: ExportSettings) -> None:
+def _write_manifest(
+    folder: Path, bundle_name: str, source: Source, settings: ExportSettings, precision: str
+) -> None:
     runtime = OnnxRuntime(folder / MODEL_NAME)
-    write_sample_request(folder, runtime.inputs, source.samples)
+    write_sample_request(folder, ExampleInputs.of(runtime.run, runtime.inputs), source.samples)
     manifest = Manifest(
         name=settings.name or bundle_name,
         inputs=list(runtime.inputs),
         outputs=list(runtime.outputs),
         labels=source.labels,
         target=str(settings.target),
-        precision=settings.precision,
+        precision=precision,
         source=source.path.name,
         tools=_tool_versions(),
         files={},

@@ -37,6 +37,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.engines import engine_of
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.timing import Seconds, interleaved, percentile_intervals, percentiles, ratio_of
 
 Key = tuple[str, str, str]
@@ -93,7 +94,7 @@ def measure_latency(
     for count in counts:
         runtimes = {key: variant.load(count) for key, variant in variants.items()}
         described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
-        _check_batches(variants, runtimes, batches)
+        _check_batches(variants, runtimes, batches, progress)
         for batch in batches:
             progress(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
             times = _times(variants, runtimes, batch, count, seconds)
@@ -182,17 +183,34 @@ def _named(keys: Mapping[Key, object]) -> str:
 
 
 def _check_batches(
-    variants: Mapping[Key, Variant], runtimes: Mapping[Key, Runtime], batches: Sequence[int]
+    variants: Mapping[Key, Variant],
+    runtimes: Mapping[Key, Runtime],
+    batches: Sequence[int],
+    progress: Progress,
 ) -> None:
     for key, runtime in runtimes.items():
-        for spec in runtime.inputs:
-            fixed = spec.shape[0] if spec.shape else None
-            wrong = [batch for batch in batches if isinstance(fixed, int) and batch != fixed]
-            if wrong:
-                raise InputError(
-                    f"{variants[key].file} has a fixed batch of {fixed}, not {wrong[0]}; "
-                    f"measure batch {fixed} alone, or export with a dynamic batch"
-                )
+        fixed = ExampleInputs(runtime.inputs).fixed_batch
+        wrong = [batch for batch in batches if fixed is not None and batch != fixed]
+        if wrong:
+            raise InputError(
+                f"{variants[key].file} has a fixed batch of {fixed}, not {wrong[0]}; "
+                f"measure batch {fixed} alone, or export with a dynamic batch"
+            )
+        examples = ExampleInputs.of(runtime.run, runtime.inputs)
+        refused = [batch for batch in batches if not examples.runs(runtime.run, batch)]
+        if refused:
+            takes = " or ".join(str(batch) for batch in batches if batch not in refused)
+            mend = (
+                f"measure batch {takes}"
+                if takes
+                else "fix its inputs with `input_shapes` and export it again"
+            )
+            raise InputError(f"{variants[key].file} does not run with batch {refused[0]}; {mend}")
+        if examples.length is not None:
+            progress(
+                f"{variants[key].file}: dynamic axes that are not the batch have the least length it runs on, "
+                f"{examples.length}; for another one, export with `input_shapes`"
+            )
 
 
 def _times(
@@ -228,7 +246,7 @@ def _compared(keys: Mapping[Key, object]) -> list[Key]:
 
 def _call(runtime: Runtime, batch: int) -> Callable[[], object]:
     generator = np.random.default_rng(_SEED)  # seeded anew, so that every variant sees the same numbers
-    feeds = {spec.name: spec.random(batch, generator) for spec in runtime.inputs}
+    feeds = ExampleInputs.of(runtime.run, runtime.inputs).feeds(batch, generator)
     return lambda: runtime.run(feeds)
 
 

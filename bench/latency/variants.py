@@ -15,6 +15,7 @@ from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.engines import ENGINES as SERVED
 from dashdeploy.runtimes.engines import load_engine
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 COMPILED, DIRECT, BACKBONE = "compiled", "direct", "backbone"
 
@@ -136,6 +137,6 @@ def load_and_call(*, bundle: str, engine: str, variant: str, batch: int, threads
     loaded = Bundle.load(Path(bundle), verify=False)
     runtime = next(each for each in variants_of(loaded, engine) if each.name == variant).load(threads)
     generator = np.random.default_rng(0)
-    feeds = {spec.name: spec.random(batch, generator) for spec in runtime.inputs}
+    feeds = ExampleInputs.of(runtime.run, runtime.inputs).feeds(batch, generator)
     for _ in range(_MEMORY_CALLS):
         runtime.run(feeds)

@@ -42,7 +42,7 @@ class Manifest(BaseModel):
         outputs: the model's outputs.
         labels: class names by index, for a classifier; otherwise empty.
         target: the engine and device that the plan was made for, such as ``ort-cpu``.
-        precision: ``fp32``, ``fp16`` or ``int8``.
+        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``: the lowest that a part of the model computes in.
         source: the run or the model file that was exported.
         tools: versions of the packages that wrote the bundle.
         files: sha256 of every other file, by its path within the bundle.

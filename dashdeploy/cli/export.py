@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ from dashdeploy.cli.options.export import (
 from dashdeploy.cli.options.groups import with_option_groups
 from dashdeploy.cli.options.output import Output
 from dashdeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from dashdeploy.artifacts.bundle import Bundle
 
 
 @with_option_groups
@@ -86,6 +90,18 @@ def export(
     elif out is None:
         raise InputError("give --out BUNDLE, or --dry-run to see the plan alone")
     else:
-        found = inspect_bundle(pipeline.export(source, out, settings, progress=progress))
+        written = pipeline.export(source, out, settings, progress=progress)
+        found = inspect_bundle(written)
         console.result(found.text, found.data)
-        console.progress(f"next: dashdeploy bench latency {out}, dashdeploy serve {out}")
+        only = _only_batch(written)
+        batches = "" if only is None else f" --batches {only}"
+        console.progress(f"next: dashdeploy bench latency {out}{batches}, dashdeploy serve {out}")
+
+
+def _only_batch(bundle: Bundle) -> int | None:
+    """The one batch that a model takes, as parity found it; None if it takes several."""
+    from dashdeploy.artifacts.bundle import PARITY_NAME
+
+    labels = {entry["inputs"] for entry in bundle.read_json(PARITY_NAME)["outputs"]}
+    found = {int(number) for label in labels for number in re.findall(r"^random, batch (\d+)", label)}
+    return found.pop() if len(found) == 1 else None

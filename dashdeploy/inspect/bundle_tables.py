@@ -134,7 +134,8 @@ def parity_rows(parity: Mapping[str, Any]) -> list[list[str | None]]:
         [
             each["output"],
             each["inputs"],
-            f"{each['max_relative_error']:.1e}",
+            f"{each['max_relative_error']:.1e}"
+            + (f" (reference itself {each['noise']:.1e})" if each.get("noise") else ""),
             f"{each['cosine']:.9f}",
             None if each["top1_agreement"] is None else f"{each['top1_agreement']:.1%}",
         ]

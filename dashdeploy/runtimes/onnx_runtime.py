@@ -37,6 +37,7 @@ class OnnxRuntime:
         model: the path of an ``.onnx`` file (external data beside it is found), or a serialized model.
         threads: threads within one operator; None leaves the choice to ONNX Runtime.
         device: ``cuda`` is this machine's first GPU, where operators without a CUDA kernel run on the CPU.
+        optimized: whether ONNX Runtime may rewrite the graph before it runs it.
 
     Raises:
         MissingCapabilityError: onnxruntime, or the device, is not there.
@@ -44,13 +45,18 @@ class OnnxRuntime:
     """
 
     def __init__(
-        self, model: Path | bytes, *, threads: int | None = None, device: Literal["cpu", "cuda"] = "cpu"
+        self,
+        model: Path | bytes,
+        *,
+        threads: int | None = None,
+        device: Literal["cpu", "cuda"] = "cpu",
+        optimized: bool = True,
     ) -> None:
         onnxruntime = _import_onnxruntime()
         providers = _cuda_providers(onnxruntime) if device == "cuda" else ["CPUExecutionProvider"]
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = _session(onnxruntime, source, threads, providers)
+            self._session = _session(onnxruntime, source, threads, providers, optimized=optimized)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
             raise InputError(f"ONNX Runtime cannot load {where}: {first_line(error)}") from error
@@ -97,22 +103,31 @@ def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
     return onnxruntime
 
 
-def _session(onnxruntime: Any, source: str | bytes, threads: int | None, providers: list[Any]) -> Any:  # noqa: ANN401
+def _session(
+    onnxruntime: Any,  # noqa: ANN401 - the package has no types
+    source: str | bytes,
+    threads: int | None,
+    providers: list[Any],
+    *,
+    optimized: bool,
+) -> Any:  # noqa: ANN401
     """A session whose products of eight-bit integers are exact wherever its operators have such a kernel.
 
     The quick ones saturate on x86 processors without VNNI: outputs are off by half their range. QLinearConv of signed
     integers has no other kernel.
     """
     try:
-        options = _options(onnxruntime, threads, exact_products=True)
+        options = _options(onnxruntime, threads, optimized=optimized, exact_products=True)
         return onnxruntime.InferenceSession(source, options, providers=providers)
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
-        options = _options(onnxruntime, threads, exact_products=False)
+        options = _options(onnxruntime, threads, optimized=optimized, exact_products=False)
         return onnxruntime.InferenceSession(source, options, providers=providers)
 
 
-def _options(onnxruntime: Any, threads: int | None, *, exact_products: bool) -> Any:  # noqa: ANN401
+def _options(onnxruntime: Any, threads: int | None, *, optimized: bool, exact_products: bool) -> Any:  # noqa: ANN401
     options = onnxruntime.SessionOptions()
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     # Idle threads of one session would otherwise spin on the cores that the next session is timed on.
     options.add_session_config_entry("session.force_spinning_stop", "1")

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from dashdeploy.errors import GateError, InputError
+from dashdeploy.errors import InputError
 from dashdeploy.export.conversion.calibration import load_calibration
+from dashdeploy.export.conversion.compiled import Compiled
+from dashdeploy.export.conversion.half_precision import to_half_precision
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source
-from dashdeploy.export.lowerings.direct import Direct
-from dashdeploy.export.lowerings.trimmed import Trimmed
-from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16
-from dashdeploy.export.passes.sequence import simulate_fp16, to_fp16, to_int8
-from dashdeploy.export.planning.planner import Decisions
+from dashdeploy.export.passes.sequence import to_int8
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.selection import CPU_TARGETS
 from dashdeploy.export.verify.batches import fixed_batch
-from dashdeploy.export.verify.parity import Parity, check_parity
+from dashdeploy.export.verify.parity import check_parity, expectation
+from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.export.verify.speed_gate import pass_speed_gate
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
-
-_CONV_NODES = {Direct().label, Trimmed().label, "merged"}
-"""Layers that are operators Conv, or part of another layer; all others are many operators."""
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A verified model with its papers.
-
-    Attributes:
-        model: the model.
-        decisions: how its convolutions are computed.
-        parity: how it agrees with the reference.
-    """
-
-    model: ir.Model
-    decisions: Decisions
-    parity: Parity
 
 
 def convert(
@@ -68,37 +48,8 @@ def convert(
         return compiled
     progress(f"converting to {settings.precision}")
     if settings.precision == "fp16":
-        return _to_fp16(compiled, source, settings)
+        return to_half_precision(compiled, source, settings, progress)
     return _to_int8(compiled, direct, source, settings, progress)
-
-
-def _to_fp16(compiled: Compiled, source: Source, settings: ExportSettings) -> Compiled:
-    """As much in half precision as parity allows."""
-    plan = compiled.decisions.plan
-    written = any(layer.chosen not in _CONV_NODES for layer in plan.layers)
-    parts = COMPILED_IN_FP16 if written else COMPILED_IN_FP16[:1]
-    for part in parts:
-        half = to_fp16(compiled.model, plan.compiled_layers, part)
-        try:
-            parity = _check_half(half, source, settings)
-        except GateError:
-            if part == parts[-1]:
-                raise
-            continue
-        update = {"compiled_in_fp16": part if len(parts) > 1 else None}
-        return Compiled(half, compiled.decisions, parity.model_copy(update=update))
-    raise AssertionError("the last part is returned or raised")
-
-
-def _check_half(half: ir.Model, source: Source, settings: ExportSettings) -> Parity:
-    """As ONNX Runtime computes it, and as an engine does that rounds what every operator writes."""
-    parity = _check(half, source, source.samples, settings)
-    rounded = _check(simulate_fp16(half), source, source.samples, settings)
-    entries = [
-        entry.model_copy(update={"inputs": f"{entry.inputs}, every operator rounded"})
-        for entry in rounded.outputs
-    ]
-    return rounded.model_copy(update={"outputs": [*parity.outputs, *entries]})
 
 
 def _to_int8(
@@ -136,11 +87,10 @@ def _to_int8(
 
 
 def _check(model: ir.Model, source: Source, samples: Mapping[str, Array], settings: ExportSettings) -> Parity:
+    runtime = _runtime(model, settings)
     return check_parity(
-        _runtime(model, settings),
-        source.reference,
-        source.reference_name,
-        samples,
+        runtime,
+        expectation(source, runtime.inputs, samples, settings.precision),
         settings.precision,
         targets=source.targets,
         max_accuracy_drop=settings.max_accuracy_drop,

@@ -6,7 +6,7 @@ For a run it holds a real validation example, so that whoever tries a bundle see
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,25 @@ import numpy as np
 
 from dashdeploy.artifacts.bundle import SAMPLE_NAME
 from dashdeploy.artifacts.tensor_spec import DATATYPE_BY_NUMPY_NAME, TensorSpec
-from dashdeploy.export.verify.parity import input_sets
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 _MOST_VALUES = 200_000
 """Two megabytes of text; a larger input is no sample for a person."""
 
 
-def write_sample_request(folder: Path, inputs: Sequence[TensorSpec], samples: Mapping[str, Array]) -> None:
+def write_sample_request(folder: Path, examples: ExampleInputs, samples: Mapping[str, Array]) -> None:
     """Write ``sample.json``, unless the inputs are large or of a type that the protocol does not have.
 
     Args:
         folder: the bundle that is being written.
-        inputs: the model's inputs.
+        examples: of the model's inputs.
         samples: real inputs by name, of one batch; empty takes random numbers.
     """
+    inputs = examples.inputs
     if any(spec.dtype not in DATATYPE_BY_NUMPY_NAME for spec in inputs):
         return
-    feeds = samples or input_sets(tuple(inputs), {})[0][1]
+    feeds = samples or examples.feeds(examples.fixed_batch or 1, np.random.default_rng(0))
     tensors = [_tensor(spec, feeds[spec.name]) for spec in inputs]
     if sum(len(tensor["data"]) for tensor in tensors) <= _MOST_VALUES:
         (folder / SAMPLE_NAME).write_text(json.dumps({"inputs": tensors}) + "\n", encoding="utf-8")

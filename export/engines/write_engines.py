@@ -16,7 +16,8 @@ from dashdeploy.export.engines.builder import build_engine
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.planning.plan import Plan
-from dashdeploy.export.verify.parity import check_parity
+from dashdeploy.export.verify.expectation import Expectation
+from dashdeploy.export.verify.parity import check_parity, input_sets
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.gpus import find_gpus
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -182,5 +183,7 @@ def _agrees(
     progress(f"checking the {flavor.title} engine on the GPU")
     generator = np.random.default_rng(0)
     samples = {spec.name: spec.random(1, generator) for spec in reference.inputs}
-    check_parity(runtime, reference.run, f"{reference.describe()} on the same model", samples, precision)
+    sets = input_sets(reference.run, runtime.inputs, samples, precision)
+    name = f"{reference.describe()} on the same model"
+    check_parity(runtime, Expectation(reference.run, name, runtime.inputs, sets), precision)
     return True

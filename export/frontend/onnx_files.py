@@ -15,18 +15,17 @@ from torch import nn
 
 from dashdeploy.errors import InputError, first_line
 
-OLDEST_OPSET = 13
-
 _LARGEST = 2**31 - 2**20
 """Bytes of weights that one message of protobuf takes, with some room for the graph."""
 
 
 def read_onnx(path: Path) -> ir.Model:
-    """Read and check an ONNX file; external data beside it is found.
+    """Read and check an ONNX file of any opset; external data beside it is found.
+
+    Dimensions of -1, which Paddle writes for dynamic axes, become dynamic.
 
     Raises:
-        InputError: the file is missing, is not an ONNX model, is truncated, lacks its external data, or has
-            an opset older than 13.
+        InputError: the file is missing, is not an ONNX model, is truncated, or lacks its external data.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a run of dashdeploy search or an ONNX model")
@@ -34,20 +33,39 @@ def read_onnx(path: Path) -> ir.Model:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty; export the model again")
         onnx.checker.check_model(str(path))
-        model = ir.from_proto(onnx.load(path))  # external data comes into memory
+        proto = onnx.load(path)  # external data comes into memory
+        _free_negative_dimensions(proto.graph)
+        model = ir.from_proto(proto)
         if any(isinstance(node.name, bytes) for node in model.graph.all_nodes()):
             raise ValueError("a node's name is not UTF-8")
     except InputError:
         raise
     except Exception as error:  # protobuf, the checker and onnx_ir each have their own for a bad file
         raise InputError(f"{path} is not a valid ONNX model: {first_line(error)}; export it again") from error
-    opset = model.opset_imports.get("", 0)
-    if opset < OLDEST_OPSET:
-        raise InputError(
-            f"{path} has opset {opset}; dashdeploy needs {OLDEST_OPSET} or later; "
-            "convert it with onnx.version_converter.convert_version"
-        )
     return model
+
+
+def _free_negative_dimensions(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.dim_value < 0:
+                axis.ClearField("dim_value")
+
+
+def with_constant_weights(model: ir.Model) -> tuple[ir.Model, list[str]]:
+    """A copy of `model` whose initializers are no inputs as well, and the names of those that were.
+
+    Up to IR version 3 every weight is an input, too, and exporters have an option that writes later models so. It
+    lets callers replace weights; nobody who runs a bundle does, and no compiler can do anything with such weights.
+    """
+    given = [str(value.name) for value in model.graph.inputs if value.const_value is not None]
+    if not given:
+        return model, []
+    fixed = model.clone()
+    for value in [value for value in fixed.graph.inputs if value.name in given]:
+        fixed.graph.inputs.remove(value)
+    fixed.ir_version = max(fixed.ir_version, 4)
+    return fixed, given
 
 
 def with_input_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:

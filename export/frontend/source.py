@@ -16,7 +16,16 @@ from dashdeploy.artifacts.run import SAMPLES_NAME
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.export.frontend.automatic_padding import with_explicit_pads
-from dashdeploy.export.frontend.onnx_files import from_torch, read_onnx, serialized, with_input_shapes
+from dashdeploy.export.frontend.graph_values import is_operator
+from dashdeploy.export.frontend.onnx_files import (
+    from_torch,
+    read_onnx,
+    serialized,
+    with_constant_weights,
+    with_input_shapes,
+)
+from dashdeploy.export.frontend.opset_conversion import OPSET, with_current_opset
+from dashdeploy.export.frontend.source_precision import source_precision
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -44,6 +53,8 @@ class Source:
         samples: real validation inputs by input name, for a run; otherwise empty.
         targets: what the task wants for each of them; None for an ONNX file.
         module: the torch module that `model` was exported from; None for an ONNX file.
+        precision: what the model computes in already; see `source_precision`.
+        unoptimized: loads the reference without its engine's rewriting, for an ONNX file.
     """
 
     path: Path
@@ -56,6 +67,8 @@ class Source:
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     targets: npt.NDArray[np.generic] | None = None
     module: nn.Module | None = None
+    precision: str = "fp32"
+    unoptimized: Callable[[], Reference] | None = None
 
 
 def load_source(
@@ -79,10 +92,14 @@ def load_source(
         raise InputError(
             f"{path}: no such run or model; write a run with: `search(task='mnist1d', out={str(path)!r})`"
         )
-    model = with_input_shapes(read_onnx(path), input_shapes)
+    model, replaceable = with_constant_weights(read_onnx(path))
+    if replaceable:
+        several = f" and {len(replaceable) - 1} more are" if len(replaceable) > 1 else " is"
+        progress(f"{replaceable[0]}{several} both weight and input of {path.name}: taken as weights")
+    model = with_input_shapes(model, input_shapes)
     mended = with_explicit_pads(model)
     if mended is None:
-        runtime, original = OnnxRuntime(path), path.read_bytes()
+        runtime, original = _in_onnx_runtime(path, model), path.read_bytes()
     else:
         progress(
             "writing out the padding of convolutions with dilation, since ONNX Runtime refuses auto_pad there"
@@ -90,13 +107,35 @@ def load_source(
         model = mended
         original = serialized(model)
         runtime = OnnxRuntime(original)
+    current = with_current_opset(model, path)
+    if current is not model:
+        progress(
+            f"{path.name} has opset {model.opset_imports['']}: converted to {OPSET}, with the same outputs"
+        )
     return Source(
         path=path,
-        model=model,
+        model=current,
         original=original,
         reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",
+        precision=source_precision(current),
+        unoptimized=lambda: OnnxRuntime(path if mended is None else original, optimized=False).run,
     )
+
+
+def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:
+    """The file in ONNX Runtime, which has no convolution in double precision or bfloat16 on a CPU."""
+    try:
+        return OnnxRuntime(path)
+    except InputError as error:
+        for node in model.graph.all_nodes():
+            kind = node.inputs[1].dtype if is_operator(node, "Conv") and node.inputs[1] is not None else None
+            if kind in (ir.DataType.DOUBLE, ir.DataType.BFLOAT16):
+                raise InputError(
+                    f"{path}: convolution {node.name!r} computes in {kind.name.lower()}, for which ONNX "
+                    "Runtime has no kernel; export the model in float32 (in PyTorch: `model.float()`)"
+                ) from error
+        raise
 
 
 def _from_run(run: Run, progress: Progress) -> Source:

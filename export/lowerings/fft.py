@@ -33,8 +33,8 @@ import numpy as np
 import onnx_ir as ir
 
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weight
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.fft_writer import FFTWriter
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.tiling import AxisTiling
@@ -54,7 +54,7 @@ class FFT(Lowering):
     """FFT convolution.
 
     Args:
-        tile: T per spatial axis, even and at least the number of living taps.
+        tile: T per spatial axis of the canonical form, even and at least its number of taps.
     """
 
     name: ClassVar[str] = "fft"
@@ -63,22 +63,21 @@ class FFT(Lowering):
 
     @classmethod
     def refuses(cls, spec: ConvSpec) -> str | None:
-        """More than two axes, and everything that is not float32 or float64."""
-        if spec.rank not in _TILES:
-            return f"{spec.rank} spatial axes: the FFT form is for one or two"
+        """More than two axes that cannot be folded, and everything that is not float32 or float64."""
         if spec.dtype not in ("float32", "float64"):
             return f"{spec.dtype}: the FFT form is for float32 and float64"
         if min(spec.pads_begin + spec.pads_end) < 0:
             return "negative padding"
         if min(spec.out_spatial) < 1:
             return "no output: the kernel is longer than the padded input"
-        return None
+        rank = canonical(spec).rank
+        return None if rank in _TILES else f"{rank} spatial axes: the FFT form is for one or two"
 
     @classmethod
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
         """Tile lengths from just above the taps to the whole phase, in every combination of the axes."""
-        living = trim(spec)
-        lengths = [_tile_lengths(living, axis) for axis in range(spec.rank)]
+        spec = canonical(spec)
+        lengths = [_tile_lengths(spec, axis) for axis in range(spec.rank)]
         return [cls(tile) for tile in product(*lengths)]
 
     @property
@@ -87,12 +86,13 @@ class FFT(Lowering):
         return f"{self.name}(tile={'x'.join(map(str, self.tile))})"
 
     def tilings(self, spec: ConvSpec) -> tuple[AxisTiling, ...]:
-        """How each spatial axis is cut, dead taps left out."""
-        living = trim(spec)
-        return tuple(AxisTiling.of(living, axis, tile) for axis, tile in enumerate(self.tile))
+        """How each spatial axis of the canonical form is cut."""
+        spec = canonical(spec)
+        return tuple(AxisTiling.of(spec, axis, tile) for axis, tile in enumerate(self.tile))
 
     def multiply_adds(self, spec: ConvSpec) -> int:
         """Transforms, axis by axis, and products of all tiles."""
+        spec = canonical(spec)
         tilings = self.tilings(spec)
         forms = [tiling.form for tiling in tilings]
         splits = prod(spec.strides)
@@ -117,6 +117,7 @@ class FFT(Lowering):
         The spectra count twice: engines copy the right-hand side of a batched product into their own order at
         every call. In one dimension on ONNX Runtime's CPU this count alone predicts the time within 20 %.
         """
+        spec = canonical(spec)
         tilings = self.tilings(spec)
         splits = prod(spec.strides)
         columns, numbers = prod(tiling.columns for tiling in tilings), prod(self.tile)
@@ -127,6 +128,7 @@ class FFT(Lowering):
 
     def operators(self, spec: ConvSpec) -> int:
         """All but the reshapes, which move nothing."""
+        spec = canonical(spec)
         parts, patterns = 1 << spec.rank, 1 << (spec.rank - 1)
         ends = 2 + 3 + 1  # transposes; pad, concatenation, gather of the outputs; bias
         # Per part: a gather, one addition per axis there and back, two transforms, sums of the sign patterns.
@@ -136,7 +138,7 @@ class FFT(Lowering):
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
-        return FFTWriter(writer, trim(spec), self.tilings(spec)).write(x, trim_weight(spec, weight), bias)
+        return FFTWriter(writer, spec, self.tilings(spec)).write(x, canonical_weight(spec, weight), bias)
 
 
 def _tile_lengths(spec: ConvSpec, axis: int) -> list[int]:

@@ -28,15 +28,15 @@ class FFTWriter(RowsWriter[AxisTiling]):
 
     Args:
         writer: where the nodes go.
-        spec: the convolution.
-        tilings: how each axis is cut.
+        spec: the convolution as the graph has it.
+        tilings: how each axis of its canonical form is cut.
     """
 
     def __init__(self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[AxisTiling]) -> None:
         super().__init__(writer, spec, tilings)
         self._forms = [tiling.form for tiling in tilings]
         self._half = prod(form.half for form in self._forms)
-        self._bits: list[Bits] = list(product((0, 1), repeat=spec.rank))
+        self._bits: list[Bits] = list(product((0, 1), repeat=self._spec.rank))
         self._signs = [bits for bits in self._bits if bits[-1] == 0]
 
     def write(self, x: ir.Value, weight: Weights, bias: Weights | None) -> ir.Value:

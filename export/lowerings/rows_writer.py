@@ -3,6 +3,8 @@
     x [B, C, *spatial] -> [N, B, C] -> pad -> (stride: rows of the splits) ... gather the outputs in order
       -> [B, C, *out_spatial]
 
+Axes that the canonical form folds into the channels go there with the first transpose; one of length 1 stays where it
+is, since a reshape is enough, and the transpose is one that neighbors can share.
 Groups are an axis in front of all others. The transposes at both ends cancel between neighboring layers.
 """
 
@@ -16,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.canonical_form import canonical, folded_axes
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
@@ -28,17 +31,19 @@ class RowsWriter(Generic[Tiling]):
 
     Args:
         writer: where the nodes go.
-        spec: the convolution.
-        tilings: how each axis is cut.
+        spec: the convolution as the graph has it.
+        tilings: how each axis of its canonical form is cut.
     """
 
     def __init__(self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[Tiling]) -> None:
         self._writer = writer
-        self._spec = spec
+        self._outer = spec
+        self._spec = spec = canonical(spec)
         self._tilings = tilings
         self._splits = prod(spec.strides)
         self._lead = () if spec.groups == 1 else (spec.groups,)
         self._axis = len(self._lead)
+        self._lead_axes = (1,) if self._lead else ()
         self._group_in = spec.in_channels // spec.groups
         self._group_out = spec.out_channels // spec.groups
         self._dtype = np.dtype(spec.dtype)
@@ -62,7 +67,7 @@ class RowsWriter(Generic[Tiling]):
             positions: rows per tile.
             order: where each output stands among the rows (position, tile).
         """
-        spec, writer, rank = self._spec, self._writer, self._spec.rank
+        spec, writer, rank = self._outer, self._writer, self._outer.rank
         columns = prod(tiling.columns for tiling in self._tilings)
         rows = writer.reshape("tiles.rows", tiles, (*self._lead, positions * columns, -1, self._group_out))
         y = self.gather(rows, order, "outputs")
@@ -75,13 +80,24 @@ class RowsWriter(Generic[Tiling]):
 
     def _positions_first(self, x: ir.Value) -> ir.Value:
         """[B, C, *spatial] to padded rows [N, B, C] behind the group axis, N counting all positions."""
-        spec, rank = self._spec, self._spec.rank
+        spec, rank = self._outer, self._spec.rank
+        moved = [axis for axis in folded_axes(spec) if spec.spatial[axis] > 1]
+        stay = [axis for axis in range(spec.rank) if axis not in moved]
+        first = 3 if self._lead else 2  # the first spatial axis
         if self._lead:
-            x = self._writer.reshape("split_groups", x, (0, spec.groups, self._group_in, *spec.spatial))
-            perm = (1, *range(3, 3 + rank), 0, 2)
-        else:
-            perm = (*range(2, 2 + rank), 0, 1)
+            channels = spec.in_channels // spec.groups
+            x = self._writer.reshape("split_groups", x, (0, spec.groups, channels, *spec.spatial))
+        perm = (
+            *self._lead_axes,
+            *(first + axis for axis in stay),
+            0,
+            first - 1,
+            *(first + axis for axis in moved),
+        )
         rows = self._writer.op("Transpose", "to_rows", x, perm=perm)
+        if rank < spec.rank:
+            shape = (*self._lead, *self._spec.spatial, -1, self._group_in)
+            rows = self._writer.reshape("folded", rows, shape)
         before = [tiling.before for tiling in self._tilings]
         after = [tiling.after for tiling in self._tilings]
         if any(before) or any(after):

@@ -24,8 +24,8 @@ import numpy as np
 import onnx_ir as ir
 
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weight
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
@@ -65,7 +65,7 @@ class ToomCook(Lowering):
     """Toom-Cook convolution.
 
     Args:
-        tile: T per spatial axis, even and at least the number of living taps.
+        tile: T per spatial axis of the canonical form, even and at least its number of taps.
     """
 
     name: ClassVar[str] = "toom-cook"
@@ -78,22 +78,20 @@ class ToomCook(Lowering):
         refusal = FFT.refuses(spec)
         if refusal is not None:
             return refusal.replace("FFT", "Toom-Cook")
-        living = trim(spec)
-        if not any(_tile_lengths(living, axis) for axis in range(spec.rank)):
+        spec = canonical(spec)
+        if not any(_tile_lengths(spec, axis) for axis in range(spec.rank)):
             return (
-                "no tile is longer than the kernel"
-                if max(living.kernel) > 1
-                else "one tap has nothing to save"
+                "no tile is longer than the kernel" if max(spec.kernel) > 1 else "one tap has nothing to save"
             )
-        if not all(_tile_lengths(living, axis) for axis in range(spec.rank)):
+        if not all(_tile_lengths(spec, axis) for axis in range(spec.rank)):
             return "the kernel is too long or has one tap along an axis"
         return None
 
     @classmethod
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
         """Tile lengths above the taps, in every combination of the axes."""
-        living = trim(spec)
-        return [cls(tile) for tile in product(*(_tile_lengths(living, axis) for axis in range(spec.rank)))]
+        spec = canonical(spec)
+        return [cls(tile) for tile in product(*(_tile_lengths(spec, axis) for axis in range(spec.rank)))]
 
     @property
     def label(self) -> str:
@@ -101,13 +99,14 @@ class ToomCook(Lowering):
         return f"{self.name}(tile={'x'.join(map(str, self.tile))})"
 
     def tilings(self, spec: ConvSpec) -> tuple[ToomCookAxis, ...]:
-        """How each spatial axis is cut, dead taps left out."""
-        living = trim(spec)
-        axes = [ToomCookAxis.of(living, axis, tile) for axis, tile in enumerate(self.tile)]
+        """How each spatial axis of the canonical form is cut."""
+        spec = canonical(spec)
+        axes = [ToomCookAxis.of(spec, axis, tile) for axis, tile in enumerate(self.tile)]
         return (*axes[:-1], replace(axes[-1], last_of_two=spec.rank == 2))
 
     def multiply_adds(self, spec: ConvSpec) -> int:
         """Transforms, axis by axis, and products of all tiles."""
+        spec = canonical(spec)
         tilings = self.tilings(spec)
         forms = [tiling.form for tiling in tilings]
         splits, analysis, synthesis = prod(spec.strides), 0, 0
@@ -126,6 +125,7 @@ class ToomCook(Lowering):
 
     def bytes_moved(self, spec: ConvSpec) -> int:
         """Every array that one operator writes and another reads, and the transformed taps, twice as for the FFT."""
+        spec = canonical(spec)
         tilings = self.tilings(spec)
         splits, columns = prod(spec.strides), prod(tiling.columns for tiling in tilings)
         products = prod(tiling.form.products for tiling in tilings)
@@ -140,13 +140,15 @@ class ToomCook(Lowering):
 
     def operators(self, spec: ConvSpec) -> int:
         """All but the reshapes, which move nothing."""
-        return 2 + 3 + 1 + 2 * spec.rank + 1  # transposes; pad, two gathers; bias; transforms; product
+        return (
+            2 + 3 + 1 + 2 * canonical(spec).rank + 1
+        )  # transposes; pad, two gathers; bias; transforms; product
 
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
-        return _Writer(writer, trim(spec), self.tilings(spec)).write(x, trim_weight(spec, weight), bias)
+        return _Writer(writer, spec, self.tilings(spec)).write(x, canonical_weight(spec, weight), bias)
 
 
 def _tile_lengths(spec: ConvSpec, axis: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The engine's own convolution without the taps that only ever multiply padding."""
+"""The engine's own convolution in its canonical form: without dead taps, and without axes that it need not have."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weight, folds_in_place
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.direct import Direct
@@ -15,16 +16,17 @@ from dashdeploy.export.lowerings.graph_writer import GraphWriter
 
 
 class Trimmed(Lowering):
-    """ONNX's operator Conv with fewer taps; see `dead_taps`."""
+    """ONNX's operator Conv with fewer taps or fewer axes; see `canonical_form`."""
 
     name: ClassVar[str] = "trimmed"
+    revision: ClassVar[int] = 2
 
     @classmethod
     def refuses(cls, spec: ConvSpec) -> str | None:
-        """Where every tap is alive, or there is no output."""
+        """Where the canonical form is the convolution as it is, or there is no output."""
         if min(spec.out_spatial) < 1:
             return "no output: the kernel is longer than the padded input"
-        return "every tap is alive" if trim(spec) == spec else None
+        return "every tap is alive, and no axis can be folded" if _least(spec) == spec else None
 
     @classmethod
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:  # noqa: ARG003
@@ -38,11 +40,11 @@ class Trimmed(Lowering):
 
     def multiply_adds(self, spec: ConvSpec) -> int:
         """Those of the taps that are left."""
-        return Direct().multiply_adds(trim(spec))
+        return Direct().multiply_adds(_least(spec))
 
     def bytes_moved(self, spec: ConvSpec) -> int:
         """Input, output and the weights that are left."""
-        return Direct().bytes_moved(trim(spec))
+        return Direct().bytes_moved(_least(spec))
 
     def operators(self, spec: ConvSpec) -> int:  # noqa: ARG002
         """One."""
@@ -51,5 +53,15 @@ class Trimmed(Lowering):
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:
-        """Write one Conv node; see `Lowering.write`."""
-        return Direct().write(writer, trim(spec), x, trim_weight(spec, weight), bias)
+        """Write one Conv node, between reshapes where it has fewer axes; see `Lowering.write`."""
+        least = _least(spec)
+        if least.rank == spec.rank:
+            return Direct().write(writer, least, x, trim_weight(spec, weight), bias)
+        folded = writer.reshape("folded", x, (-1, least.in_channels, *least.spatial))
+        y = Direct().write(writer, least, folded, canonical_weight(spec, weight), bias)
+        return writer.reshape("unfolded", y, (-1, spec.out_channels, *spec.out_spatial))
+
+
+def _least(spec: ConvSpec) -> ConvSpec:
+    """The canonical form where a reshape folds the axes; otherwise the convolution without its dead taps."""
+    return canonical(spec) if folds_in_place(spec) else trim(spec)

@@ -34,10 +34,12 @@ class ConvertToFp16(GraphPass):
     Args:
         compiled_layers: names of the layers that dashdeploy wrote.
         part: how much of those is converted as well, one of `COMPILED_IN_FP16`.
+        kept: values that are computed in float32, by the name of what a node writes first.
     """
 
-    def __init__(self, compiled_layers: Collection[str], part: str) -> None:
+    def __init__(self, compiled_layers: Collection[str], part: str, kept: Collection[str] = ()) -> None:
         super().__init__()
+        self._kept = kept
         self._layers = compiled_layers
         self._part = part
 
@@ -49,7 +51,7 @@ class ConvertToFp16(GraphPass):
 
     def rewrite(self, model: ir.Model) -> bool:
         """Convert what can be converted; the model's inputs and outputs keep their names and types."""
-        conversion = _Conversion(model.graph, self._layers, self._part)
+        conversion = _Conversion(model.graph, self._layers, self._part, self._kept)
         conversion.run()
         for node, reason in conversion.stays.items():
             self.leave(node.name, reason)
@@ -72,7 +74,10 @@ class _Conversion:
         stays: the nodes that stay in float32, with the reason.
     """
 
-    def __init__(self, graph: ir.Graph, compiled_layers: Collection[str], part: str) -> None:
+    def __init__(
+        self, graph: ir.Graph, compiled_layers: Collection[str], part: str, kept: Collection[str]
+    ) -> None:
+        self._kept = kept
         self.modified = False
         self.stays: dict[ir.Node, str] = {}
         self._graph = graph
@@ -112,6 +117,8 @@ class _Conversion:
 
         if node.domain not in ("", "ai.onnx") or node.op_type in {*DEFAULT_OP_BLOCK_LIST, "Cast", "Constant"}:
             return f"engines have no {node.op_type} in half precision"
+        if node.outputs[0].name in self._kept:
+            return "the whole model's parity needs it in float32"
         values = [value for value in (*node.inputs, *node.outputs) if value is not None]
         if any(value.dtype is None for value in values):
             return "the types of its inputs and outputs are not known"

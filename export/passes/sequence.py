@@ -74,7 +74,9 @@ def lower(
     )
 
 
-def to_fp16(model: ir.Model, compiled_layers: Collection[str], part: str) -> ir.Model:
+def to_fp16(
+    model: ir.Model, compiled_layers: Collection[str], part: str, kept: Collection[str] = ()
+) -> ir.Model:
     """A copy of a float32 model in half precision; see `ConvertToFp16`.
 
     Raises:
@@ -86,7 +88,7 @@ def to_fp16(model: ir.Model, compiled_layers: Collection[str], part: str) -> ir.
     return _run(
         model,
         ShapeInferencePass(strict_mode=False),
-        ConvertToFp16(compiled_layers, part),
+        ConvertToFp16(compiled_layers, part, kept),
         RemoveUnusedNodesPass(),
     )
 

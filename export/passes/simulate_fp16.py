@@ -34,7 +34,7 @@ class SimulateFp16(GraphPass):
                 modified = True
         for node in list(graph):
             for value in node.outputs:
-                if value.dtype == _HALF:
+                if value.dtype == _HALF and (value.uses() or value.is_graph_output()):
                     _round(graph, node, value, names)
                     modified = True
         return modified

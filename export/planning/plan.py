@@ -14,6 +14,7 @@ class Candidate(BaseModel):
         lowering: the lowering with its parameters, such as ``fft(tile=48)``.
         multiply_adds: of one call; None if the lowering cannot compute the layer.
         cost_ms: milliseconds of one call on the target; None if it was not costed.
+        error: largest difference from direct, as a share of the largest output; None if it was not measured.
         refused: why it cannot win; None if it can.
     """
 
@@ -22,6 +23,7 @@ class Candidate(BaseModel):
     lowering: str
     multiply_adds: int | None = None
     cost_ms: float | None = None
+    error: float | None = None
     refused: str | None = None
 
 

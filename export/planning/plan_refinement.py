@@ -40,7 +40,8 @@ def with_fewer_layers(decisions: Decisions) -> Iterator[Decisions]:
     names = sorted(decisions.lowerings, key=lambda name: _promise(decisions.plan, name))
     at_a_time = -(-max(len(names) - 1, 1) // MOST_RACES)
     for end in range(at_a_time, len(names) - 1 + at_a_time, at_a_time):
-        yield _without(decisions, names[: min(end, len(names) - 1)])
+        reason = "{chosen} did not make the whole model faster"
+        yield without_layers(decisions, names[: min(end, len(names) - 1)], reason)
 
 
 def _promise(plan: Plan, name: str) -> float:
@@ -51,16 +52,22 @@ def _promise(plan: Plan, name: str) -> float:
     return 0.0 if direct is None or chosen is None else direct - chosen
 
 
-def _without(decisions: Decisions, names: Sequence[str]) -> Decisions:
-    """The decisions with the layers `names` direct; the parts of a merged layer become direct ones of their own."""
+def without_layers(decisions: Decisions, names: Sequence[str], reason: str) -> Decisions:
+    """The decisions with the layers `names` direct; the parts of a merged layer become direct ones of their own.
+
+    Args:
+        decisions: with these layers compiled.
+        names: of compiled layers.
+        reason: for the plan; ``{chosen}`` stands for the lowering that is left out.
+    """
     dropped = set(names)
     parts = {part for layer in decisions.plan.layers if layer.name in dropped for part in layer.merges}
 
     def direct(layer: LayerPlan) -> LayerPlan:
         if layer.name not in dropped | parts:
             return layer
-        reason = f"{layer.chosen} did not make the whole model faster"
-        return layer.model_copy(update={"chosen": "direct", "reason": reason})
+        left_out = reason.format(chosen=layer.chosen)
+        return layer.model_copy(update={"chosen": "direct", "reason": left_out})
 
     layers = [
         direct(layer) for layer in decisions.plan.layers if not (layer.merges and layer.name in dropped)

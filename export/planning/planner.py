@@ -150,6 +150,7 @@ class Planner:
                 continue
             seconds, error = costs[candidate.lowering]
             candidate.cost_ms = round(seconds * 1e3, 6)
+            candidate.error = error if self.settings.tune == "measure" and np.isfinite(error) else None
             if not error <= LAYER_TOLERANCE:  # a NaN is not within it either
                 candidate.refused = f"differs from direct by {error:.1e} of the largest output"
         allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}

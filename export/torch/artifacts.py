@@ -19,7 +19,8 @@ from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.torch.fresh_process import run_fresh
 from dashdeploy.export.torch.model import lower_module, save_pt2, save_torchscript
-from dashdeploy.export.verify.parity import Parity, compare_sets, input_sets
+from dashdeploy.export.verify.parity import TOLERANCE, expectation
+from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.progress import Progress, silent
 
 
@@ -107,12 +108,12 @@ def write_torch_files(
 
 def _check(file: Path, source: Source, shape: list[int]) -> Parity:
     spec = TensorSpec(name=INPUT_NAME, shape=("batch", *shape), dtype="float32")
-    sets = input_sets((spec,), source.samples)
+    expected = expectation(source, (spec,), source.samples)
+    sets = expected.sets
     results = run_fresh(file, {str(number): feeds[INPUT_NAME] for number, (_, feeds) in enumerate(sets)})
     got = [{OUTPUT_NAME: results[str(number)]} for number in range(len(sets))]
-    expected = [source.reference(feeds) for _, feeds in sets]
-    parity = compare_sets([label for label, _ in sets], got, expected, source.reference_name)
-    if not parity.worst <= parity.tolerance:
+    parity = expected.compare(got, "fp32", TOLERANCE["fp32"])
+    if parity.failed:
         raise GateError(
             f"{file.name}, loaded in a fresh process, differs from {source.reference_name} by {parity.worst:.2e}, "
             f"tolerance {parity.tolerance:.0e}; nothing was written; try `lowering=direct`"

@@ -7,6 +7,12 @@ import torch
 from torch import nn
 
 from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.canonical_form import (
+    canonical,
+    canonical_weight,
+    folded_axes,
+    kept_axes,
+)
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.fft import FFT
@@ -31,17 +37,37 @@ def torch_layer(
         weight: [out_channels, in_channels / groups, *kernel].
         bias: [out_channels], or None.
     """
-    living = trim(spec)
-    taps = trim_weight(spec, weight).astype(np.float64)
+    least, living = canonical(spec), trim(spec)
+    taps = canonical_weight(spec, weight).astype(np.float64)
     dtype = torch.from_numpy(weight).dtype
     offset = None if bias is None else torch.from_numpy(bias)
+    layer: nn.Module
     if isinstance(lowering, FFT):
-        return FFTConv(fft_tables(living, taps, lowering.tilings(spec), dtype), offset)
-    if isinstance(lowering, ToomCook):
-        return ToomCookConv(toom_cook_tables(living, taps, lowering.tilings(spec), dtype), offset)
-    if isinstance(lowering, Trimmed) and living.pads_begin == living.pads_end:
+        layer = FFTConv(fft_tables(least, taps, lowering.tilings(spec), dtype), offset)
+    elif isinstance(lowering, ToomCook):
+        layer = ToomCookConv(toom_cook_tables(least, taps, lowering.tilings(spec), dtype), offset)
+    elif isinstance(lowering, Trimmed) and living.pads_begin == living.pads_end:
         return _convolution(living, trim_weight(spec, weight), bias)
-    return None
+    else:
+        return None
+    return layer if least.rank == spec.rank else _FoldedAxes(spec, layer)
+
+
+class _FoldedAxes(nn.Module):
+    """A layer of the canonical form, for inputs and outputs of the convolution as the network has it."""
+
+    def __init__(self, spec: ConvSpec, layer: nn.Module) -> None:
+        super().__init__()
+        self._order = (0, 1, *(2 + axis for axis in (*folded_axes(spec), *kept_axes(spec))))
+        self._shape, self._out_shape = canonical(spec).spatial, spec.out_spatial
+        self._channels, self._out_channels = canonical(spec).in_channels, spec.out_channels
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[batch, channels, *spatial] to [batch, out_channels, *out_spatial]."""
+        folded = x.permute(self._order).reshape(-1, self._channels, *self._shape)
+        y: torch.Tensor = self.layer(folded)
+        return y.reshape(-1, self._out_channels, *self._out_shape)
 
 
 def _convolution(spec: ConvSpec, weight: Weights, bias: Weights | None) -> nn.Module:

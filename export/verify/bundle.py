@@ -24,9 +24,11 @@ from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.torch.artifacts import TorchSidecar
 from dashdeploy.export.torch.fresh_process import run_fresh
 from dashdeploy.export.verify.batches import run_on_all
-from dashdeploy.export.verify.parity import Feeds, Parity, compare_sets, input_sets
+from dashdeploy.export.verify.expectation import Expectation
+from dashdeploy.export.verify.parity import TOLERANCE, input_sets
+from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import FLAVORS
@@ -64,13 +66,18 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
     note("interface", "the model's inputs and outputs are the manifest's")
     progress("comparing the model with the all-direct one")
     direct = OnnxRuntime(bundle.path / DIRECT_NAME)
-    sets = input_sets(direct.inputs, {})
-    expected = [run_on_all(direct.run, direct.inputs, feeds) for _, feeds in sets]
-    _check_model(bundle, model, parity, sets, expected, note)
+    expected = Expectation(
+        direct.run,
+        DIRECT_NAME,
+        direct.inputs,
+        input_sets(direct.run, direct.inputs, {}),
+        lambda: OnnxRuntime(bundle.path / DIRECT_NAME, optimized=False).run,
+    )
+    _check_model(bundle, model, parity, expected, note)
     for name in (TORCHSCRIPT_NAME, PT2_NAME):
         if bundle.file(name) is not None:
             progress(f"running {name} in a fresh process")
-            _check_torch_file(bundle, name, sets, expected, note)
+            _check_torch_file(bundle, name, expected, note)
     for flavor in FLAVORS:
         if bundle.file(flavor.file_name) is None:
             continue
@@ -87,12 +94,12 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
                 f"as its sidecar says, {flavor.title} {sidecar.version}; not run here: {error}",
             )
             continue
-        got = [engine.run(feeds) for _, feeds in sets]
-        again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME, sidecar.precision)
+        got = [engine.run(feeds) for _, feeds in expected.sets]
+        again = expected.compare(got, sidecar.precision, max(TOLERANCE[sidecar.precision], parity.tolerance))
         _judge(bundle, flavor.file_name, again, parity)
         note(
             flavor.file_name,
-            f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.tolerance:.0e}",
+            f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words}",
         )
 
 
@@ -144,41 +151,39 @@ def _check_model(
     bundle: Bundle,
     model: Runtime,
     parity: Parity,
-    sets: list[tuple[str, Feeds]],
-    expected: list[dict[str, Array]],
+    expected: Expectation,
     note: Note,
 ) -> None:
-    got = [run_on_all(model.run, model.inputs, feeds) for _, feeds in sets]
-    again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME, parity.precision)
+    got = [run_on_all(model.run, model.inputs, feeds) for _, feeds in expected.sets]
+    again = expected.compare(got, parity.precision, parity.tolerance)
     _judge(bundle, MODEL_NAME, again, parity)
-    note(MODEL_NAME, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {parity.tolerance:.0e}")
+    note(MODEL_NAME, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words}")
     if parity.accuracy is not None:
         share = parity.accuracy
         note(share.measure, f"at export {share.model:.4f}, reference {share.reference:.4f}")
 
 
-def _check_torch_file(
-    bundle: Bundle, name: str, sets: list[tuple[str, Feeds]], expected: list[dict[str, Array]], note: Note
-) -> None:
+def _check_torch_file(bundle: Bundle, name: str, expected: Expectation, note: Note) -> None:
     sidecar = _sidecar(bundle, name, TorchSidecar)
     (given,), (result,) = bundle.manifest.inputs, bundle.manifest.outputs
+    sets = expected.sets
     outputs = run_fresh(bundle.path / name, {str(i): feeds[given.name] for i, (_, feeds) in enumerate(sets)})
     got = [{result.name: outputs[str(i)]} for i in range(len(sets))]
-    again = compare_sets([label for label, _ in sets], got, expected, DIRECT_NAME)
+    again = expected.compare(got, "fp32", sidecar.parity.tolerance)
     _judge(bundle, name, again, sidecar.parity)
-    note(name, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.tolerance:.0e}")
+    note(name, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words}")
 
 
 def _judge(bundle: Bundle, name: str, again: Parity, at_export: Parity) -> None:
     """What was judged at export is judged again; what was only noted may not have drifted away."""
     noted: Mapping[tuple[str, str], float] = {
-        (entry.output, entry.inputs.removesuffix(", not judged")): entry.max_relative_error
+        (entry.output, entry.inputs.removesuffix(NOT_JUDGED)): entry.max_relative_error
         for entry in at_export.outputs
-        if entry.inputs.endswith(", not judged")
+        if entry.inputs.endswith(NOT_JUDGED)
     }
     for entry in again.outputs:
         before = noted.get((entry.output, entry.inputs))
-        allowed = again.tolerance if before is None else _DRIFT * before
+        allowed = entry.allowed(again.tolerance) if before is None else _DRIFT * before
         if not entry.max_relative_error <= allowed:
             raise GateError(
                 f"{bundle.path / name}: {entry.output} ({entry.inputs}) differs from {DIRECT_NAME} by "

@@ -15,6 +15,7 @@ from dashdeploy.export.planning.plan_refinement import refine
 from dashdeploy.export.planning.planner import Decisions
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.timing import interleaved, ratio_of
 
 _SECONDS = 1.5
@@ -66,7 +67,7 @@ def pass_speed_gate(
 def race(direct: Runtime, compiled: Runtime) -> SpeedGate:
     """Time both models interleaved, batch 1; the compiled one ships if its median ratio is above 1."""
     generator = np.random.default_rng(0)
-    feeds = {spec.name: spec.random(1, generator) for spec in direct.inputs}
+    feeds = ExampleInputs.of(direct.run, direct.inputs).feeds(1, generator)
     times = interleaved(
         {"direct": lambda: direct.run(feeds), "compiled": lambda: compiled.run(feeds)},
         seconds=_SECONDS,

@@ -191,13 +191,13 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path, path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device"), RuntimeError])
-@pytest.mark.parametrize("step", ["check_parity", "copy_with_external_data", "write_manifest"])
+@pytest.mark.parametrize("step", ["measure_parity", "copy_with_external_data", "write_manifest"])
 def test_what_ends_midway_leaves_nothing(tmp_path, path, monkeypatch, step, error):
     def fails(*_args, **_kwargs):
         raise error
 
     monkeypatch.setattr(pipeline, step, fails)
-    expected = InputError if isinstance(error, OSError) and step != "check_parity" else BaseException
+    expected = InputError if isinstance(error, OSError) and step != "measure_parity" else BaseException
     with pytest.raises(expected):
         export(path, tmp_path / "out", FORCED)
     assert files(tmp_path) == ["in/network.onnx"]
@@ -248,7 +248,11 @@ def test_the_command_line_refuses_bad_files_in_one_line(tmp_path, path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("g (float[b,4,n] x) => (float[b,6,m] y) { y = Conv(x, w) }", "`input_shapes=NAME=1,C,N`"),
+        (  # no length does for both
+            """g (float[b,4,n] x, float[b,6,m] z) => (float[b,12,k] y) {
+                h = Conv(x, w)  y = Concat<axis = 1>(h, z) }""",
+            "`input_shapes=NAME=1,C,N`",
+        ),
         ("g (float[b,4,5] x) => (float[b,6,m] y) { y = Conv(x, w) }", "the impossible shape"),
         ("g (float[b,5,40] x) => (float[b,6,m] y) { y = Conv(x, w) }", "does not run on random inputs"),
     ],

@@ -7,10 +7,11 @@ import pytest
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.export.deploy.sample_request import write_sample_request
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 
 def written(tmp_path, specs, samples=None):
-    write_sample_request(tmp_path, specs, samples or {})
+    write_sample_request(tmp_path, ExampleInputs(tuple(specs)), samples or {})
     file = tmp_path / "sample.json"
     return json.loads(file.read_text())["inputs"] if file.exists() else None
 

@@ -68,22 +68,6 @@ def test_a_quantized_model_stays_as_it_is(tmp_path, onnx_model, form, caplog):
     assert reasons == ["the weight is not a constant of the model"] * (2 if form == QuantFormat.QDQ else 0)
 
 
-def test_a_weight_that_callers_may_replace_is_not_constant(tmp_path, onnx_model):
-    """Up to IR version 3 every initializer is an input as well; later one that is may be given at run time."""
-    model = onnx_model(TEXT, **WEIGHTS)
-    shape = onnx.helper.make_tensor_value_info("v", onnx.TensorProto.FLOAT, [6, 4, 9])
-    model.graph.input.append(shape)
-    onnx.save(model, tmp_path / "m.onnx")
-    bundle = export(tmp_path / "m.onnx", tmp_path / "out", FORCED)
-    first, second = bundle.read_json("plan.json")["layers"]
-    assert (first["name"], first["chosen"]) == ("v", "direct")
-    assert first["reason"] == "the weight is not a constant of the model"
-    assert second["chosen"].startswith("fft")
-    for feeds in ({}, {"v": signal(6, 4, 9)}):
-        original, compiled = both(tmp_path / "m.onnx", bundle, x=signal(2, 4, 60), **feeds)
-        assert np.abs(compiled[0] - original[0]).max() <= 5e-6 * np.abs(original[0]).max()
-
-
 def test_shared_weights_transposed_convolutions_and_other_domains(tmp_path, onnx_model):
     text = """g (float[b,4,60] x) => (float[b,4,m] y, float[b,4,60] z) {
         h = Conv<pads = [4,4]>(x, w)  r = Relu(h)  g = Conv<pads = [8,8], dilations = [2]>(r, w)

@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.verify.parity import TOLERANCE, Parity, check_parity
+from dashdeploy.export.verify.expectation import Expectation
+from dashdeploy.export.verify.parity import TOLERANCE, input_sets
+from dashdeploy.export.verify.parity import check_parity as check
+from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 SCALED = """g (float[b,5] x) => (float[b,5] y, float[b] z) {
     y = Mul(x, factor)  z = ReduceSum<keepdims = 0>(x, one) }"""
+
+
+def check_parity(runtime, reference, name, samples):
+    return check(
+        runtime,
+        Expectation(reference, name, runtime.inputs, input_sets(runtime.run, runtime.inputs, samples)),
+    )
 
 
 @pytest.fixture

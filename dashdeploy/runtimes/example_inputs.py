@@ -1,0 +1,101 @@
+"""Example inputs for any model: which of its dynamic axes are the batch, and how long the others must be.
+
+A dynamic first axis is the batch, and so is every axis of the same name. Recurrent states have it second: where an
+input begins with a fixed axis and another one with a dynamic axis, the second axis of the former is the batch, too.
+All other dynamic axes are lengths. The least one that the model runs on is found by asking it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.runtimes.base import Array
+
+Run = Callable[[Mapping[str, Array]], object]
+
+_LONGEST = 2**16
+"""The longest length that is tried."""
+
+
+@dataclass(frozen=True)
+class ExampleInputs:
+    """Makes inputs that a model runs on.
+
+    Attributes:
+        inputs: the model's inputs.
+        length: of every dynamic axis that is not the batch; None if there is none.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    length: int | None = None
+
+    @classmethod
+    def of(cls, run: Run, inputs: Sequence[TensorSpec]) -> ExampleInputs:
+        """With the least length that the model runs on, or 1 if it runs on none up to 65536."""
+        free = cls(tuple(inputs))
+        if not any(free.lengths(spec) for spec in inputs):
+            return free
+        if free.with_length(1).runs(run, 1):
+            return free.with_length(1)
+        high = 2
+        while high <= _LONGEST and not free.with_length(high).runs(run, 1):
+            high *= 2
+        if high > _LONGEST:
+            return free.with_length(1)
+        low = high // 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if free.with_length(middle).runs(run, 1) else (middle, high)
+        return free.with_length(high)
+
+    def with_length(self, length: int) -> ExampleInputs:
+        """The same with another length."""
+        return ExampleInputs(self.inputs, length)
+
+    def feeds(self, batch: int, generator: np.random.Generator) -> dict[str, Array]:
+        """Random inputs by name; see `TensorSpec.random`."""
+        return {spec.name: self._fixed(spec, batch).random(batch, generator) for spec in self.inputs}
+
+    def runs(self, run: Run, batch: int) -> bool:
+        """Whether the model takes inputs of this batch."""
+        try:
+            run(self.feeds(batch, np.random.default_rng(0)))
+        except Exception:  # every engine raises classes of its own
+            return False
+        return True
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The one batch of a model whose axes are all fixed, or all lengths: the first input's first axis."""
+        if self._batch_names or not self.inputs or not self.inputs[0].shape:
+            return None
+        first = self.inputs[0].shape[0]
+        return first if isinstance(first, int) else None
+
+    def lengths(self, spec: TensorSpec) -> list[str]:
+        """The names of an input's axes that are lengths."""
+        batch = self._batch_axes(spec)
+        return [axis for i, axis in enumerate(spec.shape) if isinstance(axis, str) and i not in batch]
+
+    @property
+    def _batch_names(self) -> set[str]:
+        return {spec.shape[0] for spec in self.inputs if spec.shape and isinstance(spec.shape[0], str)}
+
+    def _batch_axes(self, spec: TensorSpec) -> set[int]:
+        names = self._batch_names
+        axes = {i for i, axis in enumerate(spec.shape) if axis in names}
+        if names and not axes and len(spec.shape) > 2 and isinstance(spec.shape[1], str):
+            axes.add(1)
+        return axes
+
+    def _fixed(self, spec: TensorSpec, batch: int) -> TensorSpec:
+        at_batch, length = self._batch_axes(spec), 1 if self.length is None else self.length
+        shape = tuple(
+            axis if isinstance(axis, int) else batch if i in at_batch else length
+            for i, axis in enumerate(spec.shape)
+        )
+        return spec.model_copy(update={"shape": shape})
