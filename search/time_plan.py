@@ -45,7 +45,7 @@ class StepSeconds:
 
     Attributes:
         supernet: of the search.
-        searched: of a network with the largest kernels that the search can find.
+        searched: of a network with the largest kernels that the search can find, and a middling dilation.
         backbone: of the backbone as it is.
     """
 
@@ -168,7 +168,7 @@ def measured_steps(task: Task, settings: RunSettings) -> StepSeconds:
     with torch.random.fork_rng():
         supernet = supernet_of(task, settings)[0]
         names = list(agg_convs(supernet))
-        largest = max(settings.kernel_sizes), sorted(settings.dilations)[len(settings.dilations) // 2]
+        largest = max(settings.kernel_sizes), sorted(settings.dilations)[(len(settings.dilations) - 1) // 2]
         searched = build_backbone(name, arguments)
         for each, conv in [(each, searched.get_submodule(each)) for each in names]:
             assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each

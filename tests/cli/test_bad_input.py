@@ -209,5 +209,6 @@ def test_a_bad_table(tmp_path, text, options, named):
 def test_a_target_column_of_arrays(tmp_path, npz):
     line = refused(tmp_path, "search", "--data", npz, "--target-column", "y", "--out", tmp_path / "run")
     assert line.startswith(
-        f"--target-column has no effect with --data {npz}: arrays have no columns; leave it out"
+        f"--target-column has no effect with --data {npz}: arrays have no columns, time stamps or image files; "
+        "leave it out"
     )

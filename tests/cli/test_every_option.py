@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import typer
+from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -52,6 +53,9 @@ STORED = {
 DATA = ("--data", "{here}/data.npz", "--out", "run")
 HOLES = ("--data", "{here}/holes.npz", "--out", "run")
 BUNDLE = ("{here}/bundle",)
+TABLE = ("--data", "{here}/table.csv", "--out", "run")
+STAMPED = ("--data", "{here}/stamped_TRAIN.ts", "--out", "run")
+PICTURES = ("--data", "{here}/pictures", "--out", "run")
 RAGGED = ("--data", "{here}/ragged_TRAIN.ts", "--out", "run")
 TLS = ("--tls-certificate", "{here}/a.txt")
 PLAIN = {
@@ -76,7 +80,7 @@ ASKS = (*SERVER, "--url", "http://127.0.0.1:9")
 CASES = {
     "search": {
         "out": ("one", "two", ("--data", "{here}/data.npz")),
-        "max_time": ("1m", "2m"),
+        "time_limit": ("1m", "2m"),
         "resume": (None, True),
         "join": (None, True),
         "task": ("mnist1d", "{here}/nobody", ("--out", "run")),
@@ -88,6 +92,10 @@ CASES = {
         "normalize": ("channels", "samples"),
         "lengths": ("pad", "resample", RAGGED),
         "missing": ("interpolate", "mean", HOLES),
+        "layout": ("channels-first", "channels-last"),
+        "target_column": ("0", "1", TABLE),
+        "timestamps": ("refuse", "resample", STAMPED),
+        "image_size": ("8x8", "8x4", PICTURES),
         "backbone": ("resnet1d", "tcn"),
         "width": ("4", "8"),
         "kernel_sizes": ("3,5", "3,7"),
@@ -239,6 +247,16 @@ def here(tmp_path_factory):
         lines = [",".join(map(str, range(1, 8 + each % 5))) + f":{'ab'[each % 2]}" for each in range(24)]
         head = "@problemName ragged\n@univariate true\n@equalLength false\n@classLabel true a b\n@data\n"
         (folder / f"ragged_{part}.ts").write_text(head + "\n".join(lines) + "\n")
+    table = "\n".join(f"{row % 3},{row % 2},{row * 0.5 + 0.1:.1f}" for row in range(40))
+    (folder / "table.csv").write_text(f"kind,other,value\n{table}\n")
+    for part in ("TRAIN", "TEST"):
+        rows = "\n".join(f"(0,{row % 5}),(1,2),(3,4),(4,1):{'ab'[row % 2]}" for row in range(24))
+        head = "@problemName stamped\n@timestamps true\n@univariate true\n@classLabel true a b\n@data\n"
+        (folder / f"stamped_{part}.ts").write_text(head + rows + "\n")
+    for number in range(24):
+        place = folder / "pictures" / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 255, (12, 12), dtype=np.uint8)).save(place)
     text = """<ir_version: 9, opset_import: ["" : 17]>
     g (float[b,2,64] x) => (float[b,4,64] y) <float[4,2,9] w> { y = Conv<pads = [4,4]>(x, w) }"""
     model = onnx.parser.parse_model(text)

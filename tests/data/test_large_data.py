@@ -327,7 +327,7 @@ def test_the_next_batch_is_read_while_the_last_one_is_used():
 
     split = Split(gathered((10, 2), gather), torch.arange(10))
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
-    batches = iter(TensorBatches(split, 4, order=lambda: order))
+    batches = iter(TensorBatches(split, 4, order=lambda _: order))
     first = next(batches)
     for _ in range(1000):  # the second one is on its way without being asked for
         if len(read) == 2:

@@ -228,5 +228,5 @@ def test_the_example_writes_52_classes_of_length_2000(tmp_path):
     runpy.run_path(str(EXAMPLE))["main"](tmp_path / "intervals.npz", each_train=2, each_test=1)
     task = load_npz(tmp_path / "intervals.npz")
     assert (task.input_shape, task.outputs, task.labels[0]) == ((1, 2000), 52, "PR 120 ms, QT 300 ms")
-    assert [len(split.targets) for split in (task.train, task.validation, task.test)] == [52, 52, 52]
+    assert [len(split.targets) for split in (task.train, task.validation, task.test)] == [88, 16, 52]
     assert task.train.inputs.isfinite().all()
