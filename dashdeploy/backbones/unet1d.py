@@ -77,9 +77,8 @@ class UNet1D(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to [B, width, n]."""
         length = x.shape[-1]
-        missing = -length % self.multiple
-        if missing:
-            x = nn.functional.pad(x, (0, missing))
+        # Also where nothing is missing: a branch would be lost to torch's tracer, which warns of it.
+        x = nn.functional.pad(x, (0, -length % self.multiple))
         passed: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(self.pool(x) if level else x)
@@ -87,7 +86,7 @@ class UNet1D(nn.Module):
         y = self.dropout(passed.pop())
         for up, block in zip(self.up, self.decoder, strict=True):
             y = block(torch.cat([passed.pop(), up(y)], 1))
-        return cast("Tensor", y[..., :length] if missing else y)
+        return y[..., :length]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to logits [B, outputs], or [B, outputs, n] for dense prediction."""
