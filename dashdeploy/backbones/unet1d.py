@@ -86,7 +86,7 @@ class UNet1D(nn.Module):
         y = self.dropout(passed.pop())
         for up, block in zip(self.up, self.decoder, strict=True):
             y = block(torch.cat([passed.pop(), up(y)], 1))
-        return y[..., :length]
+        return cast("Tensor", y[..., :length])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to logits [B, outputs], or [B, outputs, n] for dense prediction."""
