@@ -147,9 +147,8 @@ def trial_of(task: Task, settings: RunSettings, architecture: Architecture, fold
         path = trial_checkpoint(folder, tuned.seed)
         report = ClimbRungs(trial, path) if halves else ReportToTrial(trial)
         with suppress_lightning_logging():
-            L.seed_everything(
-                tuned.seed, verbose=False
-            )  # as retraining does, so that it has the same weights
+            # As retraining does, so that this starts with the winner's weights.
+            L.seed_everything(tuned.seed, verbose=False)
             module = PhaseModule(build_searched(chosen.applied_to(architecture)), task, phase, tuned)
             trainer = trainer_of(
                 tuned,

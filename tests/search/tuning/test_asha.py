@@ -24,7 +24,7 @@ from dashdeploy.search.tuning.halving import (
 )
 from dashdeploy.search.tuning.space import Hyperparameters, drawn
 from dashdeploy.search.tuning.study import PUT_BACK, open_study
-from dashdeploy.search.tuning.trial import tuning_of
+from dashdeploy.search.tuning.trial import ClimbRungs, tuning_of
 from dashdeploy.search.tuning.tune import Tuning, _work, help_tuning
 
 EPOCHS = 5
@@ -160,7 +160,8 @@ def test_where_all_that_got_to_the_end_diverged_the_furthest_wins(settings, tmp_
 
 def test_an_interrupted_study_goes_on_to_the_same_end(settings, tmp_path):
     """Whatever a lost trial had at its rungs counts once, and the trial is the next to be tried."""
-    expected = tuning.tune(a_tuning(tmp_path / "whole", settings())).trials
+    way = settings(tune_trials=24)
+    expected = tuning.tune(a_tuning(tmp_path / "whole", way)).trials
     calls = 0
 
     def falters(trial, chosen):
@@ -169,7 +170,7 @@ def test_an_interrupted_study_goes_on_to_the_same_end(settings, tmp_path):
         for epochs in range(1, EPOCHS + 1):
             trial.report(score(chosen, epochs), epochs)
             ends = epochs < EPOCHS and trial.should_prune()
-            if calls % 3 == 1:
+            if calls % 2:
                 raise KeyboardInterrupt  # between a decision and what comes of it
             if ends:
                 raise optuna.TrialPruned
@@ -178,10 +179,10 @@ def test_an_interrupted_study_goes_on_to_the_same_end(settings, tmp_path):
     tuned, interrupted = None, 0
     while tuned is None:
         try:
-            tuned = tuning.tune(a_tuning(tmp_path / "broken", settings(), falters))
+            tuned = tuning.tune(a_tuning(tmp_path / "broken", way, falters))
         except KeyboardInterrupt:
             interrupted += 1
-    assert interrupted >= 4
+    assert interrupted == 24
     assert tuned.trials == expected
 
 
@@ -211,6 +212,18 @@ def test_what_is_put_back_has_passed_no_rung():
     other = study.ask()
     other.report(0.5, 1)
     assert not other.should_prune()
+
+
+def test_a_trial_that_goes_on_has_its_values_at_the_rungs_again(tmp_path):
+    study = optuna.create_study(direction="maximize", pruner=HalvingPruner())
+    resumed = ClimbRungs(study.ask(), tmp_path / "none")
+    resumed.load_state_dict({"reported": [0.8, 0.9, 0.9]})
+    assert resumed.state_dict() == {"reported": [0.8, 0.9, 0.9]}
+    for value, step, ends in [(0.7, 1, True), (0.85, 1, False), (0.85, 2, True)]:
+        other = study.ask()
+        other.report(value, step)
+        # Optuna judges a trial at all rungs that it has got to.
+        assert other.should_prune() == ends
 
 
 # Real trainings.
