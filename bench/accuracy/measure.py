@@ -114,7 +114,9 @@ def _check_settings(plan: Plan) -> None:
         if not search.out.exists():
             continue
         run = RunDirectory.load(search.out)
-        settings = {k: v for k, v in dict(run.config.get("settings") or {}).items() if k != "seed"}
+        # What was asked for: the steps that there was time for may differ from run to run.
+        asked = run.config.get("asked") or run.config.get("settings") or {}
+        settings = {name: value for name, value in dict(asked).items() if name != "seed"}
         known, expected = first.setdefault(search.task, (search.out, settings))
         if settings != expected:
             raise InputError(

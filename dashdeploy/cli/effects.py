@@ -30,16 +30,35 @@ COMPILED = frozenset({RUN, ONNX})
 """What is compiled now; a bundle was compiled before."""
 
 
+class DataKind(Enum):
+    """What ``search`` learns from, with what it leaves no choice of; data of any other kind has all options."""
+
+    BUILT_IN = "built-in tasks have a form of their own"
+    FACTORY = "a function returns arrays, which have no columns, time stamps or image files"
+    ARRAYS = "arrays have no columns, time stamps or image files"
+    TS = ".ts files hold series and say which value is the target and where channels are"
+    CSV = "the lines of a CSV file are series of one channel and one length"
+    TABLE = "a table holds series of even steps, and its columns say where channels are"
+    RECORDINGS = "recordings are series of even steps and say where channels are"
+    IMAGES = "images say where channels are and are no series"
+
+
+BUILT_IN, FACTORY, ARRAYS, TS, CSV, TABLE, RECORDINGS, IMAGES = DataKind
+EVERY_DATA = frozenset(DataKind)
+
+
 class Effect(NamedTuple):
     """When an option changes what is written or printed.
 
     Attributes:
         sources: for these alone.
+        data: for these alone.
         needs: with at least one of these options, if any are named: ``trt``, or ``precision=int8`` for a value.
         excludes: with none of these options.
     """
 
     sources: frozenset[SourceKind] = EVERY
+    data: frozenset[DataKind] = EVERY_DATA
     needs: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
 
@@ -59,25 +78,31 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "tune": Effect(COMPILED),
         "threads": Effect(COMPILED),
         "precision": Effect(COMPILED),
-        "calibration": Effect(COMPILED, ("precision=int8",)),
-        "max_accuracy_drop": Effect(frozenset({RUN}), ("precision=int8", "precision=fp16")),
+        "calibration": Effect(COMPILED, needs=("precision=int8",)),
+        "max_accuracy_drop": Effect(frozenset({RUN}), needs=("precision=int8", "precision=fp16")),
         "torchscript": Effect(frozenset({RUN})),
         "pt2": Effect(frozenset({RUN})),
         "trt_rtx": Effect(),
         "trt": Effect(),
-        "compute_capabilities": Effect(EVERY, ("trt_rtx",)),
-        "engine_batches": Effect(EVERY, ("trt", "trt_rtx", "triton_repository", "kserve")),
+        "compute_capabilities": Effect(needs=("trt_rtx",)),
+        "engine_batches": Effect(needs=("trt", "trt_rtx", "triton_repository", "kserve")),
         "triton_repository": Effect(),
         "kserve": Effect(),
-        "storage_uri": Effect(EVERY, ("kserve",)),
+        "storage_uri": Effect(needs=("kserve",)),
     },
     "search": {
         "time_limit": Effect(excludes=("join",)),
         "resume": Effect(excludes=("join",)),
+        "lengths": Effect(data=frozenset({FACTORY, ARRAYS, TS, TABLE, RECORDINGS})),
+        "layout": Effect(data=frozenset({FACTORY, ARRAYS})),
+        "target_column": Effect(data=frozenset({CSV, TABLE})),
+        "timestamps": Effect(data=frozenset({TS})),
+        "image_size": Effect(data=frozenset({IMAGES})),
     },
     "serve": {
         "batch_delay": Effect(excludes=("max_batch=1",)),
         "preferred_batches": Effect(excludes=("max_batch=1",)),
+        "measure_batches": Effect(excludes=("max_batch=1",)),
     },
     "bench latency": {
         "memory": Effect(excludes=("loadgen",)),
@@ -106,6 +131,47 @@ def kind_of(path: Path) -> SourceKind | None:
     return ONNX if path.exists() else None
 
 
+_BY_SUFFIX = {
+    ".ts": TS,
+    ".npy": ARRAYS,
+    ".npz": ARRAYS,
+    ".h5": ARRAYS,
+    ".hdf5": ARRAYS,
+    ".csv": CSV,
+    **dict.fromkeys((".parquet", ".arff", ".tsv", ".txt"), TABLE),
+}
+
+
+def kind_of_data(task: object, data: object) -> DataKind | None:
+    """What ``search`` was given, as far as names say; None for anything else.
+
+    Args:
+        task: the value of ``--task``.
+        data: the value of ``--data``.
+    """
+    from dashdeploy.references import is_reference
+
+    if isinstance(task, str):
+        return FACTORY if is_reference(task) else BUILT_IN
+    if not isinstance(data, Path):
+        return None
+    if data.is_dir():
+        suffixes = {each.suffix for each in data.iterdir()}
+        known = next((_BY_SUFFIX[each] for each in (".ts", ".npy") if each in suffixes), None)
+        return known or _kind_of_folder(data)
+    return _BY_SUFFIX.get(data.suffix.lower())
+
+
+def _kind_of_folder(folder: Path) -> DataKind | None:
+    """What a folder of recordings or images holds; None if it is none."""
+    from dashdeploy.data.readers.recordings.class_folders import media_in
+    from dashdeploy.data.readers.recordings.wfdb_records import has_records
+
+    if has_records(folder):
+        return RECORDINGS
+    return {"sounds": RECORDINGS, "images": IMAGES, None: None}[media_in(folder)]
+
+
 def written_options(context: Any) -> list[str]:  # noqa: ANN401 - typer does not export click's types
     """The parameters of the options that stand on the command line, in the order of the help."""
     return [
@@ -132,8 +198,11 @@ def refuse_without_effect(context: Any) -> None:  # noqa: ANN401 - as above
         return
     path = context.params.get("source")
     kind = kind_of(path) if isinstance(path, Path) else None
+    data = kind_of_data(context.params.get("task"), context.params.get("data"))
     for name in written:
         reason = why_none(name, effects[name], kind, context.params, path)
+        if data is not None and data not in effects[name].data:
+            reason = _of_other_data(name, data, context.params)
         if reason is not None:
             raise InputError(reason)
 
@@ -177,6 +246,11 @@ def _of_another_source(name: str, kind: SourceKind, path: object) -> str:
             f"`{name}` needs a run: {path} is an ONNX model and has no torch module and no validation samples"
         )
     return f"`{name}` is for ONNX files: a run knows its input's shape; leave it out"
+
+
+def _of_other_data(name: str, kind: DataKind, values: Mapping[str, object]) -> str:
+    given = next(each for each in ("task", "data") if values.get(each))
+    return f"`{name}` has no effect with `{given}={values[given]}`: {kind.value}; leave it out"
 
 
 def _holds(condition: str, values: Mapping[str, object]) -> bool:

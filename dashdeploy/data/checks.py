@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -41,21 +42,34 @@ def checked_inputs(
     Raises:
         InputError: they are no numbers, have other axes, or some are NaN, infinite or too large.
     """
-    if array.dtype.kind not in "fiub":
-        refuse(where, f"{name} has dtype {array.dtype}", "use real numbers (float32)")
-    if array.ndim not in (2, 3, 4):
+    check_form(where, name, array.dtype, array.shape)
+    single = finite(where, name, array, mend_of_gaps(may_miss), may_miss=may_miss)
+    return single[:, None, :] if single.ndim == 2 else single
+
+
+def check_form(where: object, name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:
+    """Refuse inputs of another type or shape than networks take.
+
+    Raises:
+        InputError: they are no numbers, have other axes, or are none at all.
+    """
+    if dtype.kind not in "fiub":
+        refuse(where, f"{name} has dtype {dtype}", "use real numbers (float32)")
+    if len(shape) not in (2, 3, 4):
         refuse(
             where,
-            f"{name} has {array.ndim} axes, shape {shown(array.shape)}",
+            f"{name} has {len(shape)} axes, shape {shown(shape)}",
             "use [n, channels, length], [n, length] for one channel, or [n, channels, height, width] for images",
         )
-    if array.size == 0:
-        refuse(where, f"{name} is empty, shape {shown(array.shape)}", "every axis needs at least one entry")
-    mend = (
+    if 0 in shape:
+        refuse(where, f"{name} is empty, shape {shown(shape)}", "every axis needs at least one entry")
+
+
+def mend_of_gaps(may_miss: bool) -> str:
+    """What to do about inputs that are infinite, or NaN where these are not filled."""
+    return (
         "fill or drop them" if may_miss else "fill or drop them, or have NaN filled by `missing=interpolate`"
     )
-    single = finite(where, name, array, mend, may_miss=may_miss)
-    return single[:, None, :] if single.ndim == 2 else single
 
 
 def finite(
@@ -68,21 +82,54 @@ def finite(
     """
     known = np.isfinite(array) | np.isnan(array) if may_miss else np.isfinite(array)
     if not known.all():
-        refuse(
-            where,
-            f"{name} holds {int((~known).sum())} values that are NaN or infinite, the first at "
-            f"index {_first(~known)}",
-            mend,
-        )
+        refuse_unknown(where, name, int((~known).sum()), _first(~known), mend)
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(array, dtype=np.float32)
     if np.isinf(single).any():
-        refuse(
-            where,
-            f"{name} has values beyond float32, the first at index {_first(np.isinf(single))}",
-            "scale the data",
-        )
+        refuse_beyond_float32(where, name, _first(np.isinf(single)))
     return single
+
+
+def check_finite_blocks(
+    where: object, name: str, blocks: Iterable[tuple[int, Array]], *, may_miss: bool = False
+) -> None:
+    """What `finite` refuses, of an array that comes in blocks, each with the number of its first row.
+
+    Raises:
+        InputError: some of it is NaN, infinite, or beyond float32.
+    """
+    count, first, beyond = 0, "", ""
+    for start, block in blocks:
+        wrong = ~(np.isfinite(block) | np.isnan(block) if may_miss else np.isfinite(block))
+        if wrong.any():
+            count += int(wrong.sum())
+            first = first or _first(wrong, start)
+        with np.errstate(over="ignore"):
+            too_large = np.isinf(block.astype(np.float32)) & ~wrong
+        if not beyond and too_large.any():
+            beyond = _first(too_large, start)
+    if count:
+        refuse_unknown(where, name, count, first, mend_of_gaps(may_miss))
+    if beyond:
+        refuse_beyond_float32(where, name, beyond)
+
+
+def refuse_unknown(where: object, name: str, count: int, first: str, mend: str) -> NoReturn:
+    """Say that some of an array is no number.
+
+    Raises:
+        InputError: always.
+    """
+    refuse(where, f"{name} holds {count} values that are NaN or infinite, the first at index {first}", mend)
+
+
+def refuse_beyond_float32(where: object, name: str, first: str) -> NoReturn:
+    """Say that some of an array is too large.
+
+    Raises:
+        InputError: always.
+    """
+    refuse(where, f"{name} has values beyond float32, the first at index {first}", "scale the data")
 
 
 def checked_targets(
@@ -178,8 +225,10 @@ def _per_position(spatial: tuple[object, ...]) -> str:
     return "[" + ", ".join(["n", *map(str, spatial)]) + "]"
 
 
-def _first(wrong: Array) -> str:
-    return shown(tuple(int(i) for i in np.argwhere(wrong)[0]))
+def _first(wrong: Array, row: int = 0) -> str:
+    """Index of the first entry that is wrong, in an array whose first row is number `row` of a larger one."""
+    at, *others = (int(i) for i in np.argwhere(wrong)[0])
+    return shown((row + at, *others))
 
 
 def place(wrong: Array) -> str:

@@ -46,7 +46,12 @@ def plain_text(array: Array) -> Array:
     return array.astype(np.str_) if array.dtype.kind == "T" else array
 
 
-def classes_of(where: object, targets: Mapping[str, Array], names: Array | None = None) -> Classes:
+def classes_of(
+    where: object,
+    targets: Mapping[str, Array],
+    names: Array | None = None,
+    called: Mapping[str, str] | None = None,
+) -> Classes:
     """Turn classes under any name into indices.
 
     Args:
@@ -54,6 +59,7 @@ def classes_of(where: object, targets: Mapping[str, Array], names: Array | None 
         targets: the classes by split, as whole numbers, booleans or text; ``train`` is among them.
         names: names of all classes, if they are known. Targets that are text are among these. Numbers are indices
             of these; or such names themselves; or stand for these in sorted order, if there are as many.
+        called: what the user calls y_train and so on, where that is something else.
 
     Returns:
         The classes that training data have. A name without a training sample is left out, since nobody can learn it.
@@ -63,26 +69,34 @@ def classes_of(where: object, targets: Mapping[str, Array], names: Array | None 
             data have fewer than two.
     """
     train = targets["train"]
+    y = {name: (called or {}).get(f"y_{name}", f"y_{name}") for name in targets}
     for name, array in targets.items():
         if (array.dtype.kind == "U") != (train.dtype.kind == "U"):
             have, other = ("numbers", "text") if train.dtype.kind == "U" else ("text", "numbers")
-            refuse(where, f"y_{name} holds {have} but y_train {other}", "name the classes alike everywhere")
+            refuse(
+                where, f"{y[name]} holds {have} but {y['train']} {other}", "name the classes alike everywhere"
+            )
     if train.dtype.kind == "U" and not np.char.str_len(train).all():
         empty = place(np.char.str_len(train) == 0)
-        refuse(where, f"y_train is empty text at index {empty}", "name its class, or drop the sample")
+        refuse(where, f"{y['train']} is empty text at index {empty}", "name its class, or drop the sample")
     values = np.unique(train)
     if len(values) == 1:
         only = values[0]
         if names is not None and only.dtype.kind == "i" and 0 <= only < len(names):
             only = names[only]
-        refuse(where, f"y_train holds the one class {only}", "a classifier needs at least two")
+        refuse(where, f"{y['train']} holds the one class {only}", "a classifier needs at least two")
     labels, notes = (
-        _own_labels(where, train, values) if names is None else _named(where, train, values, names)
+        _own_labels(where, y["train"], train, values)
+        if names is None
+        else _named(where, y["train"], train, values, names)
     )
-    return Classes(labels, {name: _indices(where, name, y, values) for name, y in targets.items()}, notes)
+    indices = {name: _indices(where, y[name], y["train"], array, values) for name, array in targets.items()}
+    return Classes(labels, indices, notes)
 
 
-def _own_labels(where: object, train: Array, values: Array) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _own_labels(
+    where: object, name: str, train: Array, values: Array
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The classes' own values as labels, and what is to be said of them."""
     labels = tuple(str(each) for each in values.tolist())
     if values.dtype.kind == "i" and np.array_equal(values, np.arange(len(values))):
@@ -90,7 +104,7 @@ def _own_labels(where: object, train: Array, values: Array) -> tuple[tuple[str, 
     if values.dtype.kind == "i" and 2 * len(values) > train.size:
         refuse(
             where,
-            f"y_train holds {len(values)} different numbers in {train.size} targets",
+            f"{name} holds {len(values)} different numbers in {train.size} targets",
             "add `predict=regression` to learn numbers, or number the classes 0, 1, 2, …",
         )
     what = {"U": "text", "b": "booleans"}.get(values.dtype.kind, "numbers other than 0, 1, 2, …")
@@ -98,17 +112,17 @@ def _own_labels(where: object, train: Array, values: Array) -> tuple[tuple[str, 
 
 
 def _named(
-    where: object, train: Array, values: Array, names: Array
+    where: object, name: str, train: Array, values: Array, names: Array
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of the classes `values`, and what is to be said of them. May sort `values` by the names' order."""
     given = tuple(str(each) for each in names.tolist())
     if values.dtype.kind == "U" or _numbers_are(values, given):
-        known = {name: index for index, name in reversed(list(enumerate(given)))}
+        known = {each: index for index, each in reversed(list(enumerate(given)))}
         for value in values:
             if str(value) not in known:
                 refuse(
                     where,
-                    f"y_train is {value} at index {place(train == value)}, which is none of labels "
+                    f"{name} is {value} at index {place(train == value)}, which is none of labels "
                     f"({_listed(given)})",
                     "add it there, or correct it",
                 )
@@ -117,15 +131,15 @@ def _named(
     elif values[0] >= 0 and values[-1] < len(given):
         labels, notes = tuple(given[int(index)] for index in values), ()
     elif len(values) == len(given):
-        pairs = [f"{value} is {name}" for value, name in zip(values.tolist(), given, strict=True)]
+        pairs = [f"{value} is {each}" for value, each in zip(values.tolist(), given, strict=True)]
         return given, (f"the classes are numbers other than 0, 1, 2, …: {_listed(pairs)}",)
     else:
         refuse(
             where,
-            f"y_train holds {len(values)} classes, {_listed(values.tolist())}, and labels {len(given)} names",
+            f"{name} holds {len(values)} classes, {_listed(values.tolist())}, and labels {len(given)} names",
             f"give one name for each of the {len(values)} classes, as text",
         )
-    unused = [name for name in given if name not in labels]
+    unused = [each for each in given if each not in labels]
     if not unused:
         return labels, notes
     which = "class" if len(unused) == 1 else "classes"
@@ -140,7 +154,7 @@ def _numbers_are(values: Array, names: Sequence[str]) -> bool:
     return not inside and set(map(str, values.tolist())) <= set(names)
 
 
-def _indices(where: object, name: str, array: Array, values: Array) -> Array:
+def _indices(where: object, name: str, training: str, array: Array, values: Array) -> Array:
     """Indices of `array` in `values`, which need not be sorted.
 
     Raises:
@@ -154,7 +168,7 @@ def _indices(where: object, name: str, array: Array, values: Array) -> Array:
         wrong = array[unknown][0]
         refuse(
             where,
-            f"y_{name} is {wrong} at index {place(unknown)}, a class that y_train never has (it has "
+            f"{name} is {wrong} at index {place(unknown)}, a class that {training} never has (it has "
             f"{_listed(values.tolist())})",
             "add training samples of it, or drop it",
         )

@@ -1,6 +1,7 @@
 """A task from arrays: x_train, y_train, x_test, y_test and, if wanted, x_val, y_val, labels.
 
-Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, factories.
+Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, tables,
+factories, arrays of a program.
 """
 
 from __future__ import annotations
@@ -13,18 +14,23 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from dashdeploy.data.checks import Array, checked_inputs, checked_targets, refuse, shown
+from dashdeploy.data.arrays.agreement import checked_targets_of_all, names_of_classes, names_of_labels
+from dashdeploy.data.arrays.inputs import checked_inputs_of_all, whole_inputs, with_test_part
+from dashdeploy.data.arrays.layout import Layout, in_channels_first
+from dashdeploy.data.arrays.lengths import HowLengths, Lengths
+from dashdeploy.data.arrays.names import LABELS, names_of_arrays
+from dashdeploy.data.arrays.objects import as_array
+from dashdeploy.data.arrays.splitting import chosen_for_test, note_of_test_part, said_of_test_part
+from dashdeploy.data.arrays.stored import StoredArray, in_memory_if_they_fit, stored_or_not
+from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
-from dashdeploy.data.missing_values import Missing, fill_missing
+from dashdeploy.data.missing_values import Missing
 from dashdeploy.data.scaling import Affine, Scaling
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
-REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-OPTIONAL = ("x_val", "y_val")
-LABELS = "labels"
 FEWEST_TRAINING_SAMPLES = 8
 
 
@@ -42,21 +48,32 @@ class DataOptions:
             the training data, ``resample`` interpolates linearly to the longest training series.
         missing: what becomes of missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
-            those of ``.ts`` files, which have a sign for them, and refuses arrays that hold NaN.
+            those of ``.ts`` files, tables and WFDB records, which have a sign for them, and refuses NaN in arrays.
+        timestamps: what becomes of ``.ts`` files whose values have time stamps: ``resample`` interpolates linearly on
+            an even grid whose step is the median one of the training data.
+        image_size: height and width that images in folders are resized to; None takes images of one size.
+        layout: of arrays with an axis of channels: ``channels-first``, [n, channels, …], or ``channels-last``,
+            [n, …, channels]. None is channels first, and a note where they do not look like it.
+        target_column: of tables: the name of the column that is predicted, or its index from 0, from -1 at the end.
+            None is the last column, or the first of a pair of the UCR archive's text files.
     """
 
     predict: Kind | None = None
     loss: str | None = None
     metric: str | None = None
     normalize: Literal["channels", "samples"] | None = None
-    lengths: Literal["pad", "resample"] = "pad"
+    lengths: HowLengths = "pad"
     missing: Missing | None = None
+    timestamps: Literal["refuse", "resample"] = "refuse"
+    image_size: tuple[int, int] | None = None
+    layout: Layout | None = None
+    target_column: str | int | None = None
 
 
 def task_from_arrays(
     name: str,
     where: object,
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Any],
     options: DataOptions | None = None,
     *,
     seed: int = 0,
@@ -64,64 +81,101 @@ def task_from_arrays(
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     validation_share: float = VALIDATION_SHARE,
     notes: Sequence[str] = (),
+    called: Mapping[str, str] | None = None,
+    missing: Missing = "refuse",
+    lengths: Lengths | None = None,
+    padding: bool = True,
 ) -> Task:
     """Check the arrays and make a task of them.
 
     Args:
         name: of the task.
         where: what the arrays came from, for messages.
-        arrays: `REQUIRED`, both or none of `OPTIONAL`, and perhaps ``labels``, the names of classes. Classes may be
-            called anything, see `dashdeploy.data.class_labels`.
+        arrays: x_train, y_train, x_test, y_test under these or other names (`dashdeploy.data.arrays.names`), both or
+            none of x_val and y_val, and perhaps ``labels``, the names of classes. Classes may be called anything, see
+            `dashdeploy.data.class_labels`. Without test arrays, a fifth of the samples becomes the test part.
         options: what is predicted, the loss, the metric, the scaling.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val, and for
+            the test, if there is no x_test and y_test.
         source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
             are the same.
         settings: search settings that suit the data, by preset.
         validation_share: the part of the training data that is held out.
         notes: what was made of the data before, for `Task.notes`.
+        called: what messages call an array, where the user knows it by something else than its name in `arrays`.
+        missing: what becomes of missing values unless the options say it.
+        lengths: of the series of each split, where they have several and are padded with whatever behind these.
+        padding: whether NaN at the end of series is padding if training series have it, where `lengths` say nothing;
+            otherwise it is missing like any other.
 
     Raises:
         InputError: an array cannot be used; the message names it and the mend.
     """
     options = options or DataOptions()
     kind = options.predict or "classification"
-    check_names(where, list(arrays), "save it as numpy.savez(path, {}=…)")
-    arrays = {name: array if name.startswith("x_") else plain_text(array) for name, array in arrays.items()}
-    names = ["train", "test"] + (["val"] if "x_val" in arrays else [])
-    how_filled: Mapping[str, str] = {}
-    may_miss = options.missing in ("interpolate", "mean")
-    inputs = {
-        each: checked_inputs(where, f"x_{each}", arrays[f"x_{each}"], may_miss=may_miss) for each in names
-    }
-    _check_inputs_agree(where, inputs)
-    if options.missing in ("interpolate", "mean") and any(np.isnan(each).any() for each in inputs.values()):
-        if inputs["train"].ndim > 3 and options.missing == "interpolate":
-            refuse(where, "images miss values, which no line can be drawn to", "use `missing=mean`")
-        filled, said = fill_missing(
-            where, {each: list(array) for each, array in inputs.items()}, options.missing
-        )
-        inputs = {each: np.stack(samples) for each, samples in filled.items()}
-        notes, how_filled = (*notes, *said), {"missing": options.missing}
-    spatial = inputs["train"].shape[2:]
-    targets, dense = _targets(
-        where, arrays, names, kind, spatial, {each: len(inputs[each]) for each in names}
-    )
-    if len(inputs["train"]) < FEWEST_TRAINING_SAMPLES:
+    if options.target_column is not None:
         refuse(
             where,
-            f"x_train has {len(inputs['train'])} samples",
-            f"training needs at least {FEWEST_TRAINING_SAMPLES}",
+            "it is no table, so it has no columns",
+            f"leave out `target_column={options.target_column}`",
         )
+    if options.timestamps != "refuse":
+        refuse(where, "it is no .ts file, so it has no time stamps", "leave out `timestamps=resample`")
+    if options.image_size is not None:
+        refuse(where, "it is no folder of images", "leave out `image_size`")
+    known = names_of_arrays(where, list(arrays), "save it as numpy.savez(path, {}=…)")
+    called = {**known, **(called or {})}
+    settled = in_memory_if_they_fit(
+        {each: as_array(where, called[each], stored_or_not(arrays[found])) for each, found in known.items()}
+    )
+    as_given = {
+        each: array if each[0] == "x" or isinstance(array, StoredArray) else plain_text(array)
+        for each, array in settled.items()
+    }
+    laid, said = in_channels_first(where, as_given, called, options.layout)
+    names = [each for each in ("train", "test", "val") if f"x_{each}" in laid]
+    plain = {each: array for each, array in laid.items() if not isinstance(array, StoredArray)}
+    how = options.missing or missing
+    found_inputs, lengths, noticed = checked_inputs_of_all(
+        where, {each: laid[f"x_{each}"] for each in names}, called, lengths, how, padding=padding
+    )
+    inputs: Mapping[str, Array | StoredArray] = found_inputs
+    notes = (*notes, *noticed)
+    counts = {each: len(array) for each, array in inputs.items()}
+    targets, dense = checked_targets_of_all(
+        where, plain, called, names, kind, inputs["train"].shape[2:], counts
+    )
+    notes, recorded = (*notes, *said), _with_sha256(source or {}, as_given)
+    if options.layout == "channels-last":
+        recorded = {**recorded, "layout": options.layout}
+    class_notes: tuple[str, ...] = ()
     if kind == "classification":
-        classes = classes_of(where, targets, _names(where, arrays.get(LABELS)))
-        labels, targets, notes = classes.labels, classes.targets, (*notes, *classes.notes)
+        classes = classes_of(where, targets, names_of_classes(where, plain.get(LABELS)), called)
+        labels, targets, class_notes = classes.labels, classes.targets, classes.notes
         outputs = len(labels)
     else:
         outputs = int(targets["train"].shape[1])
-        labels = _labels(where, arrays.get(LABELS), kind, outputs)
+        labels = names_of_labels(where, plain.get(LABELS), kind, outputs)
+    if "test" not in targets:
+        per_class = kind == "classification" and not dense
+        test = chosen_for_test(targets["train"] if per_class else None, counts["train"], seed)
+        inputs, targets = with_test_part(inputs, test), with_test_part(targets, test)
+        lengths = lengths and with_test_part(lengths, test)
+        chosen = said_of_test_part("stratified" if per_class else "random", seed)
+        recorded = {**recorded, "test_split": chosen}
+        notes = (*notes, note_of_test_part(chosen))
+    if len(inputs["train"]) < FEWEST_TRAINING_SAMPLES:
+        to_train = f" ({len(inputs['train'])} without the test part)" if "test" not in names else ""
+        refuse(
+            where,
+            f"{called['x_train']} has {counts['train']} samples{to_train}",
+            f"training needs at least {FEWEST_TRAINING_SAMPLES}",
+        )
+    tensors, said, filled = whole_inputs(where, inputs, lengths, how, options.lengths)
+    if filled:
+        recorded = {**recorded, "missing": how}
     splits = {
-        each: Split(torch.from_numpy(inputs[each]), torch.from_numpy(np.ascontiguousarray(targets[each])))
-        for each in names
+        each: Split(tensors[each], torch.from_numpy(np.ascontiguousarray(targets[each]))) for each in tensors
     }
     train, validation = splits["train"], splits.get("val")
     if validation is None:
@@ -129,7 +183,7 @@ def task_from_arrays(
         if not len(validation.targets):
             refuse(
                 where,
-                "y_train has no class with two samples, so none can be held out for validation",
+                f"{called['y_train']} has no class with two samples, so none can be held out for validation",
                 "add x_val and y_val",
             )
     return make_task(
@@ -142,21 +196,22 @@ def task_from_arrays(
         options,
         dense=dense,
         labels=labels,
-        source={**_with_sha256(source or {}, arrays), **how_filled},
+        source=recorded,
         settings=settings,
-        notes=notes,
+        notes=(*notes, *said, *class_notes),
     )
 
 
-def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array]) -> Mapping[str, str]:
+def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array | StoredArray]) -> Mapping[str, str]:
     """The source with the sha256 of the arrays' names, types, shapes and values, where it lacks its files' own."""
     if "sha256" in source:
         return source
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
+        for block in (rows for _, rows in array.blocks()) if isinstance(array, StoredArray) else [array]:
+            digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
     return {**source, "sha256": digest.hexdigest()}
 
 
@@ -208,80 +263,3 @@ def make_task(
         scaling=scaling,
         notes=tuple(notes),
     )
-
-
-def check_names(where: object, found: Sequence[str], mend: str) -> None:
-    """Refuse data that lacks an array; `mend` gets its name.
-
-    Raises:
-        InputError: an array is missing.
-    """
-    missing = [each for each in REQUIRED if each not in found]
-    if not missing and len(set(OPTIONAL) & set(found)) == 1:
-        missing = [each for each in OPTIONAL if each not in found]
-    if missing:
-        has = ", ".join(found[:8]) or "no arrays"
-        refuse(where, f"array {missing[0]} is missing (the file has {has})", mend.format(missing[0]))
-
-
-def _check_inputs_agree(where: object, inputs: Mapping[str, Array]) -> None:
-    expected = inputs["train"].shape[1:]
-    for name, array in inputs.items():
-        if array.shape[1:] != expected:
-            refuse(
-                where,
-                f"x_{name} has samples of shape {shown(array.shape[1:])} but x_train of shape {shown(expected)}",
-                "use the same channels and length everywhere",
-            )
-
-
-def _targets(
-    where: object,
-    arrays: Mapping[str, Array],
-    names: Sequence[str],
-    kind: Kind,
-    spatial: tuple[int, ...],
-    counts: Mapping[str, int],
-) -> tuple[dict[str, Array], bool]:
-    checked = {
-        each: checked_targets(where, f"y_{each}", arrays[f"y_{each}"], kind, spatial) for each in names
-    }
-    for each, (array, dense) in checked.items():
-        if counts[each] != len(array):
-            refuse(
-                where,
-                f"x_{each} has {counts[each]} samples but y_{each} has {len(array)}",
-                "give every sample one target",
-            )
-        same = array.shape[1:] == checked["train"][0].shape[1:] and dense == checked["train"][1]
-        if not same:
-            refuse(
-                where,
-                f"y_{each} has targets of shape {shown(array.shape[1:])} but y_train of shape "
-                f"{shown(checked['train'][0].shape[1:])}",
-                "use the same shape everywhere",
-            )
-    return {each: array for each, (array, _) in checked.items()}, checked["train"][1]
-
-
-def _names(where: object, names: Array | None) -> Array | None:
-    """`names`, if they are names of classes."""
-    if names is not None and (names.dtype.kind not in "Uiu" or names.ndim != 1):
-        refuse(
-            where,
-            f"labels has dtype {names.dtype} and shape {shown(names.shape)}",
-            "give one name for each class, as text",
-        )
-    return names
-
-
-def _labels(where: object, names: Array | None, kind: Kind, outputs: int) -> tuple[str, ...]:
-    """Names of the labels that a sample has any number of; none for numbers."""
-    if kind == "regression":
-        return ()
-    names = _names(where, names)
-    if names is None:
-        return tuple(str(index) for index in range(outputs))
-    if len(names) != outputs:
-        refuse(where, f"labels has {len(names)} names", f"give one for each of the {outputs} labels")
-    return tuple(str(each) for each in names)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor
+
+NUMBERS_PER_BLOCK = 2**24
+"""Of what is looked through once, such as for means: 64 MiB in float32."""
 
 
 class LazyInputs:
@@ -16,11 +18,11 @@ class LazyInputs:
 
     Args:
         shape: [samples, channels, …].
-        make: gives sample number i, of ``shape[1:]``; the same every time.
+        gather: gives the samples of these numbers, stacked in their order; the same every time.
     """
 
-    def __init__(self, shape: tuple[int, ...], make: Callable[[int], Tensor]) -> None:
-        self.shape, self.make = shape, make
+    def __init__(self, shape: tuple[int, ...], gather: Callable[[Sequence[int]], Tensor]) -> None:
+        self.shape, self.gather = shape, gather
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -30,11 +32,11 @@ class LazyInputs:
         """The samples that a slice or a tensor of indices names, stacked; those of a mask, to be made later."""
         if isinstance(index, Tensor) and index.dtype == torch.bool:
             kept = index.nonzero().flatten().tolist()
-            return lazy((len(kept), *self.shape[1:]), lambda i: self.make(kept[i]))
+            return gathered(
+                (len(kept), *self.shape[1:]), lambda chosen: self.gather([kept[i] for i in chosen])
+            )
         chosen = range(*index.indices(len(self))) if isinstance(index, slice) else index.tolist()
-        if not chosen:
-            return torch.empty(0, *self.shape[1:])
-        return torch.stack([self.make(each) for each in chosen])
+        return self.gather(chosen) if len(chosen) else torch.empty(0, *self.shape[1:])
 
 
 def joined_inputs(parts: Sequence[Tensor | LazyInputs]) -> Tensor:
@@ -42,16 +44,52 @@ def joined_inputs(parts: Sequence[Tensor | LazyInputs]) -> Tensor:
     tensors = [part for part in parts if isinstance(part, Tensor)]
     if len(tensors) == len(parts):
         return torch.cat(tensors)
-    ends = list(accumulate(len(part) for part in parts))
+    numbers = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
+    within = torch.cat([torch.arange(len(part)) for part in parts])
 
-    def make(index: int) -> Tensor:
-        number = bisect_right(ends, index)
-        start = index - (ends[number - 1] if number else 0)
-        return parts[number][start : start + 1][0]
+    def gather(chosen: Sequence[int]) -> Tensor:
+        at = torch.tensor(chosen)
+        whole = torch.empty(len(chosen), *parts[0].shape[1:])
+        for number, part in enumerate(parts):
+            its = numbers[at] == number
+            if its.any():
+                whole[its] = part[within[at[its]]]
+        return whole
 
-    return lazy((ends[-1], *parts[0].shape[1:]), make)
+    return gathered((len(numbers), *parts[0].shape[1:]), gather)
+
+
+def mapped_inputs(inputs: Tensor | LazyInputs, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`change`, which keeps shapes, of all samples; of lazy ones later, batch by batch."""
+    if isinstance(inputs, Tensor):
+        return change(inputs)
+    gather = inputs.gather
+    return gathered(inputs.shape, lambda chosen: change(gather(chosen)))
+
+
+def blocks_of(inputs: Tensor) -> Iterator[Tensor]:
+    """All samples in their order, in blocks of at most `NUMBERS_PER_BLOCK` numbers, or of one sample."""
+    for start, stop in block_bounds(tuple(inputs.shape)):
+        yield inputs[start:stop]
+
+
+def block_bounds(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """First sample and end of every such block of samples [n, …]."""
+    step = max(1, NUMBERS_PER_BLOCK // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        yield start, min(start + step, shape[0])
+
+
+def gathered(shape: tuple[int, ...], gather: Callable[[Sequence[int]], Tensor]) -> Tensor:
+    """`LazyInputs` where a `Split` has a tensor: whoever reads a split asks for its shape and its rows alone."""
+    return cast("Tensor", LazyInputs(shape, gather))
 
 
 def lazy(shape: tuple[int, ...], make: Callable[[int], Tensor]) -> Tensor:
-    """`LazyInputs` where a `Split` has a tensor: whoever reads a split asks for its shape and its rows alone."""
-    return cast("Tensor", LazyInputs(shape, make))
+    """The same of samples that are made one by one.
+
+    Args:
+        shape: [samples, channels, …].
+        make: gives sample number i, of ``shape[1:]``; the same every time.
+    """
+    return gathered(shape, lambda chosen: torch.stack([make(each) for each in chosen]))

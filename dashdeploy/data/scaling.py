@@ -6,11 +6,14 @@ training data alone. They belong to the model: whoever deploys it gives it numbe
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from dashdeploy.data.lazy_inputs import block_bounds, blocks_of, mapped_inputs
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,7 @@ class Affine:
     @classmethod
     def of(cls, x: Tensor) -> Affine:
         """The one that gives `x` [samples, channels, …] mean 0 and deviation 1; a constant channel keeps its own."""
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        mean, deviation = x.double().mean(axes), x.double().std(axes, correction=0)
+        mean, deviation = _mean_and_deviation(x)
         deviation = torch.where(deviation > 1e-12 * mean.abs().clamp_min(1e-300), deviation, 1)
         return cls(tuple(mean.tolist()), tuple(deviation.tolist()))
 
@@ -43,6 +45,23 @@ class Affine:
 
     def _shaped(self, values: tuple[float, ...], x: Tensor) -> Tensor:
         return x.new_tensor(values).view(-1, *[1] * (x.ndim - 2))
+
+
+def _mean_and_deviation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every channel of `x` [samples, channels, …], block by block, so that it need not fit in memory."""
+    axes = [axis for axis in range(len(x.shape)) if axis != 1]
+    if len(list(block_bounds(tuple(x.shape)))) == 1:
+        whole = x[:].double()
+        return whole.mean(axes), whole.std(axes, correction=0)
+    count = math.prod(x.shape[axis] for axis in axes)
+    channels = (x.shape[1], *[1] * (len(x.shape) - 2))
+    total, squares = torch.zeros(x.shape[1]).double(), torch.zeros(x.shape[1]).double()
+    for block in blocks_of(x):
+        total += block.double().sum(axes)
+    mean = total / count
+    for block in blocks_of(x):
+        squares += (block.double() - mean.view(channels)).square().sum(axes)
+    return mean, (squares / count).sqrt()
 
 
 @dataclass(frozen=True)
@@ -64,9 +83,9 @@ class Scaling:
         return self != Scaling()
 
     def scale_inputs(self, x: Tensor) -> Tensor:
-        """Scale inputs [B, channels, …] as the network sees them."""
-        x = x if self.inputs is None else self.inputs.apply(x)
-        return per_sample(x) if self.per_sample else x
+        """Scale inputs [B, channels, …] as the network sees them; lazy ones later."""
+        x = x if self.inputs is None else mapped_inputs(x, self.inputs.apply)
+        return mapped_inputs(x, per_sample) if self.per_sample else x
 
     def scale_outputs(self, y: Tensor) -> Tensor:
         """Scale targets [B, outputs, …] as the network learns them; class indices stay."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from dashdeploy.data.lazy_inputs import mapped_inputs
 from dashdeploy.data.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Split(NamedTuple):
     """One part of the data.
 
     Attributes:
-        inputs: [samples, channels, length] or [samples, channels, height, width], float32.
+        inputs: [samples, channels, length] or [samples, channels, height, width], float32; `LazyInputs` where they
+            do not fit in memory.
         targets: by the kind of the task. classification: class indices [samples], int64; multi-label: 0 and 1
             [samples, labels], int64; regression: numbers [samples, outputs], float32. Dense tasks have the
             inputs' spatial axes behind these.
@@ -97,7 +99,7 @@ class Task:
         """`split` as the user has it, for the model that the run gives out."""
         inputs, outputs = self.scaling.inputs, self.scaling.outputs
         return Split(
-            split.inputs if inputs is None else inputs.undo(split.inputs),
+            split.inputs if inputs is None else mapped_inputs(split.inputs, inputs.undo),
             split.targets if outputs is None else outputs.undo(split.targets),
         )
 
@@ -106,8 +108,9 @@ def hold_out(data: Split, share: float, seed: int, kind: Kind = "classification"
     """Split `data` into training and validation, the same way for the same seed.
 
     Args:
-        data: samples with their targets. Class indices [samples] are split class by class.
-        share: the part (of every class) that is held out, rounded; a class of one sample stays in training.
+        data: samples with their targets. Class indices [samples] are divided as evenly over the classes as can be.
+        share: the part of all samples that is held out, rounded, and at least one. Every class keeps a sample in
+            training; where not every class can have one held out, chance decides which do.
         seed: seed of the choice.
         kind: what the targets are.
 
@@ -123,10 +126,27 @@ def hold_out(data: Split, share: float, seed: int, kind: Kind = "classification"
         ]
     else:
         groups = [torch.arange(count)]
-    for members in groups:
-        chosen = min(max(1, round(share * len(members))), len(members) - 1)
+    seats = _seats([len(members) for members in groups], share, generator)
+    for members, chosen in zip(groups, seats, strict=True):
         held[members[torch.randperm(len(members), generator=generator)[:chosen]]] = True
     return (
         Split(data.inputs[~held], data.targets[~held]),
         Split(data.inputs[held], data.targets[held]),
     )
+
+
+def _seats(sizes: list[int], share: float, generator: torch.Generator) -> list[int]:
+    """How many of each class are held out: its quota, by largest remainders; of equal ones, those that are drawn."""
+    quotas = torch.tensor([share * size for size in sizes], dtype=torch.float64)
+    room = torch.tensor([size - 1 for size in sizes])
+    seats = torch.minimum(quotas.floor().long(), room)
+    missing = min(max(1, round(share * sum(sizes))), int(room.sum())) - int(seats.sum())
+    drawn = torch.randperm(len(sizes), generator=generator)
+    # A difference of rounding is none.
+    remainders = (quotas - seats).mul(1e6).round()
+    order = drawn[remainders[drawn].argsort(descending=True, stable=True)]
+    while missing > 0:
+        for each in order[(seats < room)[order]].tolist()[:missing]:
+            seats[each] += 1
+            missing -= 1
+    return [int(each) for each in seats]

@@ -60,6 +60,7 @@ def serve(
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import grpc  # noqa: F401
+        import grpc_health  # noqa: F401
         import orjson  # noqa: F401
         import prometheus_client  # noqa: F401
         import starlette  # noqa: F401
@@ -90,6 +91,7 @@ class _Server:
 
     async def run(self) -> None:
         """Load, bind, serve, drain."""
+        from dashdeploy.serve.grpc.health import HealthService
         from dashdeploy.serve.grpc.server import GrpcServer
         from dashdeploy.serve.grpc.service import InferenceService
         from dashdeploy.serve.http.inference import HttpInference
@@ -117,7 +119,7 @@ class _Server:
             service = InferenceService(
                 repository, readiness, keys, log, budget, body_limit=settings.body_limit, tracing=tracing
             )
-            grpc_server = GrpcServer(service, settings)
+            grpc_server = GrpcServer(service, HealthService(repository, readiness), settings)
             grpc_port = grpc_server.bind()
             http = self._http_server(
                 repository,

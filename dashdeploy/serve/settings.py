@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class BatchPolicy:
         preferred: row counts at which a batch runs without waiting for `delay`, ascending.
         delay: the most seconds that the oldest request waits for others, at most 10; 0 runs it as soon as the engine
             is idle, so that batches form only from the requests that came while the engine was busy.
+        measure: measure what a sample costs by the batch when a model is loaded, and form no batch in which it costs
+            more than in a smaller one.
         queue_size: the places in one model's queue. Each waiting request takes one, and so does each batch under way;
             further requests are refused.
 
@@ -38,6 +41,7 @@ class BatchPolicy:
     preferred: tuple[int, ...] = ()
     delay: float = 0.0
     queue_size: int = 256
+    measure: bool = True
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -51,6 +55,38 @@ class BatchPolicy:
                 f"`preferred={','.join(map(str, self.preferred))}`: larger than `max_rows={self.max_rows}`; "
                 "raise `max_rows`"
             )
+
+
+EVERY_MODEL = ""
+"""The key of the version policy of the models that have none of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionPolicy:
+    """Which versions of a model are served; all of them if neither field is set.
+
+    Attributes:
+        latest: as many, the highest first.
+        specific: these, as far as they are there.
+
+    Raises:
+        InputError: both are set, or a number is below 1.
+    """
+
+    latest: int | None = None
+    specific: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.latest is not None and self.specific:
+            raise InputError("`version_policies`: either the latest versions or specific ones")
+        if any(number < 1 for number in (1 if self.latest is None else self.latest, *self.specific)):
+            raise InputError("`version_policies`: use numbers from 1 up")
+
+    def select(self, versions: Sequence[int]) -> set[int]:
+        """Those of `versions` that are served."""
+        if self.specific:
+            return set(self.specific).intersection(versions)
+        return set(sorted(versions, reverse=True)[: self.latest])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +106,13 @@ class ServeSettings:
         request_timeout: the most seconds from a request's arrival in the queue to its answer.
         drain_seconds: the most seconds that accepted requests get once the server is to stop.
         reload_seconds: the seconds between two scans of the bundles on disk for changes; 0 never scans.
-        latest_versions: how many of a model's versions are served, the highest first; None serves all.
+        version_policies: which versions are served, by the model's name; under `EVERY_MODEL` (``""``) for the models
+            that are not named.
         allow_model_control: whether clients may load and unload models.
         api_keys: one of these must come with every request but the health checks; empty lets everyone in.
         tls_certificate: PEM file of the certificate chain; together with `tls_key` it turns TLS on.
         tls_key: PEM file of the private key.
+        grpc_reflection: whether gRPC clients may ask which services and messages there are, as grpcurl does.
         access_log: file to which a JSON object per request is appended; ``-`` is stdout; None writes none.
         traces: URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; None makes none.
     """
@@ -91,10 +129,11 @@ class ServeSettings:
     request_timeout: float = 30.0
     drain_seconds: float = 30.0
     reload_seconds: float = 1.0
-    latest_versions: int | None = None
+    version_policies: Mapping[str, VersionPolicy] = field(default_factory=dict)
     allow_model_control: bool = False
     api_keys: frozenset[str] = frozenset()
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    grpc_reflection: bool = False
     access_log: Path | None = None
     traces: str | None = None

@@ -1,14 +1,15 @@
-"""Batches of data that lie in memory."""
+"""Batches of data that lie in memory, or are read while the batch before is computed with."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
-from dashdeploy.data.lazy_inputs import joined_inputs
+from dashdeploy.data.lazy_inputs import LazyInputs, joined_inputs
 from dashdeploy.data.task import Split
 
 MOST_SAMPLES, MOST_POSITIONS = (
@@ -61,17 +62,40 @@ class TensorBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (inputs, targets) batch by batch, pass by pass."""
+        targets = self.split.targets
+        chosen = [each for each in self._chosen() if _count(each, len(targets))]
+        for each, inputs in zip(chosen, _read(self.split.inputs, chosen), strict=True):
+            yield inputs, targets[each]
+
+    def _chosen(self) -> Iterator[slice | Tensor]:
+        """The samples of every batch of an epoch."""
         for number in range(self.passes):
             yield from self._pass(self.order(number) if self.order else None)
 
-    def _pass(self, indices: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-        inputs, targets = self.split
+    def _pass(self, indices: Tensor | None) -> Iterator[slice | Tensor]:
         for batch in range(self.batches):
             # Every batch is dealt out like cards.
             part = slice(batch * self.batch_size + self.rank, (batch + 1) * self.batch_size, self.processes)
-            chosen = part if indices is None else indices[part]
-            if len(some := targets[chosen]):
-                yield inputs[chosen], some
+            yield part if indices is None else indices[part]
+
+
+def _count(chosen: slice | Tensor, samples: int) -> int:
+    return len(range(*chosen.indices(samples))) if isinstance(chosen, slice) else len(chosen)
+
+
+def _read(inputs: Tensor | LazyInputs, chosen: Sequence[slice | Tensor]) -> Iterator[Tensor]:
+    """The batches one after the other; of lazy inputs, the next one is read while the last one is computed with."""
+    if not isinstance(inputs, LazyInputs):
+        yield from (inputs[each] for each in chosen)
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(inputs.__getitem__, each) for each in chosen[:1]]
+        for following in [*chosen[1:], None]:
+            batch = coming.pop().result() if coming else None
+            if following is not None:
+                coming.append(reader.submit(inputs.__getitem__, following))
+            if batch is not None:
+                yield batch
 
 
 def evaluation_batch(split: Split) -> int:

@@ -173,3 +173,41 @@ def test_a_bundle_that_is_not_there(tmp_path):
 def test_bench_of_batch_zero(tmp_path, written_bundle):
     line = refused(tmp_path, "bench", "latency", written_bundle, "--batches", "1,0")
     assert "batch size 0 is not a batch size" in line
+
+
+ROWS = "1,2,3,up\n4,5,6,down\n" * 8
+TABLES = {
+    "ragged": (ROWS + "1,2\n", [], ["line 17 has 2 cells"]),
+    "text": ("a,b,c,label\n" + ROWS + "1,x,3,up\n", [], ["line 18, column 'b': 'x' is no number"]),
+    "numbers": (ROWS.replace("up", "0.5").replace("down", "1.5"), [], ["column 3", "--predict regression"]),
+    "no such column": (
+        "a,b,c,label\n" + ROWS,
+        ["--target-column", "sort"],
+        ["'sort'", "correct --target-column"],
+    ),
+    "no header": (ROWS, ["--target-column", "label"], ["no header", "index from 0 in --target-column"]),
+    "a layout": (ROWS, ["--layout", "channels-last"], ["--layout has no effect with --data"]),
+    "lengths": (ROWS, ["--lengths", "pad"], ["--lengths has no effect with --data"]),
+    "missing": (
+        ROWS.replace("2", "", 1),
+        ["--missing", "refuse"],
+        ["1 values that are NaN", "--missing interpolate"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "options", "named"), TABLES.values(), ids=TABLES)
+def test_a_bad_table(tmp_path, text, options, named):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    line = refused(tmp_path, "search", "--data", path, *options, "--out", tmp_path / "run")
+    assert str(path) in line
+    for word in named:
+        assert word in line, line
+
+
+def test_a_target_column_of_arrays(tmp_path, npz):
+    line = refused(tmp_path, "search", "--data", npz, "--target-column", "y", "--out", tmp_path / "run")
+    assert line.startswith(
+        f"--target-column has no effect with --data {npz}: arrays have no columns; leave it out"
+    )

@@ -20,7 +20,23 @@ from typer.testing import CliRunner
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.cli.app import app
-from dashdeploy.cli.effects import BUNDLE, COMPILED, EFFECTS, ONNX, RUN, SourceKind
+from dashdeploy.cli.effects import (
+    ARRAYS,
+    BUILT_IN,
+    BUNDLE,
+    COMPILED,
+    CSV,
+    EFFECTS,
+    FACTORY,
+    IMAGES,
+    ONNX,
+    RECORDINGS,
+    RUN,
+    TABLE,
+    TS,
+    DataKind,
+    SourceKind,
+)  # fmt: skip
 
 TEXT = """<ir_version: 9, opset_import: ["" : 17]>
 g (float[b,2,64] x) => (float[b,4,64] y) <float[4,2,9] w> { y = Conv<pads = [4,4]>(x, w) }"""
@@ -217,7 +233,13 @@ def test_what_a_bundle_refuses_is_what_was_decided_when_it_was_compiled():
 ELSEWHERE = {
     ("search", "time_limit"): ("--task", "mnist1d", "--out", "o", "--join", "--time-limit", "3m"),
     ("search", "resume"): ("--task", "mnist1d", "--out", "o", "--join", "--resume"),
+    ("search", "lengths"): ("--data", "flow.csv", "--out", "o", "--lengths", "pad"),
+    ("search", "layout"): ("--data", "flow_TRAIN.ts", "--out", "o", "--layout", "channels-first"),
+    ("search", "target_column"): ("--data", "flow.npz", "--out", "o", "--target-column", "-1"),
+    ("search", "timestamps"): ("--data", "flow.h5", "--out", "o", "--timestamps", "refuse"),
+    ("search", "image_size"): ("--data", "flow_TRAIN.ts", "--out", "o", "--image-size", "8x8"),
     ("serve", "batch_delay"): ("b", "--max-batch", "1", "--batch-delay", "0"),
+    ("serve", "measure_batches"): ("b", "--max-batch", "1", "--no-measure-batches"),
     ("serve", "preferred_batches"): ("b", "--max-batch", "1", "--preferred-batches", "1"),
     ("bench latency", "memory"): ("b", "--loadgen", "offline", "--memory"),
     ("bench latency", "profile"): ("b", "--loadgen", "offline", "--profile"),
@@ -256,6 +278,44 @@ def test_options_of_other_commands_without_effect_are_refused(command, name, tmp
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {flag_of(command, name)} has no effect with"), result.stderr
     assert not any(Path().iterdir())
+
+
+DATA = {
+    BUILT_IN: ("--task", "mnist1d"),
+    FACTORY: ("--task", "absent_module:factory"),
+    ARRAYS: ("--data", "d.npz"),
+    TS: ("--data", "d_TRAIN.ts"),
+    CSV: ("--data", "d.csv"),
+    TABLE: ("--data", "d.parquet"),
+    RECORDINGS: ("--data", "sounds"),
+    IMAGES: ("--data", "images"),
+}
+"""A command line for each kind of data; of folders there is a file that nobody can read."""
+FILES = {RECORDINGS: ("sounds", "a.wav"), IMAGES: ("images", "a.png")}
+VALUES = {
+    "lengths": "resample",
+    "layout": "channels-last",
+    "target_column": "label",
+    "timestamps": "resample",
+    "image_size": "8x8",
+}
+
+
+@pytest.mark.parametrize("kind", DataKind)
+@pytest.mark.parametrize("name", VALUES)
+def test_an_option_on_data_that_leaves_no_choice_is_refused(kind, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if kind in FILES:
+        place, file = FILES[kind]
+        (tmp_path / place / "a").mkdir(parents=True)
+        (tmp_path / place / "a" / file).write_text("none")
+    words = ["search", *DATA[kind], "--out", "o", flag_of("search", name), VALUES[name]]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    without = (
+        f"error: {flag_of('search', name)} has no effect with {' '.join(DATA[kind])}: {kind.value}; leave"
+    )
+    assert result.stderr.startswith(without) == (kind not in EFFECTS["search"][name].data), result.stderr
 
 
 @pytest.mark.parametrize("command", EFFECTS)

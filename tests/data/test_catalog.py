@@ -6,6 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashdeploy.data.catalog import TASKS, load_task
 from dashdeploy.data.task import Split, hold_out
@@ -71,7 +73,9 @@ def test_loss_and_metric_are_those_of_a_classifier(mnist1d):
 def test_a_typo_is_met_with_a_suggestion():
     with pytest.raises(InputError, match=r"`task=mnsit1d`: no such task; did you mean mnist1d\?"):
         load_task("mnsit1d")
-    with pytest.raises(InputError, match="choose from arrowhead, cifar100, cosmic, cosmic_auroc, darcy"):
+    with pytest.raises(
+        InputError, match="choose from acsf1, arrowhead, cifar100, cosmic, cosmic_auroc, darcy"
+    ):
         load_task("zzz")
 
 
@@ -93,3 +97,34 @@ def test_hold_out_keeps_the_order():
     for part in (train, validation):
         assert part.inputs.flatten().diff().min() > 0
         assert torch.equal(part.inputs.flatten().long() % 2, part.targets)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 5),
+)
+def test_hold_out_takes_its_share_of_all_samples_and_leaves_every_class_one(sizes, share, seed):
+    targets = torch.cat([torch.full((size,), label) for label, size in enumerate(sizes)])
+    data = Split(torch.arange(float(len(targets)))[:, None, None], targets)
+    train, validation = hold_out(data, share, seed)
+    kept, held = (part.targets.bincount(minlength=len(sizes)) for part in (train, validation))
+    assert (kept + held).tolist() == sizes and int(kept.min()) >= 1
+    room = len(targets) - len(sizes)
+    assert int(held.sum()) == min(room, max(1, round(share * len(targets))))
+    if int(held.sum()) < room:  # as even as can be: within one of the class's quota, where it has so many
+        quotas = share * torch.tensor(sizes)
+        full = held == torch.tensor(sizes) - 1
+        assert ((held - quotas).abs()[~full] < 1 + 1e-6).all() or bool(full.any())
+    again = hold_out(data, share, seed)[1]
+    assert torch.equal(again.inputs, validation.inputs)
+
+
+def test_hold_out_of_two_samples_a_class_takes_some_classes():
+    """104 series of 52 classes: 15 % of them are 16, not one of each class."""
+    targets = torch.arange(104) % 52
+    train, validation = hold_out(Split(torch.zeros(104, 1, 1), targets), 0.15, seed=1)
+    assert (len(train.targets), len(validation.targets)) == (88, 16)
+    assert int(validation.targets.bincount().max()) == 1
+    other = hold_out(Split(torch.zeros(104, 1, 1), targets), 0.15, seed=2)[1]
+    assert other.targets.tolist() != validation.targets.tolist()

@@ -126,3 +126,15 @@ def test_the_package_stays_a_package_and_importing_it_costs_nothing():
         "from dashdeploy.search.config.settings import SearchSettings; assert callable(dashdeploy.search)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
+
+
+def test_a_data_frame(tmp_path):
+    """One sample in each row; the last column is the target."""
+    pandas = pytest.importorskip("pandas")
+    generator = np.random.default_rng(0)
+    frame = pandas.DataFrame(generator.standard_normal((60, 12)))
+    frame["kind"] = np.where(frame[3] > 0, "up", "down")
+    run = dashdeploy.search(frame, out=tmp_path / "run", progress=silent, width=4, **FEW)
+    assert run.config["labels"] == ["down", "up"]
+    assert run.config["input_shape"] == [1, 12]
+    assert sum(run.config["samples"].values()) == 60

@@ -36,7 +36,7 @@ def test_a_study_that_cannot_be_written_is_named(waves_task, small, tmp_path, ro
     settings = small.model_copy(
         update={"search_epochs": 1, "retrain_epochs": 1, "tune": "grid", "tune_epochs": 1, "width": 2}
     )
-    with room_for(60_000), pytest.raises(InputError) as caught:
+    with room_for(90_000), pytest.raises(InputError) as caught:
         search(waves_task, settings, tmp_path / "run")
     said = str(caught.value)
     assert "\n" not in said

@@ -13,6 +13,7 @@ from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.progress import to_stderr
+from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.staging.directory import staging_path
 from dashdeploy.search.training.evaluate import evaluate
@@ -45,9 +46,10 @@ def test_config_records_everything_the_run_was_started_with(finished, waves_file
     assert config["source"]["path"] == str(waves_file)
     assert len(config["source"]["sha256"]) == 64
     assert (config["input_shape"], config["labels"], config["seed"]) == ([1, 24], ["0", "1", "2"], 7)
-    assert config["settings"] == small.model_dump(mode="json")
+    assert config["settings"] == config["asked"] == small.model_dump(mode="json")
+    assert config["plan"] == {}  # all epochs were given
     assert config["versions"]["torch"] == torch.__version__
-    assert config["samples"] == {"train": 78, "validation": 12, "test": 60}
+    assert config["samples"] == {"train": 76, "validation": 14, "test": 60}
 
 
 def test_it_learns_the_task(finished):
@@ -211,3 +213,46 @@ def test_a_regression_run_gives_out_a_model_in_the_data_s_own_units(small, tmp_p
     assert float(1 - (predicted - targets).square().sum() / (targets - targets.mean()).square().sum()) > 0.8
     with np.load(run.path / SAMPLES_NAME) as samples:
         torch.testing.assert_close(torch.from_numpy(samples["inputs"]), parts[1].inputs, atol=1e-4, rtol=1e-4)
+
+
+def test_what_the_settings_leave_open_is_planned_and_kept(waves_task, tmp_path):
+    """The run says its plan, and `config.json` tells what was asked for from what came of it."""
+    asked = SearchSettings.preset(
+        "quick", width=4, kernel_sizes=(3,), dilations=(1, 3), search_steps=60, retrain_steps=100, shortlist_steps=60,
+        shortlist=2, devices="cpu", seed=7,
+    )  # fmt: skip
+    said = []
+    run = search(waves_task, asked, tmp_path / "run", progress=said.append, max_seconds=60)
+    (plan,) = [line for line in said if line.startswith("plan: ")]
+    assert plan.startswith("plan: search ") and "backbone" in plan
+    assert run.config["asked"]["retrain_epochs"] is None
+    settings = run.config["settings"]
+    assert (settings["batch_size"], settings["shortlist_folds"], settings["refit"]) == (9, 3, True)
+    assert set(run.config["plan"]) == {"search", "shortlist", "retrain", "backbone"}
+    assert sum(run.config["plan"].values()) < 60
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert len([line for line in lines if line["phase"] == "retrain"]) == settings["retrain_epochs"]
+
+
+def test_a_run_goes_on_with_the_plan_that_it_has(waves_task, tmp_path, monkeypatch):
+    from dashdeploy.search import pipeline
+
+    asked = SearchSettings.preset(
+        "quick", width=4, kernel_sizes=(3,), dilations=(1, 3), search_steps=60, retrain_steps=100, shortlist=1,
+        devices="cpu", seed=7,
+    )  # fmt: skip
+    whole = search(waves_task, asked, tmp_path / "whole")
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pipeline, "_train", stop)
+        search(waves_task, asked, tmp_path / "run")
+    # On a machine that is a thousand times as slow now, it would be planned otherwise.
+    monkeypatch.setattr(pipeline, "measured_steps", stop)
+    resumed = search(waves_task, asked, tmp_path / "run", resume=True)
+    assert resumed.config["settings"] == whole.config["settings"]
+    assert (resumed.path / "model.safetensors").read_bytes() == (
+        whole.path / "model.safetensors"
+    ).read_bytes()

@@ -1,8 +1,8 @@
 """A server in a process of its own: python server_process.py SETTINGS_JSON BUNDLE...
 
-The settings are those of `ServeSettings` and `BatchPolicy`; two more choose an engine of the tests: `cost`,
-seconds that every call takes besides, and `breaks`, a file during whose existence the engine fails. `head_seconds`
-shortens the time that a request's headers may take.
+The settings are those of `ServeSettings` and `BatchPolicy`; three more choose an engine of the tests: `cost`,
+seconds that every call takes besides, `cost_grows`, the same times the square of the rows, and `breaks`, a file
+during whose existence the engine fails. `head_seconds` shortens the time that a request's headers may take.
 """
 
 import json
@@ -17,7 +17,7 @@ from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.serve.http import uvicorn_protocol as http_protocol
 from dashdeploy.serve.repository.served_model import load_runtime
 from dashdeploy.serve.server import serve
-from dashdeploy.serve.settings import BatchPolicy, ServeSettings
+from dashdeploy.serve.settings import BatchPolicy, ServeSettings, VersionPolicy
 
 
 class SlowRuntime:
@@ -38,6 +38,16 @@ class SlowRuntime:
         return self._runtime.describe()
 
 
+class GrowingRuntime(SlowRuntime):
+    """Costs more per sample the larger the batch is, as kernels do that fall out of a cache."""
+
+    def run(self, feeds):
+        rows = len(next(iter(feeds.values())))
+        time.sleep(self._seconds * rows * rows)
+        self.rows.append(rows)
+        return self._runtime.run(feeds)
+
+
 class BreakableRuntime(SlowRuntime):
     """Fails while a file exists."""
 
@@ -53,6 +63,7 @@ class BreakableRuntime(SlowRuntime):
 
 def main():
     options = json.loads(sys.argv[1])
+    grows = options.pop("cost_grows", 0.0)
     cost, breaks = options.pop("cost", 0.0), options.pop("breaks", None)
     http_protocol.HEAD_SECONDS = options.pop("head_seconds", http_protocol.HEAD_SECONDS)
     known = {field.name for field in fields(BatchPolicy)}
@@ -60,6 +71,9 @@ def main():
     for name in ("tls_certificate", "tls_key", "access_log"):
         if name in options:
             options[name] = Path(options[name])
+    if "version_policies" in options:
+        written = options["version_policies"].items()
+        options["version_policies"] = {name: VersionPolicy(**policy) for name, policy in written}
     if "api_keys" in options:
         options["api_keys"] = frozenset(options["api_keys"])
 
@@ -67,6 +81,8 @@ def main():
         model = bundle.file("model.onnx")
         if breaks:
             return BreakableRuntime(model, cost, breaks)
+        if grows:
+            return GrowingRuntime(model, grows)
         return SlowRuntime(model, cost) if cost else load_runtime(bundle, settings)
 
     settings = ServeSettings(**{"http_port": 0, "grpc_port": 0, "threads": 1} | options, batching=batching)

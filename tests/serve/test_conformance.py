@@ -74,6 +74,8 @@ def test_health(client):
     assert client.call("is_server_ready") is True
     assert client.call("is_model_ready", "double") is True
     assert client.call("is_model_ready", "double", "1") is True
+    assert client.call("is_model_ready", "double", "7") is False
+    assert client.call("is_model_ready", "nobody") is False
 
 
 def test_metadata(client):

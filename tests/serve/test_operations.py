@@ -34,7 +34,9 @@ def test_versions_of_a_model_in_a_folder_of_bundles(tmp_path, write, start_serve
         assert client.infer("double", [x]).get_response()["model_version"] == "10"
         assert client.infer("double", [x], model_version="2").get_response()["model_version"] == "2"
         assert client.is_model_ready("gather")
-    with start_server([tmp_path / "all"], latest_versions=2, reload_seconds=0.1) as running:
+    with start_server(
+        [tmp_path / "all"], version_policies={"": {"latest": 2}}, reload_seconds=0.1
+    ) as running:
         url = f"http://{running.http}/v2/models/double"
         assert httpx.get(url).json()["versions"] == ["10", "2"]
         assert httpx.get(f"{url}/versions/1").status_code == 404

@@ -181,7 +181,7 @@ def test_a_binary_boolean_is_zero_or_one(exchange):
         ("GET", "/v2/", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/nobody", 404),
-        ("GET", "/v2/models/nobody/ready", 404),
+        ("GET", "/v2/models/nobody/ready", 400),
         ("GET", "/v2/models/double/versions/2", 404),
         ("GET", "/v2/models/double/versions/one", 400),
         ("POST", "/v2/models/nobody/infer", 404),

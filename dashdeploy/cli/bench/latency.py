@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dashdeploy.export.settings import ExportSettings
 
 
+_BATCHES = "1,8,32"
+
+
 class Measurement(OptionGroup, panel="Measurement"):
     """What is timed, and how."""
 
@@ -33,7 +36,7 @@ class Measurement(OptionGroup, panel="Measurement"):
             help="Compile and time these networks of bench networks too, such as resnet1d,tcn, or all.",
         ),
     ] = None
-    batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1,8,32"
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes; with --loadgen one.")] = _BATCHES
     threads: Annotated[
         str,
         typer.Option("--threads", help="Threads within one operator; several, such as 1,2, are compared."),
@@ -148,18 +151,23 @@ def _run_loadgen(
     from dashdeploy.bench.loadgen.measure import Load, measure_loadgen
 
     assert load.loadgen is not None
+    sizes, counts = measurement.sizes(), measurement.counts()
+    if len(sizes) > 1 and measurement.batches != _BATCHES:
+        raise InputError(f"--batches {measurement.batches}: --loadgen runs with one batch size; name one")
+    if len(counts) > 1:
+        raise InputError(f"--threads {measurement.threads}: --loadgen runs with one number; name one")
     verdict = measure_loadgen(
         bundle,
         Load(
             scenario=load.loadgen,
             seconds=measurement.seconds,
-            batch=max(measurement.sizes()),
+            batch=max(sizes),
             qps=load.qps,
             bound_ms=load.bound,
         ),
         engine=measurement.engine,
         url=load.url,
-        threads=measurement.counts()[0],
+        threads=counts[0],
         progress=console.progress,
     )
     output.finish(console, verdict)

@@ -65,14 +65,22 @@ class Timing(OptionGroup, panel="Measurement"):
         int | None, typer.Option("--threads", min=1, help="Torch's threads; otherwise as many as cores.")
     ] = None
     seconds: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--seconds", min=0.01, max=86400, help="How long to time each point, all methods together."
+            "--seconds",
+            min=0.01,
+            max=86400,
+            help="How long to time each point, all methods together; otherwise 4, with --quick 1.",
         ),
-    ] = 4.0
+    ] = None
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, help="The fewest rounds of each point, however long they take.")
-    ] = 3
+        int | None,
+        typer.Option(
+            "--rounds",
+            min=1,
+            help="The fewest rounds of each point, however long they take; otherwise 3, with --quick 2.",
+        ),
+    ] = None
     memory: Annotated[
         bool, typer.Option("--memory/--no-memory", help="Whether to measure the peak memory as well.")
     ] = True
@@ -112,8 +120,8 @@ def search_cost(
         points.problems(),
         methods=METHODS if methods is None else [word.strip() for word in methods.split(",")],
         threads=timing.threads,
-        seconds=min(timing.seconds, 1.0) if points.quick else timing.seconds,
-        min_rounds=min(timing.rounds, 2) if points.quick else timing.rounds,
+        seconds=timing.seconds or (1.0 if points.quick else 4.0),
+        min_rounds=timing.rounds or (2 if points.quick else 3),
         memory=timing.memory,
         progress=console.progress,
     )

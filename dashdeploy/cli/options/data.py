@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from dashdeploy.cli.options.groups import OptionGroup
+from dashdeploy.cli.options.values import height_and_width
 from dashdeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ class TaskSource(OptionGroup, panel="Task"):
         Path | None,
         typer.Option(
             "--data",
-            help="Your own data: an .npz file with x_train, y_train, x_test, y_test; a folder of such .npy files; "
-            "a pair NAME_TRAIN.ts, NAME_TEST.ts.",
+            help="Your own data: an .npz file with x_train, y_train, x_test, y_test, or X, y; a folder of such .npy "
+            "files; an HDF5, CSV, Parquet or ARFF file; a pair NAME_TRAIN, NAME_TEST of .ts, .tsv, .txt or these; a "
+            "folder of sounds or images by class, or of WFDB records.",
         ),
     ] = None
     data_dir: Annotated[
@@ -48,12 +50,20 @@ class TaskSource(OptionGroup, panel="Task"):
             )
 
     def load(self, how: DataHandling, *, seed: int) -> Task:
-        """Load what was named.
+        """Load what was named; its notes, which the search tells as they are, spell parameters as options.
 
         Raises:
             InputError: it cannot be used.
             MissingCapabilityError: the package that holds its data is not installed.
         """
+        from dataclasses import replace
+
+        from dashdeploy.cli.parameters import spelled
+
+        task = self._load(how, seed)
+        return replace(task, notes=tuple(map(spelled, task.notes)))
+
+    def _load(self, how: DataHandling, seed: int) -> Task:
         from dashdeploy.data.catalog import load_task
         from dashdeploy.data.from_arrays import DataOptions
         from dashdeploy.data.readers.data_files import load_data
@@ -68,6 +78,15 @@ class TaskSource(OptionGroup, panel="Task"):
 
 class DataHandling(OptionGroup, panel="Task"):
     """What is made of the data; the fields are those of `dashdeploy.DataOptions`."""
+
+    def values(self) -> dict[str, Any]:
+        """As `dashdeploy.DataOptions` has them.
+
+        Raises:
+            InputError: the size of images is none.
+        """
+        size = None if self.image_size is None else height_and_width("--image-size", self.image_size)
+        return {**super().values(), "image_size": size}
 
     predict: Annotated[
         Literal["classification", "multi-label", "regression"] | None,
@@ -108,6 +127,38 @@ class DataHandling(OptionGroup, panel="Task"):
         typer.Option(
             "--missing",
             help="What becomes of missing values: interpolated along the series, the channel's mean over the "
-            "training data, or refused. By default those of .ts files are interpolated and arrays with NaN refused.",
+            "training data, or refused. By default those of .ts files, tables and WFDB records are interpolated and "
+            "arrays with NaN refused.",
+        ),
+    ] = None
+    timestamps: Annotated[
+        Literal["refuse", "resample"],
+        typer.Option(
+            "--timestamps",
+            help="What becomes of .ts files whose values have time stamps: refused, or interpolated on an even grid.",
+        ),
+    ] = "refuse"
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            "--image-size",
+            metavar="HxW",
+            help="Resize the images of a folder to this height and width in pixels.",
+        ),
+    ] = None
+    layout: Annotated[
+        Literal["channels-first", "channels-last"] | None,
+        typer.Option(
+            "--layout",
+            help="Where arrays have their channels: behind the samples, as by default, or at the end.",
+        ),
+    ] = None
+    target_column: Annotated[
+        str | None,
+        typer.Option(
+            "--target-column",
+            metavar="C",
+            help="The column of a table that is predicted: its name, or its index from 0, from -1 at the end. By "
+            "default the last, or the first in a pair of the UCR archive's .tsv or .txt files.",
         ),
     ] = None

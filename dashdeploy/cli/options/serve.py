@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashdeploy.cli.options.groups import OptionGroup
-from dashdeploy.cli.options.values import positive_integers
+from dashdeploy.cli.options.values import positive_integers, version_policy
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.names import EngineName
 
 if TYPE_CHECKING:
-    from dashdeploy.serve.settings import BatchPolicy
+    from dashdeploy.serve.settings import BatchPolicy, VersionPolicy
 
 _MEBIBYTE = 1024 * 1024
 
@@ -37,6 +37,12 @@ class Addresses(OptionGroup, panel="Addresses"):
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Allow a --host that other machines can reach.")
     ] = False
+    grpc_reflection: Annotated[
+        bool,
+        typer.Option(
+            "--grpc-reflection", help="Tell gRPC clients which services there are, as grpcurl asks."
+        ),
+    ] = False
 
 
 class Models(OptionGroup, panel="Models"):
@@ -58,9 +64,43 @@ class Models(OptionGroup, panel="Models"):
         float,
         typer.Option("--reload-seconds", min=0, help="How often to look for replaced bundles; 0: never."),
     ] = 1.0
+    latest: Annotated[
+        int | None,
+        typer.Option("--latest", min=1, help="Short for --version-policy latest:N, for every model."),
+    ] = None
+    version_policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--version-policy",
+            metavar="[MODEL=]POLICY",
+            help="The versions to serve: all, latest:N or specific:N,N; of one model, or else of all. Repeat it.",
+        ),
+    ] = None
     allow_model_control: Annotated[
         bool, typer.Option("--allow-model-control", help="Let clients load and unload models.")
     ] = False
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `ServeSettings`.
+
+        Raises:
+            InputError: a version policy is wrong, or there are two for one model.
+        """
+        fields = self.values()
+        texts = fields.pop("version_policy") or []
+        latest = fields.pop("latest")
+        if latest is not None:
+            texts = [f"latest:{latest}", *texts]
+        policies: dict[str, VersionPolicy] = {}
+        for text in texts:
+            name, policy = version_policy("--version-policy", text)
+            if name in policies:
+                raise InputError(
+                    f"--version-policy {text}: there are two policies for {name or 'all models'}; keep one"
+                    + (" (--latest is one)" if latest is not None and not name else "")
+                )
+            policies[name] = policy
+        return {**fields, "version_policies": policies}
 
 
 class Batching(OptionGroup, panel="Batching"):
@@ -79,6 +119,13 @@ class Batching(OptionGroup, panel="Batching"):
         str | None,
         typer.Option("--preferred-batches", help="Batch sizes that are run without the delay, such as 8,16."),
     ] = None
+    measure_batches: Annotated[
+        bool,
+        typer.Option(
+            "--measure-batches/--no-measure-batches",
+            help="Measure a sample's cost by the batch at the start; form no batch in which it costs more.",
+        ),
+    ] = True
     queue_size: Annotated[
         int,
         typer.Option(
@@ -107,6 +154,7 @@ class Batching(OptionGroup, panel="Batching"):
             preferred=tuple(sorted(preferred)) if self.preferred_batches else (),
             delay=self.batch_delay / 1e3,
             queue_size=self.queue_size,
+            measure=self.measure_batches,
         )
 
 
@@ -124,10 +172,6 @@ class Limits(OptionGroup, panel="Limits"):
     body_limit: Annotated[
         int, typer.Option("--body-limit", min=1, help="MiB of a request, unpacked, and of a tensor in it.")
     ] = 64
-    latest: Annotated[
-        int | None,
-        typer.Option("--latest", min=1, help="Serve only this many versions of a model, the highest first."),
-    ] = None
 
     def settings(self) -> dict[str, Any]:
         """The fields of `ServeSettings`."""
@@ -135,7 +179,6 @@ class Limits(OptionGroup, panel="Limits"):
             "request_timeout": self.request_timeout,
             "drain_seconds": self.drain_seconds,
             "body_limit": self.body_limit * _MEBIBYTE,
-            "latest_versions": self.latest,
         }
 
 

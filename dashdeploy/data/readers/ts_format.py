@@ -8,26 +8,19 @@ are comments, in whatever encoding their author had. Series may have several len
 
 from __future__ import annotations
 
-import codecs
-import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from dashdeploy.data.checks import refuse
+from dashdeploy.data.missing_values import Missing
+from dashdeploy.data.readers.text_files import lines_of
+from dashdeploy.data.readers.ts_timestamps import Grid, StampedChannel, grid_of, on_grid, stamped_case
 
 Series = npt.NDArray[np.float64]
-
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-_ENCODINGS = ("utf-8", "cp1252", "latin-1")
-"""Tried in this order. The last one takes any byte, so that binary files are told by their control characters."""
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -38,14 +31,22 @@ class TsFile:
         series: each [channels, its length]; a missing value is NaN.
         targets: class indices [n], int64, or numbers [n], float64.
         classes: names of the classes that `targets` are indices of; None if numbers are predicted.
+        grid: that series with time stamps were brought to; None where there are none.
     """
 
     series: list[Series]
     targets: npt.NDArray[np.generic]
     classes: tuple[str, ...] | None
+    grid: Grid | None = None
 
 
-def read_ts(path: Path, training: TsFile | None = None, *, may_miss: bool = True) -> TsFile:
+def read_ts(
+    path: Path,
+    training: TsFile | None = None,
+    *,
+    missing: Missing = "interpolate",
+    timestamps: Literal["refuse", "resample"] = "refuse",
+) -> TsFile:
     """Read the ``.ts`` file `path`.
 
     Args:
@@ -53,35 +54,51 @@ def read_ts(path: Path, training: TsFile | None = None, *, may_miss: bool = True
         training: for a test file, the content of its training file. The test file's classes are then those that
             training series have, in the order of the training file, whatever its own list has: programs that write
             such files list what they find in each.
-        may_miss: whether values may be missing.
+        missing: what becomes of missing values; they stay NaN here, but between time stamps.
+        timestamps: whether series that have them are resampled to an even grid, the training file's.
 
     Raises:
         InputError: it cannot be read or used; the message names the line and the mend.
     """
-    lines = _lines(path)
+    lines = lines_of(path, "name a .ts file of the UCR or UEA archive")
     header, first = _header(path, lines)
     classes = _classes(path, header, fewest=2 if training is None else 0)
+    stamped = _is_stamped(path, header, training, timestamps)
+    may_miss = missing != "refuse"
     if training is not None and (classes is None) != (training.classes is None):
         have, other = ("numbers", "classes") if classes is None else ("classes", "numbers")
         refuse(path, f"it has {have} and the training file {other}", "use two files of one data set")
     series: list[Series] = []
+    observed: list[list[StampedChannel]] = []
     labels: list[tuple[int, str]] = []
     for number, line in enumerate(lines[first:], first + 1):
         text = line.strip()
         if text and text[0] not in "#%":
-            one, label = _case(path, number, text, may_miss)
-            if series and len(one) != len(series[0]):
+            if stamped:
+                case, label = stamped_case(path, number, text, may_miss)
+                observed.append(case)
+            else:
+                one, label = _case(path, number, text, may_miss)
+                series.append(one)
+            channels = [len(each) for each in (observed or series)]
+            if channels[-1] != channels[0]:
                 refuse(
                     path,
-                    f"line {number} has {len(one)} channels, the first series {len(series[0])}",
+                    f"line {number} has {channels[-1]} channels, the first series {channels[0]}",
                     "give every series the same channels",
                 )
-            series.append(one)
             labels.append((number, label))
-    if not series:
+    if not labels:
         refuse(path, "no series follows @data", "copy the file again; it may be cut short")
+    grid = None
+    if stamped:
+        grid = (training.grid if training else None) or grid_of(path, observed)
+        series = [
+            on_grid(path, number, case, grid, through_gaps=missing == "interpolate")
+            for (number, _), case in zip(labels, observed, strict=True)
+        ]
     if classes is None:
-        return TsFile(series, np.array([_number(path, *each) for each in labels]), None)
+        return TsFile(series, np.array([_number(path, *each) for each in labels]), None, grid)
     if training is None or training.classes is None:
         known, where, mend = classes, "that @classLabel names", "add it there, or correct the line"
     else:
@@ -92,26 +109,7 @@ def read_ts(path: Path, training: TsFile | None = None, *, may_miss: bool = True
         if label not in known:
             names = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
             refuse(path, f"line {number}: class {label!r} is not one {where} ({names})", mend)
-    return TsFile(series, np.array([classes.index(label) for _, label in labels], np.int64), classes)
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file in the encoding that it seems to have: what counts are numbers, in ASCII."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
-    marked = [name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)]
-    text = "\0"
-    for encoding in marked or _ENCODINGS:
-        try:
-            text = content.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    if _CONTROL_CHARACTERS.search(text):
-        refuse(path, "not a text file", "name a .ts file of the UCR or UEA archive")
-    return re.split("\r\n|\r|\n", text)  # unlike splitlines, no other character ends a comment
+    return TsFile(series, np.array([classes.index(label) for _, label in labels], np.int64), classes, grid)
 
 
 def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
@@ -127,10 +125,23 @@ def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
     return header, end + 1
 
 
+def _is_stamped(
+    path: Path, header: dict[str, str], training: TsFile | None, timestamps: Literal["refuse", "resample"]
+) -> bool:
+    """Whether the series have time stamps, which have to be wanted."""
+    stamped = header.get("timestamps", "false").lower() == "true"
+    if stamped and timestamps == "refuse":
+        refuse(path, "the series have time stamps", "use `timestamps=resample` to bring them to an even grid")
+    if training is not None and stamped != (training.grid is not None):
+        which = "the training file alone has" if training.grid else "it has, unlike the training file,"
+        refuse(path, f"{which} time stamps", "use two files of one data set")
+    if not stamped and timestamps == "resample":
+        refuse(path, "the series have no time stamps", "leave out `timestamps=resample`")
+    return stamped
+
+
 def _classes(path: Path, header: dict[str, str], fewest: int) -> tuple[str, ...] | None:
     """The classes that the header lists, each once; None if numbers are predicted."""
-    if header.get("timestamps", "false").lower() == "true":
-        refuse(path, "the series have time stamps", "write the values alone, with @timeStamps false")
     declared = header.get("classlabel", "").split()
     if declared and declared[0].lower() == "true":
         names = tuple(dict.fromkeys(declared[1:]))

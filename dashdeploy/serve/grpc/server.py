@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import grpc
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from dashdeploy.errors import InputError
+from dashdeploy.serve.grpc.health import HealthService, add_reflection
 from dashdeploy.serve.grpc.service import InferenceService
 from dashdeploy.serve.listening import address_of, bind
 from dashdeploy.serve.settings import ServeSettings
@@ -19,11 +21,12 @@ class GrpcServer:
     """Serves the RPCs on the running event loop.
 
     Args:
-        service: the RPCs.
+        service: the RPCs of the protocol.
+        health: the RPCs of the standard health service.
         settings: the server's.
     """
 
-    def __init__(self, service: InferenceService, settings: ServeSettings) -> None:
+    def __init__(self, service: InferenceService, health: HealthService, settings: ServeSettings) -> None:
         self._settings = settings
         limit = settings.body_limit + _ENVELOPE
         self._server = grpc.aio.server(
@@ -38,6 +41,9 @@ class GrpcServer:
                 ("grpc.http2.max_ping_strikes", 0),
             ],
         )
+        add_HealthServicer_to_server(health, self._server)
+        if settings.grpc_reflection:
+            add_reflection(self._server)
 
     def bind(self) -> int:
         """Take the port; it is served from `start` on.

@@ -22,7 +22,7 @@ from dashdeploy.serve.observability.logs import AccessLog
 from dashdeploy.serve.observability.tracing import PROPAGATED, RequestSpan, Tracing
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.protocol.inference_request import requested_results
-from dashdeploy.serve.protocol.protobuf_codec import decode_message, encode_message
+from dashdeploy.serve.protocol.protobuf_codec import decode_message, encode_message, parameter
 from dashdeploy.serve.repository import metadata
 from dashdeploy.serve.repository.model_repository import ModelRepository
 from dashdeploy.serve.repository.readiness import Readiness
@@ -164,7 +164,13 @@ class InferenceService:
         response.ready = self._is(self._readiness.check_server)
 
     async def _model_ready(self, request: Message, response: Message) -> None:
-        model = self._repository.find(request.name, request.version)
+        """Whether a model is ready; as in Triton, one that is not there is not ready, which is no error."""
+        try:
+            model = self._repository.find(request.name, request.version)
+        except RequestError as error:
+            if error.status != 404:
+                raise
+            return
         response.ready = self._is(lambda: self._readiness.check_model(model))
 
     async def _server_metadata(self, _request: Message, response: Message) -> None:
@@ -176,7 +182,8 @@ class InferenceService:
 
     async def _config(self, request: Message, response: Message) -> None:
         model = self._repository.find(request.name, request.version)
-        ParseDict({"config": metadata.model_config(model)}, response)
+        policy = self._repository.policy(model.name)
+        ParseDict({"config": metadata.model_config(model, policy)}, response)
 
     async def _statistics(self, request: Message, response: Message) -> None:
         models = self._repository.select(request.name, request.version)
@@ -187,7 +194,8 @@ class InferenceService:
         ParseDict({"models": index}, response)
 
     async def _load(self, request: Message, _response: Message) -> None:
-        await self._repository.load_model(request.model_name)
+        parameters = {name: parameter(request.parameters, name) for name in request.parameters}
+        await self._repository.load_model(request.model_name, parameters)
 
     async def _unload(self, request: Message, _response: Message) -> None:
         await self._repository.unload_model(request.model_name)

@@ -16,6 +16,7 @@ from dashdeploy.serve.http.inference import HttpInference
 from dashdeploy.serve.http.openapi import openapi
 from dashdeploy.serve.observability.metrics import CONTENT_TYPE, ServerMetrics
 from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.protocol.input_tensors import parameters_of
 from dashdeploy.serve.repository import metadata
 from dashdeploy.serve.repository.model_repository import ModelRepository
 from dashdeploy.serve.repository.readiness import Readiness
@@ -76,7 +77,10 @@ class InferenceApp:
         return json_response(metadata.server_metadata())
 
     async def _model_ready(self, request: Request) -> Response:
-        model = self._model(request)
+        try:
+            model = self._model(request)
+        except RequestError as error:  # as in Triton, a model that is not there is one that is not ready
+            raise RequestError(400, f"Model version not ready: {error.message}") from error
         self._readiness.check_model(model)
         return json_response({"name": model.name, "ready": True})
 
@@ -85,7 +89,8 @@ class InferenceApp:
         return json_response(metadata.model_metadata(model, self._repository.versions(model.name)))
 
     async def _model_config(self, request: Request) -> Response:
-        return json_response(metadata.model_config(self._model(request)))
+        model = self._model(request)
+        return json_response(metadata.model_config(model, self._repository.policy(model.name)))
 
     async def _sample(self, request: Request) -> Response:
         model = self._model(request)
@@ -105,7 +110,9 @@ class InferenceApp:
         return json_response(metadata.repository_index(self._repository.bundle_slots, ready_only=ready_only))
 
     async def _load(self, request: Request) -> Response:
-        await self._repository.load_model(request.path_params["model"])
+        body = await read_body(request.stream(), request.headers.get("Content-Length"), limit=_CONTROL_LIMIT)
+        parameters = parameters_of(_object(body))
+        await self._repository.load_model(request.path_params["model"], parameters)
         return Response(status_code=200)
 
     async def _unload(self, request: Request) -> Response:

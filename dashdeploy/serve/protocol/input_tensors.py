@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -144,12 +145,14 @@ def raw_input(body: bytes, model: str, inputs: Mapping[str, TensorSpec], *, limi
 def _from_json(data: object, spec: TensorSpec, shape: list[int]) -> Array:
     """The array of JSON `data`, flat or nested; as in Triton, only order and number of the values count."""
     values = _flattened(data)
+    dtype = np.dtype(spec.dtype)
+    datatype = DATATYPE_BY_NUMPY_NAME[spec.dtype]
+    if datatype != BYTES and values and set(map(type, values)) <= {str, dict}:
+        _refuse_encoded(values, spec.name, datatype, math.prod(shape) * dtype.itemsize)
     if len(values) != math.prod(shape):
         raise RequestError(
             400, f"input '{spec.name}': shape {shape} does not match the {len(values)} elements of 'data'"
         )
-    dtype = np.dtype(spec.dtype)
-    datatype = DATATYPE_BY_NUMPY_NAME[spec.dtype]
     # Checked first because NumPy would read strings as numbers, cut off fractions, and take all for true.
     if not set(map(type, values)) <= _JSON_TYPES[dtype.kind]:
         raise RequestError(400, f"input '{spec.name}': 'data' does not hold {datatype} values alone")
@@ -162,6 +165,30 @@ def _from_json(data: object, spec: TensorSpec, shape: list[int]) -> Array:
         raise RequestError(
             400, f"input '{spec.name}': 'data' has a value outside {datatype}'s range"
         ) from error
+
+
+def _refuse_encoded(values: list[Any], name: str, datatype: str, size: int) -> NoReturn:
+    """Say what numbers as text are, base64 above all: other protocols take it, this one does not.
+
+    Raises:
+        RequestError: 400, always.
+    """
+    first = values[0].get("b64") if isinstance(values[0], dict) else values[0]
+    found = "text" if isinstance(values[0], str) else "JSON objects"
+    if len(values) == 1 and isinstance(first, str):
+        try:
+            held = len(base64.b64decode(first.encode(), validate=True))
+        except ValueError:
+            held = -1
+        # A word may happen to be base64; one that holds whole elements, or is marked, is meant as such.
+        if held == size or (held >= 0 and isinstance(values[0], dict)):
+            found = f"base64 text of {held} bytes"
+    raise RequestError(
+        400,
+        f"input '{name}': 'data' is {found}, but {datatype} values are sent as JSON "
+        f"{'true and false' if datatype == 'BOOL' else 'numbers'}, or as raw bytes behind the JSON with the "
+        "parameter 'binary_data_size' (base64 is not part of the protocol)",
+    )
 
 
 def _from_text(values: list[Any], name: str) -> Array:

@@ -8,7 +8,9 @@ ignored, and JSON output data is flat in row-major order.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,8 @@ from dashdeploy.serve.protocol.input_tensors import (
 )
 from dashdeploy.serve.protocol.tensor_data import datatype_of, to_raw
 from dashdeploy.serve.settings import DEFAULT_BODY_LIMIT
+
+_STRING_OR_INF = re.compile(rb'"(?:[^"\\]|\\.)*"|\bInf\b')
 
 
 @dataclass(frozen=True)
@@ -166,13 +170,17 @@ def _parse_object(text: memoryview) -> dict[str, Any]:
 
 
 def _parse_with_non_finite(text: bytes, strict_error: orjson.JSONDecodeError) -> object:
-    """Parse JSON in which NaN and Infinity are bare words: tritonclient sends them, Triton reads them."""
-    if b"NaN" in text or b"Infinity" in text:
-        try:
+    """Parse JSON in which NaN, Inf and Infinity are bare words: tritonclient sends them, Triton reads them."""
+    if b"NaN" in text or b"Inf" in text:
+        with suppress(ValueError, RecursionError):
             return json.loads(text)
-        except (ValueError, RecursionError):
-            pass
+        with suppress(ValueError, RecursionError):  # Python's own parser does not know the short word
+            return json.loads(_STRING_OR_INF.sub(_spell_out, text))
     raise RequestError(400, f"failed to parse the request JSON: {strict_error}") from strict_error
+
+
+def _spell_out(match: re.Match[bytes]) -> bytes:
+    return b"Infinity" if match[0] == b"Inf" else match[0]
 
 
 def _objects(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Bundle slots: which version of which model each bundle's folder holds, and which of them are served."""
+"""Bundle slots: which version of which model each bundle's folder holds."""
 
 from __future__ import annotations
 
@@ -36,22 +36,6 @@ class BundleSlot:
     seen: Fingerprint | None = None
     reloads: int = 0
     failures: int = 0
-
-
-def apply_version_policy(slots: Sequence[BundleSlot], *, latest: int | None) -> list[BundleSlot]:
-    """The slots whose models are to be served.
-
-    Args:
-        slots: every slot.
-        latest: how many versions of a model, the highest first; None for all.
-    """
-    known = [slot for slot in slots if slot.version and not slot.unloaded]
-    return [
-        slot
-        for slot in known
-        if latest is None
-        or latest > sum(other.name == slot.name and int(other.version) > int(slot.version) for other in known)
-    ]
 
 
 def check_duplicates(slots: Sequence[BundleSlot]) -> None:

@@ -7,6 +7,7 @@ Configuration", "Statistics" and "Model Repository".
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from dashdeploy.serve.observability.statistics import Duration, ModelStatistics
 from dashdeploy.serve.protocol.tensor_data import wire_shape
 from dashdeploy.serve.repository.bundle_slots import BundleSlot
 from dashdeploy.serve.repository.served_model import ServedModel
+from dashdeploy.serve.repository.version_policies import as_config
+from dashdeploy.serve.scheduling.batch_curve import BatchCurve
+from dashdeploy.serve.settings import VersionPolicy
 from dashdeploy.version import __version__
 
 EXTENSIONS = (
@@ -44,15 +48,19 @@ def model_metadata(model: ServedModel, versions: Iterable[ServedModel]) -> dict[
     }
 
 
-def model_config(model: ServedModel) -> dict[str, Any]:
-    """A model's configuration as Triton would write it into ``config.pbtxt``."""
+def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
+    """A model's configuration as Triton would write it into ``config.pbtxt``.
+
+    Args:
+        model: the model.
+        policy: which of its versions are served.
+    """
     settings = model.settings
-    latest = settings.latest_versions
     config: dict[str, Any] = {
         "name": model.name,
         "platform": model.kind.platform,
         "backend": model.kind.backend,
-        "version_policy": {"all": {}} if latest is None else {"latest": {"num_versions": latest}},
+        "version_policy": as_config(policy),
         "max_batch_size": settings.batching.max_rows if model.batched else 0,
         "input": [_tensor_config(spec, batched=model.batched) for spec in model.inputs.values()],
         "output": [_tensor_config(spec, batched=model.batched) for spec in model.outputs.values()],
@@ -65,6 +73,8 @@ def model_config(model: ServedModel) -> dict[str, Any]:
         ],
         "default_model_filename": model.kind.file,
     }
+    if model.curve is not None:
+        config["parameters"] = _curve_parameters(model.curve, settings.batching.max_rows)
     if model.batched:
         config["dynamic_batching"] = {
             "preferred_batch_size": list(settings.batching.preferred),
@@ -76,6 +86,19 @@ def model_config(model: ServedModel) -> dict[str, Any]:
             },
         }
     return config
+
+
+def _curve_parameters(curve: BatchCurve, max_rows: int) -> dict[str, dict[str, str]]:
+    """The measured curve, in the map that Triton's configuration has for what is a server's own."""
+    costs = {str(rows): round(cost, 6) for rows, cost in curve.milliseconds_per_sample().items()}
+    useful = curve.useful_sizes(max_rows)
+    skipped = [rows for rows in curve.seconds if rows not in useful]
+    found = {
+        "ms_per_sample_by_batch": json.dumps(costs),
+        "largest_useful_batch": str(max(useful)),
+        "measured_batches_not_formed": json.dumps(skipped),
+    }
+    return {name: {"string_value": value} for name, value in found.items()}
 
 
 def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dashdeploy.errors import InputError
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.repository.bundle_folders import find_bundles, fingerprint, read_name_and_version
-from dashdeploy.serve.repository.bundle_slots import BundleSlot, apply_version_policy, check_duplicates
+from dashdeploy.serve.repository.bundle_slots import BundleSlot, check_duplicates
 from dashdeploy.serve.repository.served_model import RuntimeLoader, ServedModel, load_runtime
-from dashdeploy.serve.settings import ServeSettings
+from dashdeploy.serve.repository.version_policies import (
+    check_selection,
+    from_config,
+    policy_of,
+    selected_slots,
+)
+from dashdeploy.serve.settings import EVERY_MODEL, ServeSettings, VersionPolicy
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,6 +37,9 @@ class ModelRepository:
         paths: bundles, or folders of bundles.
         settings: the server's.
         loader: makes the engines.
+
+    Attributes:
+        on_change: called whenever a model is served, is not served any more, or breaks.
     """
 
     def __init__(
@@ -41,9 +50,11 @@ class ModelRepository:
         self._loader = loader
         self._slots: list[BundleSlot] = []
         self._statistics: dict[tuple[str, str], ModelStatistics] = {}
+        self._loaded_with: dict[str, VersionPolicy] = {}
         self._models: dict[str, dict[str, ServedModel]] = {}
         self._loading = asyncio.Lock()
         self._restarts: set[asyncio.Task[None]] = set()
+        self.on_change: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         """Load everything, once, before the server is ready.
@@ -60,6 +71,8 @@ class ModelRepository:
                 slot.seen = fingerprint(slot.path)
                 slot.name, slot.version = read_name_and_version(slot.path)
             check_duplicates(self._slots)
+            named = [name for name in self._settings.version_policies if name != EVERY_MODEL]
+            check_selection(self._slots, self.policy, named)
             for slot in self._selected():
                 await self._load_into(slot)
 
@@ -149,24 +162,59 @@ class ModelRepository:
         """The slots of every bundle that was found."""
         return self._slots
 
-    async def load_model(self, name: str) -> None:
-        """Load every version of a model that was unloaded, and changed bundles anew.
+    def policy(self, name: str) -> VersionPolicy:
+        """Which versions of a model are served."""
+        return self._loaded_with.get(name) or policy_of(self._settings.version_policies, name)
+
+    async def load_model(self, name: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Load every version of a model that its policy selects, and retire the others.
+
+        Args:
+            name: the model's name.
+            parameters: of the request. ``config`` is a configuration whose version policy holds until the model is
+                loaded again, as in Triton; without it the server's own policy holds.
 
         Raises:
-            RequestError: 404 for an unknown model, 400 if it does not load.
+            RequestError: 404 for an unknown model, 400 if it does not load or the policy selects no version.
         """
         self._check_control()
         async with self._loading:
             slots = self._slots_of(name)
+            policy = self._policy_of_request(name, parameters or {}, [int(slot.version) for slot in slots])
+            before, self._loaded_with[name] = self._loaded_with.get(name), policy
             for slot in slots:
                 slot.unloaded = False
+            selected = self._selected()
+            # The others are served until what takes their place is ready.
             for slot in slots:
-                if slot in self._selected():
+                if slot in selected:
                     try:
                         await self._load_into(slot)
                     except Exception as error:
                         self._note_failure(slot, error)
+                        if before is not None:
+                            self._loaded_with[name] = before
                         raise RequestError(400, f"failed to load '{name}': {slot.reason}") from error
+            for slot in slots:
+                if slot.model is not None and slot not in selected:
+                    self._replace(slot, None)
+
+    def _policy_of_request(
+        self, name: str, parameters: Mapping[str, object], versions: Sequence[int]
+    ) -> VersionPolicy:
+        """The version policy with which a client loads a model that has these `versions`."""
+        unknown = sorted(set(parameters) - {"config"})
+        if unknown:
+            raise RequestError(400, f"failed to load '{name}': the parameter '{unknown[0]}' is not supported")
+        config = parameters.get("config")
+        if config is None:
+            policy = policy_of(self._settings.version_policies, name)
+        else:
+            policy = from_config(config if isinstance(config, str) else "", name)
+        if not policy.select(versions):
+            there = ", ".join(map(str, sorted(versions)))
+            raise RequestError(400, f"failed to load '{name}': the version policy selects none of {there}")
+        return policy
 
     async def unload_model(self, name: str) -> None:
         """Stop serving every version of a model; requests under way are still answered.
@@ -207,7 +255,7 @@ class ModelRepository:
         return changed
 
     def _selected(self) -> list[BundleSlot]:
-        return apply_version_policy(self._slots, latest=self._settings.latest_versions)
+        return selected_slots(self._slots, self.policy)
 
     async def _load_into(self, slot: BundleSlot, *, must_be_warm: bool = False) -> None:
         """Load the content of a slot's folder, and serve it instead of the slot's present model.
@@ -241,6 +289,7 @@ class ModelRepository:
             self._models.setdefault(each.name, {})[each.version] = each
         if old is not None:
             old.retire()
+        self.on_change()
 
     def _note_failure(self, slot: BundleSlot, error: Exception) -> None:
         slot.failures += 1
@@ -251,6 +300,7 @@ class ModelRepository:
         _LOG.error("model %s: the new bundle was not loaded: %s%s", slot.name, slot.reason, goes_on)
 
     def _restart_soon(self, slot: BundleSlot, broken: ServedModel) -> None:
+        self.on_change()
         task = asyncio.get_running_loop().create_task(self._restart(slot, broken))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)

@@ -22,10 +22,21 @@ class Readiness:
     def __init__(self, repository: ModelRepository) -> None:
         self.drain_begins = asyncio.Event()
         self._repository = repository
+        self._change = asyncio.Event()
+        repository.on_change = self._tell
 
     def drain(self) -> None:
         """Stop being ready."""
         self.drain_begins.set()
+        self._tell()
+
+    def next_change(self) -> asyncio.Event:
+        """Set once the readiness of the server or of a model may have changed; take it before looking."""
+        return self._change
+
+    def _tell(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
 
     def check_server(self) -> None:
         """Raise unless the server takes requests and every model is ready, as in Triton.

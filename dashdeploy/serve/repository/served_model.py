@@ -13,6 +13,8 @@ from dashdeploy.runtimes.batch_axis import has_batch_axis, warm_up
 from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.protocol.json_codec import decode_request
+from dashdeploy.serve.scheduling.batch_curve import measure_curve
 from dashdeploy.serve.scheduling.engine import Engine, Gone
 from dashdeploy.serve.settings import ServeSettings
 
@@ -42,6 +44,7 @@ class ServedModel:
         sample: a request to try the model with, as JSON; None if the bundle has none.
         labels: class names by index; empty if the model is no classifier.
         batched: whether requests may share a run.
+        curve: what a sample costs by the batch; None if it was not measured.
         statistics: its counts since the server began.
         warm: whether the engine ran in the warm-up; a model that refuses zeros may still run on real inputs.
         broken: whether the engine fails on inputs that it ran on before; it is then being loaded again.
@@ -65,11 +68,15 @@ class ServedModel:
         self.on_broken: Callable[[], None] | None = None
         self._leases = 0
         self._retired = False
-        probe = warm_up(runtime, bundle.manifest.inputs)
+        probe = warm_up(runtime, bundle.manifest.inputs) or self._run_sample(runtime)
         self.warm = probe is not None
         may_batch = settings.batching.max_rows > 1 and self.warm
         manifest = bundle.manifest
         self.batched = may_batch and has_batch_axis(runtime, manifest.inputs, manifest.outputs, probe or {})
+        batching = settings.batching
+        self.curve = None
+        if self.batched and batching.measure:
+            self.curve = measure_curve(runtime, manifest.inputs, batching.max_rows, also=batching.preferred)
         self._engine = Engine(
             runtime,
             name=self.name,
@@ -77,6 +84,7 @@ class ServedModel:
             batched=self.batched,
             instances=settings.instances,
             statistics=self.statistics,
+            useful=None if self.curve is None else self.curve.useful_sizes(batching.max_rows),
             probe=probe,
             on_broken=self._break,
         )
@@ -164,6 +172,19 @@ class ServedModel:
         """Stop serving; the engine ends after the last request that uses it."""
         self._retired = True
         self._close_if_unused()
+
+    def _run_sample(self, runtime: Runtime) -> dict[str, Array] | None:
+        """The inputs of the sample, if the model runs on them: there are models that do not run on zeros."""
+        if self.sample is None:
+            return None
+        try:
+            request = decode_request(
+                self.sample, None, model=self.name, inputs=self.inputs, outputs=self.outputs
+            )
+            runtime.run(request.feeds)
+        except Exception:  # every engine raises classes of its own; a sample is no promise
+            return None
+        return request.feeds
 
     def _not_ready(self) -> RequestError:
         return RequestError(503, f"model '{self.name}' is not ready: its engine is restarted", retry_after=1)

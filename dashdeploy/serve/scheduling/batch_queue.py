@@ -80,11 +80,21 @@ class BatchQueue:
 
     Args:
         policy: how batches are formed, and the queue's bound.
+        useful: the rows of batches that may be formed; None for any number up to the policy's. A request that has
+            other rows runs, too, but not in company that does not make it one of these.
         clock: a monotonic clock in seconds; tests replace it.
     """
 
-    def __init__(self, policy: BatchPolicy, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        *,
+        useful: frozenset[int] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._policy = policy
+        self._useful = useful
+        self._max_rows = policy.max_rows if useful is None else max(useful)
         self._clock = clock
         self._waiting: deque[Pending] = deque()
         self._under_way = 0
@@ -150,25 +160,27 @@ class BatchQueue:
     def _choose(self) -> tuple[list[Pending], float]:
         """The batch to run now, or none and the seconds until the oldest request has waited long enough."""
         oldest = self._waiting[0]
-        if oldest.signature is None or oldest.rows >= self._policy.max_rows:
+        if oldest.signature is None or oldest.rows >= self._max_rows:
             return [oldest], 0.0
         candidates: list[Pending] = []
-        rows, full, preferred_count = 0, False, 0
+        rows, full, useful_count, preferred_count = 0, False, 1, 0
         for pending in self._waiting:
             if pending.signature != oldest.signature:
                 continue
-            if rows + pending.rows > self._policy.max_rows:
+            if rows + pending.rows > self._max_rows:
                 full = True
                 break
             candidates.append(pending)
             rows += pending.rows
-            if rows in self._policy.preferred:
-                preferred_count = len(candidates)
+            if self._useful is None or rows in self._useful:
+                useful_count = len(candidates)
+                if rows in self._policy.preferred:
+                    preferred_count = len(candidates)
         if preferred_count:
             return candidates[:preferred_count], 0.0
         wait = oldest.queued_at + self._policy.delay - self._clock()
-        if full or rows == self._policy.max_rows or wait <= 0 or self._closed:
-            return candidates, 0.0
+        if full or rows == self._max_rows or wait <= 0 or self._closed:
+            return candidates[:useful_count], 0.0
         return [], wait
 
     def _remove(self, batch: list[Pending]) -> None:

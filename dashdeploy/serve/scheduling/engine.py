@@ -37,6 +37,9 @@ _SOURCE = re.compile(
 _UNWATCHED_SECONDS = 0.02
 """A task that watches a client costs more than many a run; a request that is quicker needs none."""
 
+_LARGEST_PROBE = 1024 * 1024
+"""The most bytes of a request that are kept to try the engine with."""
+
 Gone = Callable[[], Awaitable[None]]
 
 Outcome = dict[str, Array] | RequestError
@@ -51,9 +54,10 @@ class Engine:
         policy: how requests are batched.
         batched: whether the model's first axis is a batch axis.
         instances: how many runs may be under way at once.
+        useful: the rows of batches that may be formed; None for any, see `BatchQueue`.
         statistics: counts the requests and runs.
         probe: inputs that the model is known to run on, to tell a broken engine from a bad request; None if
-            there are none.
+            there are none. Then those of the first request that succeeds are kept for it.
         on_broken: called on the event loop when the engine fails even on `probe`.
     """
 
@@ -66,13 +70,14 @@ class Engine:
         batched: bool,
         instances: int,
         statistics: ModelStatistics,
+        useful: frozenset[int] | None = None,
         probe: Mapping[str, Array] | None = None,
         on_broken: Callable[[], None] | None = None,
     ) -> None:
         self._runtime = runtime
         self._name = name
         self._batched = batched and policy.max_rows > 1
-        self._queue = BatchQueue(policy)
+        self._queue = BatchQueue(policy, useful=useful)
         self._statistics = statistics
         self._probe = probe
         self._on_broken = on_broken
@@ -221,6 +226,8 @@ class Engine:
             failed: Outcome = self._failure(error, batch[0])
             self._post(batch, start, [failed], None, on_loop=on_loop)
             return
+        if self._probe is None and len(batch) == 1:
+            self._keep_as_probe(feeds)
         rows = sum(pending.rows for pending in batch)
         times = BatchTimes(rows, joined - start, ran - joined, perf_counter_ns() - ran)
         self._post(batch, start, outcomes, times, on_loop=on_loop)
@@ -270,13 +277,17 @@ class Engine:
         """
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         if isinstance(error, MemoryError) or "alloc" in reason or not self._still_runs(pending):
-            return RequestError(500, f"model '{self._name}' failed: {first_line(error)}")
+            return RequestError(500, f"model '{self._name}' failed: {_without_source(first_line(error))}")
         _LOG.info("model %s cannot run a request: %s", self._name, reason)
         shapes = ", ".join(f"'{name}' {list(array.shape)}" for name, array in pending.feeds.items())
         return RequestError(
             400,
             f"model '{self._name}' cannot run these shapes or values: {shapes}; {_without_source(reason)}",
         )
+
+    def _keep_as_probe(self, feeds: Mapping[str, Array]) -> None:
+        if sum(array.nbytes for array in feeds.values()) <= _LARGEST_PROBE:
+            self._probe = {name: array.copy() for name, array in feeds.items()}
 
     def _still_runs(self, pending: Pending) -> bool:
         """Whether the model runs on its probe; without one it cannot be told. Says so where the engine is broken."""

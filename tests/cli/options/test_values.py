@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashdeploy.cli.options.values import input_shapes, positive_integers
+from dashdeploy.cli.options.values import height_and_width, input_shapes, positive_integers
 from dashdeploy.errors import InputError
 
 
@@ -20,3 +20,11 @@ def test_input_shapes():
             input_shapes("--input-shape", [bad])
     with pytest.raises(InputError, match="x comes twice"):
         input_shapes("--input-shape", ["x=1", "x=2"])
+
+
+def test_sizes_of_images():
+    assert height_and_width("--image-size", "64x48") == (64, 48)
+    assert height_and_width("--image-size", "32") == (32, 32)
+    for bad in ("", "x", "0x4", "4x0", "4x", "4x4x4", "-3", "4,4", "a", "999999"):
+        with pytest.raises(InputError, match="not a size; write height and width in pixels"):
+            height_and_width("--image-size", bad)

@@ -5,9 +5,9 @@ import gzip
 import numpy as np
 import pytest
 
+from dashdeploy.data.arrays.lengths import to_one_length
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.data.readers.ts_files import to_one_length
 from dashdeploy.data.readers.ts_format import read_ts
 from dashdeploy.errors import InputError
 

@@ -43,11 +43,12 @@ def test_what_suits_the_task_comes_behind_the_preset_and_before_the_user_s_own(t
 
 
 def test_what_suits_every_built_in_task_are_settings():
-    """Each of them is a setting that the presets accept; the tasks whose data are generated or packaged small."""
+    """Each of them is a setting that the presets accept; of small packaged data, none: no recipe knows a name."""
     from dashdeploy.data.catalog import load_task
 
-    for name in ("mnist1d", "osuleaf", "arrowhead", "japanesevowels", "splice"):
+    for name in ("mnist1d", "osuleaf", "arrowhead", "acsf1", "pigcvp", "japanesevowels", "splice", "pmnist"):
         suited = load_task(name).settings
+        assert "quick" not in suited
         assert set(suited) <= {"quick", "paper"}
         for preset, values in suited.items():
             found = combined_settings(preset, None, [], {}, suited).model_dump()

@@ -18,7 +18,7 @@ from dashdeploy.search.distributed.ranks import (
 
 
 def settings(**values):
-    return SearchSettings.preset("quick", **values)
+    return SearchSettings.preset("quick", **({"batch_size": 128} | values))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -373,3 +373,33 @@ def test_join_waits_for_the_short_list(waves_task, small, tmp_path):
     (folder / "architecture.json").write_text("{}")
     with pytest.raises(InputError, match="has no architecture yet; join once"):
         join(waves_task, settings, tmp_path / "run")
+
+
+def test_a_long_list_is_cut_down_by_short_trainings(choose, found):
+    """All six once, on one part of the data; the two with the smallest loss and the original kernels on all parts."""
+    losses = {tuple(map(tuple, kernels(each))): 1.0 + i for i, each in enumerate(shortlist(found, 9))}
+
+    def score(candidate, fold):  # noqa: ARG001
+        good = candidate == [(3, 1)] * 9
+        return scored(1.0, 1.0, float(good), float(good), loss=losses[tuple(candidate)])
+
+    chosen, content = choose(score, shortlist=9, shortlist_folds=2, shortlist_epochs=6)
+    assert [fold for _, fold in choose.asked] == [0] * 6 + [0] * 3 + [1] * 3
+    assert [candidate for candidate, _ in choose.asked[6:9]] == [ORIGINAL, kernels(found), [(3, 1)] * 9]
+    assert [row["round"] for row in content["candidates"]] == [2, 2, 1, 1, 1, 2]
+    assert [row["candidate"] for row in content["candidates"]] == list(range(6))
+    assert chosen == [(3, 1)] * 9 and content["chosen"] == 1
+    assert choose.said[6] == "short list: 2 candidates go on, and the original kernels"
+    # Resumed, nothing is trained again.
+    (choose.folder / "checkpoints" / "shortlist.json").unlink()
+    again = choose(score, shortlist=9, shortlist_folds=2, shortlist_epochs=6)
+    assert again == (chosen, content) and len(choose.asked) == 12
+
+
+def test_rounds_train_for_a_third_first(small):
+    long = small.model_copy(update={"shortlist_epochs": 20, "shortlist_folds": 3, "shortlist_parts": 2})
+    first, last = module.rounds(long, 7)
+    assert (first.candidates, first.folds, first.epochs, first.cost) == (7, 1, 7, 49)
+    assert (last.candidates, last.folds, last.epochs, last.cost) == (3, 2, 20, 120)
+    (only,) = module.rounds(long, 3)
+    assert (only.candidates, only.folds, only.epochs) == (3, 2, 20)

@@ -25,7 +25,8 @@ def layers():
 def test_the_temperature_falls_exponentially():
     falling = settings(temperature=4.0, final_temperature=0.25)
     assert [temperature(falling, p) for p in (0, 0.5, 1)] == pytest.approx([4, 1, 0.25])
-    assert temperature(settings(), 0.3) == 1
+    assert temperature(settings(final_temperature=1.0), 0.3) == 1
+    assert temperature(settings(), 1.0) == pytest.approx(0.05)  # a search ends decided
 
 
 def test_mixing_is_the_tempered_softmax_and_noise_is_gumbel_s():

@@ -41,3 +41,13 @@ def test_parts_of_batches_make_up_the_batches():
         torch.testing.assert_close(torch.stack(halves, 1).flatten(), batch)
     seen = [t for r in range(3) for _, t in TensorBatches(split, 8, rank=r, processes=3)]
     assert sorted(torch.cat(seen).tolist()) == list(range(50))
+
+
+def test_an_epoch_of_several_passes_sees_the_data_in_a_new_order_each_time():
+    split = Split(torch.arange(10.0)[:, None, None], torch.arange(10))
+    batches = TensorBatches(split, 5, order=lambda number: shuffled(10, 0, number), passes=3)
+    seen = torch.cat([targets for _, targets in batches])
+    assert len(batches) == 6 and len(seen) == 30
+    passes = seen.view(3, 10).tolist()
+    assert all(sorted(each) == list(range(10)) for each in passes)
+    assert passes == [shuffled(10, 0, number).tolist() for number in range(3)]

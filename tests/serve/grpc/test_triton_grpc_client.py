@@ -35,9 +35,11 @@ def test_health_and_metadata(client):
     assert client.is_server_ready()
     assert client.is_model_ready("double")
     assert client.is_model_ready("double", "1")
+    assert client.is_model_ready("nobody") is False
+    assert client.is_model_ready("double", "2") is False
     with pytest.raises(InferenceServerException) as error:
-        client.is_model_ready("nobody")
-    assert error.value.status() == "StatusCode.NOT_FOUND"
+        client.is_model_ready("double", "x")
+    assert error.value.status() == "StatusCode.INVALID_ARGUMENT"
     metadata = client.get_server_metadata()
     assert (metadata.name, metadata.version) == ("dashdeploy", __version__)
     assert "statistics" in metadata.extensions

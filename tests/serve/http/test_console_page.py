@@ -135,3 +135,21 @@ def test_says_when_the_server_is_gone(browser, tmp_path, write, start_server):
         wait_for_text(page, "#models", "double")
         running.process.kill()
         wait_for_text(page, "#state", "no answer")
+
+
+def test_the_cost_by_batch_is_drawn_as_measured(browser, tmp_path, write, start_server):
+    bundles = [write.double(tmp_path / "double"), write.gather(tmp_path / "gather")]
+    with (
+        start_server(bundles, cost_grows=0.004, max_rows=4) as running,
+        page_of(browser, running.http) as page,
+    ):
+        page.select_option("#charted", "double/1")
+        wait_for_text(page, "#curve-value", "alone, batches to 1")
+        config = httpx.get(f"http://{running.http}/v2/models/double/config").json()
+        costs = json.loads(config["parameters"]["ms_per_sample_by_batch"]["string_value"])
+        assert page.locator("#curve text").all_text_contents() == list(costs) == ["1", "2", "4"]
+        heights = page.eval_on_selector_all(
+            "#curve rect", "all => all.map(bar => Number(bar.getAttribute('height')))"
+        )
+        expected = [80 * cost / max(costs.values()) for cost in costs.values()]
+        assert heights == pytest.approx(expected, rel=1e-6)

@@ -44,6 +44,50 @@ def taken(queue):
 
 @settings(deadline=None)
 @given(
+    st.lists(st.integers(1, 5), max_size=25),
+    st.integers(2, 12),
+    st.sets(st.integers(2, 12)),
+    st.sets(st.integers(2, 12), max_size=2),
+)
+def test_only_useful_batches_form_and_everybody_runs(rows, max_rows, useful, preferred):
+    useful = frozenset({1, *useful} & set(range(1, max_rows + 1)))
+
+    def check():
+        policy = BatchPolicy(max_rows=max_rows, preferred=tuple(sorted(preferred & set(range(max_rows + 1)))))
+        pending = requests(*rows)
+        queue = BatchQueue(policy, useful=useful)
+        for each in pending:
+            queue.put(each)
+        batches = taken(queue)
+        assert [each for batch in batches for each in batch] == pending
+        left = list(pending)
+        for batch in batches:
+            total = sum(each.rows for each in batch)
+            assert len(batch) == 1 or total in useful
+            totals = [sum(each.rows for each in left[:count]) for count in range(1, len(left) + 1)]
+            best = [count for count, each in enumerate(totals, 1) if count > 1 and each in useful]
+            if not preferred and left[0].rows < max(useful):
+                assert len(batch) == max(best, default=1), "the largest useful batch is formed"
+            del left[: len(batch)]
+
+    in_a_loop(check)
+
+
+def test_a_delay_is_not_waited_out_for_company_that_is_of_no_use():
+    def check():
+        queue = BatchQueue(BatchPolicy(max_rows=8, delay=10), useful=frozenset({1, 2}))
+        for each in requests(1, 1, 1):
+            queue.put(each)
+        assert len(queue.take()) == 2
+        alone = BatchQueue(BatchPolicy(max_rows=8, delay=10), useful=frozenset({1}))
+        alone.put(*requests(1))
+        assert len(alone.take()) == 1
+
+    in_a_loop(check)
+
+
+@settings(deadline=None)
+@given(
     st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["a", "b", None])), max_size=30),
     st.integers(2, 12),
 )

@@ -96,11 +96,33 @@ def test_a_bad_request_fails_alone(tmp_path, write, engines):
     feeds = [{"index": np.array([index])} for index in [0, 1, 99, 2, 1]]
     results = run_all(engine, feeds)
     assert isinstance(results[2], RequestError)
-    assert results[2].status == 500  # without a probe, nobody knows whose fault it is
+    assert results[2].status == 400  # the first one ran, so the engine is well
     values = [float(result["value"][0]) for i, result in enumerate(results) if i != 2]
     assert values == [10.0, 20.0, 30.0, 20.0]
     assert statistics.failures["BACKEND"].count == 1
     assert statistics.success.count == 4
+
+
+def test_without_a_probe_nobody_knows_whose_fault_it_is_until_a_request_ran(tmp_path, write, engines):
+    model = write.gather(tmp_path / "gather") / "model.onnx"
+    engine, _ = engine_of(engines.SlowRuntime(model, 0), policy=BatchPolicy(max_rows=1))
+    results = run_all(engine, [{"index": np.array([index])} for index in (99, 1, 99)])
+    assert [getattr(result, "status", 200) for result in results] == [500, 200, 400]
+
+
+def test_a_failure_of_the_engine_names_no_file_of_its_source(tmp_path, write, engines):
+    model = write.double(tmp_path / "double") / "model.onnx"
+    runtime = engines.SlowRuntime(model, 0)
+
+    def fail(_):
+        raise RuntimeError(
+            "cudaMalloc: /src/core/providers/cuda/cuda_call.cc:123 std::conditional_t<> out of memory"
+        )
+
+    runtime.run = fail
+    engine, _ = engine_of(runtime)
+    (result,) = run_all(engine, [{"x": np.zeros((1, 4), np.float32)}])
+    assert (result.status, "/src" in str(result), "out of memory" in str(result)) == (500, False, True)
 
 
 def test_a_full_queue_is_refused_at_once(tmp_path, write, engines):

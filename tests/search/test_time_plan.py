@@ -1,0 +1,95 @@
+"""What fits into the time that there is, against the costs that the plan itself is given."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashdeploy.search.config.phases import TimePlan, in_words
+from dashdeploy.search.config.run_settings import run_settings
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.time_plan import (
+    StepSeconds,
+    leaves_epochs_open,
+    measured_steps,
+    phase_seconds,
+    time_plan,
+)
+
+STEP = StepSeconds(supernet=0.2, searched=0.06, backbone=0.04)
+QUICK = SearchSettings(shortlist=7)
+
+
+def test_with_time_enough_nothing_is_left_out(waves_task):
+    plan = time_plan(waves_task, QUICK, STEP, 1e9)
+    assert plan.settings == run_settings(waves_task, QUICK)
+    assert list(plan.seconds) == ["search", "shortlist", "retrain", "backbone"]
+
+
+def test_what_a_phase_is_expected_to_take(waves_task):
+    """76 series to learn from, 14 held out; batches of 9, so 8 a pass, 6 passes an epoch, 48 steps."""
+    chosen = run_settings(waves_task, QUICK)
+    train, held = len(waves_task.train.targets), len(waves_task.validation.targets)
+    assert (train, held, chosen.batch_size, chosen.epoch_passes) == (76, 14, 9, 6)
+    seconds = phase_seconds(waves_task, chosen, STEP)
+    steps = 48 + 14 / 9 / 3  # a validation costs a third
+    assert seconds["search"] == pytest.approx(chosen.search_epochs * steps * 0.2)
+    steps = 6 * 10 + 14 / 9 / 3  # refit: all 90
+    assert seconds["retrain"] == pytest.approx(chosen.retrain_epochs * steps * 0.06)
+    assert seconds["backbone"] == pytest.approx(chosen.retrain_epochs * steps * 0.04)
+    # Seven short trainings that hold out one part of three, then three whole ones that hold out each.
+    short = -(-chosen.shortlist_epochs // 3)
+    steps = 6 * 6 + 30 / 9 / 3
+    trainings = 7 * short + 3 * 3 * chosen.shortlist_epochs
+    assert seconds["shortlist"] == pytest.approx(trainings * steps * 0.06)
+
+
+def test_the_selection_becomes_shorter_before_the_final_trainings(waves_task):
+    whole = run_settings(waves_task, QUICK)
+    total = sum(time_plan(waves_task, QUICK, STEP, 1e9).seconds.values())
+    little_less = time_plan(waves_task, QUICK, STEP, 0.8 * total).settings
+    assert little_less == whole.model_copy(update={"shortlist_parts": little_less.shortlist_parts})
+    assert 1 <= little_less.shortlist_parts < 3
+    less = time_plan(waves_task, QUICK, STEP, 0.4 * total).settings
+    assert less.retrain_epochs == whole.retrain_epochs
+    assert less.shortlist_epochs < whole.shortlist_epochs and less.search_epochs < whole.search_epochs
+    little = time_plan(waves_task, QUICK, STEP, 0.1 * total).settings
+    assert little.retrain_epochs < whole.retrain_epochs and little.shortlist == 3
+
+
+@given(seconds=st.floats(20, 5000), slow=st.floats(0.1, 10))
+def test_it_fits_unless_an_epoch_of_each_does_not(waves_task, seconds, slow):
+    step = StepSeconds(0.2 * slow, 0.06 * slow, 0.04 * slow)
+    plan = time_plan(waves_task, QUICK, step, seconds)
+    least = 48 * slow * (0.2 + 3 * 0.06 + 0.06 + 0.04) * 1.5
+    assert sum(plan.seconds.values()) <= max(seconds, least)
+
+
+def test_epochs_that_are_given_stay(waves_task):
+    asked = SearchSettings(search_epochs=50)
+    assert time_plan(waves_task, asked, STEP, 60.0).settings.search_epochs == 50
+    assert leaves_epochs_open(asked)
+    assert not leaves_epochs_open(SearchSettings(search_epochs=1, retrain_epochs=1))
+    assert not leaves_epochs_open(SearchSettings.preset("paper"))
+
+
+def test_a_pass_that_is_too_long_sees_a_part_of_the_data(waves_task):
+    asked = SearchSettings(epoch_passes=1, search_steps=1, retrain_steps=1, batch_size=2)
+    slow = StepSeconds(100.0, 50.0, 50.0)
+    settings = time_plan(waves_task, asked, slow, 1000.0).settings
+    assert (settings.search_epochs, settings.retrain_epochs) == (1, 1)
+    assert settings.search_share < 0.1 and settings.retrain_share < 0.1
+
+
+def test_steps_are_measured_and_nothing_is_left_behind(waves_task, small):
+    import torch
+
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    step = measured_steps(waves_task, small)
+    assert torch.equal(before, torch.get_rng_state())
+    assert 0 < step.backbone < step.supernet < 1
+
+
+def test_in_words(small):
+    assert [in_words(each) for each in (0.4, 42, 200, 7000)] == ["0 s", "42 s", "3 min", "1.9 h"]
+    assert str(TimePlan(small, {"search": 42.0, "retrain": 200.0})) == "search 42 s, retrain 3 min"
