@@ -278,7 +278,9 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
     """
     folder = staging_path(out)
     if settings.tune == "none":
-        raise InputError("`join`: these settings tune nothing; start both processes with `tune=grid` or tpe")
+        raise InputError(
+            "`join`: these settings tune nothing; start both processes with `tune=grid`, tpe or asha"
+        )
     if out.exists():
         raise InputError(f"`join`: {out} is finished; there is nothing to help with")
     writer = RunWriter(folder, writes=False)

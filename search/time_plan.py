@@ -25,6 +25,7 @@ from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
+from dashdeploy.search.tuning.halving import expected_epochs
 
 DEFAULT_SECONDS = 900.0
 """What a run is planned to take where nobody says it."""
@@ -134,11 +135,16 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     listed = everything // settings.shortlist_folds
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
     listed_epochs = sum(each.cost for each in rounds(settings, settings.shortlist))
-    trials = {"none": 0, "grid": _grid(settings), "tpe": settings.tune_trials}[settings.tune]
+    tuned_epochs = {
+        "none": 0,
+        "grid": _grid(settings) * settings.tune_epochs,
+        "tpe": settings.tune_trials * settings.tune_epochs,
+        "asha": settings.tune_trials * expected_epochs(settings.tune_epochs),
+    }[settings.tune]
     expected: dict[PhaseName, float] = {
         "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
         "shortlist": epochs(listed_epochs, step.searched, *of_list) if has_shortlist(settings) else 0.0,
-        "tune": epochs(trials * settings.tune_epochs, step.searched, train, held_out, settings.tune_share),
+        "tune": epochs(tuned_epochs, step.searched, train, held_out, settings.tune_share),
         "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
         "backbone": epochs(
             settings.backbone_epochs or settings.retrain_epochs,

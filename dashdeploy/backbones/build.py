@@ -14,6 +14,7 @@ from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.convnext import ConvNeXt
 from dashdeploy.backbones.resnet1d import ResNet1D
 from dashdeploy.backbones.tcn import TCN
+from dashdeploy.backbones.unet1d import UNet1D
 from dashdeploy.backbones.wide_resnet import WideResNet
 from dashdeploy.errors import InputError
 from dashdeploy.ops.conv.padded_conv import with_kernel
@@ -22,11 +23,12 @@ from dashdeploy.references import is_reference, load_reference
 BACKBONES: Mapping[str, Callable[..., nn.Module]] = {
     "resnet1d": ResNet1D,
     "tcn": TCN,
+    "unet1d": UNet1D,
     "wide_resnet": WideResNet,
     "convnext": ConvNeXt,
 }
 
-RANKS: Mapping[str, int] = {"resnet1d": 1, "tcn": 1, "wide_resnet": 2, "convnext": 2}
+RANKS: Mapping[str, int] = {"resnet1d": 1, "tcn": 1, "unet1d": 1, "wide_resnet": 2, "convnext": 2}
 """Spatial axes of their inputs."""
 
 DEFAULTS: Mapping[int, str] = {1: "resnet1d", 2: "wide_resnet"}

@@ -14,7 +14,7 @@ from dashdeploy.artifacts.bundle import (
     Bundle,
 )
 from dashdeploy.artifacts.json_files import read_optional
-from dashdeploy.artifacts.run import ARCHITECTURE_NAME, LATENCY_NAME, TUNING_NAME, RunDirectory
+from dashdeploy.artifacts.run import ARCHITECTURE_NAME, LATENCY_NAME, RunDirectory
 from dashdeploy.errors import InputError
 from dashdeploy.inspect.bundle_tables import (
     artifact_table,
@@ -31,9 +31,9 @@ from dashdeploy.inspect.run_tables import (
     layer_table,
     metrics_table,
     run_layers,
-    tuning_line,
 )
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
+from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
 from dashdeploy.report.text_table import table
 
 
@@ -82,7 +82,7 @@ def inspect_run(run: RunDirectory) -> Inspection:
     shortlist = read_shortlist(run.path)
     if shortlist:
         data["shortlist"] = shortlist
-    tuning = read_optional(run.path / TUNING_NAME, tuning_line)
+    tuning = read_tuning(run.path)
     if tuning:
         data["tuning"] = tuning
     parts = [
@@ -91,6 +91,7 @@ def inspect_run(run: RunDirectory) -> Inspection:
         *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
         *([table(HEADERS, shortlist_rows(shortlist))] if shortlist else []),
         *([tuning_line(tuning)] if tuning else []),
+        *([table(*trial_table(tuning))] if tuning and halves(tuning) else []),
         metrics_table(run.metrics),
         *([latency_line(latency)] if latency else []),
     ]

@@ -60,13 +60,6 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     return table([str(metrics.get("metric", "metric")), "validation", "test"], rows) + f"\ntime: {seconds}"
 
 
-def tuning_line(tuning: Mapping[str, Any]) -> str:
-    """The hyperparameters that were chosen."""
-    given = {name: value for name, value in tuning["chosen"].items() if value is not None}
-    chosen = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in given.items())
-    return f"tuning ({tuning['way']}, {len(tuning['trials'])} trials): {chosen}"
-
-
 def latency_line(latency: Mapping[str, Any]) -> str:
     """What a latency-aware search traded."""
     wish = f"budget {latency['budget_ms']:g} ms" if latency["budget_ms"] else f"weight {latency['weight']:g}"

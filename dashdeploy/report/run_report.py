@@ -13,6 +13,7 @@ from dashdeploy.artifacts.run import HISTORY_NAME, RunDirectory
 from dashdeploy.errors import DashdeployError
 from dashdeploy.inspect.run_tables import run_layers
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
+from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
 from dashdeploy.report.charts import Bar, bar_chart
 from dashdeploy.report.page import (
@@ -118,6 +119,19 @@ def _shortlist(run: RunDirectory) -> Markup:
     return html_table(HEADERS, shortlist_rows(content), caption=caption)
 
 
+def _tuning(run: RunDirectory) -> Markup:
+    content = read_tuning(run.path)
+    if content is None:
+        return Markup("")
+    caption = "Short trainings, judged on validation data, one after the other." + (
+        " Rung r is after 2^r epochs; about half of the trials that reach one go on."
+        if halves(content)
+        else ""
+    )
+    line = tuning_line(content)
+    return folded(line[0].upper() + line[1:], html_table(*trial_table(content), caption=caption))
+
+
 def _metrics(run: RunDirectory) -> Section:
     metrics = run.metrics
     rows = [
@@ -144,6 +158,7 @@ def _metrics(run: RunDirectory) -> Section:
             table,
             paragraph("The test data were looked at once."),
             bar_chart("Seconds per stage", bars, unit="s"),
+            _tuning(run),
         ],
     )
 

@@ -25,6 +25,10 @@ LABEL_SMOOTHING = 0.1
 LEARNING_RATES = {"adam": 0.005, "sgd": 0.1}
 ALPHA_LEARNING_RATES = {"adam": 0.05, "sgd": 10.0}
 TUNE_LEARNING_RATES = {"adam": (0.005, 0.02, 0.001), "sgd": (0.1, 0.01, 0.001)}
+ASHA_LEARNING_RATES = {"adam": (1e-5, 0.05), "sgd": (1e-5, 0.5)}
+TUNE_WEIGHT_DECAYS, ASHA_WEIGHT_DECAYS = (5e-4, 5e-6), (5e-7, 5e-3)
+TUNE_TRIALS, ASHA_TRIALS = 20, 40
+MOST_ASHA_EPOCHS = 20
 EPOCHS = ("search_epochs", "shortlist_epochs", "tune_epochs", "retrain_epochs", "backbone_epochs")
 
 
@@ -44,7 +48,9 @@ class RunSettings(SearchSettings):
     shortlist_folds: int
     shortlist_parts: int
     tune_epochs: int
+    tune_trials: int
     tune_learning_rates: tuple[float, ...]
+    tune_weight_decays: tuple[float, ...]
     precision: Precision
 
 
@@ -68,7 +74,11 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     suited("learning_rate", LEARNING_RATES[settings.optimizer])
     suited("search_learning_rate", chosen.get("learning_rate") or settings.learning_rate)
     suited("alpha_learning_rate", ALPHA_LEARNING_RATES[settings.optimizer])
-    suited("tune_learning_rates", TUNE_LEARNING_RATES[settings.optimizer])
+    halves = settings.tune == "asha"
+    rates = ASHA_LEARNING_RATES if halves else TUNE_LEARNING_RATES
+    suited("tune_learning_rates", rates[settings.optimizer])
+    suited("tune_weight_decays", ASHA_WEIGHT_DECAYS if halves else TUNE_WEIGHT_DECAYS)
+    suited("tune_trials", ASHA_TRIALS if halves else TUNE_TRIALS)
     suited("label_smoothing", LABEL_SMOOTHING if task.loss is cross_entropy else 0.0)
     suited("precision", _precision(task, settings))
     batch = settings.batch_size or int(str(chosen["batch_size"]))
@@ -87,6 +97,8 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     epochs("search_epochs", settings.search_steps, SEARCH_PASSES, settings.search_share)
     epochs("shortlist_epochs", settings.shortlist_steps, SHORTLIST_PASSES)
     epochs("tune_epochs", settings.shortlist_steps, SHORTLIST_PASSES, settings.tune_share)
+    if halves and "tune_epochs" in chosen:
+        chosen["tune_epochs"] = min(MOST_ASHA_EPOCHS, int(str(chosen["tune_epochs"])))
     epochs("retrain_epochs", settings.retrain_steps, RETRAIN_PASSES, settings.retrain_share)
     return RunSettings.model_validate(settings.model_dump() | chosen)
 

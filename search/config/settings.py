@@ -118,14 +118,17 @@ class SearchSettings(FrozenModel):
             kernels; else these are retrained. 0 takes the best figure, however small its lead.
         tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
             keeps those above; ``grid`` tries all of the lists below, rate by rate, and ends with the first rate
-            that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median.
-        tune_epochs: epochs of one trial. None is as many steps as a candidate of the short list has.
+            that brings nothing (DASH); ``tpe`` lets Optuna's TPE choose between their ends and prunes by the median;
+            ``asha`` draws at random between their ends, initial weights included, and halves the trials after 1, 2,
+            4, ... epochs (DASHA: Xu et al. 2024, arXiv 2411.02796); retraining then starts from the winner's.
+        tune_epochs: epochs of one trial. None is as many steps as a candidate of the short list has; of ``asha``, at
+            most 20 (DASHA).
         tune_share: part of the training data that each pass of a trial sees, drawn anew (DASH: 0.2).
-        tune_trials: trials of ``tpe``.
+        tune_trials: trials of ``tpe`` or ``asha`` (DASHA: 120). None is 20 for the first and 40 for the second.
         tune_learning_rates: in the order in which they are tried (DASH: 0.1, 0.01, 0.001). None is that for SGD, and
-            0.005, 0.02, 0.001 for Adam.
+            0.005, 0.02, 0.001 for Adam; for ``asha`` 1e-5 to 0.5 (DASHA), and to 0.05 for Adam.
         tune_dropouts: (DASH: 0, 0.05).
-        tune_weight_decays: (DASH: 5e-4, 5e-6).
+        tune_weight_decays: None is 5e-4, 5e-6 (DASH); for ``asha`` 5e-7 to 5e-3 (DASHA).
         tune_momenta: (DASH: 0.9, 0.99).
         tune_storage: URL of an Optuna storage that several machines reach, such as ``postgresql://…``; empty keeps
             the study in the run's folder, where processes of one machine share it.
@@ -196,13 +199,13 @@ class SearchSettings(FrozenModel):
     shortlist_parts: PositiveInt | None = None
     shortlist_by: Literal["metric", "loss"] = "metric"
     shortlist_margin: NonNegativeFloat = 1.0
-    tune: Literal["none", "grid", "tpe"] = "none"
+    tune: Literal["none", "grid", "tpe", "asha"] = "none"
     tune_epochs: PositiveInt | None = None
     tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    tune_trials: PositiveInt = 20
+    tune_trials: PositiveInt | None = None
     tune_learning_rates: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | None = None
     tune_dropouts: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field((0.0, 0.05), min_length=1)
-    tune_weight_decays: tuple[Share, ...] = Field((5e-4, 5e-6), min_length=1)
+    tune_weight_decays: Annotated[tuple[Share, ...], Field(min_length=1)] | None = None
     tune_momenta: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field((0.9, 0.99), min_length=1)
     tune_storage: str = ""
     latency_weight: NonNegativeFloat = 0.0
@@ -249,7 +252,8 @@ class SearchSettings(FrozenModel):
                 hint = f"did you mean {close[0]}?" if close else f"fields are {', '.join(cls.model_fields)}"
                 raise InputError(f"{field}: no such setting; {hint}")
         try:
-            return cls.model_validate({**PRESETS[name], **overrides})
+            dasha = DASHA if name == "paper" and overrides.get("tune") == "asha" else {}
+            return cls.model_validate({**PRESETS[name], **dasha, **overrides})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -287,3 +291,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 """What each preset changes from the defaults."""
+
+DASHA: Mapping[str, Any] = {"tune_epochs": 20, "tune_trials": 120}
+"""What else the preset ``paper`` changes where it tunes as the successor of DASH does."""

@@ -43,6 +43,17 @@ def epochs_done(path: Path) -> int:
         raise InputError(f"{path} is damaged; delete it to train this phase anew, and resume") from error
 
 
+def save_training(trainer: L.Trainer, path: Path) -> None:
+    """Save the whole training state at `path`, all of it or nothing; every process takes part, the first writes."""
+    unfinished = path.with_suffix(".part")
+    trainer.save_checkpoint(unfinished)
+    if not trainer.is_global_zero:
+        return
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
 class EpochCheckpoint(Checkpoint):
     """Appends the epoch to the history, then saves the whole training state atomically.
 
@@ -58,11 +69,4 @@ class EpochCheckpoint(Checkpoint):
         assert isinstance(pl_module, PhaseModule)
         if trainer.is_global_zero:
             append_record(self.folder, pl_module.record)
-        final = checkpoint_path(self.folder, pl_module.phase.name)
-        unfinished = final.with_suffix(".part")
-        trainer.save_checkpoint(unfinished)  # every process takes part; the first writes
-        if not trainer.is_global_zero:
-            return
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(final)
+        save_training(trainer, checkpoint_path(self.folder, pl_module.phase.name))

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import optuna
+from optuna.samplers import RandomSampler
 from optuna.trial import Trial
 
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.search.config.run_settings import RunSettings
+from dashdeploy.search.config.settings import MOST_SEEDS
+from dashdeploy.search.tuning.study import quiet_optuna
 
 
 @dataclass(frozen=True)
@@ -22,16 +26,18 @@ class Hyperparameters:
         weight_decay: on all weights.
         momentum: of SGD.
         dropout: of the backbone; None if it has none.
+        seed: of the initial weights and the order of the data; None leaves that of the run.
     """
 
     learning_rate: float
     weight_decay: float
     momentum: float
     dropout: float | None = None
+    seed: int | None = None
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{name.replace('_', ' ')} {value:.3g}"
+            f"{name.replace('_', ' ')} {value if name == 'seed' else format(value, '.3g')}"
             for name, value in asdict(self).items()
             if value is not None
         )
@@ -43,7 +49,7 @@ class Hyperparameters:
     def applied(self, settings: RunSettings) -> RunSettings:
         """`settings` with these in their places."""
         return settings.model_copy(
-            update=asdict(self) if self.dropout is not None else self._without_dropout()
+            update={name: value for name, value in asdict(self).items() if value is not None}
         )
 
     def applied_to(self, architecture: Architecture) -> Architecture:
@@ -52,9 +58,6 @@ class Hyperparameters:
             return architecture
         arguments = architecture.arguments | {"dropout": self.dropout}
         return architecture.model_copy(update={"arguments": arguments})
-
-    def _without_dropout(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "dropout"}
 
 
 def untuned(settings: RunSettings, *, dropout: bool) -> Hyperparameters:
@@ -68,8 +71,8 @@ def untuned(settings: RunSettings, *, dropout: bool) -> Hyperparameters:
 
 
 def groups(settings: RunSettings, *, dropout: bool) -> list[list[dict[str, Any]]]:
-    """The trials: of the grid one group per learning rate, in order; of TPE one group that the sampler fills in."""
-    if settings.tune == "tpe":
+    """The trials: of the grid one group per learning rate, in order; of the others one that the sampler fills in."""
+    if settings.tune in ("tpe", "asha"):
         return [[{} for _ in range(settings.tune_trials)]]
     axes: dict[str, Sequence[float]] = {
         "weight_decay": settings.tune_weight_decays,
@@ -86,12 +89,29 @@ def groups(settings: RunSettings, *, dropout: bool) -> list[list[dict[str, Any]]
     ]
 
 
-def suggest(trial: Trial, settings: RunSettings, *, dropout: bool) -> Hyperparameters:
-    """Ask the study for one choice: from the lists for the grid, between their ends for TPE."""
+def drawn(settings: RunSettings, *, dropout: bool) -> list[dict[str, Any]]:
+    """The trials of successive halving in their order: drawn at random, which depends on the run's seed alone.
 
-    def choose(name: str, values: Sequence[float], *, log: bool = False) -> float:
+    Each has a seed of its own.
+    """
+    with quiet_optuna():
+        study = optuna.create_study(sampler=RandomSampler(seed=settings.seed))
+        for number in range(settings.tune_trials):
+            study.enqueue_trial({"seed": (settings.seed + number) % MOST_SEEDS})
+            suggest(study.ask(), settings, dropout=dropout)
+    return [trial.params for trial in study.trials]
+
+
+def suggest(trial: Trial, settings: RunSettings, *, dropout: bool) -> Hyperparameters:
+    """Ask the study for one choice: from the lists for the grid, else between their ends.
+
+    As in DASHA, successive halving takes one of the dropouts and also chooses the initial weights.
+    """
+    halves = settings.tune == "asha"
+
+    def choose(name: str, values: Sequence[float], *, log: bool = False, listed: bool = False) -> float:
         low, high = min(values), max(values)
-        if settings.tune == "grid" or low == high:
+        if settings.tune == "grid" or listed or low == high:
             return float(trial.suggest_categorical(name, list(values)))
         return trial.suggest_float(name, low, high, log=log and low > 0)
 
@@ -99,5 +119,6 @@ def suggest(trial: Trial, settings: RunSettings, *, dropout: bool) -> Hyperparam
         learning_rate=choose("learning_rate", settings.tune_learning_rates, log=True),
         weight_decay=choose("weight_decay", settings.tune_weight_decays, log=True),
         momentum=choose("momentum", settings.tune_momenta),
-        dropout=choose("dropout", settings.tune_dropouts) if dropout else None,
+        dropout=choose("dropout", settings.tune_dropouts, listed=halves) if dropout else None,
+        seed=trial.suggest_int("seed", 0, MOST_SEEDS - 1) if halves else None,
     )

@@ -23,6 +23,7 @@ from dashdeploy.search.config.phases import PhaseName
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, STAGING_SUFFIX
 from dashdeploy.search.staging.run_config import without_password
+from dashdeploy.search.tuning.halving import RUNG_ATTRIBUTE
 
 STUDY: PhaseName = "tune"
 DATABASE_NAME = "tune.db"
@@ -35,11 +36,18 @@ WORKER = "worker"
 
 
 class _PutBack(RetryHeartbeatStaleTrialCallback):
-    """Puts the trial of a process that died back into the queue, without that one's name."""
+    """Puts the trial of a process that died back into the queue, without that one's name and its rungs.
+
+    Optuna's pruner would take the rungs for passed, though it may just have decided otherwise; what was passed for
+    certain is in the trial's checkpoint.
+    """
 
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         nameless = copy.deepcopy(trial)
         nameless.user_attrs.pop(WORKER, None)
+        nameless.system_attrs = {
+            name: value for name, value in trial.system_attrs.items() if not name.startswith(RUNG_ATTRIBUTE)
+        }
         super().__call__(study, nameless)
 
 

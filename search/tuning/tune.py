@@ -3,11 +3,13 @@
 DASH tunes on a grid of learning rate, dropout, weight decay and momentum (Shen, Khodak, Talwalkar, NeurIPS 2022,
 section 3.3 and appendix), by short trainings from the same initial weights, judged on validation data; rates are
 tried in their order and the search ends with the first that brings nothing. The alternative is Optuna's TPE
-(Bergstra et al., NeurIPS 2011) with median pruning.
+(Bergstra et al., NeurIPS 2011) with median pruning, or asynchronous successive halving of random trials, as DASHA
+does (`halving`).
 
 The study lies in the run's folder (SQLite) or at a storage of the user's. Only the run's own process adds trials;
 any process may work them off. A process that dies loses none: its trial's heartbeat stops, and the trial is put
-back. Nothing depends on which process ran what, so a killed tuning goes on to the same end.
+back. Nothing of the grid depends on which process ran what; the other two judge a trial by those before it. A killed
+tuning that one process works on goes on to the same end.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.samplers import PartialFixedSampler, RandomSampler
 from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -29,7 +32,13 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.staging.directory import phase_result
 from dashdeploy.search.training.batches import EPOCHS_PER_SEED
-from dashdeploy.search.tuning.space import Hyperparameters, groups, suggest, untuned
+from dashdeploy.search.tuning.halving import (
+    HalvingPruner,
+    make_checkpoint_folder,
+    remove_checkpoints,
+    rung_after,
+)
+from dashdeploy.search.tuning.space import Hyperparameters, drawn, groups, suggest, untuned
 from dashdeploy.search.tuning.study import (
     PUT_BACK,
     STUDY,
@@ -110,6 +119,7 @@ def _tune(tuning: Tuning, seconds: float | None) -> Tuned:
     settings, folder = tuning.settings, tuning.folder
     started = time.perf_counter()
     study = open_study(settings, folder, higher_is_better=tuning.higher_is_better)
+    make_checkpoint_folder(folder)
     with study_lock(folder):
         _put_back(study, {None, tuning.worker})
 
@@ -121,10 +131,14 @@ def _tune(tuning: Tuning, seconds: float | None) -> Tuned:
     for number, group in enumerate(plan):
         if is_late() or _brings_nothing(tuning, study, number):
             break
-        _enqueue(study, group)
-        while _open(study) and not is_late():
+        while True:
+            with study_lock(folder):
+                _enqueue(study, group)
+            if not _open(study) or is_late():
+                break
             _work(tuning, study)
     study.set_user_attr(DONE, True)
+    remove_checkpoints(folder)
     trials = _in_order(tuning, study)
     chosen = _best(tuning, trials)
     return Tuned(chosen, _report(settings, trials, chosen), _seconds(trials))
@@ -177,9 +191,10 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
         taken.append(trial.number)
         # First, since one that dies with its name on a trial is known by a heartbeat that has stopped.
         record_heartbeat(trial)
+        # Before anybody else can take one, since of successive halving the next takes the next choice.
+        chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
         trial.set_user_attr(WORKER, tuning.worker)
         taking.release()
-        chosen = suggest(trial, tuning.settings, dropout=tuning.dropout)
         value = tuning.objective(trial, chosen)
         tuning.progress(f"tuning, trial {trial.number + 1}: {chosen}: {value:.4f}")
         ended.append(True)
@@ -192,7 +207,7 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
                 _put_back(study, {None})
                 waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
                 if waiting:
-                    _prepare(study, tuning.settings)
+                    _prepare(study, tuning)
                     study.optimize(run, n_trials=1)
             if not waiting:
                 time.sleep(POLL_SECONDS)
@@ -207,9 +222,18 @@ def _work(tuning: Tuning, study: optuna.Study) -> bool:
     return True
 
 
-def _prepare(study: optuna.Study, settings: RunSettings) -> None:
-    """Sampler and pruner for the next trial; the sampler's seed depends on what is known, so it can be resumed."""
+def _prepare(study: optuna.Study, tuning: Tuning) -> None:
+    """Sampler and pruner for the next trial; what is sampled depends on what is known, so it can be resumed."""
+    settings = tuning.settings
     study.pruner = optuna.pruners.NopPruner()
+    if settings.tune == "asha":
+        alive = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
+        seeds = {trial.params.get("seed") for trial in alive}
+        waiting = (
+            params for params in drawn(settings, dropout=tuning.dropout) if params["seed"] not in seeds
+        )
+        study.sampler = PartialFixedSampler(next(waiting, {}), RandomSampler())
+        study.pruner = HalvingPruner()
     if settings.tune == "tpe":
         # Another process may have sampled with what is known now; of one seed, random samples would be the same.
         taken = len(_done(study)) + len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
@@ -231,7 +255,7 @@ def _put_back(study: optuna.Study, workers: Collection[str | None]) -> None:
 
 
 def _plan_again(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Put a trial of the grid back; one of TPE is sampled anew, which knowing the same gives the same."""
+    """Put a trial of the grid back; others are sampled anew, which knowing the same gives the same."""
     if trial.system_attrs.get("fixed_params"):
         with quiet_optuna():
             PUT_BACK(study, trial)
@@ -255,7 +279,10 @@ def _brings_nothing(tuning: Tuning, study: optuna.Study, number: int) -> bool:
 
 def _in_order(tuning: Tuning, study: optuna.Study) -> list[FrozenTrial]:
     """The trials that came to an end, in the order in which they were planned, whoever ran them."""
-    plan = [params for group in groups(tuning.settings, dropout=tuning.dropout) for params in group]
+    if tuning.settings.tune == "asha":
+        plan = drawn(tuning.settings, dropout=tuning.dropout)
+    else:
+        plan = [params for group in groups(tuning.settings, dropout=tuning.dropout) for params in group]
 
     def place(trial: FrozenTrial) -> int:
         return plan.index(trial.params) if trial.params in plan else _origin(trial)
@@ -269,12 +296,21 @@ def _origin(trial: FrozenTrial) -> int:
 
 
 def _best(tuning: Tuning, trials: Sequence[FrozenTrial]) -> Hyperparameters:
-    """The best trial's choice; of equals, the first one's."""
+    """The best trial's choice; of equals, the first one's.
+
+    Of successive halving, the best of those that got furthest: all that reached the end may have diverged there.
+    """
     sign = 1 if tuning.higher_is_better else -1
-    ended = [t for t in trials if t.state == TrialState.COMPLETE and math.isfinite(t.value or 0.0)]
+    halves = tuning.settings.tune == "asha"
+    states = (TrialState.COMPLETE, TrialState.PRUNED) if halves else (TrialState.COMPLETE,)
+    ended = [t for t in trials if t.state in states and t.value is not None and math.isfinite(t.value)]
     if not ended:
         return untuned(tuning.settings, dropout=tuning.dropout)
-    return Hyperparameters(**max(ended, key=lambda trial: sign * (trial.value or 0.0)).params)
+
+    def rank(trial: FrozenTrial) -> tuple[int, float]:
+        return (trial.last_step or 0) if halves else 0, sign * (trial.value or 0.0)
+
+    return Hyperparameters(**max(ended, key=rank).params)
 
 
 def _seconds(trials: Sequence[FrozenTrial]) -> float:
@@ -289,6 +325,11 @@ def _seconds(trials: Sequence[FrozenTrial]) -> float:
     return max(spent.values(), default=0.0)
 
 
+def _reached(trial: FrozenTrial) -> dict[str, Any]:
+    epochs = trial.last_step or 0
+    return {"epochs": epochs, "rung": rung_after(epochs)}
+
+
 def _report(settings: RunSettings, trials: Sequence[FrozenTrial], chosen: Hyperparameters) -> dict[str, Any]:
     return {
         "way": settings.tune,
@@ -297,6 +338,7 @@ def _report(settings: RunSettings, trials: Sequence[FrozenTrial], chosen: Hyperp
             {
                 "state": trial.state.name.lower(),
                 "value": trial.value if trial.value is not None and math.isfinite(trial.value) else None,
+                **(_reached(trial) if settings.tune == "asha" else {}),
                 **trial.params,
             }
             for trial in trials

@@ -77,14 +77,14 @@ def test_unknown_names_and_arguments_are_named():
     with pytest.raises(InputError, match=r"`backbone=resnet1e`: no such backbone; did you mean resnet1d\?"):
         build_backbone("resnet1e", {})
     with pytest.raises(
-        InputError, match="choose from convnext, resnet1d, tcn, wide_resnet, or write module:factory"
+        InputError, match="choose from convnext, resnet1d, tcn, unet1d, wide_resnet, or write module:factory"
     ):
         build_backbone("zzz", {})
     with pytest.raises(InputError, match=r"backbone resnet1d: .*'depth'; it takes in_channels, outputs"):
         build_backbone("resnet1d", ARGUMENTS | {"depth": 3})
     with pytest.raises(InputError, match=r"names 'blocks\.7\.convs\.0', which is not a convolution"):
         build_searched(architecture(("blocks.7.convs.0", 3, 1)))
-    assert list(BACKBONES) == ["resnet1d", "tcn", "wide_resnet", "convnext"]
+    assert list(BACKBONES) == ["resnet1d", "tcn", "unet1d", "wide_resnet", "convnext"]
     with pytest.raises(InputError, match="backbone wide_resnet: depth 18"):
         build_backbone("wide_resnet", {"in_channels": 1, "outputs": 2, "depth": 18})
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,33 +115,37 @@ ARCHITECTURE = {
 }
 
 
-@pytest.fixture
-def finished_run(tmp_path: Path) -> tuple[Path, nn.Module, npt.NDArray[np.float32]]:
-    """A run as search writes it, with random weights."""
+def write_run(
+    folder: Path, content: dict[str, Any], length: int, **config: object
+) -> tuple[nn.Module, npt.NDArray[np.float32]]:
+    """Write a run of the architecture `content` as search does, with random weights; gives network and samples."""
     torch.manual_seed(0)
-    folder = tmp_path / "run"
     folder.mkdir()
-    architecture = Architecture.model_validate(ARCHITECTURE)
-    searched, backbone = (
-        build_searched(architecture),
-        build_backbone("resnet1d", ARCHITECTURE["arguments"]),
-    )
+    architecture = Architecture.model_validate(content)
+    searched = build_searched(architecture)
+    backbone = build_backbone(architecture.backbone, architecture.arguments)
     for module in searched.modules():
         if isinstance(module, torch.nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     save_file(searched.state_dict(), folder / "model.safetensors")
     save_file(backbone.state_dict(), folder / "backbone.safetensors")
-    samples = np.random.default_rng(0).standard_normal((20, 2, 64)).astype("f4")
+    samples = np.random.default_rng(0).standard_normal((20, 2, length)).astype("f4")
     np.savez(folder / "samples.npz", inputs=samples)
     contents = {
-        "config": {"input_shape": [2, 64], "labels": ["low", "mid", "high"]},
-        "architecture": ARCHITECTURE,
+        "config": {"input_shape": [2, length], "labels": ["low", "mid", "high"], **config},
+        "architecture": content,
         "metrics": {},
     }
-    for name, content in contents.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
-    return folder, searched.eval(), samples
+    for name, each in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(each))
+    return searched.eval(), samples
+
+
+@pytest.fixture
+def finished_run(tmp_path: Path) -> tuple[Path, nn.Module, npt.NDArray[np.float32]]:
+    """A run as search writes it, with random weights."""
+    return (tmp_path / "run", *write_run(tmp_path / "run", ARCHITECTURE, 64))
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,32 @@ def test_the_short_list_of_a_run(written_run):
         inspect(written_run)
 
 
+def test_successive_halving_says_how_far_each_trial_came(written_run):
+    space = {"learning_rate": 0.1, "weight_decay": 5e-6, "momentum": 0.9}
+    trials = [
+        {"state": "complete", "value": 0.9, "epochs": 20, "rung": 4, **space, "seed": 4294967295},
+        {"state": "pruned", "value": 0.5, "epochs": 2, "rung": 1, **space, "seed": 0},
+        {"state": "complete", "value": None, "epochs": 0, "rung": None, **space, "seed": 1},
+    ]
+    content = {
+        "way": "asha",
+        "chosen": {**space, "dropout": None, "seed": 4294967295},
+        "trials": trials,
+    }
+    (written_run / "tuning.json").write_text(json.dumps(content))
+    found = inspect(written_run)
+    assert (
+        "tuning (asha, 3 trials): learning rate 0.1, weight decay 5e-06, momentum 0.9, seed 4294967295"
+        in (found.text)
+    )
+    lines = [line.split() for line in found.text.splitlines() if line.startswith(("complete", "pruned"))]
+    assert lines == [
+        ["complete,", "chosen", "0.9", "20", "4", "0.1", "5e-06", "0.9", "4294967295"],
+        ["pruned", "0.5", "2", "1", "0.1", "5e-06", "0.9", "0"],
+        ["complete", "-", "0", "-", "0.1", "5e-06", "0.9", "1"],
+    ]
+
+
 def test_the_tuning_of_a_run(written_run):
     chosen = {"learning_rate": 0.1, "weight_decay": 5e-6, "momentum": 0.9, "dropout": None}
     content = {"way": "grid", "chosen": chosen, "trials": [{"state": "complete", "value": 0.75}] * 2}

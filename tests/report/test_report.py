@@ -98,6 +98,27 @@ def test_a_run_has_every_section_and_picture(run):
     assert layers["a"]["share of alpha"] == "0.400"
 
 
+def test_the_trials_of_a_tuning_are_a_table(run):
+    space = {"learning_rate": 0.01, "weight_decay": 5e-6, "momentum": 0.9}
+    trials = [
+        {"state": "pruned", "value": 0.5, "epochs": 2, "rung": 1, **space, "seed": 3},
+        {"state": "complete", "value": 0.9, "epochs": 20, "rung": 4, **space, "seed": 4},
+    ]
+    content = {"way": "asha", "chosen": {**space, "dropout": None, "seed": 4}, "trials": trials}
+    (run / "tuning.json").write_text(json.dumps(content))
+    text = run_page(Run.load(run)).html()
+    check(text)
+    assert "Tuning (asha, 2 trials): learning rate 0.01, weight decay 5e-06, momentum 0.9, seed 4" in text
+    assert "Rung r is after 2^r epochs" in text
+    table = text[text.index("Tuning (asha") :].partition("</table>")[0]
+    rows = [re.findall(r"<t[dh][^>]*>([^<]*)<", row) for row in re.split("<tr[^>]*>", table)[1:]]
+    assert rows[0][:4] == ["trial", "validation", "epochs", "rung"]
+    assert [row[:4] for row in rows[1:]] == [
+        ["pruned", "0.5", "2", "1"],
+        ["complete, chosen", "0.9", "20", "4"],
+    ]
+
+
 @pytest.mark.parametrize(
     "history", ["", "not json\n", '{"phase": "search"}\n', '{"phase": "search", "epoch": 0, "alpha": 3}\n']
 )

@@ -27,7 +27,7 @@ KILLS = 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["grid", "tpe"])
+@pytest.mark.parametrize("way", ["grid", "tpe", "asha"])
 def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, way):
     settings = small.model_copy(
         update={

@@ -43,6 +43,15 @@ def test_what_a_phase_is_expected_to_take(waves_task):
     assert seconds["shortlist"] == pytest.approx(trainings * steps * 0.06)
 
 
+def test_successive_halving_is_expected_to_take_a_part_of_its_epochs(waves_task):
+    asha = QUICK.model_copy(update={"tune": "asha", "tune_trials": 64, "tune_epochs": 4})
+    chosen = run_settings(waves_task, asha)
+    steps = 8 + 14 / 9 / 3  # an epoch is one pass where a number of epochs is given
+    # 32 end after the first epoch, 16 after the second, and 16 reach the fourth.
+    epochs = 32 * 1 + 16 * 2 + 16 * 4
+    assert phase_seconds(waves_task, chosen, STEP)["tune"] == pytest.approx(epochs * steps * 0.06)
+
+
 def test_the_selection_becomes_shorter_before_the_final_trainings(waves_task):
     whole = run_settings(waves_task, QUICK)
     total = sum(time_plan(waves_task, QUICK, STEP, 1e9).seconds.values())

@@ -23,8 +23,8 @@ class SearchSpace(OptionGroup, panel="Network and search space"):
         str | None,
         typer.Option(
             "--backbone",
-            help="The network whose kernels are searched: resnet1d, tcn, wide_resnet, convnext, or "
-            "module:factory for your own; auto takes resnet1d for series and wide_resnet for images.",
+            help="The network whose kernels are searched: resnet1d, tcn, unet1d, wide_resnet, convnext, "
+            "or module:factory for your own; auto takes resnet1d for series and wide_resnet for images.",
         ),
     ] = None
     width: Annotated[
@@ -32,7 +32,7 @@ class SearchSpace(OptionGroup, panel="Network and search space"):
         typer.Option(
             "--width",
             min=1,
-            help="Channels of the backbone's first block, of resnet1d or a network of your own with a width.",
+            help="Channels of the backbone's first block, of resnet1d, unet1d or a network of your own with a width.",
         ),
     ] = None
     kernel_sizes: Annotated[
@@ -85,11 +85,11 @@ class Training(OptionGroup, panel="Training"):
         typer.Option("--retrain-epochs", min=1, help="Passes over the data while training what was found."),
     ] = None
     tune: Annotated[
-        Literal["none", "grid", "tpe"] | None,
+        Literal["none", "grid", "tpe", "asha"] | None,
         typer.Option(
             "--tune",
             help="Tune learning rate, dropout, weight decay and momentum of retraining: grid as in the DASH "
-            "paper, or Optuna's TPE.",
+            "paper, Optuna's TPE, or asha as in DASHA, which tunes the initial weights as well.",
         ),
     ] = None
     devices: Annotated[

@@ -134,6 +134,8 @@ def test_a_lone_convolution_in_a_sequence_is_replaced():
 BACKBONES = [
     ("resnet1d", {"in_channels": 2, "outputs": 3, "width": 4}, (2, 40)),
     ("tcn", {"in_channels": 2, "outputs": 3, "channels": 4, "levels": 3, "kernel_size": 3}, (2, 40)),
+    ("unet1d", {"in_channels": 2, "outputs": 3, "width": 4, "depth": 2}, (2, 41)),
+    ("unet1d", {"in_channels": 2, "outputs": 3, "width": 4, "depth": 3, "dense": True}, (2, 40)),
     ("wide_resnet", {"in_channels": 3, "outputs": 3, "depth": 10, "widen": 1}, (3, 16, 16)),
     ("convnext", {"in_channels": 3, "outputs": 3, "patch": 2}, (3, 32, 32)),
 ]
@@ -144,9 +146,12 @@ def test_every_backbone_is_searched_as_it_is_rebuilt(name, arguments, shape):
     """With a certain choice, the supernet computes what the rebuilt network does, with the same weights."""
     torch.manual_seed(0)
     model = build_backbone(name, arguments)
-    convs = {n for n, m in model.named_modules() if isinstance(m, (nn.Conv1d, nn.Conv2d))}
+    kinds = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
+    convs = {n for n, m in model.named_modules() if isinstance(m, kinds)}
     kept = build_supernet(model, (3, 4), (1, 5), input_shape=shape)
     modules = agg_convs(model)
+    if name == "unet1d":  # all of its 3-tap convolutions, and no others
+        assert set(modules) == {n for n in convs if n.startswith(("encoder.", "decoder."))}
     assert set(kept) | set(modules) == convs
     with torch.no_grad():
         for i, module in enumerate(modules.values()):

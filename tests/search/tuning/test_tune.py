@@ -16,7 +16,8 @@ from optuna.storages._heartbeat import HeartbeatThread
 from optuna.trial import TrialState
 
 from dashdeploy.errors import InputError
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.phases import TimePlan
+from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.run_writer import TUNED, RunWriter
 from dashdeploy.search.staging.directory import phase_result
 from dashdeploy.search.staging.run_config import run_config
@@ -26,9 +27,31 @@ from dashdeploy.search.tuning.space import Hyperparameters, groups, suggest, unt
 from dashdeploy.search.tuning.study import open_study
 from dashdeploy.search.tuning.tune import Tuning, _work, help_tuning
 
+OPEN = {
+    "optimizer": "sgd",
+    "batch_size": 16,
+    "search_epochs": 1,
+    "retrain_epochs": 1,
+    "epoch_passes": 1,
+    "learning_rate": 0.1,
+    "search_learning_rate": 0.1,
+    "alpha_learning_rate": 10.0,
+    "label_smoothing": 0.0,
+    "refit": False,
+    "shortlist_epochs": 1,
+    "shortlist_folds": 1,
+    "shortlist_parts": 1,
+    "tune_epochs": 10,
+    "tune_trials": 20,
+    "tune_learning_rates": (0.1, 0.01, 0.001),
+    "tune_weight_decays": (5e-4, 5e-6),
+    "precision": "32-true",
+}
+"""What the settings leave open, of SGD as in the paper."""
+
 
 def settings(**overrides):
-    return SearchSettings.preset("quick", **({"tune": "grid", "seed": 3} | overrides))
+    return RunSettings.preset("quick", **(OPEN | {"tune": "grid", "seed": 3} | overrides))
 
 
 def score(_, chosen):
@@ -401,7 +424,8 @@ def test_runs_of_the_same_name_do_not_share_a_study(tmp_path):
 def test_a_storage_s_password_is_neither_kept_nor_shown(waves_task, small, tmp_path):
     secret = "postgresql+psycopg2://me:s3c/r@t@db.example:5432/optuna"
     shown = "postgresql+psycopg2://me:***@db.example:5432/optuna"
-    config = run_config(waves_task, small.model_copy(update={"tune_storage": secret}))
+    asked = small.model_copy(update={"tune_storage": secret})
+    config = run_config(waves_task, asked, TimePlan(asked, {}))
     assert config["settings"]["tune_storage"] == shown
     with pytest.raises(InputError) as error:
         tune(a_tuning(tmp_path, way=settings(tune_storage="nodb://me:s3cret@nowhere")))
