@@ -221,7 +221,7 @@ def make_task(
     outputs: int,
     train: Split,
     validation: Split,
-    test: Split,
+    test: Split | None,
     options: DataOptions | None = None,
     *,
     dense: bool = False,
@@ -242,10 +242,12 @@ def make_task(
     elif options.normalize == "channels":
         scaling = Scaling(Affine.of(train.inputs), Affine.of(train.targets) if kind == "regression" else None)
     if scaling:
-        train, validation, test = (
-            Split(scaling.scale_inputs(split.inputs), scaling.scale_outputs(split.targets))
-            for split in (train, validation, test)
-        )
+
+        def scaled(split: Split) -> Split:
+            return Split(scaling.scale_inputs(split.inputs), scaling.scale_outputs(split.targets))
+
+        train, validation = scaled(train), scaled(validation)
+        test = None if test is None else scaled(test)
     return Task(
         name=name,
         input_shape=tuple(train.inputs.shape[1:]),
