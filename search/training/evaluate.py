@@ -42,7 +42,7 @@ def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor
 def scores_of(
     networks: Mapping[str, nn.Module], task: Task, *, before: Mapping[str, float | None] | None = None
 ) -> dict[str, dict[str, float | None]]:
-    """The validation and test figures of trained networks; the only place that touches the test data, if there are any.
+    """The validation and test figures of trained networks; the only place that touches test data, if there are any.
 
     Args:
         networks: by name.
