@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numbers
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,7 +19,14 @@ from dashdeploy.backbones.run import Run
 from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 from dashdeploy.errors import InputError
-from dashdeploy.estimators.description import DESCRIPTION_NAME, Description, description_of
+from dashdeploy.estimators.description import (
+    DESCRIPTION_NAME,
+    Description,
+    description_of,
+    parameters_as_json,
+    parameters_of_json,
+)
+from dashdeploy.estimators.errors import EstimatorInputError, value_errors
 from dashdeploy.estimators.run_files import RunFiles
 from dashdeploy.estimators.scikit_learn import (
     BaseEstimator,
@@ -47,21 +53,6 @@ _CHECKS: Mapping[str, Any] = {"dtype": np.float32, "allow_nd": True}
 
 X = npt.ArrayLike
 Array = npt.NDArray[Any]
-
-
-class EstimatorInputError(InputError, ValueError):
-    """The user's input was wrong; a ValueError, too, which is what scikit-learn's tools expect then."""
-
-
-@contextmanager
-def value_errors() -> Iterator[None]:
-    """Within the block, an `InputError` is a ValueError as well."""
-    try:
-        yield
-    except EstimatorInputError:
-        raise
-    except InputError as error:
-        raise EstimatorInputError(str(error)) from error
 
 
 class DASHEstimator(BaseEstimator):  # type: ignore[misc]
@@ -140,11 +131,8 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         with value_errors():
             run = Run.load(path)
             described = description_of(run, cls._kind, cls.__name__)
-            parameters: dict[str, Any] = {
-                name: _parameter(value) for name, value in described.parameters.items()
-            }
             try:
-                estimator = cls(**parameters)
+                estimator = cls(**parameters_of_json(described.parameters))
             except TypeError as error:
                 raise InputError(
                     f"{run.path / DESCRIPTION_NAME}: {error}; save the estimator again"
@@ -235,8 +223,16 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
             return x[:, None]
         return x
 
-    def _search(self, x: Array, targets: Tensor, outputs: int, labels: Sequence[str] = ()) -> None:
-        """Find and train the network for `x` and keep it."""
+    def _search(
+        self,
+        x: Array,
+        targets: Tensor,
+        outputs: int,
+        labels: Sequence[str] = (),
+        *,
+        learned: Mapping[str, object],
+    ) -> None:
+        """Find and train the network for `x`; only then keep it, together with the attributes `learned`."""
         with value_errors():
             settings = self._search_settings()
             task = self._task(_inputs(x), targets, outputs, labels, settings.seed)
@@ -260,11 +256,8 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
                     max_seconds=self.time_limit,
                 )
                 self._adopt(run, x.shape[1:])
-
-    def _describe_run(self) -> None:
-        """Write what is known now beside the run, where it has a folder of its own."""
-        if self.out is not None and not rank(devices_of(self._search_settings())):
-            with value_errors():
+            self.__dict__.update(learned)
+            if self.out is not None and not rank(devices):
                 write_text_atomically(Path(self.out) / DESCRIPTION_NAME, self._described().text())
 
     def _task(self, inputs: Tensor, targets: Tensor, outputs: int, labels: Sequence[str], seed: int) -> Task:
@@ -325,14 +318,13 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _described(self, **learned: object) -> Description:
         """What to save; `learned` is what the kind of estimator adds."""
-        parameters: dict[str, object] = dict(self.get_params(deep=False))
-        parameters["backbone"] = reference_of(self.backbone)
+        parameters = self.get_params(deep=False) | {"backbone": reference_of(self.backbone)}
         if not _is_number(self.random_state):
             parameters["random_state"] = None  # the state of a generator is no JSON
         names = getattr(self, "feature_names_in_", None)
         return Description(
             estimator=type(self).__name__,
-            parameters={name: _json(value) for name, value in parameters.items()},
+            parameters=parameters_as_json(parameters),
             sample_shape=self._sample_shape,
             feature_names=None if names is None else list(names),
             **learned,  # type: ignore[arg-type]
@@ -345,22 +337,11 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
 
 def _inputs(x: Array) -> Tensor:
     """Samples as a network takes them, [n, channels, length] or [n, channels, height, width]; a copy."""
-    inputs = torch.tensor(np.ascontiguousarray(x))
+    # NumPy leaves the stride of an axis of one entry open; torch chooses other kernels by it, which round otherwise.
+    inputs = torch.from_numpy(np.array(x, order="C"))
     return inputs[:, None] if inputs.ndim == 2 else inputs
 
 
 def _is_number(state: object) -> bool:
     """Whether a random state is a seed; NumPy's integers are."""
     return isinstance(state, numbers.Integral)
-
-
-def _json(value: object) -> object:
-    """A parameter as JSON has it; NumPy's numbers and sequences come from grids of parameters."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    return str(value) if isinstance(value, Path) else value
-
-
-def _parameter(value: object) -> object:
-    """A parameter as it was before: sequences are tuples, as in the signature."""
-    return tuple(value) if isinstance(value, list) else value

@@ -10,8 +10,9 @@ import torch
 from scipy.special import softmax
 
 from dashdeploy.data.task import Kind
-from dashdeploy.estimators.base import Array, DASHEstimator, EstimatorInputError, X
+from dashdeploy.estimators.base import Array, DASHEstimator, X
 from dashdeploy.estimators.description import Classes, Description
+from dashdeploy.estimators.errors import EstimatorInputError
 from dashdeploy.estimators.scikit_learn import ClassifierMixin, check_classification_targets
 
 
@@ -82,9 +83,9 @@ class DASHClassifier(ClassifierMixin, DASHEstimator):  # type: ignore[misc]
                 f"y holds the one class {classes[0]}; a classifier needs at least two classes"
             )
         labels = [str(each) for each in classes.tolist()]
-        self._search(x, torch.from_numpy(indices.astype(np.int64)), len(classes), labels)
-        self.classes_ = classes
-        self._describe_run()
+        self._search(
+            x, torch.from_numpy(indices.astype(np.int64)), len(classes), labels, learned={"classes_": classes}
+        )
         return self
 
     def predict(self, X: X) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -70,6 +72,22 @@ class Description(FrozenModel):
             raise InputError(
                 f"{DESCRIPTION_NAME} cannot hold a parameter or a class ({error}); use numbers and text"
             ) from error
+
+
+def parameters_as_json(parameters: Mapping[str, object]) -> dict[str, Any]:
+    """Parameters as JSON has them; NumPy's numbers and arrays come from grids of parameters."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, (np.generic, np.ndarray)):
+            return value.tolist()
+        return str(value) if isinstance(value, PurePath) else value
+
+    return {name: plain(value) for name, value in parameters.items()}
+
+
+def parameters_of_json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as a constructor has them, with tuples for sequences."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
 
 
 def description_of(run: Run, kind: str, estimator: str) -> Description:

@@ -46,9 +46,7 @@ class DASHRegressor(RegressorMixin, DASHEstimator):  # type: ignore[misc]
         numbers = torch.from_numpy(np.array(y, np.float32))
         one_number = numbers.ndim == 1
         numbers = numbers[:, None] if one_number else numbers
-        self._search(x, numbers, numbers.shape[1])
-        self._one_number = one_number
-        self._describe_run()
+        self._search(x, numbers, numbers.shape[1], learned={"_one_number": one_number})
         return self
 
     def predict(self, X: X) -> Array:

@@ -25,8 +25,8 @@ class RunFiles:
 
     @classmethod
     def of(cls, run: Run, name: str, *, without: str) -> RunFiles:
-        """Read the files of `run`, but for the one that is called `without`."""
-        paths = [path for path in sorted(run.path.rglob("*")) if path.is_file()]
+        """Read the files of `run`, but for `without` and what a resumed run would need."""
+        paths = [path for path in sorted(run.path.rglob("*")) if path.is_file() and path.suffix != ".ckpt"]
         named = {path.relative_to(run.path).as_posix(): path for path in paths}
         return cls(name, {each: path.read_bytes() for each, path in named.items() if each != without})
 
