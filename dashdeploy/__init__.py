@@ -12,6 +12,11 @@ Example:
         report = dashdeploy.bench.measure_latency([bundle])
         dashdeploy.serve(bundle, http_port=8000)
 
+    The first two as a scikit-learn estimator::
+
+        classifier = dashdeploy.DASHClassifier(random_state=0).fit(x, y)
+        bundle = classifier.export("bundle")
+
     Or a model of your own, which was never searched::
 
         bundle = dashdeploy.compile(module, example_input, out="bundle")
@@ -46,6 +51,8 @@ if TYPE_CHECKING:
     from dashdeploy.data.task import Metric, Split, Task
     from dashdeploy.data.task_from import task_from
     from dashdeploy.errors import DashdeployError, GateError, InputError, MissingCapabilityError
+    from dashdeploy.estimators.classifier import DASHClassifier as DASHClassifier
+    from dashdeploy.estimators.regressor import DASHRegressor as DASHRegressor
     from dashdeploy.export.api import compile
     from dashdeploy.export.settings import ExportSettings
     from dashdeploy.runtimes.engines import load_engine
@@ -57,6 +64,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bundle": "dashdeploy.artifacts.bundle",
+    "DASHClassifier": "dashdeploy.estimators.classifier",
+    "DASHRegressor": "dashdeploy.estimators.regressor",
     "DashdeployError": "dashdeploy.errors",
     "DataOptions": "dashdeploy.data.from_arrays",
     "ExportSettings": "dashdeploy.export.settings",
@@ -79,6 +88,9 @@ _HOMES = {
     "serve": "dashdeploy.serve.api",
     "task_from": "dashdeploy.data.task_from",
 }
+
+_OF_EXTRAS = ("DASHClassifier", "DASHRegressor")
+"""Not in ``__all__``: ``from dashdeploy import *`` needs no extra."""
 
 __all__ = [
     "Bundle",
@@ -117,4 +129,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_OF_EXTRAS])

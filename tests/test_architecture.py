@@ -28,6 +28,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "cli": STAGES,
     "bench": ("search", "export", "serve"),
     "search": ("export.planning.candidate_costs",),
+    # An estimator is both stages behind one interface; it is used by the public API alone.
+    "estimators": ("search", "export"),
 }
 """What of the stages each part may import, besides itself; the core may import none."""
 

@@ -123,3 +123,27 @@ def test_with_the_extra_serve_a_request_is_answered(environment, exported):
     np.testing.assert_allclose(
         found, answers["logits"], atol=1e-6, rtol=0
     )  # ten times the reordered sums' rounding
+
+
+ESTIMATOR = """
+import sys
+import numpy as np
+import dashdeploy
+x, y = np.random.default_rng(0).standard_normal((12, 8)), np.arange(12) % 2
+try:
+    from dashdeploy import DASHClassifier
+except dashdeploy.MissingCapabilityError as error:
+    sys.exit(str(error))
+little = dict(width=2, search_epochs=1, retrain_epochs=1, settings={"shortlist": 1})
+DASHClassifier(**little).fit(x, y).save("saved")
+print(DASHClassifier.load("saved").predict(x).shape)
+"""
+
+
+@pytest.mark.usefixtures("exported")  # which has installed the extra cpu
+def test_the_extra_sklearn_brings_the_estimators(environment, tmp_path):
+    command = [environment.bin / "python", "-c", ESTIMATOR]
+    missing = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert missing.stderr.strip().endswith("pip install 'dashdeploy[sklearn]'")
+    environment.install("cpu,sklearn")
+    assert environment.run("python", "-c", ESTIMATOR, cwd=tmp_path) == "(12,)\n"

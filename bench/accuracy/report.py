@@ -9,6 +9,7 @@ from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.run import RunDirectory
 from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
 from dashdeploy.bench.common.result import BenchResult
+from dashdeploy.errors import InputError
 from dashdeploy.report.text_table import table
 
 
@@ -42,8 +43,14 @@ class SeedResult(FrozenModel):
 
     @classmethod
     def of(cls, seed: int, run: RunDirectory) -> Self:
-        """What a finished run says."""
+        """What a finished run says.
+
+        Raises:
+            InputError: it was made without test data.
+        """
         metrics = run.metrics
+        if metrics["searched"]["test"] is None:
+            raise InputError(f"{run.path} has no test figures; remove it, or choose another `out`")
         return cls(
             task=metrics["task"],
             seed=seed,

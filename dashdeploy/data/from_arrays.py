@@ -222,7 +222,7 @@ def make_task(
     outputs: int,
     train: Split,
     validation: Split,
-    test: Split,
+    test: Split | None,
     options: DataOptions | None = None,
     *,
     dense: bool = False,
@@ -251,10 +251,12 @@ def make_task(
             f"{what} far from mean 0 and deviation 1 are scaled to that, by channel; `normalize=none` leaves them",
         )
     if scaling:
-        train, validation, test = (
-            Split(scaling.scale_inputs(split.inputs), scaling.scale_outputs(split.targets))
-            for split in (train, validation, test)
-        )
+
+        def scaled(split: Split) -> Split:
+            return Split(scaling.scale_inputs(split.inputs), scaling.scale_outputs(split.targets))
+
+        train, validation = scaled(train), scaled(validation)
+        test = None if test is None else scaled(test)
     return Task(
         name=name,
         input_shape=tuple(train.inputs.shape[1:]),

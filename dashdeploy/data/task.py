@@ -63,7 +63,7 @@ class Task:
         metric: what is reported, and what the best epoch is chosen by.
         train: what is learned from.
         validation: what choices are made by; always a part of the training data.
-        test: what the final result is measured on, once.
+        test: what the final result is measured on, once; None where nothing is kept for that.
         source: where the data came from (a file with its sha256, or a package), for the record.
         kind: what is predicted: one class of several, any number of labels, or numbers.
         settings: search settings that suit the data, by preset; the user's own come before them.
@@ -82,7 +82,7 @@ class Task:
     metric: Metric
     train: Split
     validation: Split
-    test: Split
+    test: Split | None
     source: Mapping[str, str] = field(default_factory=dict)
     kind: Kind = "classification"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -139,6 +139,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         ),
         _engine("otel (extra)", ["opentelemetry-sdk"], _OTEL_MODULES, extra="otel"),
         _engine("tasks (extra)", ["mnist1d"], "mnist1d", extra="tasks"),
+        _engine("sklearn (extra)", ["scikit-learn"], "sklearn", extra="sklearn"),
     ]
 
 

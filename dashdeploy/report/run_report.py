@@ -156,7 +156,11 @@ def _metrics(run: RunDirectory) -> Section:
         "What it is worth",
         [
             table,
-            paragraph("The test data were looked at once."),
+            paragraph(
+                "There were no test data."
+                if dict(run.config.get("samples") or {}).get("test") == 0
+                else "The test data were looked at once."
+            ),
             bar_chart("Seconds per stage", bars, unit="s"),
             _tuning(run),
         ],

@@ -42,7 +42,7 @@ def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, A
         "samples": {
             "train": len(task.train.targets),
             "validation": len(task.validation.targets),
-            "test": len(task.test.targets),
+            "test": 0 if task.test is None else len(task.test.targets),
         },
         "seed": settings.seed,
         "settings": _shown(settings),

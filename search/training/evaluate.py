@@ -42,7 +42,7 @@ def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor
 def scores_of(
     networks: Mapping[str, nn.Module], task: Task, *, before: Mapping[str, float | None] | None = None
 ) -> dict[str, dict[str, float | None]]:
-    """The validation and test figures of trained networks; the only place that touches the test data.
+    """The validation and test figures of trained networks; the only place that touches test data, if there are any.
 
     Args:
         networks: by name.
@@ -56,7 +56,7 @@ def scores_of(
             "validation": evaluate(network.to(device), task.validation, task.metric)
             if before is None
             else before.get(name),
-            "test": evaluate(network.to(device), task.test, task.metric),
+            "test": None if task.test is None else evaluate(network.to(device), task.test, task.metric),
         }
         for name, network in networks.items()
     }

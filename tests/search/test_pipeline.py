@@ -256,3 +256,15 @@ def test_a_run_goes_on_with_the_plan_that_it_has(waves_task, tmp_path, monkeypat
     assert (resumed.path / "model.safetensors").read_bytes() == (
         whole.path / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_task_without_test_data(waves_task, small, finished, tmp_path):
+    """The network is the same; what nobody measured is null."""
+    run = search(dataclasses.replace(waves_task, test=None), small, tmp_path / "run")
+    assert run.config["samples"] == finished.config["samples"] | {"test": 0}
+    for network in ("searched", "backbone"):
+        assert run.metrics[network] == {"validation": finished.metrics[network]["validation"], "test": None}
+    weights = [(each.path / "model.safetensors").read_bytes() for each in (run, finished)]
+    assert weights[0] == weights[1]
+    reports = [(each.path / "report.html").read_text() for each in (run, finished)]
+    assert ["There were no test data." in report for report in reports] == [True, False]

@@ -146,3 +146,11 @@ def test_figures_are_those_of_the_run(written_run):
     assert result.kernels == ((3, 1), (7, 5))
     assert spread([1.0]) == "1.0000"
     assert set(TARGETS) <= set(PUBLISHED)
+
+
+def test_a_run_without_test_data_is_refused(written_run):
+    metrics = json.loads((written_run / "metrics.json").read_text())
+    metrics["searched"]["test"] = metrics["backbone"]["test"] = None
+    (written_run / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(InputError, match="has no test figures"):
+        SeedResult.of(0, Run.load(written_run))
