@@ -44,7 +44,7 @@ from dashdeploy.search.training.batches import TensorBatches, evaluation_batch
 
 FEWEST_SAMPLES = 3
 """Two to learn from, since batch norm cannot normalize a lone one, and one to validate."""
-NORMALIZATIONS = (None, "channels", "samples")
+NORMALIZATIONS = (None, "channels", "samples", "none")
 OWN_NAMES = {"seed": "random_state"}
 """Settings that have another name as parameters of an estimator."""
 IN_SETTINGS = ("backbone", "kernel_sizes", "dilations", "width", "search_epochs", "retrain_epochs", "devices")
