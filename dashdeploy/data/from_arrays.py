@@ -200,6 +200,7 @@ def task_from_arrays(
         source=recorded,
         settings=settings,
         notes=(*notes, *said, *class_notes),
+        scale_what_is_far=True,
     )
 
 
@@ -230,14 +231,18 @@ def make_task(
     source: Mapping[str, str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     notes: Sequence[str] = (),
+    scale_what_is_far: bool = False,
 ) -> Task:
     """A task of splits that are known to be good; scaled as the options say, by the training split alone.
+
+    Where they say nothing of it, it is scaled only with `scale_what_is_far`: published tasks are what they are.
 
     Raises:
         InputError: the options name a loss or metric that the kind does not have.
     """
     options = options or DataOptions()
-    scaling = scaling_of(train.inputs, train.targets if kind == "regression" else None, options.normalize)
+    how = options.normalize or (None if scale_what_is_far else "none")
+    scaling = scaling_of(train.inputs, train.targets if kind == "regression" else None, how)
     if scaling and options.normalize is None:
         what = (
             "inputs and targets"

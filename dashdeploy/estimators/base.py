@@ -262,7 +262,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _task(self, inputs: Tensor, targets: Tensor, outputs: int, labels: Sequence[str], seed: int) -> Task:
         if self.normalize not in NORMALIZATIONS:
-            raise InputError(f"`normalize={self.normalize}`: use 'channels', 'samples' or None")
+            raise InputError(f"`normalize={self.normalize}`: use 'channels', 'samples', 'none' or None")
         if not 0 < self.validation_share < 1:
             raise InputError(f"`validation_share={self.validation_share}`: it lies between 0 and 1")
         train, validation = hold_out(Split(inputs, targets), self.validation_share, seed, self._kind)
@@ -280,6 +280,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
             DataOptions(predict=self._kind, normalize=self.normalize),  # type: ignore[arg-type]
             labels=labels,
             source={"estimator": type(self).__name__},
+            scale_what_is_far=True,
         )
 
     def _search_settings(self) -> SearchSettings:

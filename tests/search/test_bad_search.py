@@ -134,7 +134,7 @@ def here(tmp_path, monkeypatch):
             "--latency-budget 1us --set latency_costs=estimate",
             "--latency-budget 0.001ms: the convolutions with",
         ),
-        ("--join", "--join: these settings tune nothing; start both processes with --tune grid or tpe"),
+        ("--join", "--join: these settings tune nothing; start both processes with --tune grid, tpe or asha"),
         ("--join --tune grid", "run.partial has no architecture yet; join once the run is there"),
         ("--tune grid --set tune_storage=nodb://x", "the study of --tune at nodb://x cannot be opened"),
     ],
