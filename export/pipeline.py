@@ -20,6 +20,7 @@ from dashdeploy.artifacts.bundle import (
     MODEL_NAME,
     PARITY_NAME,
     PLAN_NAME,
+    SINGLE_NAME,
     Bundle,
     Manifest,
     write_manifest,
@@ -75,7 +76,7 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
         InputError: `source` is neither a run nor a valid ONNX model.
         MissingCapabilityError: the target's engine is not installed.
     """
-    loaded = load_source(source, settings.input_shapes, progress)
+    loaded = load_source(source, settings.input_shapes, progress, ensemble=settings.ensemble)
     _check_precision(loaded, settings)
     direct = prepare(loaded.model)
     # A plan is of use for what can be exported: the original runs.
@@ -99,7 +100,7 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
         GateError: the compiled model does not agree with the reference.
     """
     check_writable(out)
-    loaded = load_source(source, settings.input_shapes, progress)
+    loaded = load_source(source, settings.input_shapes, progress, ensemble=settings.ensemble)
     return export_source(loaded, out, settings, progress=progress)
 
 
@@ -251,8 +252,9 @@ def _write_models(folder: Path, compiled: Compiled, direct: ir.Model, source: So
         ir.save(direct, folder / DIRECT_NAME)
     else:
         copy_with_external_data(source.path, source.original, folder / DIRECT_NAME)
-    if source.backbone is not None:
-        ir.save(prepare(source.backbone), folder / BACKBONE_NAME)
+    for name, baseline in ((BACKBONE_NAME, source.backbone), (SINGLE_NAME, source.single)):
+        if baseline is not None:
+            ir.save(prepare(baseline), folder / name)
     for name, paper in ((PLAN_NAME, compiled.decisions.plan), (PARITY_NAME, compiled.parity)):
         (folder / name).write_text(paper.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -270,6 +272,7 @@ def _write_manifest(
         target=str(settings.target),
         precision=precision,
         source=source.path.name,
+        ensemble=source.members,
         tools=_tool_versions(),
         files={},
     )

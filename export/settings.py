@@ -29,6 +29,8 @@ class ExportSettings(FrozenModel):
         calibration: an ``.npz`` file for int8; None takes the run's validation samples.
         max_accuracy_drop: by how much the accuracy on the validation samples may be lower than the reference's,
             as a share.
+        ensemble: of a run with an ensemble, whether all its members are exported as one model, or the first one
+            alone; None is all.
         artifacts: what is written besides the ONNX model.
     """
 
@@ -43,4 +45,5 @@ class ExportSettings(FrozenModel):
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     calibration: Path | None = None
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
+    ensemble: bool | None = None
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)

@@ -8,6 +8,7 @@ test data, and a killed run goes on bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -22,6 +23,8 @@ from dashdeploy.search.config.phases import (
     PhaseName,
     TimePlan,
     has_shortlist,
+    member_phase,
+    member_settings,
     phase_names,
     phases,
     wants_latency,
@@ -38,7 +41,7 @@ from dashdeploy.search.distributed.processes import (
 from dashdeploy.search.distributed.ranks import check_devices, devices_of, rank
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.latency.table import latency_table
-from dashdeploy.search.run_writer import BACKBONE, FOUND, RETRAINED, SHORTLISTED, TUNED, RunWriter
+from dashdeploy.search.run_writer import BACKBONE, FOUND, SHORTLISTED, TUNED, RunWriter, retrained
 from dashdeploy.search.selection.cross_validation import check_folds
 from dashdeploy.search.selection.kernel_search import Found, search_kernels
 from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist
@@ -58,6 +61,7 @@ from dashdeploy.search.time_plan import (
     time_plan,
 )
 from dashdeploy.search.training.augmentation import check_augmentation
+from dashdeploy.search.training.ensemble_scores import ensemble_scores
 from dashdeploy.search.training.evaluate import scores_of
 from dashdeploy.search.training.history import check_logger, write_csv
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
@@ -173,7 +177,7 @@ def _run_phases(
     max_seconds: float | None,
     progress: Progress,
 ) -> None:
-    """Search, short list, tuning, retraining, the backbone, and one look at the test data.
+    """Search, short list, tuning, retraining of each member, the backbone, and one look at the test data.
 
     Each phase takes values and gives a value, which `writer` stores, or has stored before an interruption. Every
     process of the run comes by here; of `latencies`, what the first one has counts.
@@ -212,14 +216,15 @@ def _run_phases(
     architecture = chosen if tuned is None else tuned.chosen.applied_to(chosen)
     if writer.writes:
         writer.architecture(architecture)
-    searched, backbone = _train(task, best_settings, architecture, writer, limit, progress)
+    members, backbone = _train(task, best_settings, architecture, writer, limit, progress)
     if not writer.writes:
         return
     writer.samples(task.unscaled(task.validation))
     if settings.log == "csv":
         write_csv(folder)
+    trained = [member.put_into(build_searched(architecture)) for member in members]
     networks = {
-        "searched": searched.put_into(build_searched(architecture)),
+        "searched": trained[0],
         "backbone": backbone.put_into(build_backbone(architecture.backbone, architecture.arguments)),
     }
     before = {} if listed is None else listed.validation()
@@ -228,10 +233,14 @@ def _run_phases(
         "search": found.record["seconds"],
         **({} if listed is None else {"shortlist": listed.seconds}),
         "tune": 0.0 if tuned is None else tuned.seconds,
-        "retrain": searched.record["seconds"],
+        "retrain": members[0].record["seconds"],
         "backbone": backbone.record["seconds"],
     }
-    writer.metrics(task, scores, seconds)
+    together = None
+    if len(members) > 1:
+        seconds["ensemble"] = sum(member.record["seconds"] for member in members[1:])
+        together = ensemble_scores(trained, task, scores["searched"], refit=settings.refit)
+    writer.metrics(task, scores, seconds, together)
 
 
 def _train(
@@ -241,14 +250,19 @@ def _train(
     writer: RunWriter,
     limit: TimeLimit,
     progress: Progress,
-) -> tuple[TrainedNetwork, TrainedNetwork]:
-    """Train the network that was found, and the unsearched backbone beside it."""
+) -> tuple[list[TrainedNetwork], TrainedNetwork]:
+    """Train the network that was found, as often as it was asked for, and the unsearched backbone beside it."""
 
-    def train(name: PhaseName, build: Callable[[], nn.Module]) -> TrainedNetwork:
+    def train(name: PhaseName, build: Callable[[], nn.Module], own: RunSettings = settings) -> TrainedNetwork:
         phase, seconds = phases(settings)[name], limit.share(name)
-        return train_network(build, task, phase, settings, writer.folder, seconds=seconds, progress=progress)
+        return train_network(build, task, phase, own, writer.folder, seconds=seconds, progress=progress)
 
-    searched = writer.value(RETRAINED, lambda: train("retrain", lambda: build_searched(architecture)))
+    def member(number: int) -> TrainedNetwork:
+        own = member_settings(settings, number)
+        return train(member_phase(number), lambda: build_searched(architecture), own)
+
+    members = [writer.value(retrained(n), partial(member, n)) for n in range(1, settings.ensemble + 1)]
+    searched = members[0]
 
     def backbone_phase() -> TrainedNetwork:
         same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
@@ -257,7 +271,7 @@ def _train(
             return TrainedNetwork(searched.weights, {"same_as": "retrain", "seconds": 0.0})
         return train("backbone", lambda: build_backbone(architecture.backbone, architecture.arguments))
 
-    return searched, writer.value(BACKBONE, backbone_phase)
+    return members, writer.value(BACKBONE, backbone_phase)
 
 
 def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress = silent) -> int:

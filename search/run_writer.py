@@ -29,15 +29,15 @@ from dashdeploy.artifacts.run import (
     SAMPLES_NAME,
     SHORTLIST_NAME,
     TUNING_NAME,
-    WEIGHTS_NAME,
     Architecture,
     RunDirectory,
     load_architecture,
+    member_weights_name,
 )
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.report.run_report import REPORT_NAME, run_page
-from dashdeploy.search.config.phases import PhaseName
+from dashdeploy.search.config.phases import PhaseName, member_phase
 from dashdeploy.search.distributed.processes import from_first
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.latency.table import table_as_json, table_from_json
@@ -151,7 +151,11 @@ class RunWriter:
             np.savez_compressed(file, inputs=inputs, targets=targets)
 
     def metrics(
-        self, task: Task, scores: Mapping[str, Mapping[str, float | None]], seconds: Mapping[str, float]
+        self,
+        task: Task,
+        scores: Mapping[str, Mapping[str, float | None]],
+        seconds: Mapping[str, float],
+        ensemble: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the figures of the run, the last of its results.
 
@@ -159,9 +163,11 @@ class RunWriter:
             task: its name and metric.
             scores: validation and test figures by network.
             seconds: by phase.
+            ensemble: the figures of all members together, as JSON; None if there is one network alone.
         """
         rounded = {phase: round(spent, 3) for phase, spent in seconds.items()}
-        content = {"task": task.name, "metric": task.metric.name, **scores, "seconds": rounded}
+        figures = scores if ensemble is None else {**scores, "ensemble": ensemble}
+        content = {"task": task.name, "metric": task.metric.name, **figures, "seconds": rounded}
         write_json(self.folder / METRICS_NAME, content)
 
     def report(self) -> None:
@@ -241,5 +247,9 @@ def _storage_of_weights(phase: PhaseName, name: str) -> Storage[TrainedNetwork]:
 FOUND = Storage("search", _write_found, _read_found)
 SHORTLISTED = Storage("shortlist", _write_shortlisted, _read_shortlisted)
 TUNED = Storage("tune", _write_tuned, _read_tuned)
-RETRAINED = _storage_of_weights("retrain", WEIGHTS_NAME)
 BACKBONE = _storage_of_weights("backbone", BACKBONE_WEIGHTS_NAME)
+
+
+def retrained(member: int) -> Storage[TrainedNetwork]:
+    """How a member of the ensemble is stored, from 1; the first one is the run's network."""
+    return _storage_of_weights(member_phase(member), member_weights_name(member))

@@ -18,7 +18,7 @@ from torch import nn
 from dashdeploy.backbones.build import build_backbone, replace
 from dashdeploy.data.task import Task
 from dashdeploy.ops.conv.padded_conv import with_kernel
-from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, phase_names
+from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, phase_names, stage_of
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings, run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
@@ -154,7 +154,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
             settings.retrain_share,
         ),
     }
-    return {name: expected[name] for name in phase_names(settings)}
+    return {name: expected[stage_of(name)] for name in phase_names(settings)}
 
 
 def _grid(settings: RunSettings) -> int:

@@ -23,7 +23,7 @@ from dashdeploy.bench.latency.multiply_adds import measured_peak, multiply_adds
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.rows import BatchNoise, BundleFacts, LatencyRow, Quantile, Speedup
 from dashdeploy.bench.latency.variants import (
-    BACKBONE,
+    BASELINES,
     COMPILED,
     DIRECT,
     ENGINES,
@@ -67,7 +67,8 @@ def measure_latency(
 
     Args:
         bundles: verified bundles; of each, ``model.onnx`` is timed as *compiled*, ``baseline/direct.onnx`` as
-            *direct* and ``baseline/backbone.onnx`` as *backbone*, as far as they are there.
+            *direct*, ``baseline/single.onnx``, an ensemble's first member, as *single*, and
+            ``baseline/backbone.onnx`` as *backbone*, as far as they are there.
         batches: the batch sizes.
         threads: threads within one operator, one number or several.
         seconds: how long to time each batch size and number of threads, everything together; at least nine
@@ -290,7 +291,7 @@ def _speedups(batch: int, threads: int, times: Mapping[Key, Seconds]) -> list[Sp
         )
         for (label, engine, name), compiled in times.items()
         if name == COMPILED
-        for other in (BACKBONE, DIRECT)
+        for other in BASELINES
         if (label, engine, other) in times
     ]
 

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from dashdeploy.artifacts.bundle import PLAN_NAME, Bundle
-from dashdeploy.bench.latency.variants import BACKBONE, DIRECT, FILES
+from dashdeploy.bench.latency.variants import BASELINES, DIRECT, FILES
 from dashdeploy.errors import InputError
 
 _PEAK_SIZE = 768
@@ -20,7 +20,7 @@ def multiply_adds(bundle: Bundle, variant: str) -> int | None:
 
     The compiled model's are the direct model's with those of the planned layers exchanged.
     """
-    if variant in (BACKBONE, DIRECT):
+    if variant in BASELINES:
         file = bundle.file(FILES[variant])
         return None if file is None else count_onnx(file)
     direct = multiply_adds(bundle, DIRECT)

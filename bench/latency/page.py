@@ -26,7 +26,8 @@ from dashdeploy.report.page import (
 MOST_LAYERS = 40
 """More bars say less; the table has every layer."""
 
-_ORDER = ("backbone", "direct", "compiled")
+_ORDER = ("backbone", "direct", "compiled", "single")
+"""The index of a variant is that of its color."""
 
 
 def latency_page(report: LatencyReport, bundles: Sequence[Bundle]) -> Page:

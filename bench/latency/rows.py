@@ -65,7 +65,7 @@ class LatencyRow(FrozenModel):
         threads: threads within one operator.
         precision: ``fp32``, ``fp16`` or ``int8``.
         batch: items per call.
-        variant: ``backbone``, ``direct`` or ``compiled``.
+        variant: ``backbone``, ``single`` (an ensemble's first member), ``direct`` or ``compiled``.
         calls: how many calls were timed.
         p50_ms: median milliseconds per call.
         p90_ms: 90th percentile of the milliseconds per call.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dashdeploy.artifacts.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, Bundle
+from dashdeploy.artifacts.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, SINGLE_NAME, Bundle
 from dashdeploy.bench.common.peak_memory import peak_mib_of
 from dashdeploy.bench.latency.torch_variants import PT2_NAME, load_program
 from dashdeploy.errors import InputError, MissingCapabilityError
@@ -17,10 +17,18 @@ from dashdeploy.runtimes.engines import ENGINES as SERVED
 from dashdeploy.runtimes.engines import load_engine
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 
-COMPILED, DIRECT, BACKBONE = "compiled", "direct", "backbone"
+COMPILED, DIRECT, SINGLE, BACKBONE = "compiled", "direct", "single", "backbone"
 
-FILES: Mapping[str, str] = {BACKBONE: BACKBONE_NAME, DIRECT: DIRECT_NAME, COMPILED: MODEL_NAME}
+FILES: Mapping[str, str] = {
+    BACKBONE: BACKBONE_NAME,
+    SINGLE: SINGLE_NAME,
+    DIRECT: DIRECT_NAME,
+    COMPILED: MODEL_NAME,
+}
 """The ONNX file of every variant."""
+
+BASELINES = (BACKBONE, SINGLE, DIRECT)
+"""What the compiled model is compared with, as far as the bundle has it; every convolution of these is direct."""
 
 TORCH, TORCH_COMPILE = "torch", "torch-compile"
 
@@ -37,7 +45,7 @@ class Variant:
     Attributes:
         bundle: the bundle.
         engine: one of `ENGINES`.
-        name: ``backbone``, ``direct`` or ``compiled``.
+        name: ``backbone``, ``single`` (an ensemble's first member), ``direct`` or ``compiled``.
         file: the file that is run.
         load: makes the runtime; the argument is the threads within one operator.
     """
@@ -50,7 +58,7 @@ class Variant:
 
 
 def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
-    """The variants of a bundle that `engine` can run, in the order backbone, direct, compiled.
+    """The variants of a bundle that `engine` can run, in the order backbone, single, direct, compiled.
 
     Raises:
         InputError: there is no such engine, or the bundle holds nothing that it runs.
@@ -73,7 +81,7 @@ def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
         return [compiled]
     baselines = [
         Variant(bundle, engine, name, file, _loader(bundle, engine, file))
-        for name in (BACKBONE, DIRECT)
+        for name in BASELINES
         if (file := bundle.file(FILES[name])) is not None
     ]
     return [*baselines, compiled]

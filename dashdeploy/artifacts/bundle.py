@@ -29,6 +29,7 @@ PARITY_NAME = "parity.json"
 SAMPLE_NAME = "sample.json"
 DIRECT_NAME = "baseline/direct.onnx"
 BACKBONE_NAME = "baseline/backbone.onnx"
+SINGLE_NAME = "baseline/single.onnx"
 
 
 class Manifest(BaseModel):
@@ -44,6 +45,7 @@ class Manifest(BaseModel):
         target: the engine and device that the plan was made for, such as ``ort-cpu``.
         precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``: the lowest that a part of the model computes in.
         source: the run or the model file that was exported.
+        ensemble: of how many networks the model is the mean; it is written where there are several.
         tools: versions of the packages that wrote the bundle.
         files: sha256 of every other file, by its path within the bundle.
     """
@@ -59,6 +61,7 @@ class Manifest(BaseModel):
     target: str
     precision: str
     source: str
+    ensemble: int = Field(default=1, ge=1)
     tools: dict[str, str]
     files: dict[str, str]
 
@@ -165,4 +168,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_NAME)
     hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
     complete = manifest.model_copy(update={"files": hashes})
-    (folder / MANIFEST_NAME).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Earlier versions refuse a field that they do not know, and what is no ensemble they can read.
+    left_out = {"ensemble"} if manifest.ensemble == 1 else None
+    text = complete.model_dump_json(indent=2, exclude=left_out) + "\n"
+    (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")

@@ -29,6 +29,11 @@ TUNING_NAME = "tuning.json"
 SHORTLIST_NAME = "shortlist.json"
 
 
+def member_weights_name(member: int) -> str:
+    """The file of one member's weights: ``model.safetensors`` of the first, ``model.2.safetensors`` of the second."""
+    return WEIGHTS_NAME if member == 1 else WEIGHTS_NAME.replace(".", f".{member}.", 1)
+
+
 def normalized_entropy(shares: Sequence[float]) -> float:
     """Entropy of shares that add up to 1, as a part of that of uniform ones: 1 is undecided, 0 is certain."""
     if len(shares) < 2:
@@ -107,9 +112,28 @@ class RunDirectory:
             raise InputError(f"{path}: no such run; write one with: {call}")
         config, metrics = (_read_json(path / name) for name in (CONFIG_NAME, METRICS_NAME))
         architecture = load_architecture(path)
-        if not (path / WEIGHTS_NAME).is_file():
-            raise InputError(f"{path} is not a finished run: it has no {WEIGHTS_NAME}")
-        return cls(path, config, architecture, metrics)
+        run = cls(path, config, architecture, metrics)
+        for member in range(1, run.members + 1):
+            name = member_weights_name(member)
+            if not (path / name).is_file():
+                raise InputError(f"{path} is not a finished run: it has no {name}")
+        return run
+
+    @property
+    def members(self) -> int:
+        """How many networks were trained with the searched kernels; more than one are an ensemble.
+
+        Raises:
+            InputError: ``config.json`` does not say it in a number.
+        """
+        settings = self.config.get("settings") if isinstance(self.config, dict) else None
+        members = settings.get("ensemble", 1) if isinstance(settings, dict) else 1
+        if type(members) is not int or members < 1:
+            raise InputError(
+                f"{self.path / CONFIG_NAME}: ensemble = {members!r} is no number of members; the file was "
+                "changed by hand, search again"
+            )
+        return members
 
 
 def load_architecture(folder: Path) -> Architecture:

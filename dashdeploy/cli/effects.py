@@ -77,6 +77,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "lowering": Effect(COMPILED),
         "tune": Effect(COMPILED),
         "threads": Effect(COMPILED),
+        "ensemble": Effect(frozenset({RUN})),
         "precision": Effect(COMPILED),
         "calibration": Effect(COMPILED, needs=("precision=int8",)),
         "max_accuracy_drop": Effect(frozenset({RUN}), needs=("precision=int8", "precision=fp16")),

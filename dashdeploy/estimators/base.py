@@ -184,7 +184,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if hasattr(self, "_files"):
             with self._files.on_disk() as run:
-                self._network = run.searched_model()
+                self._network = run.ensemble_model()
 
     def _training_data(self, x: X, y: X, **checks: object) -> tuple[Array, Array]:
         """`x` and `y` as arrays, checked by scikit-learn, `x` in float32.

@@ -107,7 +107,8 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
     files = [[name, f"{sizes[name] / 1024:.1f}", sha256[:12]] for name, sha256 in manifest.files.items()]
     parts = [
         f"bundle {bundle.path}: {manifest.name} version {manifest.version}, {manifest.target}, "
-        f"{manifest.precision}, from {manifest.source}",
+        f"{manifest.precision}, from {manifest.source}"
+        + (f", ensemble of {manifest.ensemble} networks" if manifest.ensemble > 1 else ""),
         tensor_table(manifest.inputs, manifest.outputs),
         artifact_table(artifacts, sizes),
         table(["file", "KiB", "sha256"], files),

@@ -50,14 +50,41 @@ def kept_table(kept: Mapping[str, str]) -> str:
     return table(["kept as it is", "because"], [[name, reason] for name, reason in kept.items()])
 
 
+def figure_rows(metrics: Mapping[str, Any]) -> list[list[Any]]:
+    """Per network: its name, its validation and its test figure; of a run with an ensemble the calibration error, too.
+
+    The networks are the searched one, the ensemble if there is one, and the unsearched backbone.
+    """
+    ensemble = metrics.get("ensemble")
+    rows = []
+    for name in ("searched", "ensemble", "backbone") if ensemble else ("searched", "backbone"):
+        figures = metrics.get(name, {})
+        row = [name, figures.get("validation"), figures.get("test")]
+        rows.append([*row, ensemble.get("ece", {}).get(name)] if ensemble else row)
+    return rows
+
+
+def figure_headers(metrics: Mapping[str, Any]) -> list[str]:
+    """The headers of `figure_rows`."""
+    headers = [str(metrics.get("metric", "metric")), "validation", "test"]
+    return [*headers, "calibration error"] if metrics.get("ensemble") else headers
+
+
+def members_line(metrics: Mapping[str, Any]) -> str:
+    """What each member of the ensemble is worth by itself; empty if there is none."""
+    ensemble = metrics.get("ensemble")
+    if not ensemble:
+        return ""
+    figures = [value for value in ensemble.get("members_test", []) if value is not None]
+    shown = f", test {metrics.get('metric', 'metric')} {', '.join(f'{x:.4g}' for x in figures)}"
+    return f"ensemble of {ensemble.get('members')} networks{shown if figures else ''}"
+
+
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """The searched model beside the unsearched backbone."""
-    rows = [
-        [label, metrics.get(key, {}).get("validation"), metrics.get(key, {}).get("test")]
-        for label, key in (("searched", "searched"), ("backbone", "backbone"))
-    ]
+    """The searched model, and the ensemble, beside the unsearched backbone."""
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in metrics.get("seconds", {}).items())
-    return table([str(metrics.get("metric", "metric")), "validation", "test"], rows) + f"\ntime: {seconds}"
+    figures = table(figure_headers(metrics), figure_rows(metrics))
+    return "\n".join(filter(None, (figures, members_line(metrics), f"time: {seconds}")))
 
 
 def latency_line(latency: Mapping[str, Any]) -> str:

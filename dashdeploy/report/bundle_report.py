@@ -47,6 +47,7 @@ def bundle_page(
     rows: dict[str, object] = {
         "model": f"{manifest.name} version {manifest.version}",
         "source": manifest.source,
+        **({"ensemble": f"{manifest.ensemble} networks"} if manifest.ensemble > 1 else {}),
         "target": manifest.target,
         "precision": manifest.precision,
         "planned on": plan.get("device"),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.artifacts.run import HISTORY_NAME, RunDirectory
 from dashdeploy.errors import DashdeployError
-from dashdeploy.inspect.run_tables import run_layers
+from dashdeploy.inspect.run_tables import figure_headers, figure_rows, members_line, run_layers
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
@@ -134,13 +134,9 @@ def _tuning(run: RunDirectory) -> Markup:
 
 def _metrics(run: RunDirectory) -> Section:
     metrics = run.metrics
-    rows = [
-        [label, *(finite_number(metrics.get(key, {}).get(split)) for split in ("validation", "test"))]
-        for label, key in (("searched", "searched"), ("backbone", "backbone"))
-    ]
     table = html_table(
-        [str(metrics.get("metric", "metric")), "validation", "test"],
-        rows,
+        figure_headers(metrics),
+        [[name, *map(finite_number, figures)] for name, *figures in figure_rows(metrics)],
         caption=f"The searched network beside the backbone, which was trained with {_budget(run)}",
     )
     seconds = {
@@ -156,6 +152,7 @@ def _metrics(run: RunDirectory) -> Section:
         "What it is worth",
         [
             table,
+            paragraph(_members(metrics)),
             paragraph(
                 "There were no test data."
                 if dict(run.config.get("samples") or {}).get("test") == 0
@@ -167,6 +164,14 @@ def _metrics(run: RunDirectory) -> Section:
     )
 
 
+def _members(metrics: Mapping[str, Any]) -> str:
+    line = members_line(metrics)
+    return line and (
+        f"{line[0].upper()}{line[1:]}. Its prediction is their mean. The calibration error says how far the confidence "
+        "in the predicted class is from the share of right ones, on average."
+    )
+
+
 def _budget(run: RunDirectory) -> str:
     passes = dict(run.config.get("settings") or {}).get("backbone_epochs")
     return "the same budget" if passes is None else f"{passes} passes"
@@ -175,13 +180,16 @@ def _budget(run: RunDirectory) -> str:
 def _tiles(run: RunDirectory) -> list[tuple[str, str, str]]:
     metric = str(run.metrics.get("metric", "metric"))
     tiles = []
-    for label, key in (("searched", "searched"), ("backbone", "backbone")):
-        value = finite_number(run.metrics.get(key, {}).get("test"))
+    notes = {
+        "searched": "retrained",
+        "ensemble": f"{dict(run.metrics.get('ensemble') or {}).get('members')} networks",
+        "backbone": _budget(run),
+    }
+    for label, _, test, *_ in figure_rows(run.metrics):
+        value = finite_number(test)
         if value is not None:
             shown = f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}"
-            tiles.append(
-                (f"{label}, test {metric}", shown, _budget(run) if key == "backbone" else "retrained")
-            )
+            tiles.append((f"{label}, test {metric}", shown, notes[label]))
     seconds = sum(
         value for value in run.metrics.get("seconds", {}).values() if finite_number(value) is not None
     )

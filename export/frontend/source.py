@@ -49,6 +49,8 @@ class Source:
         reference: computes the outputs that the compiled model must agree with.
         reference_name: what computes them, in words.
         backbone: the unsearched backbone, for a run; as `model`.
+        single: the ensemble's first member by itself, for a run with an ensemble; as `model`.
+        members: of how many networks `model` is the mean.
         labels: class names, for a run of a classifier.
         samples: real validation inputs by input name, for a run; otherwise empty.
         targets: what the task wants for each of them; None for an ONNX file.
@@ -63,6 +65,8 @@ class Source:
     reference: Reference
     reference_name: str
     backbone: ir.Model | None = None
+    single: ir.Model | None = None
+    members: int = 1
     labels: list[str] = field(default_factory=list)
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     targets: npt.NDArray[np.generic] | None = None
@@ -72,7 +76,11 @@ class Source:
 
 
 def load_source(
-    path: Path, input_shapes: Mapping[str, tuple[int, ...]], progress: Progress = silent
+    path: Path,
+    input_shapes: Mapping[str, tuple[int, ...]],
+    progress: Progress = silent,
+    *,
+    ensemble: bool | None = None,
 ) -> Source:
     """Read a run directory or an ONNX file.
 
@@ -80,18 +88,22 @@ def load_source(
         path: the run or the file.
         input_shapes: shapes to fix, by input name, for an ONNX file.
         progress: told what is being done.
+        ensemble: as `ExportSettings.ensemble`.
 
     Raises:
-        InputError: there is nothing at `path`, or it is neither a run nor an ONNX model.
+        InputError: there is nothing at `path`, it is neither a run nor an ONNX model, or it has no ensemble and
+            `ensemble` says something about it.
     """
     if path.is_dir():
         if input_shapes:
             raise InputError("`input_shapes` is for ONNX files: a run knows its input's shape")
-        return _from_run(Run.load(path), progress)
+        return _from_run(Run.load(path), progress, ensemble)
     if not path.exists() and path.suffix != ".onnx":
         raise InputError(
             f"{path}: no such run or model; write a run with: `search(task='mnist1d', out={str(path)!r})`"
         )
+    if ensemble is not None:
+        raise InputError(f"`ensemble` is for runs: {path} is an ONNX model; leave it out")
     model, replaceable = with_constant_weights(read_onnx(path))
     if replaceable:
         several = f" and {len(replaceable) - 1} more are" if len(replaceable) > 1 else " is"
@@ -138,7 +150,12 @@ def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:
         raise
 
 
-def _from_run(run: Run, progress: Progress) -> Source:
+def _from_run(run: Run, progress: Progress, ensemble: bool | None) -> Source:
+    if ensemble is not None and run.members == 1:
+        raise InputError(
+            f"`ensemble` has no effect: {run.path} has one network alone; leave it out, or search with `ensemble=5`"
+        )
+    together = run.members > 1 and ensemble is not False
     samples_path = run.path / SAMPLES_NAME
     samples, targets = {}, None
     if samples_path.is_file():
@@ -146,9 +163,20 @@ def _from_run(run: Run, progress: Progress) -> Source:
             samples = {INPUT_NAME: file["inputs"]}
             targets = file.get("targets")  # earlier runs have none
     source = from_modules(
-        run.path, run.searched_model(), run.backbone_model(), tuple(run.config["input_shape"]), progress
+        run.path,
+        run.ensemble_model() if together else run.searched_model(),
+        run.backbone_model(),
+        tuple(run.config["input_shape"]),
+        progress,
+        single=run.searched_model() if together else None,
     )
-    return replace(source, labels=list(run.config.get("labels", [])), samples=samples, targets=targets)
+    return replace(
+        source,
+        members=run.members if together else 1,
+        labels=list(run.config.get("labels", [])),
+        samples=samples,
+        targets=targets,
+    )
 
 
 def from_modules(
@@ -157,8 +185,10 @@ def from_modules(
     backbone: nn.Module | None,
     input_shape: tuple[int, ...],
     progress: Progress = silent,
+    *,
+    single: nn.Module | None = None,
 ) -> Source:
-    """A source of two torch modules of one input and one output.
+    """A source of torch modules of one input and one output.
 
     Args:
         path: where they come from, for the manifest.
@@ -166,6 +196,7 @@ def from_modules(
         backbone: the unsearched one, in evaluation mode; None if there is none.
         input_shape: [channels, *spatial], without the batch.
         progress: told what is being done.
+        single: the first member where `searched` is an ensemble, in evaluation mode.
     """
     sample = torch.zeros(2, *input_shape)
 
@@ -175,12 +206,13 @@ def from_modules(
 
     return Source(
         path=path,
-        model=to_onnx(searched, "the searched model"),
+        model=to_onnx(searched, "the searched model" if single is None else "the ensemble"),
         original=None,
         reference=_torch_reference(searched),
         reference_name=f"PyTorch {torch.__version__.partition('+')[0]}",
         module=searched,
         backbone=None if backbone is None else to_onnx(backbone, "the original backbone"),
+        single=None if single is None else to_onnx(single, "its first member"),
     )
 
 

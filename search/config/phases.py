@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from dashdeploy.search.config.run_settings import RunSettings
-from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.config.settings import MOST_SEEDS, SearchSettings
 
-PhaseName = Literal["search", "shortlist", "tune", "retrain", "backbone"]
+Stage = Literal["search", "shortlist", "tune", "retrain", "backbone"]
+
+PhaseName = str
+"""A `Stage`; the further members of an ensemble are trained in phases ``retrain-2``, ``retrain-3`` and so on."""
+
+
+def stage_of(name: PhaseName) -> Stage:
+    """What is done in the phase `name`, whichever member it is done for."""
+    stage: Any = name.partition("-")[0]
+    assert stage in get_args(Stage), name
+    return stage  # type: ignore[no-any-return]
+
+
+def member_of(name: PhaseName) -> int:
+    """Which member of an ensemble the phase trains, from 1; every other phase is as of the first."""
+    return int(name.partition("-")[2] or 1)
+
+
+def member_phase(member: int) -> PhaseName:
+    """The phase that trains a member, from 1."""
+    return "retrain" if member == 1 else f"retrain-{member}"
+
+
+def member_phases(settings: SearchSettings) -> list[PhaseName]:
+    """The phases that train what was found, a member each; mostly there is one."""
+    return [member_phase(member) for member in range(1, settings.ensemble + 1)]
+
+
+def member_settings(settings: RunSettings, member: int) -> RunSettings:
+    """`settings` with the seed of a member's weights and order of the data; the first member has the run's own."""
+    return settings.model_copy(update={"seed": (settings.seed + member - 1) % MOST_SEEDS})
 
 
 @dataclass(frozen=True)
@@ -18,7 +48,8 @@ class Phase:
 
     Attributes:
         name: ``search`` trains the supernet, ``shortlist`` candidates for what comes of it, ``tune`` and ``retrain``
-            the found network, ``backbone`` the unsearched one.
+            the found network, ``retrain-2`` and so on the further members of its ensemble, ``backbone`` the
+            unsearched one.
         epochs: how many.
         passes: over the data, in each of them.
         learning_rate: peak rate of the weights.
@@ -60,7 +91,7 @@ def phases(settings: RunSettings) -> dict[PhaseName, Phase]:
 
     return {
         "search": search,
-        "retrain": training("retrain", settings.retrain_epochs),
+        **{name: training(name, settings.retrain_epochs) for name in member_phases(settings)},
         "backbone": training("backbone", settings.backbone_epochs or settings.retrain_epochs),
     }
 
@@ -78,7 +109,8 @@ def has_shortlist(settings: SearchSettings) -> bool:
 def phase_names(settings: SearchSettings) -> list[PhaseName]:
     """The phases of a run, in their order."""
     optional: dict[PhaseName, bool] = {"shortlist": has_shortlist(settings), "tune": settings.tune != "none"}
-    return ["search", *(name for name, wanted in optional.items() if wanted), "retrain", "backbone"]
+    chosen = [name for name, wanted in optional.items() if wanted]
+    return ["search", *chosen, *member_phases(settings), "backbone"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +126,14 @@ class TimePlan:
     seconds: Mapping[PhaseName, float]
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {in_words(seconds)}" for name, seconds in self.seconds.items())
+        members = sum(stage_of(name) == "retrain" for name in self.seconds)
+        stages = dict.fromkeys(map(stage_of, self.seconds), 0.0)
+        for name, seconds in self.seconds.items():
+            stages[stage_of(name)] += seconds
+        return ", ".join(
+            f"{stage} {in_words(seconds)}{f' ({members} members)' if stage == 'retrain' and members > 1 else ''}"
+            for stage, seconds in stages.items()
+        )
 
 
 def in_words(seconds: float) -> str:

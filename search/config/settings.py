@@ -62,6 +62,8 @@ class SearchSettings(FrozenModel):
         retrain_epochs: epochs of retraining (DASH: 200). None is 30 passes, and at least `retrain_steps`.
         retrain_steps: least number of steps of retraining, and of the backbone, where `retrain_epochs` is None.
         retrain_share: part of the training data that each pass of these sees.
+        ensemble: how many networks are trained with what was found, each with the next seed; the run's model is the
+            mean of what they predict (Lakshminarayanan et al., NeurIPS 2017).
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining. More of them give it
             what the search and its choices cost as well.
         epoch_passes: passes over the data in an epoch, after which the network is validated and saved. None is 1
@@ -167,6 +169,7 @@ class SearchSettings(FrozenModel):
     retrain_epochs: PositiveInt | None = None
     retrain_steps: PositiveInt = 2000
     retrain_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    ensemble: PositiveInt = 1
     backbone_epochs: PositiveInt | None = None
     epoch_passes: PositiveInt | None = None
     optimizer: Literal["adam", "sgd"] = "adam"

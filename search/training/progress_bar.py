@@ -14,11 +14,11 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from dashdeploy.progress import Progress, to_stderr
-from dashdeploy.search.config.phases import PhaseName
+from dashdeploy.search.config.phases import Stage, member_of, stage_of
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.training.lightning_module import PhaseModule
 
-TITLES: Mapping[PhaseName, str] = {
+TITLES: Mapping[Stage, str] = {
     "search": "searching kernels",
     "tune": "tuning",
     "retrain": "training the searched network",
@@ -59,7 +59,7 @@ class PhaseProgress(Callback):
         self.live = Live(self.bar, console=self.console, refresh_per_second=2)
         self.live.start()
         self.bar.add_task(
-            TITLES[pl_module.phase.name],
+            title_of(pl_module),
             total=pl_module.phase.epochs,
             completed=trainer.current_epoch,
             status="",
@@ -76,8 +76,7 @@ class PhaseProgress(Callback):
                 names = list(agg_convs(pl_module.network))
                 self.live.update(Group(leaders(names, pl_module.record), self.bar))
         elif done == total or done % max(1, total // LINES_PER_PHASE) == 0:
-            title = TITLES[pl_module.phase.name]
-            self.progress(f"{title}: epoch {done}/{total} {status}")
+            self.progress(f"{title_of(pl_module)}: epoch {done}/{total} {status}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Close the bar."""
@@ -96,6 +95,14 @@ class PhaseProgress(Callback):
         if self.live is not None:
             self.live.stop()
             self.live = self.bar = None
+
+
+def title_of(module: PhaseModule) -> str:
+    """What a phase does, in words; of an ensemble, for which member."""
+    stage, members = stage_of(module.phase.name), module.settings.ensemble
+    if stage != "retrain" or members == 1:
+        return TITLES[stage]
+    return f"{TITLES[stage]}, member {member_of(module.phase.name)} of {members}"
 
 
 def leaders(names: Sequence[str], record: Mapping[str, Any]) -> Table:

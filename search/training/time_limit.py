@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from dashdeploy.search.config.phases import PhaseName
+from dashdeploy.search.config.phases import PhaseName, Stage, stage_of
 from dashdeploy.search.training.lightning_module import PhaseModule
 
-SHARES: Mapping[PhaseName, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
+SHARES: Mapping[Stage, float] = {"search": 3, "shortlist": 2, "tune": 2, "retrain": 3, "backbone": 3}
 """How the time that is left is divided among the phases that are left, where nothing was measured."""
 
 
@@ -34,7 +34,7 @@ class TimeLimit:
         before: float = 0.0,
     ) -> None:
         self.seconds, self.phases, self.before = seconds, phases, before
-        self.expected = SHARES if expected is None else expected
+        self.expected = {name: SHARES[stage_of(name)] for name in phases} if expected is None else expected
         self.started = time.perf_counter()
 
     def share(self, phase: PhaseName) -> float | None:

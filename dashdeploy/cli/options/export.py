@@ -67,6 +67,14 @@ class Planning(OptionGroup, panel="Plan"):
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="Threads that the costs are measured with.")
     ] = 1
+    ensemble: Annotated[
+        bool | None,
+        typer.Option(
+            "--ensemble/--no-ensemble",
+            help="Of a run with an ensemble: all members as one model, or the first one alone; otherwise all.",
+            show_default=False,
+        ),
+    ] = None
 
 
 class Precision(OptionGroup, panel="Precision"):

@@ -84,6 +84,15 @@ class Training(OptionGroup, panel="Training"):
         int | None,
         typer.Option("--retrain-epochs", min=1, help="Passes over the data while training what was found."),
     ] = None
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            "--ensemble",
+            metavar="N",
+            min=1,
+            help="Train N networks with what was found, from other weights; their mean is the model.",
+        ),
+    ] = None
     tune: Annotated[
         Literal["none", "grid", "tpe", "asha"] | None,
         typer.Option(
