@@ -51,7 +51,7 @@ def kept_table(kept: Mapping[str, str]) -> str:
 
 
 def figure_rows(metrics: Mapping[str, Any]) -> list[list[Any]]:
-    """Per network: its name, its validation and its test figure; of a run with an ensemble the calibration error, too.
+    """Per network: its name, its validation and test figures; in a run with an ensemble its calibration error, too.
 
     The networks are the searched one, the ensemble if there is one, and the unsearched backbone.
     """

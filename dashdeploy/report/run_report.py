@@ -167,8 +167,8 @@ def _metrics(run: RunDirectory) -> Section:
 def _members(metrics: Mapping[str, Any]) -> str:
     line = members_line(metrics)
     return line and (
-        f"{line[0].upper()}{line[1:]}. Its prediction is their mean. The calibration error says how far the confidence "
-        "in the predicted class is from the share of right ones, on average."
+        f"{line[0].upper()}{line[1:]}. Its prediction is their mean. The calibration error says how far the "
+        "confidence in the predicted class is from the share of right ones, on average."
     )
 
 
