@@ -7,6 +7,7 @@ differ. Of the other commands, every entry of the table is tried on the command 
 import hashlib
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ CASES = {
     "lowering": (("direct", "fft"), []),
     "tune": (("estimate", "measure"), []),
     "threads": (("1", "2"), []),
+    "ensemble": ((None, False), []),
     "precision": (("fp32", "fp16"), []),
     "calibration": (("{sources}/small.npz", "{sources}/large.npz"), [INT8]),
     "max_accuracy_drop": (("0.7", "0.9"), [INT8, FP16]),
@@ -91,7 +93,7 @@ def flag_of(command, name):
     return next(each.opts[0] for each in COMMANDS[command].params if each.name == name)
 
 
-def write_run(folder):
+def write_run(folder, members=1):
     """A run as search writes it, with random weights and the classes that its own model finds."""
     layers = [f"blocks.{i // 3}.convs.{i % 3}" for i in range(9)]
     written = {
@@ -108,11 +110,14 @@ def write_run(folder):
     searched = build_searched(Architecture.model_validate(written)).eval()
     save_file(searched.state_dict(), folder / "model.safetensors")
     save_file(build_backbone("resnet1d", ARGUMENTS).state_dict(), folder / "backbone.safetensors")
+    for member in range(2, members + 1):
+        other = build_searched(Architecture.model_validate(written))
+        save_file(other.state_dict(), folder / f"model.{member}.safetensors")
     samples = np.random.default_rng(0).standard_normal((20, 2, 64)).astype("f4")
     with torch.no_grad():
         targets = searched(torch.from_numpy(samples)).argmax(1).numpy()
     np.savez(folder / "samples.npz", inputs=samples, targets=targets)
-    config = {"input_shape": [2, 64], "labels": ["low", "mid", "high"]}
+    config = {"input_shape": [2, 64], "labels": ["low", "mid", "high"], "settings": {"ensemble": members}}
     for name, content in (("config", config), ("architecture", written), ("metrics", {})):
         (folder / f"{name}.json").write_text(json.dumps(content))
 
@@ -121,6 +126,7 @@ def write_run(folder):
 def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     write_run(folder / "run")
+    write_run(folder / "ensemble", members=2)
     model = onnx.parser.parse_model(TEXT)
     weights = np.random.default_rng(0).standard_normal((4, 2, 9)).astype("f4")
     model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
@@ -172,6 +178,8 @@ def basis(kind, name, *, dry):
 def with_value(name, value):
     if value is None:
         return ()
+    if value is False:
+        return (next(each.secondary_opts[0] for each in COMMANDS["export"].params if each.name == name),)
     return (flag_of("export", name),) if value is True else (flag_of("export", name), value)
 
 
@@ -204,8 +212,9 @@ def test_an_export_comes_out_the_same_twice(outcome):
 def test_an_option_works_or_is_refused(outcome, name, kind, partner, dry):
     values, partners = CASES[name]
     words = (*basis(kind, name, dry=dry), *partner)
-    # A model whose length is open takes a shape.
-    place = {RUN: "run", ONNX: "open.onnx" if name == "input_shape" else "model.onnx", BUNDLE: "bundle"}[kind]
+    # A model whose length is open takes a shape, and a run of several networks a choice among them.
+    runs = "ensemble" if name == "ensemble" else "run"
+    place = {RUN: runs, ONNX: "open.onnx" if name == "input_shape" else "model.onnx", BUNDLE: "bundle"}[kind]
     tried = [outcome(place, *words, *with_value(name, value)) for value in values]
     wrong = [one for one, value in zip(tried, values, strict=True) if value is not None and one[0] == 1]
     if wrong:
@@ -222,6 +231,13 @@ def test_an_option_works_or_is_refused(outcome, name, kind, partner, dry):
     effect = EFFECTS["export"][name]
     if kind in effect.sources and bool(partner) == bool(partners) and not dry:
         assert not wrong, wrong[0][1]
+
+
+@pytest.mark.parametrize("flag", ["--ensemble", "--no-ensemble"])
+def test_a_run_of_one_network_has_no_choice_among_several(outcome, flag):
+    code, error, printed, files = outcome("run", "--out", "out", *QUICK, flag)
+    assert (code, printed, files) == (1, "", {})
+    assert re.search(r"^error: --ensemble has no effect: .*run has one network alone; .*--ensemble 5$", error)
 
 
 def test_what_a_bundle_refuses_is_what_was_decided_when_it_was_compiled():

@@ -105,6 +105,7 @@ CASES = {
         "method": ("fourier", "mixed-weights"),
         "search_epochs": ("1", "2"),
         "retrain_epochs": ("1", "2"),
+        "ensemble": ("1", "2"),
         "tune": ("none", "grid"),
         "devices": ("cpu", "cpu:2"),
         "seed": ("1", "2"),

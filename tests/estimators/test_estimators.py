@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -45,6 +46,29 @@ def test_probabilities_are_those_of_the_run_s_network(little, series, tmp_path):
         logits = network(torch.tensor(x, dtype=torch.float32)).numpy()
     # float32's rounding, of sums in another order
     np.testing.assert_allclose(classifier.predict_proba(x), softmax(logits, axis=1), atol=1e-6)
+
+
+def test_an_ensemble_predicts_the_mean_of_its_members(little, series, tmp_path):
+    """Of the probabilities of each member, called on the data as they are; saved and read back as well."""
+    x, labels = series
+    settings = little["settings"] | {"ensemble": 3}
+    classifier = DASHClassifier(**little | {"settings": settings}, out=tmp_path / "run").fit(x, labels)
+    network = dashdeploy.Run.load(tmp_path / "run").searched_model()
+    probabilities = []
+    for name in ("model", "model.2", "model.3"):
+        network.network.load_state_dict(load_file(tmp_path / "run" / f"{name}.safetensors"))
+        with torch.inference_mode():
+            probabilities.append(softmax(network(torch.tensor(x, dtype=torch.float32)).numpy(), axis=1))
+    expected = np.mean(probabilities, axis=0)
+    assert np.abs(probabilities[0] - expected).max() > 1e-3
+    # float32's rounding, of sums in another order
+    np.testing.assert_allclose(classifier.predict_proba(x), expected, atol=1e-6)
+    assert classifier.predict(x).tolist() == classifier.classes_[expected.argmax(1)].tolist()
+    classifier.save(tmp_path / "saved")
+    again = DASHClassifier.load(tmp_path / "saved")
+    np.testing.assert_array_equal(again.predict_proba(x), classifier.predict_proba(x))
+    alone = DASHClassifier(**little).fit(x, labels)
+    np.testing.assert_allclose(alone.predict_proba(x), probabilities[0], atol=1e-6)
 
 
 def test_one_channel_may_be_written_with_its_axis_or_without(little, series):

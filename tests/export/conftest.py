@@ -142,6 +142,26 @@ def write_run(
     return searched.eval(), samples
 
 
+def write_ensemble(
+    folder: Path, members: int, *, content: dict[str, Any] | None = None, length: int = 64, **config: object
+) -> tuple[list[nn.Module], npt.NDArray[np.float32]]:
+    """A run as the above with networks that disagree; gives all of them and the samples."""
+    content = ARCHITECTURE if content is None else content
+    written = {"settings": {"ensemble": members}, "dense": False, **config}
+    _, samples = write_run(folder, content, length, **written)
+    networks = []
+    for member in range(1, members + 1):
+        torch.manual_seed(member)
+        network = build_searched(Architecture.model_validate(content))
+        with torch.no_grad():
+            for weights in list(network.parameters())[-2:]:  # of the last layer
+                weights.mul_(8)
+        name = "model.safetensors" if member == 1 else f"model.{member}.safetensors"
+        save_file(network.state_dict(), folder / name)
+        networks.append(network.eval())
+    return networks, samples
+
+
 @pytest.fixture
 def finished_run(tmp_path: Path) -> tuple[Path, nn.Module, npt.NDArray[np.float32]]:
     """A run as search writes it, with random weights."""

