@@ -30,6 +30,7 @@ def search(
     Example:
       dashdeploy search --task mnist1d --preset quick --out runs/mnist1d
       dashdeploy search --data signals.npz --kernel-sizes 3,7,11 --dilations 1,3,7 --out runs/signals
+      dashdeploy search --data signals.npz --ensemble 5 --time-limit 1h --out runs/five
       dashdeploy search --data signals.npz --backbone mine:unet --set momentum=0.95 --out runs/unet
       dashdeploy search --task mnist1d --latency-weight 0.5 --target ort-cpu --time-limit 30m --out runs/quick
     """

@@ -305,7 +305,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         self._files = RunFiles.of(run, type(self).__name__, without=DESCRIPTION_NAME)
         self._sample_shape = sample_shape
         self.architecture_, self.metrics_ = run.architecture, run.metrics
-        self._network = run.searched_model()
+        self._network = run.ensemble_model()
 
     def _outputs(self, x: X) -> Array:
         """What the network gives for `x`: [n, outputs], float64."""

@@ -65,8 +65,8 @@ def test_an_ensemble_predicts_the_mean_of_its_members(little, series, tmp_path):
     np.testing.assert_allclose(classifier.predict_proba(x), expected, atol=1e-6)
     assert classifier.predict(x).tolist() == classifier.classes_[expected.argmax(1)].tolist()
     classifier.save(tmp_path / "saved")
-    again = DASHClassifier.load(tmp_path / "saved")
-    np.testing.assert_array_equal(again.predict_proba(x), classifier.predict_proba(x))
+    for again in (DASHClassifier.load(tmp_path / "saved"), pickle.loads(pickle.dumps(classifier))):
+        np.testing.assert_array_equal(again.predict_proba(x), classifier.predict_proba(x))
     alone = DASHClassifier(**little).fit(x, labels)
     np.testing.assert_allclose(alone.predict_proba(x), probabilities[0], atol=1e-6)
 

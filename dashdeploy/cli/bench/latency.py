@@ -116,7 +116,7 @@ def latency(
     load: LoadGen,
     output: ResultOutput,
 ) -> None:
-    """Time the compiled model, the direct one and the backbone.
+    """Time the compiled model, the direct one, the backbone, and one network of an ensemble.
 
     The variants take turns in one process, so that whatever else the machine does hits all of them. Several bundles
     and several engines are compared in the same rounds; networks of the list have rounds of their own.

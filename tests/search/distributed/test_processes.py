@@ -191,6 +191,18 @@ def test_processes_share_the_trainings_of_a_short_list(here, waves_file):
     assert done.stderr.count("short list, candidate") == len(one["candidates"])
 
 
+@pytest.mark.slow
+def test_processes_train_the_members_of_an_ensemble_together(here, waves_file):
+    for out, devices in (("one", "cpu"), ("two", "cpu:2")):
+        finish([*command(waves_file, out, devices), "--ensemble", "2"], here)
+    assert_alike(here / "one", here / "two")
+    one, two = (load_file(here / out / "model.2.safetensors") for out in ("one", "two"))
+    for name, weights in one.items():
+        torch.testing.assert_close(weights, two[name], rtol=1e-4, atol=1e-5)
+    first, second = (json.loads((here / out / "metrics.json").read_text()) for out in ("one", "two"))
+    assert first["ensemble"]["members"] == second["ensemble"]["members"] == 2
+
+
 def torchrun(words, *more):
     launcher = [sys.executable, "-m", "torch.distributed.run", *more]
     return [*map(str, launcher), "-m", "dashdeploy", *words[3:]]
