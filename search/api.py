@@ -63,8 +63,8 @@ def search(
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
 
     Returns:
-        The finished run; ``run.searched_model()`` is the network, and ``run.ensemble_model()`` the mean of all members
-        of an ensemble.
+        The finished run; ``run.searched_model()`` is the network, and ``run.ensemble_model()`` the mean of all
+        members of an ensemble.
 
     Raises:
         InputError: a file, a name or a value is wrong, `out` is taken or cannot be written, an unfinished run is in
