@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.artifacts.json_files import first_problem
@@ -64,6 +71,12 @@ class Manifest(BaseModel):
     ensemble: int = Field(default=1, ge=1)
     tools: dict[str, str]
     files: dict[str, str]
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Earlier versions refuse a field that they do not know, and what is no ensemble they can read."""
+        content: dict[str, Any] = serialized(self)
+        return {name: value for name, value in content.items() if name != "ensemble" or value > 1}
 
 
 @dataclass(frozen=True)
@@ -168,7 +181,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_NAME)
     hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
     complete = manifest.model_copy(update={"files": hashes})
-    # Earlier versions refuse a field that they do not know, and what is no ensemble they can read.
-    left_out = {"ensemble"} if manifest.ensemble == 1 else None
-    text = complete.model_dump_json(indent=2, exclude=left_out) + "\n"
-    (folder / MANIFEST_NAME).write_text(text, encoding="utf-8")
+    (folder / MANIFEST_NAME).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
