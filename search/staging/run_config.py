@@ -93,6 +93,8 @@ def check_same(folder: Path, config: dict[str, Any]) -> None:
     """
     try:
         before = json.loads((folder / CONFIG_NAME).read_bytes())
+        # What a run of an older version does not know, it did as it is done by default.
+        before["asked"] = SearchSettings.preset("quick").model_dump(mode="json") | before["asked"]
         differences = [each for name in BINDING for each in _differences(name, before[name], config[name])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / CONFIG_NAME} cannot be read ({error}); delete {folder}") from error

@@ -260,7 +260,9 @@ def test_a_setting_that_an_older_version_did_not_have_is_as_good_as_none(
     out = interrupted(finished, tmp_path, "metrics.json")
     path = staging_path(out) / "config.json"
     config = json.loads(path.read_text())
-    assert config["settings"].pop("backbone_epochs") is None
+    assert config["asked"].pop("backbone_epochs") is None
+    assert config["asked"].pop("ensemble") == 1
+    assert config["settings"].pop("ensemble") == 1
     path.write_text(json.dumps(config))
     assert search(waves_task, small, out, resume=True).metrics["task"] == "waves"
 
