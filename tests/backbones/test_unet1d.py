@@ -75,14 +75,16 @@ def test_the_series_as_a_whole_is_the_mean_of_its_own_positions():
 @pytest.mark.parametrize(("depth", "reach"), [(1, 10), (2, 26)])
 def test_a_position_sees_as_far_as_the_levels_reach(depth, reach):
     """Zeroing what skips a level leaves a larger field than the convolutions of the first level have."""
-    torch.manual_seed(0)  # with some weights, a ReLU lets nothing through
-    model = UNet1D(1, 1, width=4, depth=depth, dense=True).eval()
     x = random(1, 1, 96)
     changed = x.clone()
     changed[..., 48] += 10
-    seen = (model(x) != model(changed)).flatten().nonzero().flatten()
-    assert 48 - reach <= seen.min() < 44
-    assert 52 < seen.max() <= 48 + reach
+    seen = set()
+    for seed in range(8):  # with some weights, a ReLU lets nothing through
+        torch.manual_seed(seed)
+        model = UNet1D(1, 1, width=4, depth=depth, dense=True).eval()
+        seen |= set((model(x) != model(changed)).flatten().nonzero().flatten().tolist())
+    assert 48 - reach <= min(seen) < 44
+    assert 52 < max(seen) <= 48 + reach
 
 
 def test_the_decoder_sees_the_encoder_s_levels():
