@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -19,6 +20,9 @@ Run = Callable[[Mapping[str, Array]], object]
 
 _LONGEST = 2**16
 """The longest length that is tried."""
+
+_MOST_NUMBERS = 2**24
+"""Of one input: several dynamic axes have the same length, and a square of the longest one is larger than a machine."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,16 @@ class ExampleInputs:
 
     @classmethod
     def of(cls, run: Run, inputs: Sequence[TensorSpec]) -> ExampleInputs:
-        """With the least length that the model runs on, or 1 if it runs on none up to 65536."""
+        """With the least length that the model runs on, or 1 if it runs on none up to 65536 or 2^24 numbers."""
         free = cls(tuple(inputs))
         if not any(free.lengths(spec) for spec in inputs):
             return free
         if free.with_length(1).runs(run, 1):
             return free.with_length(1)
         high = 2
-        while high <= _LONGEST and not free.with_length(high).runs(run, 1):
+        while free._can_have(high) and not free.with_length(high).runs(run, 1):
             high *= 2
-        if high > _LONGEST:
+        if not free._can_have(high):
             return free.with_length(1)
         low = high // 2
         while high - low > 1:
@@ -91,6 +95,11 @@ class ExampleInputs:
         if names and not axes and len(spec.shape) > 2 and isinstance(spec.shape[1], str):
             axes.add(1)
         return axes
+
+    def _can_have(self, length: int) -> bool:
+        """Whether inputs of this length, batch 1, are small enough to be tried."""
+        most = max(prod(self.with_length(length)._fixed(spec, 1).shape) for spec in self.inputs)
+        return length <= _LONGEST and most <= _MOST_NUMBERS
 
     def _fixed(self, spec: TensorSpec, batch: int) -> TensorSpec:
         at_batch, length = self._batch_axes(spec), 1 if self.length is None else self.length
