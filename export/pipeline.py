@@ -27,6 +27,7 @@ from dashdeploy.artifacts.bundle import (
 from dashdeploy.errors import InputError
 from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.conversion.precision import convert
+from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
@@ -77,6 +78,7 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
     """
     loaded = load_source(source, settings.input_shapes, progress)
     _check_precision(loaded, settings)
+    loaded = _with_samples(loaded, settings, progress)
     direct = prepare(loaded.model)
     # A plan is of use for what can be exported: the original runs.
     expectation(loaded, OnnxRuntime(serialized(direct)).inputs, loaded.samples)
@@ -115,6 +117,7 @@ def export_source(
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
     target = target_of(settings)
+    source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
     build = _Build(direct, source, target, progress)
     compiled = build.verified(_plan(direct, target, settings, progress))
@@ -130,6 +133,12 @@ def _check_precision(source: Source, settings: ExportSettings) -> None:
             f"`precision={settings.precision}`: {source.path} computes in {source.precision} already, at least "
             "in part, and keeps its precision; leave `precision` out, or export the model in float32"
         )
+
+
+def _with_samples(source: Source, settings: ExportSettings, progress: Progress) -> Source:
+    if settings.samples is None:
+        return source
+    return with_samples(source, settings.samples, OnnxRuntime(serialized(source.model)).inputs, progress)
 
 
 def _plan(direct: ir.Model, target: Target, settings: ExportSettings, progress: Progress) -> Decisions:
@@ -182,6 +191,7 @@ class _Build:
             self._target.load(serialized(self._direct)),
             runtime,
             build=self._load,
+            samples=self._source.samples,
             progress=self._progress,
         )
         if shipped.lowerings == compiled.decisions.lowerings:

@@ -22,7 +22,7 @@ _LONGEST = 2**16
 """The longest length that is tried."""
 
 _MOST_NUMBERS = 2**24
-"""Of one input: several dynamic axes have the same length, and a square of the longest one is larger than a machine."""
+"""Of one input: several dynamic axes have the same length, and a square of the longest fills a machine."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,23 @@ class ExampleInputs:
         batch = self._batch_axes(spec)
         return [axis for i, axis in enumerate(spec.shape) if isinstance(axis, str) and i not in batch]
 
+    def batch_axis(self, spec: TensorSpec) -> int | None:
+        """The axis of an input that counts samples; None if it has none, such as a sampling rate."""
+        if self._batch_names:
+            return min(self._batch_axes(spec), default=None)
+        alike = len({each.shape[0] for each in self.inputs if each.shape}) == 1
+        return 0 if alike and spec.shape else None
+
+    def first(self, feeds: Mapping[str, Array], count: int) -> dict[str, Array]:
+        """The first samples of some inputs; inputs without a batch are as they are."""
+        taken = {}
+        for spec in self.inputs:
+            array, axis = feeds[spec.name], self.batch_axis(spec)
+            taken[spec.name] = (
+                array if axis is None else array.take(range(min(count, array.shape[axis])), axis)
+            )
+        return taken
+
     @property
     def _batch_names(self) -> set[str]:
         return {spec.shape[0] for spec in self.inputs if spec.shape and isinstance(spec.shape[0], str)}
@@ -98,7 +115,8 @@ class ExampleInputs:
 
     def _can_have(self, length: int) -> bool:
         """Whether inputs of this length, batch 1, are small enough to be tried."""
-        most = max(prod(self.with_length(length)._fixed(spec, 1).shape) for spec in self.inputs)
+        shapes = (self.with_length(length)._fixed(spec, 1).shape for spec in self.inputs)
+        most = max(prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes)
         return length <= _LONGEST and most <= _MOST_NUMBERS
 
     def _fixed(self, spec: TensorSpec, batch: int) -> TensorSpec:

@@ -50,7 +50,8 @@ class Source:
         reference_name: what computes them, in words.
         backbone: the unsearched backbone, for a run; as `model`.
         labels: class names, for a run of a classifier.
-        samples: real validation inputs by input name, for a run; otherwise empty.
+        samples: real inputs by input name: a run's validation samples, or those that the user gives; maybe none.
+        samples_name: what they are called.
         targets: what the task wants for each of them; None for an ONNX file.
         module: the torch module that `model` was exported from; None for an ONNX file.
         precision: what the model computes in already; see `source_precision`.
@@ -65,6 +66,7 @@ class Source:
     backbone: ir.Model | None = None
     labels: list[str] = field(default_factory=list)
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    samples_name: str = "validation"
     targets: npt.NDArray[np.generic] | None = None
     module: nn.Module | None = None
     precision: str = "fp32"

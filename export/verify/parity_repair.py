@@ -2,8 +2,8 @@
 
 The layer that contributes most is computed more exactly: by another candidate with less than half its error that is
 still faster than direct, where one was measured, else direct. What a layer contributes is the error of the model with
-that layer alone compiled. One that is far beyond rounding is a fault and no matter of precision: progress says so, and
-the plan has the figure.
+that layer alone compiled. One that is far beyond rounding is a fault and no matter of precision: progress says so,
+and the plan has the figure.
 """
 
 from __future__ import annotations
