@@ -83,6 +83,16 @@ def tensor_table(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) ->
     return table(["", "tensor", "shape", "type"], rows)
 
 
+def plan_table(plan: Mapping[str, Any]) -> str:
+    """What was decided for each layer, and why; a line fits a terminal of 100 columns."""
+    rows = [
+        [layer["name"], convolution_in_words(layer["spec"]), layer["chosen"], layer["reason"]]
+        for layer in plan["layers"]
+    ]
+    widths = {"layer": 20, "convolution": 25, "reason": 25}
+    return table(["layer", "convolution", "lowering", "reason"], rows, widths=widths)
+
+
 def candidate_table(plan: Mapping[str, Any]) -> str:
     """Every candidate of every layer; a layer is named at its first one."""
     rows = [
@@ -96,7 +106,8 @@ def candidate_table(plan: Mapping[str, Any]) -> str:
         for layer in plan["layers"]
         for number, each in enumerate(layer["candidates"])
     ]
-    return table(["layer", "candidate", "multiply-adds", "ms per sample", "out because it"], rows)
+    headers = ["layer", "candidate", "multiply-adds", "ms per sample", "out because it"]
+    return table(headers, rows, widths={"layer": 20, "out because it": 22})
 
 
 def speed_line(plan: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from dashdeploy.inspect.bundle_tables import (
     artifact_table,
     artifacts_of,
     candidate_table,
-    convolution_in_words,
     parity_table,
+    plan_table,
     speed_line,
     tensor_table,
 )
@@ -133,13 +133,9 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
     Args:
         plan: the content of ``plan.json``.
     """
-    layers = [
-        [layer["name"], convolution_in_words(layer["spec"]), layer["chosen"], layer["reason"]]
-        for layer in plan["layers"]
-    ]
     parts = [
         f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`",
-        table(["layer", "convolution", "lowering", "reason"], layers),
+        plan_table(plan),
         candidate_table(plan),
         speed_line(plan),
     ]
