@@ -7,7 +7,7 @@ from typing import Any
 
 from dashdeploy.artifacts.bundle import MODEL_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.artifacts.tensor_spec import TensorSpec
-from dashdeploy.report.text_table import table
+from dashdeploy.report.text_table import TERMINAL, table
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 
 _RUNNABLE = (MODEL_NAME, TORCHSCRIPT_NAME, PT2_NAME, RTX.file_name, TENSORRT.file_name)
@@ -84,13 +84,20 @@ def tensor_table(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) ->
 
 
 def plan_table(plan: Mapping[str, Any]) -> str:
-    """What was decided for each layer, and why; a line fits a terminal of 100 columns."""
+    """What was decided for each layer, and why: a table, or three lines a layer where that is too wide for a terminal.
+
+    A reason stays whole: it may hold a parameter that the command line spells as an option.
+    """
     rows = [
         [layer["name"], convolution_in_words(layer["spec"]), layer["chosen"], layer["reason"]]
         for layer in plan["layers"]
     ]
-    widths = {"layer": 20, "convolution": 25, "reason": 25}
-    return table(["layer", "convolution", "lowering", "reason"], rows, widths=widths)
+    drawn = table(["layer", "convolution", "lowering", "reason"], rows)
+    if max(map(len, drawn.splitlines())) <= TERMINAL:
+        return drawn
+    return "\n".join(
+        f"{name}\n    {chosen}: {convolution}\n    {reason}" for name, convolution, chosen, reason in rows
+    )
 
 
 def candidate_table(plan: Mapping[str, Any]) -> str:

@@ -41,7 +41,11 @@ def fusion_groups(convolutions: Sequence[Convolution]) -> list[FusionGroup]:
         spec = convolution.spec
         if spec is not None and spec.groups == 1 and max(spec.kernel) > 1:
             phase = tuple(pad % d for pad, d in zip(spec.pads_begin, spec.dilations, strict=True))
-            key = (id(convolution.node.inputs[0]), spec.strides, spec.dilations, spec.out_spatial, phase)
+            place = (
+                id(convolution.node.graph),
+                id(convolution.node.inputs[0]),
+            )  # branches of an If do not run together
+            key = (place, spec.strides, spec.dilations, spec.out_spatial, phase)
             by_input.setdefault((*key, spec.dtype), []).append(convolution)
     names = UnusedNames({convolution.name for convolution in convolutions})
     return [

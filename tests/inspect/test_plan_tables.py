@@ -48,8 +48,12 @@ def test_a_fused_groups_name_is_short(plan):
 def test_a_line_fits_a_terminal_and_names_are_whole(plan):
     text = inspect_plan(plan.model_dump(mode="json")).text
     assert max(len(line) for line in text.splitlines()) <= 100
-    first_column = re.sub(r"\s", "", "".join(line[:20] for line in text.splitlines()))
+    plan_lines, _, candidates = text.partition("candidate")
+    for layer in plan.layers:
+        assert f"\n{layer.name}\n    {layer.chosen}: " in plan_lines
+        assert f"\n    {layer.reason}\n" in plan_lines
+    first_column = re.sub(r"\s", "", "".join(line[:20] for line in candidates.splitlines()))
     for layer in plan.layers:
         assert layer.name in first_column
     for candidate in plan.layers[0].candidates:
-        assert candidate.lowering in text
+        assert candidate.lowering in candidates
