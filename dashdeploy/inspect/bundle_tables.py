@@ -84,7 +84,7 @@ def tensor_table(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) ->
 
 
 def plan_table(plan: Mapping[str, Any]) -> str:
-    """What was decided for each layer, and why: a table, or three lines a layer where that is too wide for a terminal.
+    """What was decided for each layer, and why: a table, or three lines a layer where that is too wide.
 
     A reason stays whole: it may hold a parameter that the command line spells as an option.
     """
