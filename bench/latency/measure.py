@@ -87,6 +87,7 @@ def measure_latency(
     labels = _labels(chosen)
     variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, counts[0])
     described: dict[str, str] = {}
+    lengths: dict[str, int] = {}
     rows: list[LatencyRow] = []
     speedups: list[Speedup] = []
     noise: list[BatchNoise] = []
@@ -94,7 +95,7 @@ def measure_latency(
     for count in counts:
         runtimes = {key: variant.load(count) for key, variant in variants.items()}
         described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
-        _check_batches(variants, runtimes, batches, progress)
+        lengths |= _check_batches(variants, runtimes, batches, progress)
         for batch in batches:
             progress(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
             times = _times(variants, runtimes, batch, count, seconds)
@@ -111,7 +112,10 @@ def measure_latency(
     return LatencyReport(
         provenance=Provenance.now(),
         seconds=seconds,
-        bundles=tuple(BundleFacts.of(label, bundle) for label, bundle in zip(labels, chosen, strict=True)),
+        bundles=tuple(
+            BundleFacts.of(label, bundle, lengths.get(label))
+            for label, bundle in zip(labels, chosen, strict=True)
+        ),
         engines=described,
         skipped=skipped,
         peak_gflops={count: 2e-9 * peak for count, peak in peaks.items()},
@@ -187,7 +191,9 @@ def _check_batches(
     runtimes: Mapping[Key, Runtime],
     batches: Sequence[int],
     progress: Progress,
-) -> None:
+) -> dict[str, int]:
+    """Refuse batches that a variant does not take; gives the length of dynamic axes, by bundle."""
+    lengths: dict[str, int] = {}
     for key, runtime in runtimes.items():
         fixed = ExampleInputs(runtime.inputs).fixed_batch
         wrong = [batch for batch in batches if fixed is not None and batch != fixed]
@@ -207,10 +213,12 @@ def _check_batches(
             )
             raise InputError(f"{variants[key].file} does not run with batch {refused[0]}; {mend}")
         if examples.length is not None:
+            lengths[key[0]] = max(examples.length, lengths.get(key[0], 1))
             progress(
                 f"{variants[key].file}: dynamic axes that are not the batch have the least length it runs on, "
                 f"{examples.length}; for another one, export with `input_shapes`"
             )
+    return lengths
 
 
 def _times(

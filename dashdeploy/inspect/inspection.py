@@ -134,9 +134,18 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
         plan: the content of ``plan.json``.
     """
     parts = [
-        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`",
+        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`{_lengths(plan)}",
         plan_table(plan),
         candidate_table(plan),
         speed_line(plan),
     ]
     return Inspection("\n\n".join(part for part in parts if part), dict(plan))
+
+
+def _lengths(plan: Mapping[str, Any]) -> str:
+    """Which lengths stand for dynamic axes that are not the batch; empty if the model has none."""
+    lengths = plan.get("lengths") or []
+    if not lengths:
+        return ""
+    checked = f"\nchecked with dynamic axes of length {', '.join(map(str, lengths))}"
+    return f"{checked}; `input_shapes=NAME=1,C,N` plans for one length"

@@ -41,7 +41,7 @@ class ExampleInputs:
     def of(cls, run: Run, inputs: Sequence[TensorSpec]) -> ExampleInputs:
         """With the least length that the model runs on, or 1 if it runs on none up to 65536 or 2^24 numbers."""
         free = cls(tuple(inputs))
-        if not any(free.lengths(spec) for spec in inputs):
+        if not any(free.length_axes(spec) for spec in inputs):
             return free
         if free.with_length(1).runs(run, 1):
             return free.with_length(1)
@@ -80,10 +80,10 @@ class ExampleInputs:
         first = self.inputs[0].shape[0]
         return first if isinstance(first, int) else None
 
-    def lengths(self, spec: TensorSpec) -> list[str]:
-        """The names of an input's axes that are lengths."""
+    def length_axes(self, spec: TensorSpec) -> list[int]:
+        """The axes of an input that are lengths."""
         batch = self._batch_axes(spec)
-        return [axis for i, axis in enumerate(spec.shape) if isinstance(axis, str) and i not in batch]
+        return [i for i, axis in enumerate(spec.shape) if isinstance(axis, str) and i not in batch]
 
     def batch_axis(self, spec: TensorSpec) -> int | None:
         """The axis of an input that counts samples; None if it has none, such as a sampling rate."""

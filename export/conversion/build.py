@@ -56,7 +56,14 @@ class Build:
         self._loaded: tuple[Decisions, Runtime] | None = None
 
     def checkable(self, decisions: Decisions) -> Decisions:
-        """The decisions without the compiled layers in bodies that the source does not run on any known inputs."""
+        """The decisions without the compiled layers in bodies that the source does not run on any known inputs.
+
+        Their plan says which shapes it is for.
+        """
+        expected = self._expectation()
+        shapes = {spec.name: list(spec.shape) for spec in expected.inputs}
+        plan = decisions.plan.model_copy(update={"inputs": shapes, "lengths": expected.lengths})
+        decisions = replace(decisions, plan=plan)
         unknown = {name for branch in self._ways() if branch.expected is None for name in branch.layers}
         unknown |= {layer.name for layer in decisions.plan.layers if unknown & set(layer.merges)}
         names = [name for name in decisions.lowerings if name in unknown]

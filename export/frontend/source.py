@@ -28,6 +28,7 @@ from dashdeploy.export.frontend.opset_conversion import OPSET, with_current_opse
 from dashdeploy.export.frontend.source_precision import source_precision
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 INPUT_NAME = "input"
@@ -98,7 +99,7 @@ def load_source(
     if replaceable:
         several = f" and {len(replaceable) - 1} more are" if len(replaceable) > 1 else " is"
         progress(f"{replaceable[0]}{several} both weight and input of {path.name}: taken as weights")
-    model = with_input_shapes(model, input_shapes)
+    model = _with_shapes(model, input_shapes, path, progress)
     mended = with_explicit_pads(model)
     if mended is None:
         runtime, original = _in_onnx_runtime(path, model), path.read_bytes()
@@ -123,6 +124,28 @@ def load_source(
         precision=source_precision(current),
         unoptimized=lambda: OnnxRuntime(path if mended is None else original, optimized=False).run,
     )
+
+
+def _with_shapes(
+    model: ir.Model, shapes: Mapping[str, tuple[int, ...]], path: Path, progress: Progress
+) -> ir.Model:
+    """The model with fixed shapes; its batch stays dynamic where the model runs on another one as well."""
+    dynamic = with_input_shapes(model, shapes)
+    fixed = with_input_shapes(model, shapes, batch=True)
+    if not shapes:
+        return dynamic
+    runtimes = []
+    for shaped in (fixed, dynamic):
+        try:
+            runtimes.append(OnnxRuntime(serialized(with_explicit_pads(shaped) or shaped)))
+        except InputError:  # it is refused below, by its own name
+            return dynamic
+    one, any_batch = (ExampleInputs.of(runtime.run, runtime.inputs) for runtime in runtimes)
+    first = next(iter(shapes.values()))[0]
+    if any_batch.runs(runtimes[1].run, first + 1) or not one.runs(runtimes[0].run, first):
+        return dynamic
+    progress(f"{path.name} runs with batch {first} and not with {first + 1}: its batch is fixed")
+    return fixed
 
 
 def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:

@@ -70,7 +70,7 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
         direct.run,
         DIRECT_NAME,
         direct.inputs,
-        input_sets(direct.run, direct.inputs, {}),
+        input_sets(direct.run, direct.inputs, bundle.sample(), samples_name="sample"),
         lambda: OnnxRuntime(bundle.path / DIRECT_NAME, optimized=False).run,
     )
     _check_model(bundle, model, parity, expected, note)

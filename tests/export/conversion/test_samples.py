@@ -93,6 +93,7 @@ def test_a_model_that_does_not_run_on_random_inputs_is_checked_on_them_alone(tmp
     settings = ExportSettings(samples=tmp_path / "s.npz", **ESTIMATED)
     bundle = export(tmp_path / "m.onnx", tmp_path / "out", settings)
     assert labels(bundle) == ["samples, batch 3"]
+    assert verify(bundle.path).data["good"]  # on sample.json
 
 
 @pytest.mark.parametrize(
