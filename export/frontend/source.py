@@ -14,7 +14,7 @@ from torch import nn
 
 from dashdeploy.artifacts.run import SAMPLES_NAME
 from dashdeploy.backbones.run import Run
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.export.frontend.automatic_padding import with_explicit_pads
 from dashdeploy.export.frontend.graph_values import is_operator
 from dashdeploy.export.frontend.onnx_files import (
@@ -138,10 +138,20 @@ def _with_shapes(
     for shaped in (fixed, dynamic):
         try:
             runtimes.append(OnnxRuntime(serialized(with_explicit_pads(shaped) or shaped)))
-        except InputError:  # it is refused below, by its own name
-            return dynamic
+        except InputError as error:
+            _in_onnx_runtime(
+                path, model
+            )  # a model that does not load without them, either, is refused by that
+            raise InputError(
+                f"`input_shapes`: {first_line(error)}; a part of {path} does not take these shapes, "
+                "maybe the branch of an If: choose others, or leave them out"
+            ) from error
     one, any_batch = (ExampleInputs.of(runtime.run, runtime.inputs) for runtime in runtimes)
-    first = next(iter(shapes.values()))[0]
+    # The batch is an axis that is still dynamic; states may come first, with layers on theirs.
+    free = [spec.name for spec in runtimes[1].inputs if spec.shape and isinstance(spec.shape[0], str)]
+    first = next((shapes[name][0] for name in free if name in shapes), None)
+    if first is None:
+        return dynamic
     if any_batch.runs(runtimes[1].run, first + 1) or not one.runs(runtimes[0].run, first):
         return dynamic
     progress(f"{path.name} runs with batch {first} and not with {first + 1}: its batch is fixed")

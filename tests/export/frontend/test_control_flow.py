@@ -5,7 +5,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from dashdeploy.errors import GateError
+from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.passes.sequence import prepare
@@ -190,3 +190,19 @@ def test_normalization_and_layout_reach_into_bodies(tmp_path, onnx_model):
     assert "BatchNormalization" not in kinds and "Conv" not in kinds
     # Relu works in rows: into rows before the first, back behind the second, and none between.
     assert kinds.count("Transpose") == 2
+
+
+def test_shapes_that_a_branch_does_not_take_are_named_as_the_cause(tmp_path):
+    """ONNX Runtime refuses a model one of whose branches cannot run with its shapes, whether it is entered or not."""
+    onnx.save(two_rates(length="n"), tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    branch = model.graph.node[1].attribute[0].g
+    branch.node.append(onnx.helper.make_node("Squeeze", [branch.output[0].name, "axis"], ["gone"]))
+    branch.node.append(onnx.helper.make_node("Unsqueeze", ["gone", "axis"], ["again"]))
+    branch.output[0].name = "again"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2]), "axis"))
+    onnx.save(model, tmp_path / "m.onnx")
+    fixed = FORCED.model_copy(update={"input_shapes": {"x": (1, 16, 96)}})
+    with pytest.raises(InputError, match=r"`input_shapes`: .* does not take these shapes") as error:
+        plan_export(tmp_path / "m.onnx", fixed)
+    assert "\n" not in str(error.value)

@@ -94,7 +94,7 @@ def test_a_shape_gives_a_static_plan(tmp_path, onnx_model):
 
 def test_a_shape_fixes_a_batch_that_is_the_only_one(tmp_path, onnx_model):
     onnx.save(with_state(onnx_model, "b", "64", "1"), tmp_path / "m.onnx")
-    fixed = ESTIMATED.model_copy(update={"input_shapes": {"x": (1, 8, 64)}})
+    fixed = ESTIMATED.model_copy(update={"input_shapes": {"h0": (1, 1, 4), "x": (1, 8, 64)}})
     said = []
     bundle = export(tmp_path / "m.onnx", tmp_path / "out", fixed, progress=said.append)
     assert bundle.manifest.inputs[0].shape == (1, 8, 64)
