@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.loadgen.targets import InProcess, sample_feeds
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
@@ -88,8 +89,28 @@ def test_a_shape_gives_a_static_plan(tmp_path, onnx_model):
     assert (plan["inputs"], plan["lengths"]) == ({"x": ["batch", 8, 1000]}, [])
     assert plan["layers"][0]["spec"]["spatial"] == [1000]
     assert labels(bundle) == ["random, batch 1", "random, batch 3"]
+    assert verify(bundle.path).data["good"]
     free = plan_export(tmp_path / "m.onnx", ESTIMATED)
     assert free.layers[0].spec is None and free.lengths == [41, 82]
+
+
+def test_variants_of_a_fixed_shape_are_timed_at_that_shape(tmp_path, onnx_model, monkeypatch):
+    """The all-direct model of an ONNX file is that file, which takes any length."""
+    text = "g (float[batch,8,length] x) => (float[batch,8,m] y) { y = Conv(x, w) }"
+    onnx.save(onnx_model(text, w=(8, 8, 41)), tmp_path / "m.onnx")
+    fixed = ESTIMATED.model_copy(update={"input_shapes": {"x": (1, 8, 1000)}})
+    bundle = export(tmp_path / "m.onnx", tmp_path / "out", fixed)
+    run, seen = OnnxRuntime.run, set()
+
+    def recorded(self, feeds):
+        seen.add(feeds["x"].shape)
+        return run(self, feeds)
+
+    monkeypatch.setattr(OnnxRuntime, "run", recorded)
+    report = measure_latency(bundle, batches=[1], seconds=0.05)
+    assert {row.variant for row in report.rows} >= {"direct", "compiled"}
+    assert seen == {(1, 8, 1000)}
+    assert report.bundles[0].length is None
 
 
 def test_a_shape_fixes_a_batch_that_is_the_only_one(tmp_path, onnx_model):
