@@ -7,7 +7,6 @@ Each step takes values and returns a value; the last one alone writes.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,8 +25,10 @@ from dashdeploy.artifacts.bundle import (
     write_manifest,
 )
 from dashdeploy.errors import InputError
+from dashdeploy.export.conversion.build import Build
 from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.conversion.precision import convert
+from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
@@ -35,7 +36,7 @@ from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source, load_source
-from dashdeploy.export.passes.sequence import lower, prepare
+from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.planning.planner import Decisions, choose_lowerings
 from dashdeploy.export.planning.tuning_cache import TuningCache
@@ -44,21 +45,8 @@ from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
-from dashdeploy.export.verify.expectation import Expectation
-from dashdeploy.export.verify.parity import (
-    check_parity,
-    expectation,
-    measure_parity,
-    refuse_failed,
-    source_tolerance,
-)
-from dashdeploy.export.verify.parity_repair import repair
-from dashdeploy.export.verify.parity_report import Parity
-from dashdeploy.export.verify.speed_gate import pass_speed_gate
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.example_inputs import ExampleInputs
-from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 _TOOLS = ("dashdeploy", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
@@ -78,10 +66,11 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
     """
     loaded = load_source(source, settings.input_shapes, progress, ensemble=settings.ensemble)
     _check_precision(loaded, settings)
+    loaded = _with_samples(loaded, settings, progress)
     direct = prepare(loaded.model)
+    target = target_of(settings)
     # A plan is of use for what can be exported: the original runs.
-    expectation(loaded, OnnxRuntime(serialized(direct)).inputs, loaded.samples)
-    return _plan(direct, target_of(settings), settings, progress).plan
+    return Build(direct, loaded, target, progress).checkable(_plan(direct, target, settings, progress)).plan
 
 
 def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progress = silent) -> Bundle:
@@ -116,9 +105,10 @@ def export_source(
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
     target = target_of(settings)
+    source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
-    build = _Build(direct, source, target, progress)
-    compiled = build.verified(_plan(direct, target, settings, progress))
+    build = Build(direct, source, target, progress)
+    compiled = build.verified(build.checkable(_plan(direct, target, settings, progress)))
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
         compiled = build.raced(compiled)
     compiled = convert(compiled, direct, source, settings, progress)
@@ -133,94 +123,15 @@ def _check_precision(source: Source, settings: ExportSettings) -> None:
         )
 
 
+def _with_samples(source: Source, settings: ExportSettings, progress: Progress) -> Source:
+    if settings.samples is None:
+        return source
+    return with_samples(source, settings.samples, OnnxRuntime(serialized(source.model)).inputs, progress)
+
+
 def _plan(direct: ir.Model, target: Target, settings: ExportSettings, progress: Progress) -> Decisions:
     cache = TuningCache(target.describe())
     return choose_lowerings(find_convolutions(direct), settings, target, cache, progress)
-
-
-class _Build:
-    """Builds, verifies and times the models of decisions.
-
-    Args:
-        direct: the all-direct model.
-        source: what it must agree with.
-        target: where models run.
-        progress: told what is being done.
-    """
-
-    def __init__(self, direct: ir.Model, source: Source, target: Target, progress: Progress) -> None:
-        self._direct, self._source, self._target, self._progress = direct, source, target, progress
-        self._expected: Expectation | None = None
-        self._loaded: tuple[Decisions, Runtime] | None = None
-
-    def verified(self, decisions: Decisions) -> Compiled:
-        """The model of the decisions, or of those with fewer compiled layers that parity admits.
-
-        Raises:
-            GateError: not even the all-direct model agrees with the reference.
-        """
-        self._progress("checking that the compiled model agrees with the reference")
-        parity = self._parity(decisions)
-        if parity.failed and decisions.plan.lowering != "auto":
-            refuse_failed(parity, self._mend(decisions))
-        if parity.failed:
-            decisions, parity = repair(decisions, parity, self._parity, self._progress)
-            refuse_failed(parity, self._mend(decisions))
-        samples, targets = self._source.samples, self._source.targets
-        if samples and targets is not None:
-            expected, runtime = self._expectation(), self._load(decisions)
-            tolerance = source_tolerance(self._source.precision)
-            parity = check_parity(
-                runtime, expected, self._source.precision, tolerance=tolerance, targets=targets
-            )
-        return Compiled(self._lower(decisions), decisions, parity)
-
-    def raced(self, compiled: Compiled) -> Compiled:
-        """Race the compiled model against all-direct; where fewer layers ship, their model is verified again."""
-        runtime = self._load(compiled.decisions)
-        shipped = pass_speed_gate(
-            compiled.decisions,
-            self._target.load(serialized(self._direct)),
-            runtime,
-            build=self._load,
-            progress=self._progress,
-        )
-        if shipped.lowerings == compiled.decisions.lowerings:
-            return replace(compiled, decisions=shipped)
-        again = self.verified(shipped)
-        repaired = again.decisions.lowerings and again.decisions.lowerings != shipped.lowerings
-        return self.raced(again) if repaired else again
-
-    def _mend(self, decisions: Decisions) -> str:
-        """What helps a model that fails, tried where that is not certain; empty if nothing does."""
-        if decisions.lowerings and not self._parity(Decisions(decisions.plan, {})).failed:
-            return "`lowering=auto` leaves out the layers that contribute most"
-        if self._target.name is not TargetName.ORT_CPU:
-            return "the engine differs even with every convolution direct: choose another `target`"
-        return ""
-
-    def _lower(self, decisions: Decisions) -> ir.Model:
-        """The all-direct model itself where no layer is compiled."""
-        if not decisions.lowerings:
-            return self._direct
-        return lower(self._direct, decisions.lowerings, decisions.fusion_groups)
-
-    def _load(self, decisions: Decisions) -> Runtime:
-        """The model of some decisions on the target; the last one is kept."""
-        if self._loaded is None or self._loaded[0].lowerings != decisions.lowerings:
-            self._loaded = decisions, self._target.load(serialized(self._lower(decisions)))
-        return self._loaded[1]
-
-    def _expectation(self) -> Expectation:
-        if self._expected is None:
-            inputs = OnnxRuntime(serialized(self._direct)).inputs
-            self._expected = expectation(self._source, inputs, self._source.samples)
-        return self._expected
-
-    def _parity(self, decisions: Decisions) -> Parity:
-        precision = self._source.precision
-        tolerance = source_tolerance(precision)
-        return measure_parity(self._load(decisions), self._expectation(), precision, tolerance=tolerance)[0]
 
 
 def _write(

@@ -26,7 +26,9 @@ class ExportSettings(FrozenModel):
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
         precision: the element types of the ONNX model that is written.
-        calibration: an ``.npz`` file for int8; None takes the run's validation samples.
+        samples: an ``.npz`` file of real inputs for a model that is no run: parity is checked, the speed gate timed
+            and int8 calibrated on them, and ``sample.json`` has the first one.
+        calibration: an ``.npz`` file for int8; None takes the samples.
         max_accuracy_drop: by how much the accuracy on the validation samples may be lower than the reference's,
             as a share.
         ensemble: of a run with an ensemble, whether all its members are exported as one model, or the first one
@@ -43,6 +45,7 @@ class ExportSettings(FrozenModel):
     name: str | None = None
     input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    samples: Path | None = None
     calibration: Path | None = None
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
     ensemble: bool | None = None

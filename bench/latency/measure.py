@@ -88,6 +88,7 @@ def measure_latency(
     labels = _labels(chosen)
     variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, counts[0])
     described: dict[str, str] = {}
+    examples: dict[str, ExampleInputs] = {}
     rows: list[LatencyRow] = []
     speedups: list[Speedup] = []
     noise: list[BatchNoise] = []
@@ -95,10 +96,10 @@ def measure_latency(
     for count in counts:
         runtimes = {key: variant.load(count) for key, variant in variants.items()}
         described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
-        _check_batches(variants, runtimes, batches, progress)
+        examples = _check_batches(variants, runtimes, batches, progress)
         for batch in batches:
             progress(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
-            times = _times(variants, runtimes, batch, count, seconds)
+            times = _times(variants, runtimes, examples, batch, count, seconds)
             control = times.pop(_CONTROL)
             for key, series in times.items():
                 rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
@@ -112,7 +113,10 @@ def measure_latency(
     return LatencyReport(
         provenance=Provenance.now(),
         seconds=seconds,
-        bundles=tuple(BundleFacts.of(label, bundle) for label, bundle in zip(labels, chosen, strict=True)),
+        bundles=tuple(
+            BundleFacts.of(label, bundle, examples[label].length)
+            for label, bundle in zip(labels, chosen, strict=True)
+        ),
         engines=described,
         skipped=skipped,
         peak_gflops={count: 2e-9 * peak for count, peak in peaks.items()},
@@ -188,16 +192,22 @@ def _check_batches(
     runtimes: Mapping[Key, Runtime],
     batches: Sequence[int],
     progress: Progress,
-) -> None:
+) -> dict[str, ExampleInputs]:
+    """Refuse batches that a variant does not take; gives inputs that all variants of a bundle take, by bundle.
+
+    They are the compiled model's: another variant may leave open what was fixed when it was compiled.
+    """
+    found: dict[str, ExampleInputs] = {}
     for key, runtime in runtimes.items():
-        fixed = ExampleInputs(runtime.inputs).fixed_batch
+        inputs = variants[key].bundle.manifest.inputs
+        fixed = ExampleInputs(tuple(inputs)).fixed_batch
         wrong = [batch for batch in batches if fixed is not None and batch != fixed]
         if wrong:
             raise InputError(
                 f"{variants[key].file} has a fixed batch of {fixed}, not {wrong[0]}; "
                 f"measure batch {fixed} alone, or export with a dynamic batch"
             )
-        examples = ExampleInputs.of(runtime.run, runtime.inputs)
+        examples = ExampleInputs.of(runtime.run, inputs)
         refused = [batch for batch in batches if not examples.runs(runtime.run, batch)]
         if refused:
             takes = " or ".join(str(batch) for batch in batches if batch not in refused)
@@ -212,10 +222,19 @@ def _check_batches(
                 f"{variants[key].file}: dynamic axes that are not the batch have the least length it runs on, "
                 f"{examples.length}; for another one, export with `input_shapes`"
             )
+        known = found.setdefault(key[0], examples)
+        if (examples.length or 0) > (known.length or 0):
+            found[key[0]] = examples
+    return found
 
 
 def _times(
-    variants: Mapping[Key, Variant], runtimes: dict[Key, Runtime], batch: int, threads: int, seconds: float
+    variants: Mapping[Key, Variant],
+    runtimes: dict[Key, Runtime],
+    examples: Mapping[str, ExampleInputs],
+    batch: int,
+    threads: int,
+    seconds: float,
 ) -> dict[Key, Seconds]:
     """Seconds of every call, by key and of the control; `runtimes` are those that were loaded last."""
     twice = _control(variants)
@@ -224,8 +243,8 @@ def _times(
     for load in range(_LOADS):
         for key in _compared(variants) if load > 0 else ():
             runtimes[key] = variants[key].load(threads)
-        callables = {key: _call(runtime, batch) for key, runtime in runtimes.items()}
-        callables[_CONTROL] = _call(variants[twice].load(threads), batch)
+        callables = {key: _call(runtime, examples[key[0]], batch) for key, runtime in runtimes.items()}
+        callables[_CONTROL] = _call(variants[twice].load(threads), examples[twice[0]], batch)
         names = {"/".join(key): key for key in callables}
         measured = interleaved(
             {name: callables[key] for name, key in names.items()},
@@ -245,9 +264,9 @@ def _compared(keys: Mapping[Key, object]) -> list[Key]:
     return [key for key in keys if counts[key[:2]] > 1]
 
 
-def _call(runtime: Runtime, batch: int) -> Callable[[], object]:
+def _call(runtime: Runtime, examples: ExampleInputs, batch: int) -> Callable[[], object]:
     generator = np.random.default_rng(_SEED)  # seeded anew, so that every variant sees the same numbers
-    feeds = ExampleInputs.of(runtime.run, runtime.inputs).feeds(batch, generator)
+    feeds = examples.feeds(batch, generator)
     return lambda: runtime.run(feeds)
 
 

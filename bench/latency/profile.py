@@ -18,6 +18,7 @@ import numpy as np
 from dashdeploy.artifacts.bundle import MODEL_NAME, PLAN_NAME, Bundle
 from dashdeploy.bench.latency.profile_report import LayerTime, Profile
 from dashdeploy.errors import InputError, first_line
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 _WARMUP, _CALLS = 5, 50
@@ -76,7 +77,8 @@ def _events(file: Path, bundle: Bundle, batch: int, threads: int) -> list[dict[s
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         generator = np.random.default_rng(0)
-        feeds = {spec.name: spec.random(batch, generator) for spec in bundle.manifest.inputs}
+        examples = ExampleInputs.of(OnnxRuntime(file, threads=threads).run, bundle.manifest.inputs)
+        feeds = examples.feeds(batch, generator)
         try:
             for _ in range(_WARMUP + _CALLS):
                 session.run(None, feeds)

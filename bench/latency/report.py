@@ -127,7 +127,7 @@ class LatencyReport(BenchResult):
             + ", ".join(f"{peak:.0f} GFLOP/s with {n} thread(s)" for n, peak in self.peak_gflops.items()),
             self.noise_warning() or "quiet: one variant timed twice agrees",
         ]
-        title = "; ".join(f"{bundle.model}, {bundle.precision}" for bundle in self.bundles)
+        title = "; ".join(bundle.title for bundle in self.bundles)
         table = Table(title=title, caption="\n".join(caption), caption_justify="left")
         several = len(self.bundles) > 1
         for heading in (*(["bundle"] if several else []), "variant", "engine"):

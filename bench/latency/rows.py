@@ -35,6 +35,7 @@ class BundleFacts(FrozenModel):
         model: the model's name and version.
         precision: of the compiled model.
         target: what it was planned for.
+        length: of the dynamic axes that are not the batch; None if the model has none.
     """
 
     label: str
@@ -42,9 +43,10 @@ class BundleFacts(FrozenModel):
     model: str
     precision: str
     target: str
+    length: int | None = None
 
     @classmethod
-    def of(cls, label: str, bundle: Bundle) -> Self:
+    def of(cls, label: str, bundle: Bundle, length: int | None = None) -> Self:
         """The facts of `bundle`."""
         manifest = bundle.manifest
         return cls(
@@ -53,7 +55,14 @@ class BundleFacts(FrozenModel):
             model=f"{manifest.name} version {manifest.version}",
             precision=manifest.precision,
             target=manifest.target,
+            length=length,
         )
+
+    @property
+    def title(self) -> str:
+        """The model in words."""
+        length = "" if self.length is None else f", length {self.length}"
+        return f"{self.model}, {self.precision}{length}"
 
 
 class LatencyRow(FrozenModel):

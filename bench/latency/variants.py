@@ -145,6 +145,6 @@ def load_and_call(*, bundle: str, engine: str, variant: str, batch: int, threads
     loaded = Bundle.load(Path(bundle), verify=False)
     runtime = next(each for each in variants_of(loaded, engine) if each.name == variant).load(threads)
     generator = np.random.default_rng(0)
-    feeds = ExampleInputs.of(runtime.run, runtime.inputs).feeds(batch, generator)
+    feeds = ExampleInputs.of(runtime.run, loaded.manifest.inputs).feeds(batch, generator)
     for _ in range(_MEMORY_CALLS):
         runtime.run(feeds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -15,8 +15,9 @@ from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.serve.http_load import http_request
 from dashdeploy.bench.serve.raw_http import RawHttpConnection
 from dashdeploy.errors import DashdeployError, InputError
-from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.engines import load_engine
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 SAMPLES = 64
 _TIMEOUT = 60.0
@@ -60,9 +61,21 @@ class Target(Protocol):
 
 
 def sample_feeds(bundle: Bundle) -> list[dict[str, Array]]:
-    """`SAMPLES` random inputs of a batch of one."""
-    generator = np.random.default_rng(_SEED)
-    return [{spec.name: spec.random(1, generator) for spec in bundle.manifest.inputs} for _ in range(SAMPLES)]
+    """`SAMPLES` random inputs of a batch of one, as long as the model needs them."""
+    examples, generator = example_inputs(bundle), np.random.default_rng(_SEED)
+    return [examples.feeds(1, generator) for _ in range(SAMPLES)]
+
+
+def example_inputs(bundle: Bundle) -> ExampleInputs:
+    """Inputs of the bundle's model, which is loaded here only if it has lengths that must be found."""
+    runtimes: list[Runtime] = []
+
+    def run(feeds: Mapping[str, Array]) -> object:
+        if not runtimes:
+            runtimes.append(load_engine(bundle, None, threads=1))
+        return runtimes[0].run(feeds)
+
+    return ExampleInputs.of(run, bundle.manifest.inputs)
 
 
 class InProcess:

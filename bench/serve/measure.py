@@ -25,6 +25,7 @@ from dashdeploy.bench.serve.server_process import server_process
 from dashdeploy.errors import InputError
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.timing import interleaved, percentiles
 
@@ -62,7 +63,7 @@ def measure_serving(
         raise InputError(f"{bundle.path}: the bundle has no {MODEL_NAME}; export it again")
     runtime = OnnxRuntime(file, threads=threads)
     generator = np.random.default_rng(_SEED)
-    feeds = {spec.name: spec.random(1, generator) for spec in runtime.inputs}
+    feeds = ExampleInputs.of(runtime.run, runtime.inputs).feeds(1, generator)
     name = bundle.manifest.name
     with server_process(bundle.path, threads) as (http_address, grpc_address):
         progress(f"overhead at concurrency 1, {seconds:g} s")

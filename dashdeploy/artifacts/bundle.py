@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,7 +25,7 @@ from pydantic import (
 
 from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.artifacts.json_files import first_problem
-from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.artifacts.tensor_spec import NUMPY_BY_DATATYPE, TensorSpec
 from dashdeploy.errors import InputError, stage_call
 
 FORMAT_VERSION = 1
@@ -152,6 +154,17 @@ class Bundle:
     def file(self, name: str) -> Path | None:
         """The path of the bundle's file `name`, or None if the bundle has no such file."""
         return self.path / name if name in self.manifest.files else None
+
+    def sample(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The inputs of ``sample.json`` by name; empty if there is none."""
+        if self.file(SAMPLE_NAME) is None:
+            return {}
+        return {
+            tensor["name"]: np.array(tensor["data"], NUMPY_BY_DATATYPE[tensor["datatype"]]).reshape(
+                tensor["shape"]
+            )
+            for tensor in self.read_json(SAMPLE_NAME)["inputs"]
+        }
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401 - the content is whatever the file holds
         """The content of a JSON file of the bundle.

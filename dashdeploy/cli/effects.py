@@ -79,6 +79,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "threads": Effect(COMPILED),
         "ensemble": Effect(frozenset({RUN})),
         "precision": Effect(COMPILED),
+        "samples": Effect(frozenset({ONNX})),
         "calibration": Effect(COMPILED, needs=("precision=int8",)),
         "max_accuracy_drop": Effect(frozenset({RUN}), needs=("precision=int8", "precision=fp16")),
         "torchscript": Effect(frozenset({RUN})),
@@ -246,7 +247,8 @@ def _of_another_source(name: str, kind: SourceKind, path: object) -> str:
         return (
             f"`{name}` needs a run: {path} is an ONNX model and has no torch module and no validation samples"
         )
-    return f"`{name}` is for ONNX files: a run knows its input's shape; leave it out"
+    own = "brings its validation samples" if name == "samples" else "knows its input's shape"
+    return f"`{name}` is for ONNX files: a run {own}; leave it out"
 
 
 def _of_other_data(name: str, kind: DataKind, values: Mapping[str, object]) -> str:

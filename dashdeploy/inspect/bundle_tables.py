@@ -7,7 +7,7 @@ from typing import Any
 
 from dashdeploy.artifacts.bundle import MODEL_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.artifacts.tensor_spec import TensorSpec
-from dashdeploy.report.text_table import table
+from dashdeploy.report.text_table import TERMINAL, table
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 
 _RUNNABLE = (MODEL_NAME, TORCHSCRIPT_NAME, PT2_NAME, RTX.file_name, TENSORRT.file_name)
@@ -83,6 +83,23 @@ def tensor_table(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) ->
     return table(["", "tensor", "shape", "type"], rows)
 
 
+def plan_table(plan: Mapping[str, Any]) -> str:
+    """What was decided for each layer, and why: a table, or three lines a layer where that is too wide.
+
+    A reason stays whole: it may hold a parameter that the command line spells as an option.
+    """
+    rows = [
+        [layer["name"], convolution_in_words(layer["spec"]), layer["chosen"], layer["reason"]]
+        for layer in plan["layers"]
+    ]
+    drawn = table(["layer", "convolution", "lowering", "reason"], rows)
+    if max(map(len, drawn.splitlines())) <= TERMINAL:
+        return drawn
+    return "\n".join(
+        f"{name}\n    {chosen}: {convolution}\n    {reason}" for name, convolution, chosen, reason in rows
+    )
+
+
 def candidate_table(plan: Mapping[str, Any]) -> str:
     """Every candidate of every layer; a layer is named at its first one."""
     rows = [
@@ -96,7 +113,8 @@ def candidate_table(plan: Mapping[str, Any]) -> str:
         for layer in plan["layers"]
         for number, each in enumerate(layer["candidates"])
     ]
-    return table(["layer", "candidate", "multiply-adds", "ms per sample", "out because it"], rows)
+    headers = ["layer", "candidate", "multiply-adds", "ms per sample", "out because it"]
+    return table(headers, rows, widths={"layer": 20, "out because it": 22})
 
 
 def speed_line(plan: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from dashdeploy.inspect.bundle_tables import (
     artifact_table,
     artifacts_of,
     candidate_table,
-    convolution_in_words,
     parity_table,
+    plan_table,
     speed_line,
     tensor_table,
 )
@@ -134,14 +134,19 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
     Args:
         plan: the content of ``plan.json``.
     """
-    layers = [
-        [layer["name"], convolution_in_words(layer["spec"]), layer["chosen"], layer["reason"]]
-        for layer in plan["layers"]
-    ]
     parts = [
-        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`",
-        table(["layer", "convolution", "lowering", "reason"], layers),
+        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`{_lengths(plan)}",
+        plan_table(plan),
         candidate_table(plan),
         speed_line(plan),
     ]
     return Inspection("\n\n".join(part for part in parts if part), dict(plan))
+
+
+def _lengths(plan: Mapping[str, Any]) -> str:
+    """Which lengths stand for dynamic axes that are not the batch; empty if the model has none."""
+    lengths = plan.get("lengths") or []
+    if not lengths:
+        return ""
+    checked = f"\nchecked with dynamic axes of length {', '.join(map(str, lengths))}"
+    return f"{checked}; `input_shapes=NAME=1,C,N` plans for one length"

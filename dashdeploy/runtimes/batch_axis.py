@@ -12,11 +12,9 @@ import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 Feeds = dict[str, Array]
-
-_LENGTHS = (1, 16, 64, 256, 1024)
-"""Lengths tried for dynamic axes other than the first, until the model runs."""
 
 _RELATIVE_TOLERANCE = 0.02
 """Of an output's largest value. Other kernels for another batch size differ by rounding, in half precision by
@@ -31,13 +29,16 @@ def warm_up(runtime: Runtime, inputs: Sequence[TensorSpec]) -> Feeds | None:
         inputs: its inputs, with the names of their dynamic axes, which some engines forget.
 
     Returns:
-        Inputs of one row that the model ran on; None if it ran on none of those that were tried.
+        Inputs of one row and the least length that the model ran on, zeros if it takes these; None if it took none.
     """
-    for length in _LENGTHS:
-        feeds = {spec.name: _rows(spec, 1, length, None) for spec in inputs}
+    random = ExampleInputs.of(runtime.run, inputs).feeds(1, np.random.default_rng(0))
+    zeros = {
+        name: np.full_like(array, "" if array.dtype.kind == "O" else 0) for name, array in random.items()
+    }
+    for feeds in (zeros, random):
         try:
             runtime.run(feeds)
-        except Exception:  # every engine raises classes of its own; another length may do
+        except Exception:  # every engine raises classes of its own
             continue
         return feeds
     return None

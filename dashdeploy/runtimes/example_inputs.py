@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -19,6 +20,9 @@ Run = Callable[[Mapping[str, Array]], object]
 
 _LONGEST = 2**16
 """The longest length that is tried."""
+
+_MOST_NUMBERS = 2**24
+"""Of one input: several dynamic axes have the same length, and a square of the longest fills a machine."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,16 @@ class ExampleInputs:
 
     @classmethod
     def of(cls, run: Run, inputs: Sequence[TensorSpec]) -> ExampleInputs:
-        """With the least length that the model runs on, or 1 if it runs on none up to 65536."""
+        """With the least length that the model runs on, or 1 if it runs on none up to 65536 or 2^24 numbers."""
         free = cls(tuple(inputs))
-        if not any(free.lengths(spec) for spec in inputs):
+        if not any(free.length_axes(spec) for spec in inputs):
             return free
         if free.with_length(1).runs(run, 1):
             return free.with_length(1)
         high = 2
-        while high <= _LONGEST and not free.with_length(high).runs(run, 1):
+        while free._can_have(high) and not free.with_length(high).runs(run, 1):
             high *= 2
-        if high > _LONGEST:
+        if not free._can_have(high):
             return free.with_length(1)
         low = high // 2
         while high - low > 1:
@@ -76,10 +80,27 @@ class ExampleInputs:
         first = self.inputs[0].shape[0]
         return first if isinstance(first, int) else None
 
-    def lengths(self, spec: TensorSpec) -> list[str]:
-        """The names of an input's axes that are lengths."""
+    def length_axes(self, spec: TensorSpec) -> list[int]:
+        """The axes of an input that are lengths."""
         batch = self._batch_axes(spec)
-        return [axis for i, axis in enumerate(spec.shape) if isinstance(axis, str) and i not in batch]
+        return [i for i, axis in enumerate(spec.shape) if isinstance(axis, str) and i not in batch]
+
+    def batch_axis(self, spec: TensorSpec) -> int | None:
+        """The axis of an input that counts samples; None if it has none, such as a sampling rate."""
+        if self._batch_names:
+            return min(self._batch_axes(spec), default=None)
+        alike = len({each.shape[0] for each in self.inputs if each.shape}) == 1
+        return 0 if alike and spec.shape else None
+
+    def first(self, feeds: Mapping[str, Array], count: int) -> dict[str, Array]:
+        """The first samples of some inputs; inputs without a batch are as they are."""
+        taken = {}
+        for spec in self.inputs:
+            array, axis = feeds[spec.name], self.batch_axis(spec)
+            taken[spec.name] = (
+                array if axis is None else array.take(range(min(count, array.shape[axis])), axis)
+            )
+        return taken
 
     @property
     def _batch_names(self) -> set[str]:
@@ -91,6 +112,12 @@ class ExampleInputs:
         if names and not axes and len(spec.shape) > 2 and isinstance(spec.shape[1], str):
             axes.add(1)
         return axes
+
+    def _can_have(self, length: int) -> bool:
+        """Whether inputs of this length, batch 1, are small enough to be tried."""
+        shapes = (self.with_length(length)._fixed(spec, 1).shape for spec in self.inputs)
+        most = max(prod(axis for axis in shape if isinstance(axis, int)) for shape in shapes)
+        return length <= _LONGEST and most <= _MOST_NUMBERS
 
     def _fixed(self, spec: TensorSpec, batch: int) -> TensorSpec:
         at_batch, length = self._batch_axes(spec), 1 if self.length is None else self.length

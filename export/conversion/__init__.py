@@ -1,4 +1,4 @@
-"""A compiled float32 model in another precision: converted, raced again where that decides, and verified again.
+"""A compiled float32 model: built, verified and raced; and the same in another precision, verified again.
 
 Imports `frontend`, `passes`, `planning`, `targets` and `verify`; the pipeline imports it.
 """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError
+from dashdeploy.export.conversion.samples import read_npz, sample_counts
 from dashdeploy.runtimes.base import Array
 
 _NAMES_OF_THE_ONE_INPUT = ("inputs", "x_train", "x")
@@ -32,20 +31,7 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
     Raises:
         InputError: the file cannot be read, lacks an input, or has one of another shape.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (
-        OSError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        TypeError,
-        EOFError,
-    ) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"`calibration={path}` cannot be read as an .npz file: {reason}") from error
+    arrays = read_npz(path, "calibration")
     feeds = {}
     for spec in inputs:
         names = [spec.name, *(_NAMES_OF_THE_ONE_INPUT if len(inputs) == 1 else ())]
@@ -59,7 +45,7 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
             isinstance(wanted, str) or wanted == there
             for wanted, there in zip(spec.shape[1:], array.shape[1:], strict=True)
         )
-        if not fits or len(array) == 0:
+        if not fits or array.size == 0:
             raise InputError(
                 f"`calibration={path}`: {name} has the shape {list(array.shape)}, "
                 f"but the model's {spec.name} is {' x '.join(map(str, spec.shape))}"
@@ -69,6 +55,6 @@ def load_calibration(path: Path, inputs: Sequence[TensorSpec]) -> dict[str, Arra
                 f"`calibration={path}`: {name} holds something other than finite numbers; remove it"
             )
         feeds[spec.name] = array.astype(spec.dtype)
-    if len({len(array) for array in feeds.values()}) > 1:
+    if len(set(sample_counts(feeds, inputs).values())) > 1:
         raise InputError(f"`calibration={path}`: the arrays differ in their number of samples")
     return feeds

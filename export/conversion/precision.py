@@ -62,7 +62,7 @@ def _to_int8(
         calibration = load_calibration(settings.calibration, inputs)
     if not calibration:
         raise InputError(
-            "`precision=int8` needs data to calibrate on: give `calibration=FILE.npz` with an array per input"
+            "`precision=int8` needs data to calibrate on: give `samples=FILE.npz` with an array per input"
         )
     batch, on_cpu = fixed_batch(inputs), settings.target in CPU_TARGETS
 
@@ -78,6 +78,7 @@ def _to_int8(
             decisions,
             _runtime(direct_model, settings),
             _runtime(model, settings),
+            samples=source.samples,
             precision=settings.precision,
             progress=progress,
         )

@@ -32,18 +32,18 @@ def write_sample_request(folder: Path, examples: ExampleInputs, samples: Mapping
     inputs = examples.inputs
     if any(spec.dtype not in DATATYPE_BY_NUMPY_NAME for spec in inputs):
         return
-    feeds = samples or examples.feeds(examples.fixed_batch or 1, np.random.default_rng(0))
+    batch = examples.fixed_batch or 1
+    feeds = examples.first(samples, batch) if samples else examples.feeds(batch, np.random.default_rng(0))
     tensors = [_tensor(spec, feeds[spec.name]) for spec in inputs]
     if sum(len(tensor["data"]) for tensor in tensors) <= _MOST_VALUES:
         (folder / SAMPLE_NAME).write_text(json.dumps({"inputs": tensors}) + "\n", encoding="utf-8")
 
 
 def _tensor(spec: TensorSpec, array: Array) -> dict[str, Any]:
-    one = array[:1] if spec.shape and isinstance(spec.shape[0], str) else array
-    flat = one.astype(spec.dtype).reshape(-1)
+    flat = array.astype(spec.dtype).reshape(-1)
     return {
         "name": spec.name,
-        "shape": list(one.shape),
+        "shape": list(array.shape),
         "datatype": DATATYPE_BY_NUMPY_NAME[spec.dtype],
         "data": _shortest(flat) if flat.dtype.kind == "f" else flat.tolist(),
     }

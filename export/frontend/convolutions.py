@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from dashdeploy.export.frontend.automatic_padding import SAME, automatic_padding, same_pads
-from dashdeploy.export.frontend.graph_values import UnusedNames, constant, is_operator
+from dashdeploy.export.frontend.graph_values import UnusedNames, constant, graphs_of, is_operator
 from dashdeploy.export.lowerings.base import Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 
@@ -46,21 +46,17 @@ class _UnreadableError(Exception):
 
 
 def find_convolutions(model: ir.Model) -> list[Convolution]:
-    """Every Conv node of a model: the main graph's, in order, then those in bodies of control flow, which stay.
+    """Every Conv node of a model: the main graph's, in order, then those in bodies of control flow.
 
     Shapes must have been inferred.
     """
     found: list[Convolution] = []
     names = UnusedNames(set())
-    main = list(model.graph)
-    inner = [node for graph in model.graph.subgraphs() for node in graph]
-    for place, node in enumerate([*main, *inner]):
+    for node in [node for graph in graphs_of(model) for node in graph]:
         if not is_operator(node, "Conv"):
             continue
         name = names.give(_name(node))
         try:
-            if place >= len(main):
-                raise _UnreadableError("it lies in a body of control flow (If, Loop, Scan)")
             found.append(Convolution(node, name, _read(node), None))
         except _UnreadableError as obstacle:
             found.append(Convolution(node, name, None, str(obstacle)))

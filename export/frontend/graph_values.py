@@ -21,6 +21,14 @@ def is_operator(node: ir.Node, op_type: str) -> bool:
     return node.op_type == op_type and node.domain in ("", "ai.onnx")
 
 
+def graphs_of(model: ir.Model) -> list[ir.Graph]:
+    """The main graph, then the bodies of control flow, each once."""
+    return [
+        model.graph,
+        *dict.fromkeys(graph for graph in model.graph.subgraphs() if isinstance(graph, ir.Graph)),
+    ]
+
+
 def value_names(graph: ir.Graph) -> set[str]:
     """Every name that a value has in the graph and its subgraphs; ONNX lets no two values share one."""
     names: set[str] = set()

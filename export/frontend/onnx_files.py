@@ -68,12 +68,15 @@ def with_constant_weights(model: ir.Model) -> tuple[ir.Model, list[str]]:
     return fixed, given
 
 
-def with_input_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
+def with_input_shapes(
+    model: ir.Model, shapes: Mapping[str, tuple[int, ...]], *, batch: bool = False
+) -> ir.Model:
     """A copy of `model` whose inputs have fixed shapes; a dynamic batch stays dynamic.
 
     Args:
         model: any model; it is not changed.
         shapes: [batch, ...] by input name.
+        batch: whether the first axis is fixed as well.
 
     Raises:
         InputError: `shapes` names no input, or contradicts the model.
@@ -97,7 +100,7 @@ def with_input_shapes(model: ir.Model, shapes: Mapping[str, tuple[int, ...]]) ->
                 raise InputError(f"`input_shapes={name}`: axis {axis} is {wanted}, but the model has {there}")
         # The batch stays dynamic where the model has it so; the compiled model takes any batch.
         sizes = [
-            there if axis == 0 else wanted
+            there if axis == 0 and not batch else wanted
             for axis, (wanted, there) in enumerate(zip(shape, value.shape, strict=True))
         ]
         value.shape = ir.Shape(sizes)

@@ -49,6 +49,7 @@ def with_current_opset(model: ir.Model, path: object) -> ir.Model:
             f"{path} has opset {opset}; dashdeploy needs {OLDEST_OPSET} or later; "
             f"export the model again with opset {OPSET} or later"
         )
+    _refuse_what_no_run_would_show(model, path, opset)
     # From IR version 4 on a weight need not be an input, too.
     before = ir.to_proto(model)
     before.ir_version = max(before.ir_version, 7)
@@ -61,6 +62,17 @@ def with_current_opset(model: ir.Model, path: object) -> ir.Model:
     _restore_metadata(model, after)
     _refuse_changed_values(before, ir.to_proto(after), path, opset)
     return after
+
+
+def _refuse_what_no_run_would_show(model: ir.Model, path: object, opset: int) -> None:
+    """A Hardmax in a body of control flow, which the converter copies: a comparison enters one branch alone."""
+    for graph in model.graph.subgraphs():
+        for node in graph:
+            if is_operator(node, "Hardmax"):
+                raise InputError(
+                    f"{path} has opset {opset}, and converting it to {OPSET} may change {node.outputs[0].name!r} "
+                    f"(Hardmax in a body of control flow); export the model again with opset {OPSET} or later"
+                )
 
 
 def _converted(model: onnx.ModelProto, path: object, opset: int) -> onnx.ModelProto:
@@ -109,7 +121,13 @@ def _refuse_changed_values(before: onnx.ModelProto, after: onnx.ModelProto, path
         expected = _values(before, [name for name, _ in watched], feeds)
     except Exception:  # it needs other inputs; the parity gate compares with the original as well
         return
-    got = _values(after, [name for name, _ in watched], feeds)
+    try:
+        got = _values(after, [name for name, _ in watched], feeds)
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise InputError(
+            f"{path} has opset {opset}, and what onnx converts to {OPSET} does not run: {first_line(error)}; "
+            f"export the model again with opset {OPSET} or later"
+        ) from error
     for name, operator in [*watched, *((name, "an output of the model") for name in sorted(outputs))]:
         if not _same(got[name], expected[name]):
             raise InputError(

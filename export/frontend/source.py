@@ -14,7 +14,7 @@ from torch import nn
 
 from dashdeploy.artifacts.run import SAMPLES_NAME
 from dashdeploy.backbones.run import Run
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, first_line
 from dashdeploy.export.frontend.automatic_padding import with_explicit_pads
 from dashdeploy.export.frontend.graph_values import is_operator
 from dashdeploy.export.frontend.onnx_files import (
@@ -28,6 +28,7 @@ from dashdeploy.export.frontend.opset_conversion import OPSET, with_current_opse
 from dashdeploy.export.frontend.source_precision import source_precision
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 INPUT_NAME = "input"
@@ -52,7 +53,8 @@ class Source:
         single: the ensemble's first member by itself, for a run with an ensemble; as `model`.
         members: of how many networks `model` is the mean.
         labels: class names, for a run of a classifier.
-        samples: real validation inputs by input name, for a run; otherwise empty.
+        samples: real inputs by input name: a run's validation samples, or those that the user gives; maybe none.
+        samples_name: what they are called.
         targets: what the task wants for each of them; None for an ONNX file.
         module: the torch module that `model` was exported from; None for an ONNX file.
         precision: what the model computes in already; see `source_precision`.
@@ -69,6 +71,7 @@ class Source:
     members: int = 1
     labels: list[str] = field(default_factory=list)
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    samples_name: str = "validation"
     targets: npt.NDArray[np.generic] | None = None
     module: nn.Module | None = None
     precision: str = "fp32"
@@ -108,7 +111,7 @@ def load_source(
     if replaceable:
         several = f" and {len(replaceable) - 1} more are" if len(replaceable) > 1 else " is"
         progress(f"{replaceable[0]}{several} both weight and input of {path.name}: taken as weights")
-    model = with_input_shapes(model, input_shapes)
+    model = _with_shapes(model, input_shapes, path, progress)
     mended = with_explicit_pads(model)
     if mended is None:
         runtime, original = _in_onnx_runtime(path, model), path.read_bytes()
@@ -133,6 +136,38 @@ def load_source(
         precision=source_precision(current),
         unoptimized=lambda: OnnxRuntime(path if mended is None else original, optimized=False).run,
     )
+
+
+def _with_shapes(
+    model: ir.Model, shapes: Mapping[str, tuple[int, ...]], path: Path, progress: Progress
+) -> ir.Model:
+    """The model with fixed shapes; its batch stays dynamic where the model runs on another one as well."""
+    dynamic = with_input_shapes(model, shapes)
+    fixed = with_input_shapes(model, shapes, batch=True)
+    if not shapes:
+        return dynamic
+    runtimes = []
+    for shaped in (fixed, dynamic):
+        try:
+            runtimes.append(OnnxRuntime(serialized(with_explicit_pads(shaped) or shaped)))
+        except InputError as error:
+            _in_onnx_runtime(
+                path, model
+            )  # a model that does not load without them, either, is refused by that
+            raise InputError(
+                f"`input_shapes`: {first_line(error)}; a part of {path} does not take these shapes, "
+                "maybe the branch of an If: choose others, or leave them out"
+            ) from error
+    one, any_batch = (ExampleInputs.of(runtime.run, runtime.inputs) for runtime in runtimes)
+    # The batch is an axis that is still dynamic; states may come first, with layers on theirs.
+    free = [spec.name for spec in runtimes[1].inputs if spec.shape and isinstance(spec.shape[0], str)]
+    first = next((shapes[name][0] for name in free if name in shapes), None)
+    if first is None:
+        return dynamic
+    if any_batch.runs(runtimes[1].run, first + 1) or not one.runs(runtimes[0].run, first):
+        return dynamic
+    progress(f"{path.name} runs with batch {first} and not with {first + 1}: its batch is fixed")
+    return fixed
 
 
 def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:

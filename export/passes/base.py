@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
-from dashdeploy.export.frontend.graph_values import UnusedNames, is_operator, value_names
+from dashdeploy.export.frontend.graph_values import UnusedNames, graphs_of, is_operator, value_names
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Unmatched:
 
 
 class GraphPass(InPlacePass):
-    """A pass over the main graph of a model; bodies of control flow stay as they are.
+    """A pass over a model: its main graph, and the bodies of control flow where the pass says nothing else.
 
     A subclass states the rewrite and what it needs in its docstring. `PassResult.modified` says whether the graph
     changed.
@@ -48,13 +48,13 @@ class GraphPass(InPlacePass):
         self.unmatched: list[Unmatched] = []
 
     def call(self, model: ir.Model) -> PassResult:
-        """Rewrite the main graph."""
+        """Rewrite the model."""
         self.unmatched = []
         return PassResult(model, self.rewrite(model))
 
     @abstractmethod
     def rewrite(self, model: ir.Model) -> bool:
-        """Change the main graph in place; returns whether anything was changed."""
+        """Change the model in place; returns whether anything was changed."""
 
     def leave(self, name: str | None, reason: str) -> None:
         """Record that something stays as it is."""
@@ -72,9 +72,13 @@ class NodePass(GraphPass, Generic[Match]):
     operator: ClassVar[str]
 
     def rewrite(self, model: ir.Model) -> bool:
-        """Rewrite the pattern wherever it matches, in the graph's order."""
-        graph = model.graph
-        modified, names = False, UnusedNames(value_names(graph))
+        """Rewrite the pattern wherever it matches, graph by graph, in the graph's order."""
+        names = UnusedNames(value_names(model.graph))
+        rewritten = [self._rewrite_graph(graph, names) for graph in graphs_of(model)]
+        return any(rewritten)
+
+    def _rewrite_graph(self, graph: ir.Graph, names: UnusedNames) -> bool:
+        modified = False
         for node in graph:  # an onnx_ir graph may be changed while it is walked
             if not is_operator(node, self.operator):
                 continue

@@ -62,8 +62,9 @@ class FoldBatchNorm(NodePass[ir.Node]):
 
         name, bias_name = str(old.name), names.give(f"{old.name}.folded_bias")
         if old.is_initializer():
-            # This was its one use; its name, after which the layer is called, goes on.
-            del graph.initializers[name]
+            # This was its one use; its name, after which the layer is called, goes on. It may lie in an outer graph.
+            assert old.graph is not None
+            del old.graph.initializers[name]
         else:
             name = names.give(f"{name}.folded")
         folded_weight = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))

@@ -39,7 +39,9 @@ class HorizontalFusion(GraphPass):
                 self.leave(name, "no convolutions of these names read the same tensor and fit into one")
         chosen = [group for name, group in found.items() if name in self._groups]
         for group in chosen:
-            _fuse(model.graph, group)
+            graph = group.members[0].node.graph
+            assert isinstance(graph, ir.Graph)
+            _fuse(graph, group)
         return bool(chosen)
 
 

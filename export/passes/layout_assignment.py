@@ -13,6 +13,7 @@ Maximum A Posteriori Estimation for Binary Images", Journal of the Royal Statist
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -21,7 +22,7 @@ import onnx_ir as ir
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from dashdeploy.export.frontend.graph_values import UnusedNames, constant, value_names
+from dashdeploy.export.frontend.graph_values import UnusedNames, constant, graphs_of, value_names
 from dashdeploy.export.passes.base import GraphPass
 
 _MOVABLE = frozenset(
@@ -78,9 +79,9 @@ class AssignLayout(GraphPass):
 
     def rewrite(self, model: ir.Model) -> bool:
         """Assign the layouts of both ranks."""
-        modified = False
-        for rank in (3, 4):
-            assignment = _Assignment(model.graph, rank)
+        modified, names = False, UnusedNames(value_names(model.graph))
+        for graph, rank in product(graphs_of(model), (3, 4)):
+            assignment = _Assignment(graph, rank, names)
             modified = assignment.run() or modified
             for node, reason in assignment.stays.items():
                 self.leave(node.name, reason)
@@ -93,17 +94,18 @@ class _Assignment:
     Args:
         graph: to be changed.
         rank: axes of the values, batch and channels included.
+        names: names for new values.
 
     Attributes:
         stays: operators that read rows and are not moved, with the reason.
     """
 
-    def __init__(self, graph: ir.Graph, rank: int) -> None:
+    def __init__(self, graph: ir.Graph, rank: int, names: UnusedNames) -> None:
         self.stays: dict[ir.Node, str] = {}
         self._graph, self._rank = graph, rank
         self._into = (*range(2, rank), 0, 1)
         self._back = tuple(int(axis) for axis in np.argsort(self._into))
-        self._names = UnusedNames(value_names(graph))
+        self._names = names
         self._rows: dict[ir.Value, ir.Value] = {}
 
     def run(self) -> bool:
@@ -255,7 +257,7 @@ class _Assignment:
         turned = ir.node("Transpose", [value], {"perm": self._into}, outputs=[rows], name=rows.name)
         producer = value.producer()
         # Before everybody who reads the value.
-        if producer is None:
+        if producer is None or producer.graph is not self._graph:
             self._graph.insert_before(self._graph[0], [turned])
         else:
             self._graph.insert_after(producer, [turned])

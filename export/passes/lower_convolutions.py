@@ -39,15 +39,17 @@ class LowerConvolutions(GraphPass):
                 missing[convolution.name] = str(convolution.obstacle)
                 continue
             del missing[convolution.name]
-            _replace(model.graph, convolution, lowering, taken)
+            _replace(convolution, lowering, taken)
             modified = True
         for name, reason in missing.items():
             self.leave(name, reason)
         return modified
 
 
-def _replace(graph: ir.Graph, convolution: Convolution, lowering: Lowering, taken: set[str]) -> None:
+def _replace(convolution: Convolution, lowering: Lowering, taken: set[str]) -> None:
     node, spec = convolution.node, convolution.spec
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
     x, old = node.inputs[0], node.outputs[0]
     assert spec is not None
     assert x is not None

@@ -79,7 +79,9 @@ class Quantize(FunctionalPass):
     def _quantize(self, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-        batches = split(self._calibration, self._batch)
+        alike = len({len(array) for array in self._calibration.values() if array.ndim}) == 1
+        # Inputs whose samples lie along different axes, such as states, are one call.
+        batches = split(self._calibration, self._batch) if alike else iter([dict(self._calibration)])
 
         class Samples(CalibrationDataReader):  # type: ignore[misc]
             def get_next(self) -> dict[str, Array] | None:

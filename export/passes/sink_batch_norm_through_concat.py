@@ -40,7 +40,7 @@ class SinkBatchNormThroughConcat(NodePass[list[int]]):
         refuse_training(node)
         if not all(map(is_foldable, node.inputs[PARAMETERS])):
             raise NoMatchError("its parameters are not constants in float32 or float64")
-        return [_channels_of_convolution(value) for value in concat.inputs]
+        return [_channels_of_convolution(value, node.graph) for value in concat.inputs]
 
     def replace(self, graph: ir.Graph, node: ir.Node, match: list[int], names: UnusedNames) -> None:
         """Write a normalization per branch, and the Concat behind them."""
@@ -66,10 +66,10 @@ class SinkBatchNormThroughConcat(NodePass[list[int]]):
         graph.remove([node, concat], safe=True)
 
 
-def _channels_of_convolution(value: ir.Value | None) -> int:
-    """Output channels of the convolution that writes `value`, if nothing else needs it or its weight."""
+def _channels_of_convolution(value: ir.Value | None, graph: object) -> int:
+    """Output channels of the convolution in `graph` that writes `value`, if nothing else needs it or its weight."""
     conv = value.producer() if value is not None else None
-    if value is None or conv is None or not is_operator(conv, "Conv"):
+    if value is None or conv is None or not is_operator(conv, "Conv") or conv.graph is not graph:
         raise NoMatchError("a branch of the Concat does not end in a convolution")
     weight, bias = [*conv.inputs, None][1:3]
     tensor = constant(weight)

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashdeploy.export.frontend.convolutions import Convolution
+from dashdeploy.export.frontend.graph_values import UnusedNames
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+
+_LONGEST_NAME = 24
+"""Of joined names. An Inception block may have 62 branches."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,12 @@ class FusionGroup:
     Attributes:
         members: in graph order, two or more.
         spec: the one convolution.
+        name: the members' names, joined, or the first one and how many others where that is short; no layer's.
     """
 
     members: tuple[Convolution, ...]
     spec: ConvSpec
-
-    @property
-    def name(self) -> str:
-        """The members' names, joined."""
-        return "+".join(member.name for member in self.members)
+    name: str
 
 
 def fusion_groups(convolutions: Sequence[Convolution]) -> list[FusionGroup]:
@@ -40,11 +41,23 @@ def fusion_groups(convolutions: Sequence[Convolution]) -> list[FusionGroup]:
         spec = convolution.spec
         if spec is not None and spec.groups == 1 and max(spec.kernel) > 1:
             phase = tuple(pad % d for pad, d in zip(spec.pads_begin, spec.dilations, strict=True))
-            key = (id(convolution.node.inputs[0]), spec.strides, spec.dilations, spec.out_spatial, phase)
+            place = (
+                id(convolution.node.graph),
+                id(convolution.node.inputs[0]),
+            )  # branches of an If do not run together
+            key = (place, spec.strides, spec.dilations, spec.out_spatial, phase)
             by_input.setdefault((*key, spec.dtype), []).append(convolution)
+    names = UnusedNames({convolution.name for convolution in convolutions})
     return [
-        FusionGroup(tuple(members), _joint_spec(members)) for members in by_input.values() if len(members) > 1
+        FusionGroup(tuple(members), _joint_spec(members), names.give(_joint_name(members)))
+        for members in by_input.values()
+        if len(members) > 1
     ]
+
+
+def _joint_name(members: Sequence[Convolution]) -> str:
+    joined = "+".join(member.name for member in members)
+    return joined if len(joined) <= _LONGEST_NAME else f"{members[0].name}+{len(members) - 1}"
 
 
 def _joint_spec(members: Sequence[Convolution]) -> ConvSpec:

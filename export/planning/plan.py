@@ -82,6 +82,9 @@ class Plan(BaseModel):
         lowering: what the user asked for.
         layers: one entry per convolution, in graph order.
         speed: the speed gate's result; None if nothing was compiled or the gate was skipped.
+        inputs: the shapes that it is for, by input; names stand for axes that stay dynamic.
+        lengths: that dynamic axes had where the model was checked, if they are not the batch: layers behind them are
+            direct, whatever their length. Export with a fixed shape to have them planned.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -93,6 +96,8 @@ class Plan(BaseModel):
     lowering: str
     layers: list[LayerPlan]
     speed: SpeedGate | None = None
+    inputs: dict[str, list[int | str]] = Field(default_factory=dict)
+    lengths: list[int] = Field(default_factory=list)
 
     @property
     def compiled_layers(self) -> list[str]:

@@ -20,11 +20,11 @@ def fixed_batch(inputs: Sequence[TensorSpec]) -> int | None:
 
 
 def split(feeds: Mapping[str, Array], size: int) -> Iterator[dict[str, Array]]:
-    """Samples in batches of `size`; the last one is filled up with its last sample."""
-    count = len(next(iter(feeds.values())))
+    """Samples in batches of `size`; the last one is filled up with its last sample. Numbers go to all."""
+    count = _count(feeds)
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        yield {name: array[rows] for name, array in feeds.items()}
+        yield {name: array[rows] if array.ndim else array for name, array in feeds.items()}
 
 
 def run_on_all(run: Run, inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -36,8 +36,11 @@ def run_on_all(run: Run, inputs: Sequence[TensorSpec], feeds: Mapping[str, Array
         feeds: one array per input, [samples, ...].
     """
     size = fixed_batch(inputs)
-    count = len(next(iter(feeds.values())))
-    if size is None or size == count:
+    if size is None or size == (count := _count(feeds)):
         return run(feeds)
     parts = [run(part) for part in split(feeds, size)]
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+
+def _count(feeds: Mapping[str, Array]) -> int:
+    return next(len(array) for array in feeds.values() if array.ndim)

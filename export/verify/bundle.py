@@ -69,8 +69,8 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
     expected = Expectation(
         direct.run,
         DIRECT_NAME,
-        direct.inputs,
-        input_sets(direct.run, direct.inputs, {}),
+        tuple(bundle.manifest.inputs),  # the direct model may leave open what was fixed when it was compiled
+        input_sets(direct.run, tuple(bundle.manifest.inputs), bundle.sample(), samples_name="sample"),
         lambda: OnnxRuntime(bundle.path / DIRECT_NAME, optimized=False).run,
     )
     _check_model(bundle, model, parity, expected, note)

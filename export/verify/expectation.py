@@ -18,6 +18,7 @@ from dashdeploy.export.frontend.source import Reference
 from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.parity_report import Parity, compare
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 Feeds = Mapping[str, Array]
 
@@ -51,6 +52,18 @@ class Expectation:
 
     def __post_init__(self) -> None:
         self.outputs = [run_on_all(self.reference, self.inputs, feeds) for _, feeds in self.sets]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Of the dynamic axes that are not the batch, in these sets."""
+        axes = ExampleInputs(self.inputs).length_axes
+        found = {
+            feeds[spec.name].shape[axis]
+            for _, feeds in self.sets
+            for spec in self.inputs
+            for axis in axes(spec)
+        }
+        return sorted(found)
 
     def compare(self, got: Sequence[Feeds], precision: str, tolerance: float) -> Parity:
         """Compare a model's outputs by name, set by set; judges nothing.

@@ -38,7 +38,7 @@ def expectation(
         samples: real inputs by name; may be empty.
         precision: the compiled model's.
     """
-    sets = input_sets(source.reference, inputs, samples, precision)
+    sets = input_sets(source.reference, inputs, samples, precision, source.samples_name)
     return Expectation(source.reference, source.reference_name, inputs, sets, source.unoptimized)
 
 
@@ -121,12 +121,17 @@ def refuse_failed(parity: Parity, mend: str | None = None) -> None:
 
 
 def input_sets(
-    run: Run, inputs: tuple[TensorSpec, ...], samples: Feeds, precision: str = "fp32"
+    run: Run,
+    inputs: tuple[TensorSpec, ...],
+    samples: Feeds,
+    precision: str = "fp32",
+    samples_name: str = "validation",
 ) -> list[tuple[str, Feeds]]:
     """Labelled inputs to compare on: random ones of two batch sizes, then the real ones if any.
 
-    The second batch is left out where the model does not take it, as with a state of one sequence. Dynamic axes that
-    are not the batch have the least length that the model runs on, and twice that.
+    The second batch is left out where the model does not take it, as with a state of one sequence, and so are all
+    random inputs where it runs on none of them and there are real ones. Dynamic axes that are not the batch have the
+    least length that the model runs on, and twice that.
 
     A model in int8 is judged on real inputs alone: it was calibrated for those.
 
@@ -135,6 +140,7 @@ def input_sets(
         inputs: its inputs.
         samples: real inputs by name; may be empty.
         precision: the compiled model's.
+        samples_name: what the real inputs are called.
     """
     generator = np.random.default_rng(0)
     judged = NOT_JUDGED if precision == "int8" and samples else ""
@@ -146,12 +152,14 @@ def input_sets(
         if examples.length is not None and number > 0:
             longer = examples.with_length(2 * examples.length)
             chosen = longer if longer.runs(run, batch) else examples
-        if number > 0 and not chosen.runs(run, batch):
+        if (number > 0 or samples) and not chosen.runs(run, batch):
             continue
         length = "" if chosen.length is None else f", length {chosen.length}"
         sets.append((f"random, batch {batch}{length}{judged}", chosen.feeds(batch, generator)))
     if samples:
-        sets.append((f"validation, batch {len(next(iter(samples.values())))}", samples))
+        axes = [(spec.name, axis) for spec in inputs if (axis := examples.batch_axis(spec)) is not None]
+        counts = [samples[name].shape[axis] for name, axis in axes]
+        sets.append((f"{samples_name}, batch {counts[0] if counts else 1}", samples))
     return sets
 
 

@@ -2,12 +2,13 @@
 
 The layer that contributes most is computed more exactly: by another candidate with less than half its error that is
 still faster than direct, where one was measured, else direct. What a layer contributes is the error of the model with
-that layer alone compiled.
+that layer alone compiled. One that is far beyond rounding is a fault and no matter of precision: progress says so,
+and the plan has the figure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from dashdeploy.export.lowerings.base import Lowering
@@ -19,6 +20,9 @@ from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.progress import Progress, silent
 
 _REASON = "{chosen} is left out for the model's parity, to whose error it contributed most"
+
+_BEYOND_ROUNDING = 1e-2
+"""From which error in float32 a layer is wrong, and not merely rounded."""
 
 
 def repair(
@@ -52,7 +56,15 @@ def repair(
         for name in decisions.lowerings
     }
     worst_first = sorted(contributions, key=lambda name: contributions[name].strain, reverse=True)
-    for step in _steps(decisions, worst_first):
+    errors = {name: contributions[name].worst for name in worst_first}
+    for name in worst_first:
+        if errors[name] > _BEYOND_ROUNDING:
+            progress(
+                f"warning: with {name} alone computed by {decisions.lowerings[name].label} the model differs by "
+                f"{errors[name]:.1e}, which is more than rounding: the lowering or the engine is wrong there; "
+                "please report it with the model"
+            )
+    for step in _steps(decisions, errors):
         parity = measure(step)
         if not parity.failed:
             progress(f"parity holds with {_difference(decisions, step)}")
@@ -60,8 +72,14 @@ def repair(
     return nothing, bare
 
 
-def _steps(decisions: Decisions, worst_first: list[str]) -> Iterator[Decisions]:
-    """More and more exact decisions: a layer by a more exact candidate, then direct; several at a time later on."""
+def _steps(decisions: Decisions, errors: Mapping[str, float]) -> Iterator[Decisions]:
+    """More and more exact decisions: a layer by a more exact candidate, then direct; several at a time later on.
+
+    Args:
+        decisions: to begin with.
+        errors: of the model with one layer alone compiled, by layer, the one that contributes most first.
+    """
+    worst_first = list(errors)
     exact, dropped, at_a_time = decisions, 0, 1
     while dropped < len(worst_first):
         names = worst_first[dropped : dropped + at_a_time]
@@ -70,7 +88,8 @@ def _steps(decisions: Decisions, worst_first: list[str]) -> Iterator[Decisions]:
             more = _more_exact(more, name) or more
         if more is not exact:
             yield more
-        exact = without_layers(exact, names, _REASON)
+        for name in names:
+            exact = without_layers(exact, [name], f"{_REASON}: {errors[name]:.1e} alone")
         yield exact
         dropped += len(names)
         at_a_time = max(1, dropped // 2)

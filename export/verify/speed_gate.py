@@ -5,7 +5,7 @@ One that loses is refined, where that is wanted: layers go back to direct until 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from dashdeploy.export.planning.plan import SpeedGate, all_direct
 from dashdeploy.export.planning.plan_refinement import refine
 from dashdeploy.export.planning.planner import Decisions
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.timing import interleaved, ratio_of
 
@@ -27,6 +27,7 @@ def pass_speed_gate(
     compiled: Runtime,
     *,
     build: Callable[[Decisions], Runtime] | None = None,
+    samples: Mapping[str, Array] | None = None,
     precision: str = "fp32",
     progress: Progress = silent,
 ) -> Decisions:
@@ -37,6 +38,7 @@ def pass_speed_gate(
         direct: the all-direct model.
         compiled: the compiled model.
         build: builds the model of other decisions, for a refinement; None takes all or nothing.
+        samples: real inputs to run on; None or empty takes random ones.
         precision: of both models.
         progress: told what is being done.
 
@@ -45,7 +47,7 @@ def pass_speed_gate(
     """
     where = "" if precision == "fp32" else f", both in {precision}"
     progress(f"timing the compiled model against the all-direct one{where}")
-    gate = race(direct, compiled)
+    gate = race(direct, compiled, samples)
     raced = _with_race(decisions, gate)
     if gate.shipped == "compiled":
         return raced
@@ -54,7 +56,7 @@ def pass_speed_gate(
         progress(f"in {precision} {lost}: shipping all-direct")
         return _without_lowerings(raced, gate)
     progress(f"{lost}: trying fewer compiled layers")
-    refined = refine(decisions, lambda fewer: race(direct, build(fewer)))
+    refined = refine(decisions, lambda fewer: race(direct, build(fewer), samples))
     if refined is None:
         progress("no part of the plan makes the whole model faster: shipping all-direct")
         return _without_lowerings(raced, gate)
@@ -64,10 +66,20 @@ def pass_speed_gate(
     return _with_race(fewer, gate)
 
 
-def race(direct: Runtime, compiled: Runtime) -> SpeedGate:
-    """Time both models interleaved, batch 1; the compiled one ships if its median ratio is above 1."""
-    generator = np.random.default_rng(0)
-    feeds = ExampleInputs.of(direct.run, direct.inputs).feeds(1, generator)
+def race(direct: Runtime, compiled: Runtime, samples: Mapping[str, Array] | None = None) -> SpeedGate:
+    """Time both models interleaved, batch 1; the compiled one ships if its median ratio is above 1.
+
+    Args:
+        direct: the all-direct model.
+        compiled: the compiled model.
+        samples: real inputs, of which the first is run; None or empty takes random ones.
+    """
+    if samples:
+        examples = ExampleInputs(direct.inputs)
+        feeds = examples.first(samples, examples.fixed_batch or 1)
+    else:
+        examples = ExampleInputs.of(direct.run, direct.inputs)
+        feeds = examples.feeds(1, np.random.default_rng(0))
     times = interleaved(
         {"direct": lambda: direct.run(feeds), "compiled": lambda: compiled.run(feeds)},
         seconds=_SECONDS,

@@ -61,6 +61,7 @@ CASES = {
     "threads": (("1", "2"), []),
     "ensemble": ((None, False), []),
     "precision": (("fp32", "fp16"), []),
+    "samples": (("{sources}/small.npz", "{sources}/large.npz"), []),
     "calibration": (("{sources}/small.npz", "{sources}/large.npz"), [INT8]),
     "max_accuracy_drop": (("0.7", "0.9"), [INT8, FP16]),
     "torchscript": (SWITCH, []),
@@ -79,7 +80,7 @@ CASES = {
 """Two values of every option of ``export``, and the partners with which it has an effect, if it needs any."""
 
 WRITING = {
-    "out", "name", "precision", "calibration", "max_accuracy_drop", "torchscript", "pt2", "trt_rtx", "trt",
+    "out", "name", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2", "trt_rtx", "trt",
     "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
 }  # fmt: skip
 """What concerns writing alone: a dry run takes it, since the same command is run without ``--dry-run`` next."""
@@ -136,7 +137,7 @@ def sources(tmp_path_factory):
         value.type.tensor_type.shape.dim[2].dim_param = "n"
     onnx.save(model, folder / "open.onnx")
     for name, count in (("small", 4), ("large", 40)):
-        array = 3 * np.random.default_rng(count).standard_normal((count, 2, 64)).astype("f4")
+        array = 3 * np.random.default_rng(count).standard_normal((count, 2, 64), "f4")
         np.savez(folder / f"{name}.npz", x=array, input=array)
     words = ["export", folder / "model.onnx", "--out", folder / "bundle", *QUICK, "--quiet"]
     assert CliRunner().invoke(app, [*map(str, words)]).exit_code == 0

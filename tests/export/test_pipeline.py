@@ -12,6 +12,7 @@ from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.cli.app import app
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export import pipeline
+from dashdeploy.export.conversion import build
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.pipeline import export, plan_export
 from dashdeploy.export.settings import ExportSettings
@@ -196,7 +197,7 @@ def test_what_ends_midway_leaves_nothing(tmp_path, path, monkeypatch, step, erro
     def fails(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(pipeline, step, fails)
+    monkeypatch.setattr(build if step == "measure_parity" else pipeline, step, fails)
     expected = InputError if isinstance(error, OSError) and step != "measure_parity" else BaseException
     with pytest.raises(expected):
         export(path, tmp_path / "out", FORCED)

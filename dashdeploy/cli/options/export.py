@@ -84,12 +84,20 @@ class Precision(OptionGroup, panel="Precision"):
         Literal["fp32", "fp16", "int8"],
         typer.Option("--precision", help="Of the ONNX model and its engines; torch files stay fp32."),
     ] = "fp32"
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples",
+            metavar="FILE.npz",
+            help="Real inputs, an array per input: what parity, int8 and sample.json are made with.",
+        ),
+    ] = None
     calibration: Annotated[
         Path | None,
         typer.Option(
             "--calibration",
             metavar="FILE.npz",
-            help="Inputs for int8, an array per input; a run brings its own.",
+            help="Inputs to calibrate int8 on; otherwise the samples, which a run brings.",
         ),
     ] = None
     max_accuracy_drop: Annotated[

@@ -8,11 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.bench.latency.measure import measure_latency
+from dashdeploy.bench.loadgen.targets import InProcess, sample_feeds
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError
 from dashdeploy.export.pipeline import export, plan_export
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.verify.verification import verify
+from dashdeploy.runtimes.batch_axis import warm_up
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 ESTIMATED = ExportSettings(tune="estimate")
 
@@ -66,6 +70,72 @@ def test_a_dynamic_length_is_the_least_that_runs(tmp_path, onnx_model, layout):
     )
     assert said.exit_code == 0, said.output
     assert "the least length it runs on, 41" in said.stderr
+    assert "fp32, length 41" in " ".join(said.stdout.split())
+    plan = bundle.read_json("plan.json")
+    assert plan["lengths"] == [41, 82]
+    assert "length" in plan["inputs"]["x"]
+    shown = CliRunner().invoke(app, ["inspect", str(bundle.path)]).stdout
+    assert (
+        "checked with dynamic axes of length 41, 82; --input-shape NAME=1,C,N plans for one length" in shown
+    )
+
+
+def test_a_shape_gives_a_static_plan(tmp_path, onnx_model):
+    text = "g (float[batch,8,length] x) => (float[batch,8,m] y) { y = Conv(x, w) }"
+    onnx.save(onnx_model(text, w=(8, 8, 41)), tmp_path / "m.onnx")
+    fixed = ESTIMATED.model_copy(update={"input_shapes": {"x": (1, 8, 1000)}})
+    bundle = export(tmp_path / "m.onnx", tmp_path / "out", fixed)
+    plan = bundle.read_json("plan.json")
+    assert (plan["inputs"], plan["lengths"]) == ({"x": ["batch", 8, 1000]}, [])
+    assert plan["layers"][0]["spec"]["spatial"] == [1000]
+    assert labels(bundle) == ["random, batch 1", "random, batch 3"]
+    assert verify(bundle.path).data["good"]
+    free = plan_export(tmp_path / "m.onnx", ESTIMATED)
+    assert free.layers[0].spec is None and free.lengths == [41, 82]
+
+
+def test_variants_of_a_fixed_shape_are_timed_at_that_shape(tmp_path, onnx_model, monkeypatch):
+    """The all-direct model of an ONNX file is that file, which takes any length."""
+    text = "g (float[batch,8,length] x) => (float[batch,8,m] y) { y = Conv(x, w) }"
+    onnx.save(onnx_model(text, w=(8, 8, 41)), tmp_path / "m.onnx")
+    fixed = ESTIMATED.model_copy(update={"input_shapes": {"x": (1, 8, 1000)}})
+    bundle = export(tmp_path / "m.onnx", tmp_path / "out", fixed)
+    run, seen = OnnxRuntime.run, set()
+
+    def recorded(self, feeds):
+        seen.add(feeds["x"].shape)
+        return run(self, feeds)
+
+    monkeypatch.setattr(OnnxRuntime, "run", recorded)
+    report = measure_latency(bundle, batches=[1], seconds=0.05)
+    assert {row.variant for row in report.rows} >= {"direct", "compiled"}
+    assert seen == {(1, 8, 1000)}
+    assert report.bundles[0].length is None
+
+
+def test_a_shape_fixes_a_batch_that_is_the_only_one(tmp_path, onnx_model):
+    onnx.save(with_state(onnx_model, "b", "64", "1"), tmp_path / "m.onnx")
+    fixed = ESTIMATED.model_copy(update={"input_shapes": {"h0": (1, 1, 4), "x": (1, 8, 64)}})
+    said = []
+    bundle = export(tmp_path / "m.onnx", tmp_path / "out", fixed, progress=said.append)
+    assert bundle.manifest.inputs[0].shape == (1, 8, 64)
+    assert "m.onnx runs with batch 1 and not with 2: its batch is fixed" in said
+    assert verify(bundle.path).data["good"]
+
+
+def test_a_server_and_loadgen_take_the_least_length(tmp_path, onnx_model):
+    text = "g (float[batch,8,length] x) => (float[batch,8,m] y) { y = Conv(x, w) }"
+    onnx.save(onnx_model(text, w=(8, 8, 41)), tmp_path / "m.onnx")
+    bundle = export(tmp_path / "m.onnx", tmp_path / "out", ESTIMATED)
+    probe = warm_up(OnnxRuntime(bundle.path / "model.onnx"), bundle.manifest.inputs)
+    assert probe["x"].shape == (1, 8, 41) and not probe["x"].any()
+    assert {feeds["x"].shape for feeds in sample_feeds(bundle)} == {(1, 8, 41)}
+    target = InProcess(bundle, None, 1, batch=4)
+    target.answer_one(0)
+    target.answer_all(range(6))
+    onnx.save(with_state(onnx_model, "b", "n", "b"), tmp_path / "state.onnx")
+    probe = warm_up(OnnxRuntime(tmp_path / "state.onnx"), OnnxRuntime(tmp_path / "state.onnx").inputs)
+    assert {name: array.shape for name, array in probe.items()} == {"x": (1, 8, 1), "h0": (1, 1, 4)}
 
 
 def test_what_export_says_next_works(tmp_path, onnx_model):

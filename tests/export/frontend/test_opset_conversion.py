@@ -114,3 +114,24 @@ def test_what_cannot_be_converted_is_refused_in_a_line():
 def test_a_new_model_is_left_alone():
     model = ir.from_proto(one_node("Relu", 13, ([1], [1])))
     assert with_current_opset(model, "m.onnx") is model
+
+
+@pytest.mark.parametrize("branch", ["then_branch", "else_branch"])
+def test_hardmax_is_refused_in_a_branch_that_no_comparison_enters(branch):
+    bodies = {
+        name: helper.make_graph(
+            [helper.make_node("Hardmax" if name == branch else "Relu", ["x"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name in ("then_branch", "else_branch")
+    }
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+        helper.make_node("If", ["positive"], ["y"], **bodies),
+    ]
+    model = model_of(11, nodes, ([2, 3, 4], [2, 3, 4]), zero=np.float32(0))
+    with pytest.raises(InputError, match=f"may change '{branch}' \\(Hardmax in a body of control flow\\)"):
+        with_current_opset(ir.from_proto(model), "m.onnx")

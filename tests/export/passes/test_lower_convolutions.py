@@ -76,7 +76,7 @@ GRAPHS = {
             then_branch = t () => (float[b,4,40] a) { a = Conv<pads = [4,4]>(h, v) },
             else_branch = e () => (float[b,4,40] d) { d = Relu(h) }> }""",
         {"w": (4, 4, 9), "v": (4, 4, 9)},
-        1,
+        2,
     ),
     "one and two dimensions": (
         """g (float[b,4,8,8] x) => (float[b,6,56] y) {

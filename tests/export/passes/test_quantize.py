@@ -102,7 +102,7 @@ def test_weights_for_a_cpu_have_seven_bits(tmp_path, onnx_model, samples, target
 
 def test_without_data_there_is_nothing_to_calibrate_on(tmp_path, onnx_model):
     onnx.save(network(onnx_model), tmp_path / "m.onnx")
-    with pytest.raises(InputError, match=r"give `calibration=FILE\.npz`"):
+    with pytest.raises(InputError, match=r"give `samples=FILE\.npz`"):
         export(tmp_path / "m.onnx", tmp_path / "out", ExportSettings(precision="int8", tune="estimate"))
     assert not (tmp_path / "out").exists()
 

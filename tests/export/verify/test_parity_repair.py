@@ -11,6 +11,7 @@ from dashdeploy.errors import GateError
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import load_source
+from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.passes.sequence import lower, prepare
 from dashdeploy.export.pipeline import export
@@ -65,6 +66,24 @@ def test_the_layer_that_contributes_most_goes_back_to_direct(planned):
     assert plain.chosen.startswith("fft") and sharp.chosen == "direct"
     assert sharp.reason.startswith("fft") and "parity" in sharp.reason
     assert said[-1] == "parity holds with sharp direct"
+    assert not [line for line in said if line.startswith("warning")]  # rounding is no fault
+
+
+def test_a_wrong_lowering_is_left_out_and_not_in_silence(planned):
+    class Wrong(FFT):
+        def write(self, writer, spec, x, weight, bias):
+            return super().write(writer, spec, x, np.float32(1.25) * weight, bias)
+
+    decisions, measure = planned
+    wrong = replace(
+        decisions, lowerings={**decisions.lowerings, "plain": Wrong(decisions.lowerings["plain"].tile)}
+    )
+    said = []
+    repaired, parity = repair(wrong, measure(wrong), measure, said.append)
+    assert not parity.failed and not repaired.lowerings
+    (warning,) = (line for line in said if line.startswith("warning"))
+    assert "plain alone" in warning and "2.5e-01" in warning and "report" in warning
+    assert repaired.plan.layers[0].reason.endswith("contributed most: 2.5e-01 alone")
 
 
 def test_a_more_exact_candidate_is_taken_where_one_is_fast_enough(planned):
