@@ -150,6 +150,7 @@ CASES = {
         "threads": ("1", "1,2"),
         "seconds": ("1", "2"),
         "engine": ("ort-cpu", "openvino"),
+        "device": ("cpu", "cuda", (*BUNDLE, "--engine", "torch")),
         "memory": (None, True),
         "profile": (None, True),
         "loadgen": ("offline", "server", (*BUNDLE, "--url", "http://127.0.0.1:9")),
@@ -179,6 +180,7 @@ CASES = {
     },
     "bench search-cost": {
         "methods": ("auto", "auto,fourier"),
+        "device": ("cpu", "cuda"),
         "rank": ("1", "2"),
         "sizes": ("1", "2"),
         "lengths": ("250", "500"),
