@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.gpus import find_gpus
@@ -41,10 +41,11 @@ def describe_device(device: str) -> str | None:
         return None
     import torch
 
+    cudnn: Any = torch.backends.cudnn
     major, minor = torch.cuda.get_device_capability()
     return (
         f"{torch.cuda.get_device_name()} (compute capability {major}.{minor}), {find_gpus()[1]}, "
-        f"CUDA {torch.version.cuda} and cuDNN {torch.backends.cudnn.version()} in torch"
+        f"CUDA {torch.version.cuda} and cuDNN {cudnn.version()} in torch"
     )
 
 
@@ -53,7 +54,7 @@ def without_tf32() -> Iterator[None]:
     """Within the block, float32 is float32 on a GPU; torch lets convolutions round to TF32's ten bits by default."""
     import torch
 
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:
@@ -74,13 +75,15 @@ def clock_of(device: str) -> Clock | None:
         return None
     import torch
 
+    event: Any = torch.cuda.Event
+
     def nanoseconds(call: Callable[[], object]) -> int:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, end = event(enable_timing=True), event(enable_timing=True)
         torch.cuda.synchronize()
         start.record()
         call()
         end.record()
         torch.cuda.synchronize()
-        return round(1e6 * start.elapsed_time(end))
+        return round(1e6 * float(start.elapsed_time(end)))
 
     return nanoseconds

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 
 import numpy as np
 
-from dashdeploy.bench.gpu_check.report import Row
+from dashdeploy.bench.gpu_check.report import Figure, Row
 
 METRIC_TOLERANCE = 0.1
 """Of the accuracies of two runs on a GPU: six of the sixty test samples, for a task that is learned to some 0.95."""
@@ -53,19 +53,19 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
         _write_waves(folder / "waves.npz")
         words = _words(folder / "waves.npz", device, quick=quick)
         started = monotonic()
-        whole = _run([*words, "--out", str(folder / "whole")], end)
-        took = monotonic() - started
-        yield Row(what="search, whole", figures={"seconds": took, **_metrics(folder / "whole")}, **whole)
-        if not whole["passed"]:
+        reason = _run([*words, "--out", str(folder / "whole")], end)
+        figures = {"seconds": monotonic() - started, **_metrics(folder / "whole")}
+        yield Row(what="search, whole", figures=figures, passed=reason is None, reason=reason)
+        if reason is not None:
             return
         epoch = _kill([*words, "--out", str(folder / "killed")], folder / "killed.partial", end)
         if epoch is None:
             yield Row(what="search, killed", passed=False, reason="it was over before it could be killed")
             return
-        resumed = _run([*words, "--out", str(folder / "killed"), "--resume"], end)
+        reason = _run([*words, "--out", str(folder / "killed"), "--resume"], end)
         figures = {"killed after epochs": epoch, **_metrics(folder / "killed")}
-        yield Row(what="search, killed and resumed", figures=figures, **resumed)
-        if resumed["passed"]:
+        yield Row(what="search, killed and resumed", figures=figures, passed=reason is None, reason=reason)
+        if reason is None:
             yield _comparison(folder / "whole", folder / "killed", device)
 
 
@@ -102,17 +102,16 @@ def _write_waves(path: Path) -> None:
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
-def _run(words: list[str], end: float) -> dict[str, bool | str | None]:
-    """Whether the command ends well, and otherwise what it says last."""
+def _run(words: list[str], end: float) -> str | None:
+    """Why the command does not end well: what it says last; None if it does."""
     try:
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, timeout=max(1.0, end - monotonic())
         )
     except subprocess.TimeoutExpired:
-        return {"passed": False, "reason": "the section's time was over"}
+        return "the section's time was over"
     lines = done.stderr.strip().splitlines() or [""]
-    reason = None if not done.returncode else f"exit {done.returncode}: {lines[-1]}"
-    return {"passed": not done.returncode, "reason": reason}
+    return f"exit {done.returncode}: {lines[-1]}" if done.returncode else None
 
 
 def _kill(words: list[str], partial: Path, end: float) -> int | None:
@@ -133,7 +132,7 @@ def _kill(words: list[str], partial: Path, end: float) -> int | None:
         process.wait()
 
 
-def _metrics(run: Path) -> dict[str, float | None]:
+def _metrics(run: Path) -> dict[str, Figure]:
     try:
         found = json.loads((run / "metrics.json").read_bytes())
     except OSError:

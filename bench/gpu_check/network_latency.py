@@ -2,17 +2,18 @@
 
 Torch's inputs are on the device already, and calls are timed there; figures of engines are those of `bench latency`,
 which hands them arrays. The plan of the compiled network is an estimate, since plans are measured on no GPU through
-torch: so the network with every possible layer by FFT is timed beside it.
+torch: so the network with every possible layer by FFT is timed beside it. A rehearsal on the CPU takes the same plan.
 """
 
 from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -79,8 +80,8 @@ def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Itera
     assert source.module is not None
     modules = {
         "direct": source.module,
-        "planned": _lowered(source, device, "auto"),
-        "by FFT": _lowered(source, device, "fft"),
+        "planned": _lowered(source, "auto"),
+        "by FFT": _lowered(source, "fft"),
     }
     if device == "cuda":
         modules["direct, fp16"] = copy.deepcopy(source.module).half()
@@ -112,7 +113,7 @@ def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -
         return Row(what=what, reason="left out: torch.compile needs a C++ compiler, such as g++")
     assert source.module is not None
     x = _input(name, 1 if quick else _BATCHES[-1]).to(device)
-    modules = {"direct": source.module, "planned": _lowered(source, device, "auto")}
+    modules = {"direct": source.module, "planned": _lowered(source, "auto")}
     calls: dict[str, Callable[[], Tensor]] = {}
     try:
         with without_tf32(), torch.inference_mode():
@@ -153,11 +154,10 @@ def _engine_row(name: str, engine: EngineName, *, quick: bool) -> Row:
     return Row(what=what, figures=figures)
 
 
-def _lowered(source: Source, device: str, lowering: str) -> nn.Module:
+def _lowered(source: Source, lowering: Literal["auto", "fft"]) -> nn.Module:
     """The network with the convolutions of a plan that is estimated, or with all by FFT."""
-    absent: Mapping[str, object] = {"target": TargetName.TENSORRT, "device": PLANNED_FOR}
-    settings = ExportSettings.model_validate(
-        {"tune": "estimate", "lowering": lowering, **(absent if device == "cuda" else {})}
+    settings = ExportSettings(
+        target=TargetName.TENSORRT, device=PLANNED_FOR, tune="estimate", lowering=lowering
     )
     target = target_of(settings)
     convolutions = find_convolutions(prepare(source.model))

@@ -19,6 +19,7 @@ MISSING = 3
 """The exit code that says so, everywhere in this project."""
 
 OLDEST = (3, 11)
+MOST_NAMED = 6
 WHEELS_TXT = Path(__file__).with_name("wheels.txt")
 BESIDE_TORCH = ("torch", "numpy", "jinja2", "filelock")
 """Modules that are never in the folder: torch, and what comes with it."""
@@ -88,9 +89,10 @@ def install(wheels: Path, into: Path) -> str | None:
     files = sorted(wheels.glob("*.whl"))
     if not files:
         lacking = absent([module_of(package) for package in packages()])
+        more = f" and {len(lacking) - MOST_NAMED} more" if lacking[MOST_NAMED:] else ""
         return (
-            f"{', '.join(lacking)}: not installed, and {wheels} has no wheels; with a network run make gpu-wheels, "
-            "and copy that folder here (make gpu-check WHEELS=FOLDER)"
+            f"{', '.join(lacking[:MOST_NAMED])}{more}: not installed, and {wheels} has no wheels; "
+            "with a network run make gpu-wheels, and copy that folder here (make gpu-check WHEELS=FOLDER)"
         )
     words = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     words += ["--no-deps", "--upgrade", "--target", str(into)]

@@ -214,7 +214,7 @@ CASES = {
     "bench show": {"report": ("one.html", "two.html"), "as_json": (None, True)},
     "inspect": {"report": ("one.html", "two.html"), "as_json": (None, True)},
     "verify": {"as_json": (None, True)},
-    "doctor": {"as_json": (None, True)},
+    "doctor": {"as_json": (None, True), "gpu": (None, True)},
     "tasks": {"as_json": (None, True)},
 }
 """Two values of every option, and the words beside it where those of PLAIN do not let it work."""
