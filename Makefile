@@ -1,14 +1,18 @@
 # The whole set-up: make demo, make test. Everything lands in .venv; PYTHON picks the interpreter it is made with, JOBS how many
-# processes run the tests (auto: one for each core, at most 8).
+# processes run the tests (auto: one for each core, at most 8). gpu-check runs on DEVICE (cuda or cpu), with QUICK=1 at the smallest
+# sizes, and installs what is missing from WHEELS; gpu-wheels writes those for GPU_PYTHON on Linux x86-64.
 
 PYTHON ?= python3
 JOBS ?= auto
+DEVICE ?= cuda
+WHEELS ?= build/gpu-wheels
+GPU_PYTHON ?= 3.12
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow audit lint format docs proto clean
+.PHONY: help install demo test test-slow gpu-wheels gpu-check audit lint format docs proto clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -33,6 +37,16 @@ test: lint  ## Lint, types and the tests (minutes).
 
 test-slow: $(STAMP)  ## The tests that take long: packaging, kill and resume at full size.
 	$(RUN) -m pytest -m slow
+
+gpu-wheels:  ## Download what gpu-check needs on a machine without a network (35 MB) to WHEELS; needs a package index.
+	rm -rf '$(WHEELS)' && mkdir -p '$(WHEELS)'
+	$(if $(wildcard $(RUN)),$(RUN),$(PYTHON)) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --python-version $(GPU_PYTHON) $(addprefix --platform manylinux,_2_28_x86_64 _2_27_x86_64 2014_x86_64 _2_17_x86_64) \
+	  --constraint constraints.txt --requirement bench/gpu_check/wheels.txt --dest '$(WHEELS)'
+	@size=$$(du -sm '$(WHEELS)' | cut -f1); echo "$(WHEELS): $$size MB"; test $$size -le 60
+
+gpu-check:  ## What a GPU does with all that is meant for one, in 8 minutes; DEVICE=cpu rehearses it. Exit 3 of the script: no GPU.
+	@$(if $(wildcard $(RUN)),$(RUN),$(PYTHON)) bench/gpu_check/start.py --device $(DEVICE) --wheels '$(WHEELS)' $(if $(QUICK),--quick)
 
 lint: $(STAMP)  ## Style, format, types and declared dependencies.
 	$(BIN)/ruff check

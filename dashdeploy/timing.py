@@ -19,6 +19,9 @@ import numpy.typing as npt
 
 Seconds = npt.NDArray[np.float64]
 
+Clock = Callable[[Callable[[], object]], int]
+"""Calls a function and gives the nanoseconds that it took."""
+
 _STABLE_WINDOW = 5
 _STABLE_WITHIN = 0.03
 _MOST_RESAMPLED = 2000
@@ -47,12 +50,13 @@ def interleaved(
     min_rounds: int = 10,
     warmup: float = 0.5,
     settle: bool = False,
+    clock: Clock | None = None,
 ) -> dict[str, Seconds]:
     """Time every callable once per round, round after round, in an order that rotates.
 
     The order starts one callable further in every round and is reversed after every full turn, so neither
-    the place in the round nor the predecessor favors anyone. The garbage collector is off meanwhile; the
-    clock is `perf_counter_ns`. Nothing is discarded after the warm-up: outliers belong in the percentiles.
+    the place in the round nor the predecessor favors anyone. The garbage collector is off meanwhile.
+    Nothing is discarded after the warm-up: outliers belong in the percentiles.
 
     Args:
         callables: what to time, by name; each is called without arguments and its result is dropped.
@@ -63,6 +67,7 @@ def interleaved(
         settle: whether each timed call comes right after a millisecond of untimed ones of the same, so that what the
             predecessor left in the caches and in its thread pool tells on nobody. It matters where alternatives
             are unlike, such as engines: a model of 0.08 ms took twice as long behind another engine's.
+        clock: times a call; None is `perf_counter_ns`, which knows nothing of work that a device does later.
 
     Returns:
         Per name, the seconds of each call: arrays of one common length, in which entry i is round i.
@@ -74,14 +79,14 @@ def interleaved(
         raise ValueError("interleaved: there is nothing to time")
     if min_rounds < 1:
         raise ValueError(f"interleaved: min_rounds is {min_rounds}; use at least 1")
-    names = list(callables)
+    names, clock = list(callables), clock or _wall_clock
     with _garbage_collector_off():
-        _warm_up(callables, names, limit=warmup)
+        _warm_up(callables, names, clock, limit=warmup)
         rounds: dict[str, list[int]] = {name: [] for name in names}
         deadline = perf_counter_ns() + round(seconds * 1e9)
         done = 0
         while done < min_rounds or perf_counter_ns() < deadline:
-            _time_round(callables, _order(names, done), rounds, settle=settle)
+            _time_round(callables, _order(names, done), rounds, clock, settle=settle)
             done += 1
     return {name: np.asarray(nanoseconds, dtype=np.float64) * 1e-9 for name, nanoseconds in rounds.items()}
 
@@ -158,6 +163,7 @@ def _time_round(
     callables: Mapping[str, Callable[[], object]],
     order: Sequence[str],
     into: Mapping[str, list[int]],
+    clock: Clock,
     *,
     settle: bool = False,
 ) -> None:
@@ -165,9 +171,13 @@ def _time_round(
         function = callables[name]
         if settle:
             _settle(function)
-        start = perf_counter_ns()
-        function()
-        into[name].append(perf_counter_ns() - start)
+        into[name].append(clock(function))
+
+
+def _wall_clock(function: Callable[[], object]) -> int:
+    start = perf_counter_ns()
+    function()
+    return perf_counter_ns() - start
 
 
 def _settle(function: Callable[[], object]) -> None:
@@ -178,12 +188,14 @@ def _settle(function: Callable[[], object]) -> None:
         function()
 
 
-def _warm_up(callables: Mapping[str, Callable[[], object]], names: Sequence[str], *, limit: float) -> None:
+def _warm_up(
+    callables: Mapping[str, Callable[[], object]], names: Sequence[str], clock: Clock, *, limit: float
+) -> None:
     rounds: dict[str, list[int]] = {name: [] for name in names}
     deadline = perf_counter_ns() + round(limit * 1e9)
     done = 0
     while True:
-        _time_round(callables, _order(names, done), rounds)
+        _time_round(callables, _order(names, done), rounds, clock)
         done += 1
         if perf_counter_ns() >= deadline or all(_is_stable(times) for times in rounds.values()):
             return

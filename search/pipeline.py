@@ -53,6 +53,7 @@ from dashdeploy.search.staging.directory import (
 )
 from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
 from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
 from dashdeploy.search.time_plan import (
     DEFAULT_SECONDS,
@@ -122,16 +123,19 @@ def search(
     latencies = None
     if wants_latency(settings):
         latencies = latency_table(task, whole, agg_convs(supernet), progress)
+    known = RunWriter(staging_path(out)).known_rates() if resume else None
+    rates = rates_of_run(known, whole, progress)
     plan = stored_plan(staging_path(out), settings) if resume else None
     if plan is None:
-        plan = _plan(task, settings, max_seconds, progress)
+        plan = _plan(task, settings, rates, max_seconds, progress)
     try:
         with open_staging_directory(out, run_config(task, settings, plan), resume=resume) as folder:
             writer = RunWriter(folder)
             latencies = latencies and writer.latencies(latencies)
+            writer.rates(rates)
             with all_processes(devices_of(settings), out):
                 wait_for_all()
-                _run_phases(task, from_first(plan), kept, latencies, writer, max_seconds, progress)
+                _run_phases(task, from_first(plan), kept, rates, latencies, writer, max_seconds, progress)
                 writer.report()
                 finish_staging_directory(folder, out)
                 wait_for_all()
@@ -145,13 +149,19 @@ def search(
     return Run.load(out)
 
 
-def _plan(task: Task, settings: SearchSettings, max_seconds: float | None, progress: Progress) -> TimePlan:
+def _plan(
+    task: Task,
+    settings: SearchSettings,
+    rates: ComputationRates,
+    max_seconds: float | None,
+    progress: Progress,
+) -> TimePlan:
     """What the run is going to do; a step of each network is timed where the settings leave the epochs open."""
     whole = run_settings(task, settings)
     if not leaves_epochs_open(settings):
         return TimePlan(whole, {})
     seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
-    plan = time_plan(task, settings, measured_steps(task, whole), seconds)
+    plan = time_plan(task, settings, measured_steps(task, whole, rates.rates), seconds)
     progress(f"plan: {plan}")
     return plan
 
@@ -163,7 +173,7 @@ def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | 
         wait_for_all()
         writer = RunWriter(staging_path(out), writes=False)
         plan = from_first(TimePlan(run_settings(task, settings), {}))  # that of the first process
-        _run_phases(task, plan, kept, None, writer, max_seconds, silent)
+        _run_phases(task, plan, kept, None, None, writer, max_seconds, silent)
         wait_for_all()
     return Run.load(out)
 
@@ -172,6 +182,7 @@ def _run_phases(
     task: Task,
     plan: TimePlan,
     kept: dict[str, str],
+    rates: ComputationRates | None,
     latencies: LatencyTable | None,
     writer: RunWriter,
     max_seconds: float | None,
@@ -180,16 +191,25 @@ def _run_phases(
     """Search, short list, tuning, retraining of each member, the backbone, and one look at the test data.
 
     Each phase takes values and gives a value, which `writer` stores, or has stored before an interruption. Every
-    process of the run comes by here; of `latencies`, what the first one has counts.
+    process of the run comes by here; of `rates` and `latencies`, what the first one has counts.
     """
-    settings, folder, latencies = plan.settings, writer.folder, from_first(latencies)
+    settings, folder = plan.settings, writer.folder
+    rates, latencies = from_first((rates, latencies))
+    assert rates is not None
     names = phase_names(settings)
     limit = TimeLimit(max_seconds, names, plan.seconds or None, before=writer.seconds_spent(names))
 
     def search_phase() -> Found:
         seconds = limit.share("search")
         return search_kernels(
-            task, settings, kept, folder, latencies=latencies, seconds=seconds, progress=progress
+            task,
+            settings,
+            kept,
+            folder,
+            rates=rates.rates,
+            latencies=latencies,
+            seconds=seconds,
+            progress=progress,
         )
 
     found = writer.value(FOUND, search_phase)

@@ -44,13 +44,15 @@ from dashdeploy.search.latency.table import table_as_json, table_from_json
 from dashdeploy.search.selection.kernel_search import Found
 from dashdeploy.search.selection.shortlist import Shortlisted
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, finish_phase, phase_result, write_json
-from dashdeploy.search.training.checkpoint import rollbacks_path
+from dashdeploy.search.supernet.computation_rates import ComputationRates, cpu_rates
+from dashdeploy.search.training.checkpoint import checkpoint_path, rollbacks_path
 from dashdeploy.search.training.train_phase import TrainedNetwork
 from dashdeploy.search.tuning.space import Hyperparameters
 from dashdeploy.search.tuning.tune import Tuned
 
 MOST_SAMPLES_KEPT, MOST_NUMBERS_KEPT = 256, 2**24
 ARCHITECTURE = "architecture"
+RATES_NAME = "aggconv-rates.json"
 
 Value = TypeVar("Value")
 Mark = dict[str, Any]
@@ -137,6 +139,27 @@ class RunWriter:
             return table_from_json(json.loads(path.read_bytes()))
         write_json(path, table_as_json(measured))
         return measured
+
+    def known_rates(self) -> ComputationRates | None:
+        """The rates that the run was started with; None if it is new.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.folder / CHECKPOINTS_NAME / RATES_NAME
+        try:
+            return ComputationRates.from_json(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            # A run that was started before they were kept has gone by the table of the CPU.
+            return cpu_rates() if checkpoint_path(self.folder, "search").exists() else None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} cannot be read ({first_line(error)}); delete it and resume: the search goes on by others"
+            ) from error
+
+    def rates(self, rates: ComputationRates) -> None:
+        """Keep the rates that the run goes by."""
+        write_json(self.folder / CHECKPOINTS_NAME / RATES_NAME, rates.as_json())
 
     def architecture(self, architecture: Architecture) -> None:
         """Write what is retrained, as soon as all choices are made."""

@@ -17,6 +17,7 @@ from torch import nn
 
 from dashdeploy.backbones.build import build_backbone, replace
 from dashdeploy.data.task import Task
+from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.ops.conv.padded_conv import with_kernel
 from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, phase_names, stage_of
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings, run_settings
@@ -168,11 +169,17 @@ def _grid(settings: RunSettings) -> int:
     return math.prod(len(axis) for axis in axes)
 
 
-def measured_steps(task: Task, settings: RunSettings) -> StepSeconds:
-    """Train each network for some steps on the first batch, and throw it away; the random state stays."""
+def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None) -> StepSeconds:
+    """Train each network for some steps on the first batch, and throw it away; the random state stays.
+
+    Args:
+        task: the data.
+        settings: the networks and the device.
+        rates: see `supernet_of`.
+    """
     name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
     with torch.random.fork_rng():
-        supernet = supernet_of(task, settings)[0]
+        supernet = supernet_of(task, settings, rates)[0]
         names = list(agg_convs(supernet))
         largest = max(settings.kernel_sizes), sorted(settings.dilations)[(len(settings.dilations) - 1) // 2]
         searched = build_backbone(name, arguments)

@@ -19,6 +19,7 @@ import numpy as np
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.common.checks import check_count, check_seconds
+from dashdeploy.bench.common.device import check_device
 from dashdeploy.bench.latency.multiply_adds import measured_peak, multiply_adds
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.rows import BatchNoise, BundleFacts, LatencyRow, Quantile, Speedup
@@ -28,6 +29,8 @@ from dashdeploy.bench.latency.variants import (
     DIRECT,
     ENGINES,
     FILES,
+    TORCH,
+    TORCH_COMPILE,
     Variant,
     loadable,
     peak_mib,
@@ -60,6 +63,7 @@ def measure_latency(
     threads: int | Sequence[int] = 1,
     seconds: float = 2.0,
     engines: Sequence[str] | None = None,
+    device: str = "cpu",
     memory: bool = False,
     progress: Progress = silent,
 ) -> LatencyReport:
@@ -75,18 +79,21 @@ def measure_latency(
             rounds are run.
         engines: some of `ENGINES`; ``all`` takes those that run here and says why the others do not; None takes
             the one that each bundle was planned for, or ONNX Runtime where that is not here.
+        device: where the engines torch and torch-compile run, in float32 without TF32: ``cpu`` or ``cuda``. The
+            name of any other engine says it.
         memory: whether to measure the peak memory too, each variant in a process of its own.
         progress: told in one line what is being timed.
 
     Raises:
         InputError: an argument is out of range, a bundle lacks what an engine needs, or its batch is fixed.
-        MissingCapabilityError: an engine that was named is not here.
+        MissingCapabilityError: an engine that was named, or the device, is not here.
     """
     chosen = [bundles] if isinstance(bundles, Bundle) else list(bundles)
     counts = [threads] if isinstance(threads, int) else list(threads)
     _check_arguments(chosen, batches, counts, seconds)
+    _check_device(device, engines, memory=memory)
     labels = _labels(chosen)
-    variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, counts[0])
+    variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, device, counts[0])
     described: dict[str, str] = {}
     examples: dict[str, ExampleInputs] = {}
     rows: list[LatencyRow] = []
@@ -146,6 +153,19 @@ def _check_arguments(
     check_seconds(seconds)
 
 
+def _check_device(device: str, engines: Sequence[str] | None, *, memory: bool) -> None:
+    check_device(device)
+    if device == "cpu":
+        return
+    if not {ALL, TORCH, TORCH_COMPILE} & set(engines or ()):
+        raise InputError(
+            f"`device={device}` has no effect without the engines torch or torch-compile; the name of any other "
+            "engine says where it runs: name ort-cuda, tensorrt or tensorrt-rtx"
+        )
+    if memory:
+        raise InputError(f"`memory` is of the CPU's and has no effect with `device={device}`; leave it out")
+
+
 def _labels(bundles: Sequence[Bundle]) -> list[str]:
     """The models' names, or the paths of those that share one."""
     counts = Counter(bundle.manifest.name for bundle in bundles)
@@ -158,7 +178,7 @@ def _labels(bundles: Sequence[Bundle]) -> list[str]:
 
 
 def _variants(
-    bundles: Mapping[str, Bundle], engines: Sequence[str] | None, threads: int
+    bundles: Mapping[str, Bundle], engines: Sequence[str] | None, device: str, threads: int
 ) -> tuple[dict[Key, Variant], dict[str, str]]:
     """What is to be timed, and why some engines are not."""
     found: dict[Key, Variant] = {}
@@ -172,11 +192,11 @@ def _variants(
             asked = ENGINES if ALL in engines else list(dict.fromkeys(engines))
         for engine in asked:
             if engines is not None and ALL in engines:
-                usable, reason = loadable(bundle, engine, threads)
+                usable, reason = loadable(bundle, engine, threads, device)
                 if reason is not None:
                     skipped[engine if len(bundles) == 1 else f"{engine}, {label}"] = reason
             else:
-                usable = variants_of(bundle, engine)
+                usable = variants_of(bundle, engine, device)
             found |= {(label, engine, variant.name): variant for variant in usable}
     return found, skipped
 

@@ -1,15 +1,17 @@
-"""Torch itself as an engine: eager, and with torch.compile."""
+"""Torch itself as an engine: eager, and with torch.compile, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.artifacts.tensor_spec import TensorSpec
+from dashdeploy.bench.common.device import describe_device, without_tf32
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 
@@ -25,6 +27,7 @@ class TorchModule:
         outputs: the model's outputs.
         threads: threads within one operator, for all of torch in this process.
         compile_it: whether torch.compile compiles it.
+        device: ``cpu`` or ``cuda``. Arrays go to the GPU and back in every run, as with the other engines.
 
     Raises:
         MissingCapabilityError: torch.compile needs a C++ compiler, and there is none.
@@ -38,6 +41,7 @@ class TorchModule:
         *,
         threads: int,
         compile_it: bool,
+        device: str = "cpu",
     ) -> None:
         import torch
 
@@ -50,7 +54,7 @@ class TorchModule:
                 )
             self._module = torch.compile(module, dynamic=False)
         self._title = "torch.compile in torch" if compile_it else "torch"
-        self._threads = threads
+        self._threads, self._device = threads, device
         self.inputs, self.outputs = inputs, outputs
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -58,17 +62,22 @@ class TorchModule:
         torch = self._torch
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = self._module(*(torch.from_numpy(feeds[spec.name]) for spec in self.inputs))
-        return {self.outputs[0].name: result.numpy()}
+            tensors = [torch.from_numpy(feeds[spec.name]).to(self._device) for spec in self.inputs]
+            with nullcontext() if self._device == "cpu" else without_tf32():
+                result = self._module(*tensors)
+        return {self.outputs[0].name: result.cpu().numpy()}
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
         version = self._torch.__version__.partition("+")[0]
-        return f"{self._title} {version}, CPU, {self._threads} thread(s)"
+        where = "CPU" if self._device == "cpu" else f"{describe_device(self._device)}, without TF32"
+        return f"{self._title} {version}, {where}, {self._threads} thread(s)"
 
 
-def load_program(bundle: Bundle, file: Path, threads: int, *, compile_it: bool) -> TorchModule:
-    """The compiled network, as torch.export wrote it.
+def load_program(
+    bundle: Bundle, file: Path, threads: int, *, compile_it: bool, device: str = "cpu"
+) -> TorchModule:
+    """The compiled network, as torch.export wrote it, moved to `device`.
 
     Raises:
         InputError: torch refuses the file.
@@ -79,10 +88,20 @@ def load_program(bundle: Bundle, file: Path, threads: int, *, compile_it: bool) 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.export.load(file).module()
+            program = torch.export.load(file)
+            if device != "cpu":
+                from torch.export.passes import move_to_device_pass
+
+                program = move_to_device_pass(program, device)
+            module = program.module()
     except Exception as error:  # torch raises a dozen unrelated classes for a file it refuses
         raise InputError(f"torch cannot load {file}: {first_line(error)}") from error
     manifest = bundle.manifest
     return TorchModule(
-        module, tuple(manifest.inputs), tuple(manifest.outputs), threads=threads, compile_it=compile_it
+        module,
+        tuple(manifest.inputs),
+        tuple(manifest.outputs),
+        threads=threads,
+        compile_it=compile_it,
+        device=device,
     )

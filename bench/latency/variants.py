@@ -57,15 +57,20 @@ class Variant:
     load: Callable[[int], Runtime]
 
 
-def variants_of(bundle: Bundle, engine: str) -> list[Variant]:
+def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Variant]:
     """The variants of a bundle that `engine` can run, in the order backbone, single, direct, compiled.
+
+    Args:
+        bundle: the bundle.
+        engine: one of `ENGINES`.
+        device: of torch; the name of any other engine says where it runs.
 
     Raises:
         InputError: there is no such engine, or the bundle holds nothing that it runs.
     """
     check_engine(engine)
     if engine in (TORCH, TORCH_COMPILE):
-        return _torch_variants(bundle, engine)
+        return _torch_variants(bundle, engine, device)
     kind = SERVED[engine]
     if bundle.file(kind.file) is None:
         again = f" with `{kind.parameter}=True`" if kind.parameter else ""
@@ -101,22 +106,24 @@ def _loader(bundle: Bundle, engine: str, file: Path) -> Callable[[int], Runtime]
     return lambda threads: SERVED[engine].load(bundle, file, threads)
 
 
-def _torch_variants(bundle: Bundle, engine: str) -> list[Variant]:
+def _torch_variants(bundle: Bundle, engine: str, device: str) -> list[Variant]:
     """The compiled model alone: a bundle holds no torch module of the others."""
     program = bundle.file(PT2_NAME)
     if program is None:
         raise InputError(f"{bundle.path}: the bundle has no {PT2_NAME}; export the run again with `pt2=True`")
 
     def load(threads: int) -> Runtime:
-        return load_program(bundle, program, threads, compile_it=engine == TORCH_COMPILE)
+        return load_program(bundle, program, threads, compile_it=engine == TORCH_COMPILE, device=device)
 
     return [Variant(bundle, engine, COMPILED, program, load)]
 
 
-def loadable(bundle: Bundle, engine: str, threads: int) -> tuple[list[Variant], str | None]:
+def loadable(
+    bundle: Bundle, engine: str, threads: int, device: str = "cpu"
+) -> tuple[list[Variant], str | None]:
     """The variants that really load here, and otherwise the reason why there are none."""
     try:
-        variants = variants_of(bundle, engine)
+        variants = variants_of(bundle, engine, device)
         if variants:
             variants[-1].load(threads)
     except (InputError, MissingCapabilityError) as error:

@@ -196,7 +196,7 @@ def save_networks(names: Sequence[str] | None, folder: Path, *, progress: Progre
         raise InputError(f"`folder={folder}`: {error.strerror or error}; name another folder") from error
     paths = []
     for name in chosen:
-        source = _source(name, progress)
+        source = network_source(name, progress)
         for stem, model in ((name, source.model), (f"{name}-backbone", source.backbone)):
             if model is not None:
                 path = folder / f"{stem}.onnx"
@@ -227,11 +227,16 @@ def export_network(name: str, out: Path, settings: ExportSettings, *, progress: 
         settings: of the export.
         progress: told in one line what is being done.
     """
-    return export_source(_source(name, progress), out, settings, progress=progress)
+    return export_source(network_source(name, progress), out, settings, progress=progress)
 
 
-def _source(name: str, progress: Progress) -> Source:
-    """An entry of `NETWORKS` with random weights, always the same ones."""
+def network_source(name: str, progress: Progress) -> Source:
+    """An entry of `NETWORKS` with random weights, always the same ones.
+
+    Args:
+        name: the entry.
+        progress: told in one line what is being done.
+    """
     network = NETWORKS[name]
     progress(f"{name}: {network.description}")
     with torch.random.fork_rng(devices=[]):

@@ -16,10 +16,12 @@ import numpy as np
 
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.common.checks import check_count, check_seconds
-from dashdeploy.bench.search_cost.problem import Problem, peak_mib
+from dashdeploy.bench.common.device import check_device, clock_of, describe_device, without_tf32
+from dashdeploy.bench.search_cost.problem import Problem, gpu_peak_mib, peak_mib
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.methods import METHODS
+from dashdeploy.ops.aggconv.rates import Rates, rates_as_json
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.timing import Seconds, interleaved, ratio_of
@@ -105,6 +107,7 @@ def measure_search_cost(
     problems: Sequence[Problem],
     *,
     methods: Sequence[str] = METHODS,
+    device: str = "cpu",
     threads: int | None = None,
     seconds: float = 4.0,
     min_rounds: int = 3,
@@ -116,6 +119,8 @@ def measure_search_cost(
     Args:
         problems: such as `paper_problems` gives.
         methods: of `METHODS`.
+        device: ``cpu`` or ``cuda``: this machine's first GPU, in float32 without TF32, timed by events in its
+            stream; ``auto`` goes by rates that are measured first, as in a search.
         threads: torch's threads; None leaves the choice to torch.
         seconds: how long to time each problem, all methods together; at least `min_rounds` rounds are run. A
             method whose first step took more than eight seconds is not run again: that step is its figure.
@@ -126,24 +131,52 @@ def measure_search_cost(
 
     Raises:
         InputError: an argument is out of range, or a subprocess was killed.
+        MissingCapabilityError: there is no such device.
     """
     _check(problems, methods, threads, seconds, min_rounds)
+    check_device(device)
     last = {problem.line: problem for problem in problems}
     points = []
-    with _torch_threads(threads) as used:
+    with _torch_threads(threads) as used, without_tf32():
+        rates = _rates(device, progress)
         for problem in problems:
             progress(f"{problem.describe()}: timing {', '.join(methods)}")
-            costs, ratios = _time(problem, methods, seconds, min_rounds, progress)
+            costs, ratios = _time(problem, methods, device, rates, seconds, min_rounds, progress)
             if memory and last[problem.line] == problem:
                 progress(f"{problem.describe()}: peak memory")
                 costs = [
-                    cost.model_copy(update={"peak_mib": peak_mib(problem, cost.method, used)})
+                    cost.model_copy(update={"peak_mib": _peak_mib(problem, cost.method, device, rates, used)})
                     for cost in costs
                 ]
             points.append(
-                PointCost(problem=problem, costs=tuple(costs), auto=ratios, choices=problem.choices())
+                PointCost(problem=problem, costs=tuple(costs), auto=ratios, choices=problem.choices(rates))
             )
-    return SearchCostReport(provenance=Provenance.now(), threads=used, seconds=seconds, points=tuple(points))
+    return SearchCostReport(
+        provenance=Provenance.now(),
+        device=describe_device(device),
+        rates=None if rates is None else rates_as_json(rates),
+        threads=used,
+        seconds=seconds,
+        points=tuple(points),
+    )
+
+
+def _rates(device: str, progress: Progress) -> Rates | None:
+    """What ``auto`` goes by: None is the CPU's table."""
+    if device == "cpu":
+        return None
+    import torch
+
+    from dashdeploy.ops.aggconv.device_rates import measured_rates
+
+    progress("measuring the rates of the GPU")
+    return measured_rates(torch.device(device))
+
+
+def _peak_mib(problem: Problem, method: str, device: str, rates: Rates | None, threads: int) -> float | None:
+    if device == "cpu":
+        return peak_mib(problem, method, threads)
+    return gpu_peak_mib(problem, method, rates)
 
 
 def _check(
@@ -169,24 +202,31 @@ def _check(
 def _time(
     problem: Problem,
     methods: Sequence[str],
+    device: str,
+    rates: Rates | None,
     seconds: float,
     min_rounds: int,
     progress: Progress,
 ) -> tuple[list[MethodCost], AutoRatio | None]:
     times: dict[str, Seconds] = {}
     steps: dict[str, Callable[[], object]] = {}
+    clock = clock_of(device)
     for method in methods:
-        step = problem.step(method)
+        step = problem.step(method, device, rates)
         started = perf_counter()
-        step()
-        first = perf_counter() - started
+        nanoseconds = None if clock is None else clock(step)
+        if nanoseconds is None:
+            step()
+        first = perf_counter() - started if nanoseconds is None else 1e-9 * nanoseconds
         if first > _ONCE_FROM_SECONDS:
             progress(f"{problem.describe()}: {method} took {first:.1f} s and is not repeated")
             times[method] = np.array([first])
         else:
             steps[method] = step
     if steps:
-        times |= interleaved(steps, seconds=seconds, min_rounds=min_rounds, warmup=_WARMUP_SECONDS)
+        times |= interleaved(
+            steps, seconds=seconds, min_rounds=min_rounds, warmup=_WARMUP_SECONDS, clock=clock
+        )
     costs = [MethodCost.measured(method, times[method], times.get("mixed-results")) for method in methods]
     return costs, _auto_over_best(times)
 

@@ -45,9 +45,7 @@ def search_cost_section(result: SearchCostReport) -> Section:
     ]
     headers = ["point", "method", "ms per step", "steps", "over mixed-results", "peak MiB"]
     parts.append(html_table(headers, rows, caption="Every figure"))
-    return Section(
-        "search-cost", "Time per step", parts, f"Forward, backward and update; {result.threads} thread(s)."
-    )
+    return Section("search-cost", "Time per step", parts, f"Forward, backward and update; {result.where}.")
 
 
 def _curve(points: Sequence[PointCost], method: str) -> list[tuple[float, float]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dashdeploy.ops.aggconv.methods import Method
+    from dashdeploy.ops.aggconv.rates import Rates
 
 _SEED = 0
 _MEMORY_STEPS = 2
@@ -50,12 +51,12 @@ class Problem(FrozenModel):
         kind = ", depthwise" if self.separable else ""
         return f"{self.backbone} on {size}, |K| = {len(self.kernel_sizes)}, |D| = {len(self.dilations)}{kind}"
 
-    def supernet(self, method: str) -> nn.Module:
-        """The supernet, with the same weights for every method."""
+    def supernet(self, method: str, rates: Rates | None = None) -> nn.Module:
+        """The supernet, with the same weights for every method; ``auto`` goes by `rates`, or the device's table."""
         import torch
 
         from dashdeploy.backbones.build import build_backbone
-        from dashdeploy.search.supernet.build import build_supernet
+        from dashdeploy.search.supernet.build import agg_convs, build_supernet
 
         torch.manual_seed(_SEED)
         model = build_backbone(self.backbone, self.arguments)
@@ -67,16 +68,21 @@ class Problem(FrozenModel):
             input_shape=self.input_shape,
             separable=self.separable,
         )
+        for layer in agg_convs(model).values():
+            layer.rates = rates
         return model
 
-    def step(self, method: str) -> Callable[[], Any]:
-        """One training step: forward, backward and SGD, on random data."""
+    def step(self, method: str, device: str = "cpu", rates: Rates | None = None) -> Callable[[], Any]:
+        """One training step on `device`: forward, backward and SGD, on random data.
+
+        A GPU may still be at work when the step returns.
+        """
         import torch
         import torch.nn.functional as F
 
-        model = self.supernet(method)
+        model = self.supernet(method, rates).to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
-        inputs, targets = self._data()
+        inputs, targets = (tensor.to(device) for tensor in self._data())
 
         def step() -> None:
             optimizer.zero_grad()
@@ -86,8 +92,8 @@ class Problem(FrozenModel):
 
         return step
 
-    def choices(self) -> dict[str, int]:
-        """How many layers ``auto`` computes in which way."""
+    def choices(self, rates: Rates | None = None) -> dict[str, int]:
+        """How many layers ``auto`` computes in which way by `rates`; None is the table of the CPU."""
         import torch
 
         from dashdeploy.ops.aggconv.cost import cheapest
@@ -102,9 +108,9 @@ class Problem(FrozenModel):
             frame = module.frame
             plan = tap_plan(module.kernel_sizes, module.dilations, frame, tuple(x.shape[2:]), x.device)
             sizes = (self.batch, module.in_channels, module.out_channels, module.groups)
-            counted[cheapest(plan, frame, *sizes)[0]] += 1
+            counted[cheapest(plan, frame, *sizes, module.rates)[0]] += 1
 
-        model = self.supernet("auto")
+        model = self.supernet("auto", rates)
         for module in agg_convs(model).values():
             module.register_forward_pre_hook(cast("Any", count))
         with torch.inference_mode():
@@ -123,6 +129,22 @@ def peak_mib(problem: Problem, method: str, threads: int) -> float | None:
     """MiB at the peak of a process that runs two steps, what Python and torch take included; see `peak_mib_of`."""
     asked = {"problem": problem.model_dump(mode="json"), "method": method, "threads": threads}
     return peak_mib_of(run_steps, asked, title=f"{method} {threads}")
+
+
+def gpu_peak_mib(problem: Problem, method: str, rates: Rates | None) -> float:
+    """MiB that torch has had allocated on this process's GPU at the peak of two steps, weights included."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step = problem.step(method, "cuda", rates)
+    for _ in range(_MEMORY_STEPS):
+        step()
+    torch.cuda.synchronize()
+    return float(torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 def run_steps(*, problem: Mapping[str, object], method: str, threads: int) -> None:

@@ -99,6 +99,8 @@ class SearchCostReport(BenchResult):
         kind: tells this file from other results.
         format_version: this format's version.
         provenance: machine, date, command, versions.
+        device: the GPU, its driver and libraries; None is the CPU.
+        rates: what ``auto`` went by on a GPU; see `dashdeploy.ops.aggconv.rates`.
         threads: torch's threads.
         seconds: how long each point was timed, all methods together.
         points: in the order of the lines.
@@ -106,9 +108,16 @@ class SearchCostReport(BenchResult):
 
     kind: Literal["search-cost"] = "search-cost"
     format_version: Literal[1] = 1
+    device: str | None = None
+    rates: dict[str, float] | None = None
     threads: int
     seconds: float
     points: tuple[PointCost, ...]
+
+    @property
+    def where(self) -> str:
+        """What it was measured on, in a few words."""
+        return f"{self.threads} thread(s)" if self.device is None else self.device
 
     @property
     def methods(self) -> list[str]:
@@ -129,7 +138,7 @@ class SearchCostReport(BenchResult):
             table(["ms per step", *self.methods, "auto / mixed-results", "auto / best"], self._time_rows()),
             self._memory_table(),
             self.verdict(),
-            f"{self.threads} thread(s), {self.machine_and_date}",
+            f"{self.where}, {self.machine_and_date}",
         ]
         return "\n\n".join(part for part in parts if part)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
+from dashdeploy.bench.gpu_check.report import GpuCheckReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
 from dashdeploy.bench.loadgen.report import LoadGenReport
@@ -18,7 +19,15 @@ from dashdeploy.bench.serve.report import ServeReport
 from dashdeploy.errors import InputError
 from dashdeploy.report.text_table import table
 
-Result = LatencyReport | LayersReport | SearchCostReport | LoadGenReport | AccuracyReport | ServeReport
+Result = (
+    LatencyReport
+    | LayersReport
+    | SearchCostReport
+    | LoadGenReport
+    | AccuracyReport
+    | ServeReport
+    | GpuCheckReport
+)
 
 WITHIN = 0.05
 """How far two measurements of one ratio may be apart and still agree, as a share."""

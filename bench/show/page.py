@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dashdeploy.bench.accuracy.page import accuracy_section
+from dashdeploy.bench.gpu_check.page import gpu_check_sections
+from dashdeploy.bench.gpu_check.report import GpuCheckReport
 from dashdeploy.bench.latency.page import latency_section, profile_sections
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.page import layers_details, layers_sections
@@ -39,6 +41,8 @@ def _content(result: Result) -> tuple[str, list[Section]]:
         return "What a step of the search costs", [search_cost_section(result)]
     if isinstance(result, LoadGenReport):
         return f"MLPerf LoadGen, {result.scenario}", [loadgen_section(result)]
+    if isinstance(result, GpuCheckReport):
+        return "What a GPU does", gpu_check_sections(result)
     if isinstance(result, ServeReport):
         return "What serving costs", serve_sections(result)
     return "Accuracy of DASH and of its backbone", [accuracy_section(result)]

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
 from dashdeploy.bench.common.result import version_of
+from dashdeploy.bench.gpu_check.report import GpuCheckReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
 from dashdeploy.bench.loadgen.report import LoadGenReport
@@ -28,6 +29,7 @@ KINDS: Mapping[str, type[Result]] = {
     "loadgen": LoadGenReport,
     "accuracy": AccuracyReport,
     "serve": ServeReport,
+    "gpu-check": GpuCheckReport,
 }
 """The kinds of result, each with its own format and version; `bench networks` writes ``latency``."""
 

@@ -107,7 +107,8 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "measure_batches": Effect(excludes=("max_batch=1",)),
     },
     "bench latency": {
-        "memory": Effect(excludes=("loadgen",)),
+        "memory": Effect(excludes=("loadgen", "device=cuda")),
+        "device": Effect(needs=("engine",), excludes=("loadgen",)),
         "profile": Effect(excludes=("loadgen",)),
         "batches": Effect(excludes=("loadgen=single-stream", "loadgen=server")),
         "engine": Effect(excludes=("url",)),

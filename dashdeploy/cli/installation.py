@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from dashdeploy.cli.options.groups import with_option_groups
 from dashdeploy.cli.options.output import Output
 from dashdeploy.cli.parameters import spelled
 
 
 @with_option_groups
-def doctor(output: Output) -> None:
+def doctor(
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu", help="End with exit 3 if torch has no GPU, and name the check of one that it has."
+        ),
+    ] = False,
+    *,
+    output: Output,
+) -> None:
     """Show versions, devices and engines.
 
     For each engine that is missing, the command that installs it.
@@ -16,10 +29,16 @@ def doctor(output: Output) -> None:
     \b
     Example:
       dashdeploy doctor
+      dashdeploy doctor --gpu
     """
-    from dashdeploy.inspect.doctor import examine
+    from dashdeploy.inspect.doctor import examine, gpu_check_command
 
+    check = gpu_check_command() if gpu else None
     report = examine()
+    if check is not None:
+        text = f"{report.text()}\n\ncheck everything that is meant for this GPU, in 8 minutes: {check}"
+        output.console().result(text, report.model_dump(mode="json") | {"gpu_check": check})
+        return
     output.console().result(report.text(), report.model_dump(mode="json"))
 
 

@@ -9,9 +9,11 @@ import platform
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from pydantic import BaseModel
 
+from dashdeploy.errors import MissingCapabilityError
 from dashdeploy.machine import cores, cpu_model
 from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
@@ -111,6 +113,30 @@ def examine() -> Report:
     )
 
 
+def gpu_check_command() -> str:
+    """The command that checks everything that is meant for this machine's GPU.
+
+    Raises:
+        MissingCapabilityError: torch is not here, or has no GPU.
+    """
+    usable, driver = find_gpus()
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingCapabilityError(
+            "torch is not installed, without which no GPU can be checked; install it with: pip install torch"
+        ) from error
+    if not usable or not torch.cuda.is_available():
+        build = "without CUDA" if torch.version.cuda is None else f"with CUDA {torch.version.cuda}"
+        raise MissingCapabilityError(
+            f"no GPU to check: {driver}; torch {torch.__version__} is built {build}; install NVIDIA's driver and "
+            "a CUDA build of torch (pip install torch), or rehearse the check with: make gpu-check DEVICE=cpu"
+        )
+    script = Path(__file__).resolve().parents[2] / "bench" / "gpu_check" / "start.py"
+    return f"make -C {script.parents[2]} gpu-check" if script.exists() else _GPU_CHECK_MODULE
+
+
+_GPU_CHECK_MODULE = "python -m dashdeploy.bench.gpu_check.measure"
 _OTEL_MODULES = "opentelemetry.sdk.trace opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 

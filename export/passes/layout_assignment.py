@@ -19,8 +19,6 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant, graphs_of, value_names
 from dashdeploy.export.passes.base import GraphPass
@@ -209,6 +207,9 @@ class _Assignment:
         }
         starts, ends = np.array(list(edges)).T
         capacities = np.array(list(edges.values()), dtype=np.int32)
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
         network = csr_array((capacities, (starts, ends)), shape=(fresh, fresh))
         flow = maximum_flow(network, rows_side, channels_side).flow
         residual = network - flow

@@ -16,6 +16,7 @@ from torch import nn
 
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.data.task import Task
+from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import phases
 from dashdeploy.search.config.run_settings import RunSettings
@@ -49,6 +50,7 @@ def search_kernels(
     kept: Mapping[str, str],
     folder: Path,
     *,
+    rates: Rates | None = None,
     latencies: LatencyTable | None = None,
     seconds: float | None = None,
     progress: Progress = silent,
@@ -60,6 +62,7 @@ def search_kernels(
         settings: the search space, and every hyperparameter.
         kept: the convolutions that are not searched, each with the reason; see `supernet_of`.
         folder: the unfinished run, with the phase's checkpoint and the history.
+        rates: by which AggConvs choose how they are computed; None takes the device's table.
         latencies: what candidates cost, if that counts.
         seconds: how long it may take; None is as long as it needs.
         progress: told of what is searched, and of the epochs.
@@ -70,7 +73,7 @@ def search_kernels(
     """
 
     def supernet() -> nn.Module:
-        model = supernet_of(task, settings)[0]
+        model = supernet_of(task, settings, rates)[0]
         for line in _in_words(len(agg_convs(model)), kept):
             progress(line)
         return model

@@ -15,6 +15,7 @@ from dashdeploy.errors import InputError, first_line
 from dashdeploy.search.config.phases import TimePlan
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.version import __version__
 
 # What must not change between the interrupted and the resumed run; other versions of the tools may.
 BINDING = ("asked", "task", "input_shape", "outputs", "samples", "source")
@@ -50,7 +51,8 @@ def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, A
         "plan": dict(plan.seconds),
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("dashdeploy", "torch", "lightning", "numpy")},
+            "dashdeploy": __version__,
+            **{name: version(name) for name in ("torch", "lightning", "numpy")},
         },
     }
 

@@ -11,8 +11,9 @@ from torch.nn.parameter import UninitializedParameter
 from dashdeploy.backbones.build import BACKBONES, DEFAULTS, RANKS, accepted, build_backbone
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError, first_line
+from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.supernet.build import build_supernet
+from dashdeploy.search.supernet.build import agg_convs, build_supernet
 from dashdeploy.search.supernet.probe import FAILURES, SAMPLES, run_once
 
 
@@ -62,8 +63,16 @@ def takes_width(name: str) -> bool:
     return bool(accepted(name, {"width": 1}))
 
 
-def supernet_of(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[str, str]]:
-    """The supernet, and what of the backbone stays as it is, with the reasons."""
+def supernet_of(
+    task: Task, settings: SearchSettings, rates: Rates | None = None
+) -> tuple[nn.Module, dict[str, str]]:
+    """The supernet, and what of the backbone stays as it is, with the reasons.
+
+    Args:
+        task: tells the inputs and the outputs.
+        settings: the backbone and the search space.
+        rates: by which AggConvs choose how they are computed; None takes the table of the device they are on.
+    """
     model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=False))
     kept = build_supernet(
         model,
@@ -74,6 +83,8 @@ def supernet_of(task: Task, settings: SearchSettings) -> tuple[nn.Module, dict[s
         exclude=settings.exclude,
         separable=settings.separable,
     )
+    for layer in agg_convs(model).values():
+        layer.rates = rates
     return model, kept
 
 

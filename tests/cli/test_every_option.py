@@ -151,6 +151,7 @@ CASES = {
         "threads": ("1", "1,2"),
         "seconds": ("1", "2"),
         "engine": ("ort-cpu", "openvino"),
+        "device": ("cpu", "cuda", (*BUNDLE, "--engine", "torch")),
         "memory": (None, True),
         "profile": (None, True),
         "loadgen": ("offline", "server", (*BUNDLE, "--url", "http://127.0.0.1:9")),
@@ -180,6 +181,7 @@ CASES = {
     },
     "bench search-cost": {
         "methods": ("auto", "auto,fourier"),
+        "device": ("cpu", "cuda"),
         "rank": ("1", "2"),
         "sizes": ("1", "2"),
         "lengths": ("250", "500"),
@@ -213,7 +215,7 @@ CASES = {
     "bench show": {"report": ("one.html", "two.html"), "as_json": (None, True)},
     "inspect": {"report": ("one.html", "two.html"), "as_json": (None, True)},
     "verify": {"as_json": (None, True)},
-    "doctor": {"as_json": (None, True)},
+    "doctor": {"as_json": (None, True), "gpu": (None, True)},
     "tasks": {"as_json": (None, True)},
 }
 """Two values of every option, and the words beside it where those of PLAIN do not let it work."""

@@ -1,6 +1,10 @@
 """doctor: it says what is there, and survives every way in which a package or a driver is broken."""
 
+import json
+from pathlib import Path
+
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
@@ -15,6 +19,30 @@ def test_reports_this_machine():
     engines = {engine.name: engine for engine in report.engines}
     assert engines["ort-cpu"].works and engines["ort-cpu"].needs == ""
     assert engines["torch"].works
+
+
+@pytest.mark.skipif(bool(find_gpus()[0]), reason="this machine has a GPU")
+def test_without_a_gpu_its_check_is_exit_code_three():
+    done = CliRunner().invoke(app, ["doctor", "--gpu"])
+    assert done.exit_code == 3
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: no GPU to check: no NVIDIA driver")
+    assert done.stderr.endswith("rehearse the check with: make gpu-check DEVICE=cpu\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_with_a_gpu_its_check_is_named(monkeypatch):
+    # Torch and the driver say that there is one; nothing is computed on it.
+    gpus = [Gpu(name="NVIDIA A100", compute_capability="8.0")], "driver for CUDA 13.0"
+    monkeypatch.setattr(doctor, "find_gpus", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    done = CliRunner().invoke(app, ["doctor", "--gpu"])
+    assert done.exit_code == 0
+    assert f"make -C {Path(__file__).parents[2]} gpu-check" in done.stdout
+    assert json.loads(CliRunner().invoke(app, ["doctor", "--gpu", "--json"]).stdout)["gpu_check"].endswith(
+        "gpu-check"
+    )
+    assert "gpu-check" not in CliRunner().invoke(app, ["doctor"]).stdout
 
 
 def test_a_missing_engine_comes_with_the_command_that_installs_it():

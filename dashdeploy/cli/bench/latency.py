@@ -55,6 +55,10 @@ class Measurement(OptionGroup, panel="Measurement"):
             "that are here; otherwise what each was compiled for.",
         ),
     ] = None
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        typer.Option("--device", help="Where torch and torch-compile run; other engines' names say it."),
+    ] = "cpu"
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure the peak memory too, of each in a process of its own.")
     ] = False
@@ -127,6 +131,7 @@ def latency(
       dashdeploy bench latency bundles/mnist1d --engine all --threads 1,2 --report latency.html
       dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
       dashdeploy bench latency bundles/mnist1d --networks all --engine all --batches 1
+      dashdeploy bench latency --networks resnet1d --engine torch,torch-compile,ort-cuda --device cuda
       dashdeploy bench latency bundles/mnist1d --loadgen server --url http://127.0.0.1:8000 --seconds 60
     """
     console = output.console()
@@ -188,6 +193,7 @@ def _time(loaded: Sequence[Bundle], measurement: Measurement, output: ResultOutp
         threads=counts,
         seconds=measurement.seconds,
         engines=engines,
+        device=measurement.device,
         memory=measurement.memory,
         progress=console.progress,
     )

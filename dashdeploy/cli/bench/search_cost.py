@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -61,6 +61,10 @@ class Points(OptionGroup, panel="Points and methods"):
 class Timing(OptionGroup, panel="Measurement"):
     """How it is timed."""
 
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        typer.Option("--device", help="Where the steps run; cuda is the first GPU, in fp32 without TF32."),
+    ] = "cpu"
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Torch's threads; otherwise as many as cores.")
     ] = None
@@ -106,6 +110,7 @@ def search_cost(
     Example:
       dashdeploy bench search-cost --quick
       dashdeploy bench search-cost --plot search-cost.svg --json search-cost.json
+      dashdeploy bench search-cost --device cuda --rank 1
     """
     console = output.console()
 
@@ -119,6 +124,7 @@ def search_cost(
     measured = measure_search_cost(
         points.problems(),
         methods=METHODS if methods is None else [word.strip() for word in methods.split(",")],
+        device=timing.device,
         threads=timing.threads,
         seconds=timing.seconds or (1.0 if points.quick else 4.0),
         min_rounds=timing.rounds or (2 if points.quick else 3),

@@ -25,6 +25,7 @@ from dashdeploy.ops.aggconv.cost import best_tile, cheapest
 from dashdeploy.ops.aggconv.direct import mixed_results, mixed_weights, per_dilation
 from dashdeploy.ops.aggconv.fourier import fourier
 from dashdeploy.ops.aggconv.methods import Method
+from dashdeploy.ops.aggconv.rates import Rates, table_for
 from dashdeploy.ops.aggconv.taps import tap_plan
 from dashdeploy.ops.conv.frame import Frame, frame_of
 
@@ -41,6 +42,7 @@ class AggConv(nn.Module):
         frame: stride, padding and alignment.
         mixing: coefficients that replace the softmax of alpha while they are set, [|K||D|]; the search sets
             them to a noisy or tempered softmax for one pass.
+        rates: how quick the device is, which ``auto`` chooses by; None takes the table of the input's device.
     """
 
     rank: ClassVar[int]
@@ -72,6 +74,7 @@ class AggConv(nn.Module):
         self.alpha = nn.Parameter(1e-3 * torch.randn(len(self.kernel_sizes), len(self.dilations)))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.mixing: Tensor | None = None
+        self.rates: Rates | None = None
 
     @classmethod
     def replacing(
@@ -135,7 +138,8 @@ class AggConv(nn.Module):
             return mixed_results(x, weight, a, self.kernel_sizes, self.dilations, frame, groups)
         plan = tap_plan(self.kernel_sizes, self.dilations, frame, tuple(x.shape[2:]), x.device)
         method, tile = str(self.method), 0
-        sizes = len(x), self.in_channels, self.out_channels, groups
+        rates = self.rates or table_for(x.device.type)
+        sizes = len(x), self.in_channels, self.out_channels, groups, rates
         if method == "auto":
             method, tile = cheapest(plan, frame, *sizes)
         elif method == "fourier":

@@ -6,14 +6,16 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from dashdeploy.artifacts.bundle import Bundle, Manifest, write_manifest
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.report import LatencyReport
+from dashdeploy.bench.latency.torch_variants import load_program
 from dashdeploy.bench.latency.variants import peak_mib, variants_of
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, MissingCapabilityError
 
 FILES = {
     "backbone": "baseline/backbone.onnx",
@@ -159,6 +161,63 @@ def test_all_engines_are_those_that_are_here(bundle_of):
 def test_an_engine_that_is_missing_is_one_clear_line(bundle_of, engine, message):
     with pytest.raises(InputError, match=message):
         measure_latency(bundle_of("compiled"), engines=[engine])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_here_is_refused(bundle_of):
+    with pytest.raises(MissingCapabilityError, match=r"`device=cuda`: torch .* pip install torch"):
+        measure_latency(bundle_of("compiled"), engines=["torch"], device="cuda")
+
+
+def test_a_device_is_torch_s_alone(bundle_of, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    bundle = bundle_of("compiled")
+    for engines in (None, ["ort-cpu"]):
+        with pytest.raises(InputError, match="`device=cuda` has no effect without the engines torch or"):
+            measure_latency(bundle, engines=engines, device="cuda")
+    with pytest.raises(InputError, match="`memory` is of the CPU's"):
+        measure_latency(bundle, engines=["torch"], device="cuda", memory=True)
+
+
+@pytest.fixture
+def program(tmp_path):
+    from dashdeploy.export.torch.model import save_pt2
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3, padding=1), torch.nn.BatchNorm1d(3)).eval()
+    save_pt2(network, torch.zeros(2, 2, 8), tmp_path / "model.pt2")
+    specs = [
+        TensorSpec(name=name, shape=("batch", n, 8), dtype="float32") for name, n in (("x", 2), ("y", 3))
+    ]
+    manifest = Manifest(
+        name="m", inputs=specs[:1], outputs=specs[1:], target="ort-cpu", precision="fp32", source="", tools={},
+        files={},
+    )  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((4, 2, 8)).astype(np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(x)).numpy()
+    return Bundle(tmp_path, manifest), tmp_path / "model.pt2", x, expected
+
+
+def test_torch_runs_a_program_where_it_is_told(program):
+    bundle, file, x, expected = program
+    runtime = load_program(bundle, file, 1, compile_it=False)
+    np.testing.assert_allclose(runtime.run({"x": x})["y"], expected, rtol=0, atol=1e-6)
+    assert "CPU, 1 thread" in runtime.describe()
+    # Torch's device without storage stands for a GPU: every weight and statistic of the network goes there.
+    moved = load_program(bundle, file, 1, compile_it=False, device="meta")
+    assert {tensor.device.type for tensor in moved._module.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.gpu
+def test_torch_on_a_gpu_agrees(program):
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    bundle, file, x, expected = program
+    for compile_it in (False, True):
+        runtime = load_program(bundle, file, 1, compile_it=compile_it, device="cuda")
+        np.testing.assert_allclose(runtime.run({"x": x})["y"], expected, rtol=0, atol=1e-5)
+        assert torch.cuda.get_device_name() in runtime.describe()
 
 
 def test_peak_memory_is_that_of_the_largest_batch(bundle_of):

@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from dashdeploy.artifacts.provenance import Provenance
+from dashdeploy.bench.search_cost import measure
 from dashdeploy.bench.search_cost.measure import measure_search_cost, paper_problems
 from dashdeploy.bench.search_cost.plot import check_plot_path, plot_search_cost
 from dashdeploy.bench.search_cost.problem import Problem, peak_mib
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.cli.app import app
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.ops.aggconv.methods import METHODS
 
 SMALL = Problem(
@@ -58,6 +60,45 @@ def test_all_methods_are_timed_on_the_same_weights():
     weights = [SMALL.supernet(method).state_dict() for method in ("auto", "mixed-results")]
     assert all((weights[0][name] == weights[1][name]).all() for name in weights[0])
     assert SearchCostReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_times_are_those_of_the_device_s_clock(monkeypatch):
+    calls = []
+
+    def clock(call):
+        call()
+        calls.append(call)
+        return 5_000_000
+
+    monkeypatch.setattr(measure, "clock_of", lambda _device: clock)
+    (point,) = measure_search_cost([SMALL], methods=["auto", "fourier"], seconds=0.01, memory=False).points
+    assert [(cost.p50_ms, cost.low_ms, cost.high_ms) for cost in point.costs] == [(5.0, 5.0, 5.0)] * 2
+    assert point.auto.median == 1
+    assert len(calls) >= 2 * (1 + 1 + 3)  # of either: the first, one of the warm-up, three rounds
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_here_is_exit_code_three():
+    with pytest.raises(MissingCapabilityError, match=r"`device=cuda`: torch .* pip install torch"):
+        measure_search_cost([SMALL], device="cuda")
+    with pytest.raises(InputError, match="`device=tpu`: no such device; choose from cpu, cuda"):
+        measure_search_cost([SMALL], device="tpu")
+    done = CliRunner().invoke(app, ["bench", "search-cost", "--quick", "--device", "cuda"])
+    assert done.exit_code == 3
+    assert done.stderr.startswith("error: --device cuda: torch")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_timed_by_its_events():
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    report = measure_search_cost([SMALL], device="cuda", seconds=0.5)
+    assert torch.cuda.get_device_name() in report.device
+    assert report.rates["direct"] > 0
+    for cost in report.points[0].costs:
+        assert 0 < cost.low_ms <= cost.p50_ms
+        assert 0 < cost.peak_mib < 1000
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own():

@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import (
     check_devices,
@@ -82,3 +82,35 @@ def test_as_many_processes_on_each_machine(monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="torchrun started more than 2 processes on this machine"):
         started_by_others(devices_of(settings(devices="cpu:2", nodes=2)))
+
+
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """Torch says that there is one GPU; nothing is computed on it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+
+
+@pytest.mark.usefixtures("one_gpu")
+@pytest.mark.parametrize("devices", ["cuda:2", "cuda:8", "2", "auto:2"])
+def test_more_gpus_than_there_are_are_refused(devices):
+    count = devices.rpartition(":")[2]
+    with pytest.raises(MissingCapabilityError) as refused:
+        check_devices(settings(devices=devices), 1000, 100)
+    assert str(refused.value) == (
+        f"devices = '{devices}': torch sees 1 NVIDIA GPU on this machine; use 1, or cpu:{count}"
+    )
+    assert refused.value.exit_code == 3
+    for fits in ("cuda", "cuda:1", "auto", "1", "cpu:2"):
+        check_devices(settings(devices=fits), 1000, 100)
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_more_gpus_than_there_are_end_the_command_before_anything_is_written(tmp_path, npz):
+    words = ["search", "--data", str(npz), "--devices", "cuda:2", "--set", "batch_size=8"]
+    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 3
+    assert result.stderr.count("\n") == 1
+    assert "torch sees 1 NVIDIA GPU on this machine; use 1, or cpu:2" in result.stderr
+    assert not (tmp_path / "run.partial").exists()
