@@ -115,10 +115,11 @@ def test_a_run_that_is_resumed_on_other_hardware_goes_on_bit_for_bit(
 ):
     elsewhere = ComputationRates("NVIDIA A100", measured=True, rates=SPECTRAL)
     computed = []
-    real = module.mixed_weights
-    monkeypatch.setattr(
-        module, "mixed_weights", lambda *each: computed.append("mixed-weights") or real(*each)
-    )
+    for name in ("fourier", "per_dilation", "mixed_weights"):
+        real = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *each, name=name, real=real: computed.append(name) or real(*each)
+        )
     with monkeypatch.context() as away:
         away.setattr(computation_rates, "rates_here", lambda *_: elsewhere)
         expected = search(waves_task, small, tmp_path / "uninterrupted")
