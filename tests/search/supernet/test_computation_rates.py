@@ -116,8 +116,9 @@ def test_a_run_that_is_resumed_on_other_hardware_goes_on_bit_for_bit(
     elsewhere = ComputationRates("NVIDIA A100", measured=True, rates=SPECTRAL)
     computed = []
     for name in ("fourier", "per_dilation", "mixed_weights"):
+        real = getattr(module, name)
 
-        def spy(*arguments, name=name, real=getattr(module, name)):
+        def spy(*arguments, name=name, real=real):
             if torch.is_grad_enabled():  # in training; a supernet is run once before it has the rates
                 computed.append(name)
             return real(*arguments)
