@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from dashdeploy.bench.common.device import clock_of, without_tf32
 from dashdeploy.bench.gpu_check.report import Figure, Row
 from dashdeploy.bench.latency.measure import measure_latency
+from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE
 from dashdeploy.bench.networks.measure import NETWORKS, export_network, network_source
 from dashdeploy.errors import DashdeployError, first_line
 from dashdeploy.export.artifact_settings import ArtifactSettings
@@ -58,24 +59,25 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
     """
     end = monotonic() + seconds
     names = ["convnext"] if quick else list(NETWORKS)
+    engines = (EngineName.ORT_CUDA, EngineName.TENSORRT) if device == "cuda" else (EngineName.ORT_CPU,)
+    first, *others = names
+    # All kinds of the first network, on which the targets are set, then the quick kinds of the others.
+    work = [(first, TORCH), *((first, engine) for engine in engines), (first, TORCH_COMPILE)]
+    work += [(name, kind) for name in others for kind in (TORCH, *engines)]
+    work += [(name, TORCH_COMPILE) for name in others]
     sources: dict[str, Source] = {}
-    for name in names:
+    for name, kind in work:
         if monotonic() > end:
-            yield Row(what=name, reason="left out: the section's time is over")
+            yield Row(what=f"{name}, {kind}", reason="left out: the section's time is over")
             continue
-        sources[name] = network_source(name, silent)
-        yield from _torch_rows(name, sources[name], device, quick=quick)
-    for name in names:
-        if monotonic() > end:
-            yield Row(what=f"{name}, torch.compile", reason="left out: the section's time is over")
-            continue
-        yield _torch_compile_row(name, sources[name], device, quick=quick)
-    for engine in (EngineName.ORT_CUDA, EngineName.TENSORRT) if device == "cuda" else (EngineName.ORT_CPU,):
-        for name in names:
-            if monotonic() > end:
-                yield Row(what=f"{name}, {engine}", reason="left out: the section's time is over")
-                continue
-            yield _engine_row(name, engine, quick=quick)
+        if name not in sources:
+            sources[name] = network_source(name, silent)
+        if kind == TORCH:
+            yield from _torch_rows(name, sources[name], device, quick=quick)
+        elif kind == TORCH_COMPILE:
+            yield _torch_compile_row(name, sources[name], device, quick=quick)
+        else:
+            yield _engine_row(name, EngineName(kind), quick=quick)
 
 
 def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Iterator[Row]:
@@ -110,7 +112,7 @@ def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Itera
 
 
 def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -> Row:
-    what = f"{name}, torch.compile, batch {1 if quick else _BATCHES[-1]}"
+    what = f"{name}, {TORCH_COMPILE}, batch {1 if quick else _BATCHES[-1]}"
     if not any(map(shutil.which, ("g++", "c++", "gcc", "clang"))):
         return Row(what=what, reason="left out: torch.compile needs a C++ compiler, such as g++")
     assert source.module is not None
