@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from dashdeploy.bench.common.device import clock_of, without_tf32
 from dashdeploy.bench.gpu_check.report import Figure, Row
 from dashdeploy.bench.latency.measure import measure_latency
+from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE
 from dashdeploy.bench.networks.measure import NETWORKS, export_network, network_source
 from dashdeploy.errors import DashdeployError, first_line
 from dashdeploy.export.artifact_settings import ArtifactSettings
+from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.source import Source
 from dashdeploy.export.passes.sequence import prepare
@@ -43,6 +45,7 @@ PARITY = 1e-4
 """Of the largest output; see `dashdeploy.bench.gpu_check.parity`."""
 
 _BATCHES = (1, 64)
+_ENGINE_BATCHES = (1, 8, 64)
 _SECONDS = 1.0
 
 
@@ -56,24 +59,25 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
     """
     end = monotonic() + seconds
     names = ["convnext"] if quick else list(NETWORKS)
+    engines = (EngineName.ORT_CUDA, EngineName.TENSORRT) if device == "cuda" else (EngineName.ORT_CPU,)
+    first, *others = names
+    # All kinds of the first network, on which the targets are set, then the quick kinds of the others.
+    work = [(first, TORCH), *((first, engine) for engine in engines), (first, TORCH_COMPILE)]
+    work += [(name, kind) for name in others for kind in (TORCH, *engines)]
+    work += [(name, TORCH_COMPILE) for name in others]
     sources: dict[str, Source] = {}
-    for name in names:
+    for name, kind in work:
         if monotonic() > end:
-            yield Row(what=name, reason="left out: the section's time is over")
+            yield Row(what=f"{name}, {kind}", reason="left out: the section's time is over")
             continue
-        sources[name] = network_source(name, silent)
-        yield from _torch_rows(name, sources[name], device, quick=quick)
-    for name in names:
-        if monotonic() > end:
-            yield Row(what=f"{name}, torch.compile", reason="left out: the section's time is over")
-            continue
-        yield _torch_compile_row(name, sources[name], device, quick=quick)
-    for engine in (EngineName.ORT_CUDA, EngineName.TENSORRT) if device == "cuda" else (EngineName.ORT_CPU,):
-        for name in names:
-            if monotonic() > end:
-                yield Row(what=f"{name}, {engine}", reason="left out: the section's time is over")
-                continue
-            yield _engine_row(name, engine, quick=quick)
+        if name not in sources:
+            sources[name] = network_source(name, silent)
+        if kind == TORCH:
+            yield from _torch_rows(name, sources[name], device, quick=quick)
+        elif kind == TORCH_COMPILE:
+            yield _torch_compile_row(name, sources[name], device, quick=quick)
+        else:
+            yield _engine_row(name, EngineName(kind), quick=quick)
 
 
 def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Iterator[Row]:
@@ -108,7 +112,7 @@ def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Itera
 
 
 def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -> Row:
-    what = f"{name}, torch.compile, batch {1 if quick else _BATCHES[-1]}"
+    what = f"{name}, {TORCH_COMPILE}, batch {1 if quick else _BATCHES[-1]}"
     if not any(map(shutil.which, ("g++", "c++", "gcc", "clang"))):
         return Row(what=what, reason="left out: torch.compile needs a C++ compiler, such as g++")
     assert source.module is not None
@@ -131,27 +135,33 @@ def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -
 
 
 def _engine_row(name: str, engine: EngineName, *, quick: bool) -> Row:
-    what = f"{name}, {engine}"
-    settings = ExportSettings(
-        target=TargetName(engine) if engine is EngineName.TENSORRT else TargetName.ORT_CPU,
-        tune="measure" if engine is EngineName.TENSORRT else "estimate",
-        artifacts=ArtifactSettings(trt=engine is EngineName.TENSORRT),
-    )
+    what, batches = f"{name}, {engine}", (1,) if quick else _BATCHES
+    figures: dict[str, Figure] = {}
     try:
-        with TemporaryDirectory(prefix="dashdeploy-gpu-check-") as folder:
-            bundle = export_network(name, Path(folder) / name, settings, progress=silent)
-            report = measure_latency(
-                bundle,
-                batches=(1,) if quick else _BATCHES,
-                seconds=0.1 if quick else _SECONDS,
-                engines=[engine],
-            )
+        # An engine of TensorRT is the compiled network alone, so the direct one is exported by itself.
+        for lowering in ("direct", "auto") if engine is EngineName.TENSORRT else ("auto",):
+            with TemporaryDirectory(prefix="dashdeploy-gpu-check-") as folder:
+                settings = _engine_settings(engine, lowering)
+                bundle = export_network(name, Path(folder) / name, settings, progress=silent)
+                seconds = 0.1 if quick else _SECONDS
+                report = measure_latency(bundle, batches=batches, seconds=seconds, engines=[engine])
+            for row in report.rows:
+                variant = "direct" if lowering == "direct" else row.variant
+                figures[f"{variant}, batch {row.batch}, ms"] = row.p50_ms
     except DashdeployError as error:
         return Row(what=what, reason=f"left out: {error}")
     except ImportError as error:
         return Row(what=what, reason=f"left out: {first_line(error)}; engines need onnxruntime and scipy too")
-    figures: dict[str, Figure] = {f"{row.variant}, batch {row.batch}, ms": row.p50_ms for row in report.rows}
     return Row(what=what, figures=figures)
+
+
+def _engine_settings(engine: EngineName, lowering: str) -> ExportSettings:
+    """Settings of an export whose plan is estimated: to measure one takes longer than all of this."""
+    gpu = {} if engine is EngineName.ORT_CPU else {"device": PLANNED_FOR}
+    built = engine is EngineName.TENSORRT
+    artifacts = ArtifactSettings(trt=built, engine=EngineSettings(batches=_ENGINE_BATCHES))
+    given = {"target": engine, "tune": "estimate", "lowering": lowering, **gpu}
+    return ExportSettings.model_validate(given | ({"artifacts": artifacts} if built else {}))
 
 
 def _lowered(source: Source, lowering: Literal["auto", "fft"]) -> nn.Module:

@@ -44,8 +44,8 @@ def test_the_verdict_of_a_section(rows, code, timed_out, expected):
 
 
 def test_they_take_less_than_eight_minutes_together():
-    assert sum(each.seconds + measure._GRACE_SECONDS for each in SECTIONS.values()) <= 8 * 60 + 10
-    assert sum(each.seconds for each in SECTIONS.values()) <= 8 * 60 - 15
+    # The rest is for the start: Python, torch and the installation of the wheels.
+    assert sum(each.seconds + measure._GRACE_SECONDS for each in SECTIONS.values()) <= 8 * 60 - 15
 
 
 @pytest.fixture
