@@ -59,13 +59,13 @@ def test_the_sizes_of_curves_that_are_known(milliseconds, max_rows, useful):
 
 def test_a_curve_is_measured_in_little_time(tmp_path, write, engines):
     model = write.double(tmp_path / "double") / "model.onnx"
-    fixed = engines.SlowRuntime(model, 0.004)
+    fixed = engines.SlowRuntime(model, 0.001)  # a busy machine takes some times as long
     start = time.perf_counter()
     curve = measure_curve(fixed, fixed.inputs, 32, also=(24,))
     assert time.perf_counter() - start < 3
     assert sorted(curve.seconds) == sorted({*POWERS, 24})
     costs = curve.milliseconds_per_sample()
-    assert costs[1] >= 4 and costs[32] < costs[1] / 8
+    assert costs[1] >= 1 and costs[32] < costs[1] / 8
     assert max(curve.useful_sizes(32)) == 32
     growing = engines.GrowingRuntime(model, 0.002)
     grown = measure_curve(growing, growing.inputs, 32)
