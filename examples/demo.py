@@ -27,7 +27,10 @@ FOLDER = Path("demo")
 RUN, BUNDLE, LATENCY = FOLDER / "run", FOLDER / "bundle", FOLDER / "latency.json"
 TASK = "pigcvp"
 """104 series of 2000 points to learn from, two of each pig: long enough for large, dilated kernels and FFTs."""
-SEARCH = "--kernel-sizes 5,9,15 --dilations 1,3,7 --width 16 --time-limit 200s"
+SEARCH = (
+    "--kernel-sizes 5,9 --dilations 1,3,15 --width 16 --set shortlist=2 --set shortlist_parts=1 "
+    "--set search_steps=150 --set shortlist_steps=250 --set retrain_steps=450"
+)
 """Less than the preset takes: a demo may miss some points, but not take a quarter of an hour."""
 SAMPLES = 100
 TOLERANCE = 1e-5

@@ -104,6 +104,8 @@ class SearchSettings(FrozenModel):
             None is 0.1 for classes by cross-entropy, else 0.
         refit: whether retraining and the backbone learn from the validation data as well, as soon as all choices are
             made; the last epoch counts then, not the best one. None is yes for fewer than 10 000 samples.
+        recalibrate: whether batch norms' statistics are taken over all training data when a training has ended (Wu
+            and Johnson, 2021); running averages over small batches may be far from them.
         shortlist: how many candidates are trained for a short while after the search, to retrain the best one on
             validation data. All that was found; from 3 up, the kernel that all layers together favour; ever fewer of
             the found layers with the original kernels in the others; the original kernels alone. 1 retrains what was
@@ -195,6 +197,7 @@ class SearchSettings(FrozenModel):
     mixup: NonNegativeFloat = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     refit: bool | None = None
+    recalibrate: bool = True
     shortlist: PositiveInt = 7
     shortlist_epochs: PositiveInt | None = None
     shortlist_steps: PositiveInt = 1000
@@ -280,6 +283,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "final_temperature": 1.0,
         "label_smoothing": 0.0,
         "refit": False,
+        "recalibrate": False,
         "shortlist": 1,
         "precision": "32-true",
         "alpha_weight_decay": 5e-4,

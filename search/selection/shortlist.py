@@ -33,6 +33,7 @@ from dashdeploy.search.selection.choice import Score, best, compare, survivors, 
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.paired_difference import figure_of
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
+from dashdeploy.search.training.batch_norm import recalibrate
 from dashdeploy.search.training.evaluate import metric_of, predictions
 from dashdeploy.search.training.lightning_module import DivergedError, PhaseModule
 from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
@@ -238,6 +239,8 @@ def _score(
             fit(trainer, module)
         except DivergedError:
             return Score(seconds=time.perf_counter() - started)
+    if settings.recalibrate:
+        recalibrate(module.network, module.train_split)
     batches = list(predictions(module.network, task.validation))
     outputs, targets = (torch.cat(each) for each in zip(*batches, strict=True))
     return Score(

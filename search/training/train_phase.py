@@ -22,6 +22,7 @@ from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable
 from dashdeploy.search.staging.directory import write_json
 from dashdeploy.search.supernet.probe import leaves_unused
+from dashdeploy.search.training.batch_norm import recalibrate
 from dashdeploy.search.training.checkpoint import (
     EpochCheckpoint,
     checkpoint_path,
@@ -91,7 +92,12 @@ def train_network(
 ) -> TrainedNetwork:
     """Train a network without architecture parameters; see `train_phase`."""
     trained = train_phase(build, task, phase, settings, folder, seconds=seconds, progress=progress)
-    return TrainedNetwork(trained.module.best_state, trained.record)
+    module, weights = trained.module, trained.module.best_state
+    if settings.recalibrate:
+        module.network.load_state_dict(weights)
+        state = recalibrate(module.network, module.train_split).state_dict()
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+    return TrainedNetwork(weights, trained.record)
 
 
 def train_phase(
