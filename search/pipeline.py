@@ -55,12 +55,7 @@ from dashdeploy.search.staging.run_config import check_same, run_config, stored_
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
-from dashdeploy.search.time_plan import (
-    DEFAULT_SECONDS,
-    leaves_epochs_open,
-    measured_steps,
-    time_plan,
-)
+from dashdeploy.search.time_plan import plan_of_run
 from dashdeploy.search.training.augmentation import check_augmentation
 from dashdeploy.search.training.ensemble_scores import ensemble_scores
 from dashdeploy.search.training.evaluate import scores_of
@@ -98,7 +93,7 @@ def search(
         progress: told of what is being done; `dashdeploy.progress.to_stderr` shows it.
         max_seconds: about how long the run may take, the parts before an interruption included: it is planned for
             that, and every phase ends with the epoch in which its share runs out. None is planned for
-            `DEFAULT_SECONDS`, without an eye on the clock.
+            `time_plan.DEFAULT_SECONDS`, without an eye on the clock.
 
     Returns:
         The finished run.
@@ -127,7 +122,7 @@ def search(
     rates = rates_of_run(known, whole, progress)
     plan = stored_plan(staging_path(out), settings) if resume else None
     if plan is None:
-        plan = _plan(task, settings, rates, max_seconds, progress)
+        plan = plan_of_run(task, settings, whole, rates.rates, max_seconds, progress)
     try:
         with open_staging_directory(out, run_config(task, settings, plan), resume=resume) as folder:
             writer = RunWriter(folder)
@@ -149,30 +144,14 @@ def search(
     return Run.load(out)
 
 
-def _plan(
-    task: Task,
-    settings: SearchSettings,
-    rates: ComputationRates,
-    max_seconds: float | None,
-    progress: Progress,
-) -> TimePlan:
-    """What the run is going to do; a step of each network is timed where the settings leave the epochs open."""
-    whole = run_settings(task, settings)
-    if not leaves_epochs_open(settings):
-        return TimePlan(whole, {})
-    seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
-    plan = time_plan(task, settings, measured_steps(task, whole, rates.rates), seconds)
-    progress(f"plan: {plan}")
-    return plan
-
-
 def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | None) -> Run:
     """Take part in the run that another process builds at `out`, on another device."""
-    _, kept = _check(task, run_settings(task, settings))
+    whole = run_settings(task, settings)
+    _, kept = _check(task, whole)
     with all_processes(devices_of(settings), out), helper():
         wait_for_all()
         writer = RunWriter(staging_path(out), writes=False)
-        plan = from_first(TimePlan(run_settings(task, settings), {}))  # that of the first process
+        plan = from_first(TimePlan(whole, {}))  # that of the first process
         _run_phases(task, plan, kept, None, None, writer, max_seconds, silent)
         wait_for_all()
     return Run.load(out)

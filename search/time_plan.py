@@ -19,8 +19,9 @@ from dashdeploy.backbones.build import build_backbone, replace
 from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.ops.conv.padded_conv import with_kernel
+from dashdeploy.progress import Progress
 from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, phase_names, stage_of
-from dashdeploy.search.config.run_settings import EPOCHS, RunSettings, run_settings
+from dashdeploy.search.config.run_settings import EPOCHS, RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.selection.shortlist import rounds
@@ -61,16 +62,44 @@ def leaves_epochs_open(settings: SearchSettings) -> bool:
     return settings.search_epochs is None or settings.retrain_epochs is None
 
 
-def time_plan(task: Task, asked: SearchSettings, step: StepSeconds, seconds: float) -> TimePlan:
+def plan_of_run(
+    task: Task,
+    asked: SearchSettings,
+    whole: RunSettings,
+    rates: Rates | None,
+    max_seconds: float | None,
+    progress: Progress,
+) -> TimePlan:
+    """What a run is going to do; steps are timed where there is anything to plan.
+
+    Args:
+        task: the data.
+        asked: the settings; where they name epochs, these stay.
+        whole: what comes of them with time enough.
+        rates: by which the supernet's layers choose how they are computed.
+        max_seconds: how long it may take; None is `DEFAULT_SECONDS`.
+        progress: told of the plan.
+    """
+    if not leaves_epochs_open(asked):
+        return TimePlan(whole, {})
+    seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
+    plan = time_plan(task, asked, whole, measured_steps(task, whole, rates), seconds)
+    progress(f"plan: {plan}")
+    return plan
+
+
+def time_plan(
+    task: Task, asked: SearchSettings, whole: RunSettings, step: StepSeconds, seconds: float
+) -> TimePlan:
     """What fits into `seconds`.
 
     Args:
         task: tells the numbers of samples.
         asked: the settings; where they name epochs, these stay.
+        whole: what comes of them with time enough.
         step: what was measured.
         seconds: for the whole run.
     """
-    whole = run_settings(task, asked)
 
     def fits(settings: RunSettings) -> bool:
         return sum(phase_seconds(task, settings, step).values()) <= seconds

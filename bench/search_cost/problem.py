@@ -96,7 +96,6 @@ class Problem(FrozenModel):
         """How many layers ``auto`` computes in which way by `rates`; None is the table of the CPU."""
         import torch
 
-        from dashdeploy.ops.aggconv.cost import cheapest
         from dashdeploy.ops.aggconv.module import AggConv
         from dashdeploy.ops.aggconv.taps import tap_plan
         from dashdeploy.search.supernet.build import agg_convs
@@ -105,10 +104,8 @@ class Problem(FrozenModel):
 
         def count(module: AggConv, inputs: tuple[Tensor]) -> None:
             (x,) = inputs
-            frame = module.frame
-            plan = tap_plan(module.kernel_sizes, module.dilations, frame, tuple(x.shape[2:]), x.device)
-            sizes = (self.batch, module.in_channels, module.out_channels, module.groups)
-            counted[cheapest(plan, frame, *sizes, module.rates)[0]] += 1
+            plan = tap_plan(module.kernel_sizes, module.dilations, module.frame, tuple(x.shape[2:]), x.device)
+            counted[module.computation(plan, self.batch, x.device)[0]] += 1
 
         model = self.supernet("auto", rates)
         for module in agg_convs(model).values():

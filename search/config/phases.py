@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, cast, get_args
 
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import MOST_SEEDS, SearchSettings
@@ -17,9 +17,9 @@ PhaseName = str
 
 def stage_of(name: PhaseName) -> Stage:
     """What is done in the phase `name`, whichever member it is done for."""
-    stage: Any = name.partition("-")[0]
+    stage = name.partition("-")[0]
     assert stage in get_args(Stage), name
-    return stage  # type: ignore[no-any-return]
+    return cast("Stage", stage)
 
 
 def member_of(name: PhaseName) -> int:

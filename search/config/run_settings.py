@@ -5,6 +5,8 @@ The values come from the number of samples, the kind of the task and the machine
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from dashdeploy.data.losses import cross_entropy
@@ -12,14 +14,14 @@ from dashdeploy.data.task import Task
 from dashdeploy.search.config.devices import read_devices
 from dashdeploy.search.config.settings import Precision, SearchSettings
 
-SAMPLES_PER_BATCH_INVERSE = 10
-SMALLEST_BATCH, LARGEST_BATCH = 8, 128
+BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 10, 8, 128
+"""A batch is one of so many that the samples make, within these bounds (Wang et al., IJCNN 2017)."""
 EPOCH_STEPS = 50
 """An epoch of a small data set has about so many: validating and saving after each pass would cost more than it."""
 SEARCH_PASSES, SHORTLIST_PASSES, RETRAIN_PASSES = 12, 9, 30
 MOST_SAMPLES_CROSS_VALIDATED, FOLDS = 1000, 3
-SHORTER = 3
-"""How many times as long retraining is as the training of a candidate, where its epochs are given."""
+RETRAIN_OVER_CANDIDATE = 3
+"""How many times as long retraining is as the training of a candidate or trial, where its epochs are given."""
 REFIT_BELOW = 10_000
 LABEL_SMOOTHING = 0.1
 LEARNING_RATES = {"adam": 0.005, "sgd": 0.1}
@@ -60,19 +62,19 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     The numbers of epochs are those of a run that may take as long as it needs.
     """
     train, whole = len(task.train.targets), len(task.train.targets) + len(task.validation.targets)
-    chosen: dict[str, object] = {}
+    chosen: dict[str, Any] = {}
 
-    def suited(name: str, value: object) -> None:
-        if getattr(settings, name) is None:
-            chosen.setdefault(name, value)
+    def suited(name: str, value: Any) -> Any:  # noqa: ANN401 - settings are of many types
+        """The setting, which is `value` if it was left open and not chosen before."""
+        asked = getattr(settings, name)
+        return chosen.setdefault(name, value) if asked is None else asked
 
-    tenth = round(whole / SAMPLES_PER_BATCH_INVERSE)
-    suited("batch_size", min(LARGEST_BATCH, max(SMALLEST_BATCH, tenth)))
+    batch = suited("batch_size", min(LARGEST_BATCH, max(SMALLEST_BATCH, round(whole / BATCHES))))
     suited("refit", whole < REFIT_BELOW)
-    suited("shortlist_folds", _folds(whole))
-    suited("shortlist_parts", settings.shortlist_folds or _folds(whole))
-    suited("learning_rate", LEARNING_RATES[settings.optimizer])
-    suited("search_learning_rate", chosen.get("learning_rate") or settings.learning_rate)
+    suited(
+        "shortlist_parts", suited("shortlist_folds", FOLDS if whole <= MOST_SAMPLES_CROSS_VALIDATED else 1)
+    )
+    suited("search_learning_rate", suited("learning_rate", LEARNING_RATES[settings.optimizer]))
     suited("alpha_learning_rate", ALPHA_LEARNING_RATES[settings.optimizer])
     halves = settings.tune == "asha"
     rates = ASHA_LEARNING_RATES if halves else TUNE_LEARNING_RATES
@@ -81,44 +83,34 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     suited("tune_trials", ASHA_TRIALS if halves else TUNE_TRIALS)
     suited("label_smoothing", LABEL_SMOOTHING if task.loss is cross_entropy else 0.0)
     suited("precision", _precision(task, settings))
-    batch = settings.batch_size or int(str(chosen["batch_size"]))
     batches = max(1, train // min(batch, train))
     given = any(getattr(settings, name) is not None for name in EPOCHS)
-    suited("epoch_passes", 1 if given else max(1, round(EPOCH_STEPS / batches)))
-    passes = settings.epoch_passes or int(str(chosen["epoch_passes"]))
+    passes = suited("epoch_passes", 1 if given else max(1, round(EPOCH_STEPS / batches)))
 
     def epochs(name: str, steps: int, least_passes: int, share: float = 1.0) -> None:
         per_pass = max(1, round(share * batches))
         suited(name, -(-max(steps, least_passes * batches) // (per_pass * passes)))
 
     if settings.retrain_epochs is not None:
-        suited("shortlist_epochs", -(-settings.retrain_epochs // SHORTER))
-        suited("tune_epochs", -(-settings.retrain_epochs // SHORTER))
+        for name in ("shortlist_epochs", "tune_epochs"):
+            suited(name, -(-settings.retrain_epochs // RETRAIN_OVER_CANDIDATE))
     epochs("search_epochs", settings.search_steps, SEARCH_PASSES, settings.search_share)
     epochs("shortlist_epochs", settings.shortlist_steps, SHORTLIST_PASSES)
     epochs("tune_epochs", settings.shortlist_steps, SHORTLIST_PASSES, settings.tune_share)
     if halves and "tune_epochs" in chosen:
-        chosen["tune_epochs"] = min(MOST_ASHA_EPOCHS, int(str(chosen["tune_epochs"])))
+        chosen["tune_epochs"] = min(MOST_ASHA_EPOCHS, chosen["tune_epochs"])
     epochs("retrain_epochs", settings.retrain_steps, RETRAIN_PASSES, settings.retrain_share)
     return RunSettings.model_validate(settings.model_dump() | chosen)
-
-
-def open_settings(settings: SearchSettings) -> list[str]:
-    """Names of the settings that are left open."""
-    return [name for name in RunSettings.__annotations__ if getattr(settings, name) is None]
-
-
-def _folds(samples: int) -> int:
-    return FOLDS if samples <= MOST_SAMPLES_CROSS_VALIDATED else 1
 
 
 def _precision(task: Task, settings: SearchSettings) -> Precision:
     """Mixed bfloat16 where it is quick, and only the order of the outputs counts; numbers need all their digits."""
     if task.kind == "regression":
         return "32-true"
-    devices = read_devices(settings.devices)
-    on_gpu = devices.accelerator == "cuda" or (devices.accelerator == "auto" and torch.cuda.is_available())
-    quick = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_quick_bfloat16()
+    if read_devices(settings.devices).is_cuda:
+        quick = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        quick = has_quick_bfloat16()
     return "bf16-mixed" if quick else "32-true"
 
 

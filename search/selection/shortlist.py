@@ -45,7 +45,7 @@ SCORES_NAME = "shortlist.scores.{}.{}.json"
 """By the round, and the rank of the process that trained them."""
 SURVIVORS = 2
 """Candidates of a long list that the last round has, besides the original kernels."""
-SHORTER = 3
+LAST_OVER_FIRST = 3
 """How many times as long the trainings of the last round are as those of the first."""
 
 
@@ -154,7 +154,7 @@ def rounds(settings: RunSettings, candidates: int) -> list[Round]:
     Every training starts anew, since its learning rate has to fall to nothing before it can be judged.
     """
     parts, epochs = min(settings.shortlist_parts, settings.shortlist_folds), settings.shortlist_epochs
-    short = -(-epochs // SHORTER)
+    short = -(-epochs // LAST_OVER_FIRST)
     if candidates <= SURVIVORS + 1 or short == epochs:
         return [Round(0, candidates, parts, epochs)]
     return [Round(0, candidates, 1, short), Round(1, SURVIVORS + 1, parts, epochs)]

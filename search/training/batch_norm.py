@@ -15,6 +15,7 @@ from dashdeploy.data.task import Split
 from dashdeploy.search.training.batches import evaluation_batch, shuffled
 
 MOST_BATCHES = 64
+"""Of large data, so many are enough."""
 
 
 def recalibrate(network: nn.Module, split: Split) -> nn.Module:

@@ -46,14 +46,6 @@ def folder(tmp_path):
     return write
 
 
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
-
-
 RANDOM = np.random.default_rng(1)
 NUMBERS = {"y_train": RANDOM.standard_normal(40), "y_test": RANDOM.standard_normal(12)}
 MANY = {"y_train": RANDOM.integers(0, 2, (40, 5)), "y_test": RANDOM.integers(0, 2, (12, 5))}
@@ -104,7 +96,7 @@ def test_images(npz):
     assert (task.dense, task.outputs) == (True, 2)
 
 
-def test_names_of_classes(npz):
+def test_names_of_classes(npz, refusal):
     assert load_data(npz(labels=np.array(["cat", "dog", "owl"]))).labels == ("cat", "dog", "owl")
     assert "give one name for each of the 3 classes" in refusal(npz(labels=np.array(["cat"])))
     assert "give one for each of the 5 labels" in refusal(
@@ -159,7 +151,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "kind", "expected"), REFUSED.values(), ids=REFUSED)
-def test_targets_that_do_not_fit(npz, changes, kind, expected):
+def test_targets_that_do_not_fit(npz, changes, kind, expected, refusal):
     assert expected in refusal(npz(**changes), predict=kind)
 
 
@@ -187,7 +179,7 @@ def test_arrays_with_nan_are_filled_if_one_says_how(npz, missing):
     assert load_data(npz(), options=DataOptions(missing=missing)).source.get("missing") is None
 
 
-def test_series_of_two_axes_and_images_with_nan(npz):
+def test_series_of_two_axes_and_images_with_nan(npz, refusal):
     flat = {name: array[:, 0] for name, array in with_gaps(("x_test", 0, 0, 7)).items()}
     task = load_data(npz(**flat), options=DataOptions(missing="interpolate"))
     assert task.test.inputs[0, 0, 7] == task.test.inputs[0, 0, 6]
@@ -200,7 +192,7 @@ def test_series_of_two_axes_and_images_with_nan(npz):
 
 
 @pytest.mark.parametrize("missing", [None, "refuse"])
-def test_arrays_with_nan_are_refused(npz, missing):
+def test_arrays_with_nan_are_refused(npz, missing, refusal):
     path = npz(**with_gaps(("x_train", 3, 0, 5)))
     expected = (
         "x_train holds 1 values that are NaN or infinite, the first at index [3, 0, 5]; fill or drop them"
@@ -208,13 +200,13 @@ def test_arrays_with_nan_are_refused(npz, missing):
     assert expected + ", or have NaN filled by `missing=interpolate`" in refusal(path, missing=missing)
 
 
-def test_infinity_is_no_missing_value(npz):
+def test_infinity_is_no_missing_value(npz, refusal):
     infinite = arrays()["x_train"]
     infinite[3, 0, 5:7] = np.inf, np.nan
     assert "x_train holds 1 values that are NaN or inf" in refusal(npz(x_train=infinite), missing="mean")
 
 
-def test_a_metric_of_another_kind(npz):
+def test_a_metric_of_another_kind(npz, refusal):
     assert "add `predict=regression`" in refusal(npz(), metric="mae")
 
 
@@ -227,7 +219,7 @@ def test_a_folder_of_npy_files(folder, npz):
     assert changed.source["sha256"] != task.source["sha256"]
 
 
-def test_what_is_wrong_with_a_folder(folder, tmp_path):
+def test_what_is_wrong_with_a_folder(folder, tmp_path, refusal):
     place = folder()
     (place / "y_test.npy").unlink()
     assert "array y_test is missing" in refusal(place)

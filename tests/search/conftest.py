@@ -104,3 +104,19 @@ def room_for(monkeypatch):
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limit
+
+
+@pytest.fixture(scope="session")
+def calibration_error_bin_by_bin():
+    """Guo et al. (ICML 2017), equation 3: of probabilities [n, classes] and targets [n]."""
+
+    def error(probabilities, targets, bins=15):
+        confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
+        total = 0.0
+        for low in range(bins):
+            inside = (confidence > low / bins) & (confidence <= (low + 1) / bins)
+            if inside.any():
+                total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+        return total
+
+    return error

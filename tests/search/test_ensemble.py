@@ -62,17 +62,6 @@ def member_outputs(run, inputs):
     return np.stack(outputs)
 
 
-def calibration_error(probabilities, targets, bins=15):
-    """Guo et al. (ICML 2017), equation 3, bin by bin."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
-    error = 0.0
-    for low in range(bins):
-        inside = (confidence > low / bins) & (confidence <= (low + 1) / bins)
-        if inside.any():
-            error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    return error
-
-
 def test_the_first_member_is_the_network_of_a_run_without_an_ensemble(run, finished):
     for name in ("model.safetensors", "backbone.safetensors", "architecture.json", "samples.npz"):
         assert (run.path / name).read_bytes() == (finished.path / name).read_bytes(), name
@@ -112,7 +101,7 @@ def test_the_model_gives_the_logarithm_of_the_mean_of_the_probabilities(run, wav
     np.testing.assert_allclose(softmax(outputs, axis=1), expected, atol=1e-6)
 
 
-def test_metrics(run, waves_task):
+def test_metrics(run, waves_task, calibration_error_bin_by_bin):
     figures = run.metrics["ensemble"]
     assert list(run.metrics) == ["task", "metric", "searched", "backbone", "ensemble", "seconds"]
     assert list(figures) == ["members", "validation", "test", "ece", "members_test"]
@@ -124,7 +113,10 @@ def test_metrics(run, waves_task):
         if part == "test":
             right = (probabilities.argmax(2) == targets).mean(1)
             assert figures["members_test"] == pytest.approx(right.tolist(), abs=1e-6)
-            errors = [calibration_error(each, targets) for each in (probabilities[0], probabilities.mean(0))]
+            errors = [
+                calibration_error_bin_by_bin(each, targets)
+                for each in (probabilities[0], probabilities.mean(0))
+            ]
             assert list(figures["ece"].values()) == pytest.approx(errors, abs=1e-5)
             assert errors[0] != errors[1]
     assert run.metrics["seconds"]["ensemble"] > 0

@@ -235,7 +235,7 @@ def test_what_the_settings_leave_open_is_planned_and_kept(waves_task, tmp_path):
 
 
 def test_a_run_goes_on_with_the_plan_that_it_has(waves_task, tmp_path, monkeypatch):
-    from dashdeploy.search import pipeline
+    from dashdeploy.search import pipeline, time_plan
 
     asked = SearchSettings.preset(
         "quick", width=4, kernel_sizes=(3,), dilations=(1, 3), search_steps=60, retrain_steps=100, shortlist=1,
@@ -250,7 +250,7 @@ def test_a_run_goes_on_with_the_plan_that_it_has(waves_task, tmp_path, monkeypat
         patched.setattr(pipeline, "_train", stop)
         search(waves_task, asked, tmp_path / "run")
     # On a machine that is a thousand times as slow now, it would be planned otherwise.
-    monkeypatch.setattr(pipeline, "measured_steps", stop)
+    monkeypatch.setattr(time_plan, "measured_steps", stop)
     resumed = search(waves_task, asked, tmp_path / "run", resume=True)
     assert resumed.config["settings"] == whole.config["settings"]
     assert (resumed.path / "model.safetensors").read_bytes() == (

@@ -1,9 +1,11 @@
 """What fits into the time that there is, against the costs that the plan itself is given."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashdeploy.search import time_plan as module
 from dashdeploy.search.config.phases import TimePlan, in_words
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
@@ -15,12 +17,17 @@ from dashdeploy.search.time_plan import (
     time_plan,
 )
 
+
+def planned(task, asked, step, seconds):
+    return time_plan(task, asked, run_settings(task, asked), step, seconds)
+
+
 STEP = StepSeconds(supernet=0.2, searched=0.06, backbone=0.04)
 QUICK = SearchSettings(shortlist=7)
 
 
 def test_with_time_enough_nothing_is_left_out(waves_task):
-    plan = time_plan(waves_task, QUICK, STEP, 1e9)
+    plan = planned(waves_task, QUICK, STEP, 1e9)
     assert plan.settings == run_settings(waves_task, QUICK)
     assert list(plan.seconds) == ["search", "shortlist", "retrain", "backbone"]
 
@@ -61,35 +68,35 @@ def test_every_member_of_an_ensemble_is_planned_for(waves_task):
     assert together == alone | added
     assert list(together)[2:] == ["retrain", *added, "backbone"]
     # In the time that the run with one network takes, five are trained for less long.
-    plan = time_plan(waves_task, five, STEP, sum(alone.values()))
+    plan = planned(waves_task, five, STEP, sum(alone.values()))
     assert sum(plan.seconds.values()) <= sum(alone.values())
     assert plan.settings.ensemble == 5
 
 
 def test_the_selection_becomes_shorter_before_the_final_trainings(waves_task):
     whole = run_settings(waves_task, QUICK)
-    total = sum(time_plan(waves_task, QUICK, STEP, 1e9).seconds.values())
-    little_less = time_plan(waves_task, QUICK, STEP, 0.8 * total).settings
+    total = sum(planned(waves_task, QUICK, STEP, 1e9).seconds.values())
+    little_less = planned(waves_task, QUICK, STEP, 0.8 * total).settings
     assert little_less == whole.model_copy(update={"shortlist_parts": little_less.shortlist_parts})
     assert 1 <= little_less.shortlist_parts < 3
-    less = time_plan(waves_task, QUICK, STEP, 0.4 * total).settings
+    less = planned(waves_task, QUICK, STEP, 0.4 * total).settings
     assert less.retrain_epochs == whole.retrain_epochs
     assert less.shortlist_epochs < whole.shortlist_epochs and less.search_epochs < whole.search_epochs
-    little = time_plan(waves_task, QUICK, STEP, 0.1 * total).settings
+    little = planned(waves_task, QUICK, STEP, 0.1 * total).settings
     assert little.retrain_epochs < whole.retrain_epochs and little.shortlist == 3
 
 
 @given(seconds=st.floats(20, 5000), slow=st.floats(0.1, 10))
 def test_it_fits_unless_an_epoch_of_each_does_not(waves_task, seconds, slow):
     step = StepSeconds(0.2 * slow, 0.06 * slow, 0.04 * slow)
-    plan = time_plan(waves_task, QUICK, step, seconds)
+    plan = planned(waves_task, QUICK, step, seconds)
     least = 48 * slow * (0.2 + 3 * 0.06 + 0.06 + 0.04) * 1.5
     assert sum(plan.seconds.values()) <= max(seconds, least)
 
 
 def test_epochs_that_are_given_stay(waves_task):
     asked = SearchSettings(search_epochs=50)
-    assert time_plan(waves_task, asked, STEP, 60.0).settings.search_epochs == 50
+    assert planned(waves_task, asked, STEP, 60.0).settings.search_epochs == 50
     assert leaves_epochs_open(asked)
     assert not leaves_epochs_open(SearchSettings(search_epochs=1, retrain_epochs=1))
     assert not leaves_epochs_open(SearchSettings.preset("paper"))
@@ -98,19 +105,28 @@ def test_epochs_that_are_given_stay(waves_task):
 def test_a_pass_that_is_too_long_sees_a_part_of_the_data(waves_task):
     asked = SearchSettings(epoch_passes=1, search_steps=1, retrain_steps=1, batch_size=2)
     slow = StepSeconds(100.0, 50.0, 50.0)
-    settings = time_plan(waves_task, asked, slow, 1000.0).settings
+    settings = planned(waves_task, asked, slow, 1000.0).settings
     assert (settings.search_epochs, settings.retrain_epochs) == (1, 1)
     assert settings.search_share < 0.1 and settings.retrain_share < 0.1
 
 
-def test_steps_are_measured_and_nothing_is_left_behind(waves_task, small):
-    import torch
-
+@pytest.mark.parametrize(
+    ("durations", "expected"),
+    [
+        ([0.9, 0.3, 0.2, 0.4], 0.2),  # the fastest of three, after one that warms up
+        ([9.0, 3.0], 3.0),  # slow steps are not repeated
+    ],
+)
+def test_steps_are_measured_and_nothing_is_left_behind(waves_task, small, monkeypatch, durations, expected):
+    networks = 3
+    clock = iter([at for _ in range(networks) for duration in durations for at in (0.0, duration)])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     torch.manual_seed(3)
     before = torch.get_rng_state()
     step = measured_steps(waves_task, small)
     assert torch.equal(before, torch.get_rng_state())
-    assert 0 < step.backbone < step.supernet < 1
+    assert step == StepSeconds(expected, expected, expected)
+    assert next(clock, None) is None
 
 
 def test_in_words(small):

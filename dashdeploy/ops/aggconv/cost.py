@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dashdeploy.ops.aggconv.methods import Computation
-from dashdeploy.ops.aggconv.rates import Rates, table_for
+from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.ops.aggconv.spectrum import TapSpectrum
 from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import tiling, whole_lengths
@@ -23,7 +23,19 @@ TILES = (64, 96, 128, 192, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 1
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
+    """What a count depends on.
+
+    Attributes:
+        plan: the taps.
+        frame: stride, padding and alignment.
+        batch: samples of a step.
+        in_channels: of the layer.
+        out_channels: of the layer.
+        groups: of the layer.
+        rates: of the device.
+    """
+
     plan: TapPlan
     frame: Frame
     batch: int
@@ -34,71 +46,45 @@ class _Layer:
 
     @property
     def pairs(self) -> int:
+        """Of an input and an output channel that see each other."""
         return self.in_channels * self.out_channels // self.groups
 
     @property
     def depthwise(self) -> bool:
+        """Whether every channel sees itself alone."""
         return self.groups == self.in_channels == self.out_channels
 
 
 @lru_cache(maxsize=4096)
-def cheapest(
-    plan: TapPlan,
-    frame: Frame,
-    batch: int,
-    in_channels: int,
-    out_channels: int,
-    groups: int,
-    rates: Rates | None = None,
-) -> tuple[Computation, int]:
-    """The computation with the least count, and its tile length (0: the input in one piece).
-
-    Args:
-        plan: the taps.
-        frame: stride, padding and alignment.
-        batch: samples of a step.
-        in_channels: of the layer.
-        out_channels: of the layer.
-        groups: of the layer.
-        rates: of the device; None is the table of the CPU.
-    """
-    layer = _Layer(plan, frame, batch, in_channels, out_channels, groups, rates or table_for("cpu"))
-    tile = best_tile(plan, frame, batch, in_channels, out_channels, groups, rates)
+def cheapest(layer: Layer) -> tuple[Computation, int]:
+    """The computation with the least count, and its tile length (0: the input in one piece)."""
+    tile = best_tile(layer)
     costs: dict[tuple[Computation, int], float] = {
         ("per-dilation", 0): _per_dilation(layer),
-        ("mixed-weights", 0): _direct(layer, math.prod(plan.whole.shape)),
+        ("mixed-weights", 0): _direct(layer, math.prod(layer.plan.whole.shape)),
         ("fourier", tile): _fourier(layer, tile),
     }
     return min(costs, key=lambda choice: costs[choice])
 
 
 @lru_cache(maxsize=4096)
-def best_tile(
-    plan: TapPlan,
-    frame: Frame,
-    batch: int,
-    in_channels: int,
-    out_channels: int,
-    groups: int,
-    rates: Rates | None = None,
-) -> int:
-    """The tile length with which the Fourier method costs least; 0 is the input in one piece. See `cheapest`."""
-    layer = _Layer(plan, frame, batch, in_channels, out_channels, groups, rates or table_for("cpu"))
-    lengths = [0]
-    if frame.rank == 1:
-        field, whole = plan.high[0] - plan.low[0] + 1, whole_lengths(plan, frame)[0]
+def best_tile(layer: Layer) -> int:
+    """The tile length with which the Fourier method costs least; 0 is the input in one piece."""
+    plan, lengths = layer.plan, [0]
+    if layer.frame.rank == 1:
+        field, whole = plan.high[0] - plan.low[0] + 1, whole_lengths(plan, layer.frame)[0]
         lengths += [tile for tile in TILES if field < tile < whole]
     return min(lengths, key=lambda tile: _fourier(layer, tile))
 
 
-def _per_dilation(layer: _Layer) -> float:
+def _per_dilation(layer: Layer) -> float:
     # Results are added up, and so are the gradients of the input.
     outputs = layer.batch * math.prod(layer.plan.out) * (layer.in_channels + layer.out_channels)
     sums = max(len(layer.plan.boxes) - 1, 0) * outputs / layer.rates.sum
     return sums + sum(_direct(layer, math.prod(box.shape)) for box in layer.plan.boxes)
 
 
-def _direct(layer: _Layer, taps: int) -> float:
+def _direct(layer: Layer, taps: int) -> float:
     rates = layer.rates
     if layer.in_channels == layer.groups:
         rate = rates.depthwise
@@ -112,7 +98,7 @@ def _direct(layer: _Layer, taps: int) -> float:
     return 3 * outputs * taps * layer.pairs / rate + elements / rates.direct_pass + rates.direct_calls
 
 
-def _fourier(layer: _Layer, tile: int) -> float:
+def _fourier(layer: Layer, tile: int) -> float:
     rates = layer.rates
     cut = tiling(layer.plan, layer.frame, tile)
     taps = TapSpectrum(layer.plan.distances, cut.lengths)

@@ -21,12 +21,12 @@ from typing import ClassVar, Self, cast
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.ops.aggconv.cost import best_tile, cheapest
+from dashdeploy.ops.aggconv.cost import Layer, best_tile, cheapest
 from dashdeploy.ops.aggconv.direct import mixed_results, mixed_weights, per_dilation
 from dashdeploy.ops.aggconv.fourier import fourier
 from dashdeploy.ops.aggconv.methods import Method
 from dashdeploy.ops.aggconv.rates import Rates, table_for
-from dashdeploy.ops.aggconv.taps import tap_plan
+from dashdeploy.ops.aggconv.taps import TapPlan, tap_plan
 from dashdeploy.ops.conv.frame import Frame, frame_of
 
 
@@ -132,18 +132,26 @@ class AggConv(nn.Module):
         y = self._mixed(x, a)
         return y if self.bias is None else y + self.bias.to(y.dtype).view(-1, *[1] * self.rank)
 
+    def computation(self, plan: TapPlan, batch: int, device: torch.device) -> tuple[Method, int]:
+        """How a batch is mixed: the method, and the tile length of ``fourier`` (0: the input in one piece).
+
+        Args:
+            plan: of the taps, which knows the extents of the input.
+            batch: samples.
+            device: that computes, where the layer has no `rates` of its own.
+        """
+        rates = self.rates or table_for(device.type)
+        layer = Layer(plan, self.frame, batch, self.in_channels, self.out_channels, self.groups, rates)
+        if self.method == "auto":
+            return cheapest(layer)
+        return self.method, best_tile(layer) if self.method == "fourier" else 0
+
     def _mixed(self, x: Tensor, a: Tensor) -> Tensor:
         weight, frame, groups = self.weight, self.frame, self.groups
         if self.method == "mixed-results":
             return mixed_results(x, weight, a, self.kernel_sizes, self.dilations, frame, groups)
         plan = tap_plan(self.kernel_sizes, self.dilations, frame, tuple(x.shape[2:]), x.device)
-        method, tile = str(self.method), 0
-        rates = self.rates or table_for(x.device.type)
-        sizes = len(x), self.in_channels, self.out_channels, groups, rates
-        if method == "auto":
-            method, tile = cheapest(plan, frame, *sizes)
-        elif method == "fourier":
-            tile = best_tile(plan, frame, *sizes)
+        method, tile = self.computation(plan, len(x), x.device)
         if method == "mixed-weights":
             return mixed_weights(x, weight, a, plan, frame, groups)
         if method == "per-dilation":

@@ -9,16 +9,6 @@ from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.errors import InputError
-
-
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
-
 
 X = np.random.default_rng(0).standard_normal((40, 2, 8))
 Y = np.arange(40) % 3
@@ -161,7 +151,7 @@ def test_virtual_datasets(path, tmp_path):
     assert load_data(path).source["sha256"] != task.source["sha256"]
 
 
-def test_a_virtual_source_that_is_not_there_is_no_zero(path, tmp_path):
+def test_a_virtual_source_that_is_not_there_is_no_zero(path, tmp_path, refusal):
     write(path, x_train=None)
     virtual(path, sources=halves(tmp_path))
     (tmp_path / "second.h5").unlink()
@@ -187,13 +177,13 @@ def test_a_virtual_source_that_is_not_there_is_no_zero(path, tmp_path):
     assert "x was never written" in refusal(path)
 
 
-def test_a_virtual_dataset_with_a_part_without_source(path, tmp_path):
+def test_a_virtual_dataset_with_a_part_without_source(path, tmp_path, refusal):
     write(path, x_train=None)
     virtual(path, sources=halves(tmp_path)[:1])
     assert "320 of 640 numbers of x_train have no source" in refusal(path)
 
 
-def test_external_files(path, tmp_path, monkeypatch):
+def test_external_files(path, tmp_path, monkeypatch, refusal):
     monkeypatch.chdir(tmp_path)
     write(path, x_train=None)
     with h5py.File(path, "a") as file:
@@ -209,7 +199,7 @@ def test_external_files(path, tmp_path, monkeypatch):
     assert "the numbers of x_train are in raw.bin, which is not there" in refusal(path)
 
 
-def test_what_was_never_written(path):
+def test_what_was_never_written(path, refusal):
     write(path, x_train=None)
     with h5py.File(path, "a") as file:
         file.create_dataset("x_train", X.shape, "f4", chunks=(10, 2, 8))
@@ -219,7 +209,7 @@ def test_what_was_never_written(path):
     assert "1 of 4 chunks of x_train were never written and count as 0.0" in load_data(path).notes
 
 
-def test_broken_links(path, tmp_path):
+def test_broken_links(path, tmp_path, refusal):
     write(path, x_train=None)
     with h5py.File(path, "a") as file:
         file["x_train"] = h5py.ExternalLink("other.h5", "/x")
@@ -241,12 +231,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_said_in_one_line(path, name):
+def test_what_is_wrong_is_said_in_one_line(path, name, refusal):
     datasets, text = BAD[name]
     assert text in refusal(write(path, **datasets))
 
 
-def test_no_hdf5_and_a_damaged_file(path, tmp_path):
+def test_no_hdf5_and_a_damaged_file(path, tmp_path, refusal):
     path.write_bytes(b"no HDF5 at all")
     assert "cannot be read as HDF5" in refusal(path)
     assert "no such file" in refusal(tmp_path / "absent.hdf5")

@@ -9,7 +9,6 @@ from dashdeploy.data.arrays.lengths import to_one_length
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.readers.ts_format import read_ts
-from dashdeploy.errors import InputError
 
 HEADER = "# made by hand\n@problemName Mine\n@timeStamps false\n@classLabel true up down\n@data\n"
 UP, DOWN = "1,2,3:0,0,1:up\n", "3,2,1,0:1,0,0,5:down\n"
@@ -23,14 +22,6 @@ def pair(tmp_path):
         return tmp_path / f"{name}_TRAIN.ts"
 
     return write
-
-
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
 
 
 def test_reads_channels_lengths_and_classes(pair):
@@ -107,11 +98,11 @@ CASES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES)
-def test_what_is_wrong_is_named(pair, text, expected):
+def test_what_is_wrong_is_named(pair, text, expected, refusal):
     assert expected in refusal(pair(text))
 
 
-def test_what_is_wrong_with_a_pair(pair, tmp_path):
+def test_what_is_wrong_with_a_pair(pair, tmp_path, refusal):
     path = pair(test=HEADER.replace("@classLabel true up down", "@targetlabel true") + UP.replace("up", "1"))
     assert "Mine_TEST.ts: it has numbers and the training file classes" in refusal(path)
     assert "its series have 1 channels" in refusal(pair(test=HEADER + "1,2:up\n"))
@@ -213,13 +204,13 @@ def test_a_class_without_a_series_is_left_out_and_said(pair, names):
 
 
 @pytest.mark.parametrize("listed", ["up down", "up down z"])
-def test_a_test_class_that_no_training_series_has(pair, listed):
+def test_a_test_class_that_no_training_series_has(pair, listed, refusal):
     header = HEADER.replace("up down", listed)
     message = refusal(pair(header + (UP + DOWN) * 6, THREE + UP + FLAT.replace("flat", "z")))
     assert "Mine_TEST.ts: line 7: class 'z' is not one of the training series (up, down); add" in message
 
 
-def test_one_class_has_its_name_in_the_message(pair):
+def test_one_class_has_its_name_in_the_message(pair, refusal):
     assert "y_train holds the one class down" in refusal(pair(HEADER + DOWN * 12, HEADER + DOWN))
 
 
@@ -248,7 +239,7 @@ def test_missing_values_are_filled_and_said(pair, missing):
 
 
 @pytest.mark.parametrize("missing", ["interpolate", "mean"])
-def test_a_channel_that_training_never_has(pair, missing):
+def test_a_channel_that_training_never_has(pair, missing, refusal):
     message = refusal(pair(HEADER + ("1,2,3:?,?,?:up\n" + "1,2:?,?:down\n") * 6), missing=missing)
     assert "channel 2 of 2 has no value in the training data; leave this channel out" in message
 
@@ -263,7 +254,7 @@ def test_a_channel_without_a_value_gets_the_mean_and_short_series_are_filled_bef
 
 
 @pytest.mark.parametrize("sign", ["?", "NaN"])
-def test_missing_values_may_be_refused(pair, sign):
+def test_missing_values_may_be_refused(pair, sign, refusal):
     good = HEADER + (UP + DOWN) * 6
     message = refusal(pair(good, HEADER + UP.replace("2", sign)), missing="refuse")
     assert (

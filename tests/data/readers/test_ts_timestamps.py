@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.readers.ts_format import read_ts
-from dashdeploy.errors import InputError
 
 HEADER = "@problemName Stamped\n@timeStamps true\n@classLabel true up down\n@data\n"
 RESAMPLE = DataOptions(timestamps="resample")
@@ -24,14 +23,6 @@ def pair(tmp_path):
         return tmp_path / "Stamped_TRAIN.ts"
 
     return write
-
-
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
 
 
 def line(times, *channels, label="up"):
@@ -112,7 +103,7 @@ def test_the_grid_is_that_of_the_training_data(pair):
 
 
 @pytest.mark.parametrize("missing", ["interpolate", "mean"])
-def test_missing_values(pair, missing):
+def test_missing_values(pair, missing, refusal):
     lines = pad(["(0,1),(1,?),(2,3),(3,NaN):up"])
     found = read_ts(pair(lines), missing=missing, timestamps="resample").series[0][0]
     np.testing.assert_array_equal(found, [1, 2, 3, 3] if missing == "interpolate" else [1, np.nan, 3, np.nan])
@@ -162,12 +153,12 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_said_in_one_line(pair, name):
+def test_what_is_wrong_is_said_in_one_line(pair, name, refusal):
     lines, options, text = BAD[name]
     assert text in refusal(pair(lines), **{"timestamps": "resample", **options})
 
 
-def test_files_of_two_kinds(pair):
+def test_files_of_two_kinds(pair, refusal):
     plain = HEADER.replace("@timeStamps true", "@timeStamps false")
     values = ["1,2,3:up", "3,2,1:down"] * 6
     assert "the series have no time stamps; leave out `timestamps=resample`" in refusal(

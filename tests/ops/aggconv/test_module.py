@@ -11,11 +11,12 @@ from torch import nn
 
 from dashdeploy.ops.aggconv import fourier as agg_fourier
 from dashdeploy.ops.aggconv import spectrum as agg_spectrum
-from dashdeploy.ops.aggconv.cost import cheapest
+from dashdeploy.ops.aggconv.cost import Layer, cheapest
 from dashdeploy.ops.aggconv.direct import mixed_results, mixed_weights, per_dilation
 from dashdeploy.ops.aggconv.fourier import fourier
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.module import AggConv1d, AggConv2d
+from dashdeploy.ops.aggconv.rates import table_for
 from dashdeploy.ops.aggconv.taps import tap_plan
 from dashdeploy.ops.aggconv.tiles import smooth_length, whole_lengths
 from dashdeploy.ops.conv.frame import Frame, frame_of, same_padding
@@ -254,7 +255,7 @@ def test_kernels_of_one_dilation_share_a_box():
 def test_auto_takes_what_costs_least(space, spatial, channels, expected):
     frame = Frame.same(len(spatial))
     plan = tap_plan(*space, frame, spatial, CPU)
-    assert cheapest(plan, frame, 8, channels, channels, 1)[0] == expected
+    assert cheapest(Layer(plan, frame, 8, channels, channels, 1, table_for("cpu")))[0] == expected
 
 
 def test_keeps_channels_groups_and_bias_of_the_convolution_it_replaces():

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from dashdeploy.ops.aggconv.cost import best_tile, cheapest
+from dashdeploy.ops.aggconv.cost import Layer, best_tile, cheapest
 from dashdeploy.ops.aggconv.device_rates import measured_rates
 from dashdeploy.ops.aggconv.module import AggConv1d
 from dashdeploy.ops.aggconv.rates import AVX512, GPU, NARROW, rates_as_json, rates_from_json, table_for
@@ -18,6 +18,11 @@ CPU = torch.device("cpu")
 SPACE = (3, 5, 7, 9), (1, 3, 7, 15)
 PLAN = tap_plan(*SPACE, Frame.same(1), (1000,), CPU)
 """40 taps in 4 boxes; the aggregated kernel has 121, 9 for every dilation."""
+
+
+def layer_by(rates):
+    return Layer(PLAN, Frame.same(1), 8, 32, 32, 1, rates)
+
 
 FREE_CALLS = dict.fromkeys(("direct_calls", "fourier_calls"), 1e-12)
 NO_TRANSFORM = {"fft": 1e18, "signal": 1e18, "kernel": 1e18, "product": 1e18, "multiply": 1e18}
@@ -40,7 +45,7 @@ def test_the_rates_of_a_file_decide(tmp_path, changes, expected):
     path = tmp_path / "rates.json"
     path.write_text(json.dumps(rates_as_json(AVX512) | changes))
     rates = rates_from_json(json.loads(path.read_bytes()))
-    assert cheapest(PLAN, Frame.same(1), 8, 32, 32, 1, rates)[0] == expected
+    assert cheapest(layer_by(rates))[0] == expected
 
 
 def test_a_layer_goes_by_the_rates_that_it_has(monkeypatch):
@@ -65,14 +70,15 @@ def test_on_the_cpu_the_table_is_the_default():
     known = AVX512 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else NARROW
     assert table_for("cpu") == table_for("mps") == known
     assert table_for("cuda") == GPU
-    sizes = PLAN, Frame.same(1), 8, 32, 32, 1
-    assert cheapest(*sizes) == cheapest(*sizes, known)
-    assert best_tile(*sizes) == best_tile(*sizes, known)
+    by_table = layer_by(known)
+    for method, expected in (("auto", cheapest(by_table)), ("fourier", ("fourier", best_tile(by_table)))):
+        layer = AggConv1d(32, 32, *SPACE, method=method)
+        assert layer.computation(PLAN, 8, CPU) == expected
 
 
 def test_the_tile_follows_the_rates():
-    shortest = best_tile(PLAN, Frame.same(1), 8, 32, 32, 1, dataclasses.replace(AVX512, kernel=1.0))
-    no_overlap = best_tile(PLAN, Frame.same(1), 8, 32, 32, 1, dataclasses.replace(AVX512, signal=1.0))
+    shortest = best_tile(layer_by(dataclasses.replace(AVX512, kernel=1.0)))
+    no_overlap = best_tile(layer_by(dataclasses.replace(AVX512, signal=1.0)))
     # Kernels have the fewest frequencies in the shortest tile of the list that holds the field of 121 positions;
     # signals have the fewest points in one piece, where nothing overlaps.
     assert shortest == 128

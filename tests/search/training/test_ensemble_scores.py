@@ -10,20 +10,9 @@ from dashdeploy.data.task import Split
 from dashdeploy.search.training.ensemble_scores import calibration_error
 
 
-def expected_error(probabilities, targets, bins):
-    """Guo et al. (ICML 2017), equation 3: probabilities [n, classes], targets [n]."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
-    error = 0.0
-    for low in range(bins):
-        inside = (confidence > low / bins) & (confidence <= (low + 1) / bins)
-        if inside.any():
-            error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    return error
-
-
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("scale", [0.02, 1.0, 5.0])
-def test_it_is_that_of_fifteen_bins(dense, scale):
+def test_it_is_that_of_fifteen_bins(dense, scale, calibration_error_bin_by_bin):
     torch.manual_seed(0)
     layers = [nn.Conv1d(2, 4, 3, padding=1)] + ([] if dense else [nn.AdaptiveAvgPool1d(1), nn.Flatten()])
     model = nn.Sequential(*layers)
@@ -41,6 +30,8 @@ def test_it_is_that_of_fifteen_bins(dense, scale):
     probabilities = softmax(np.moveaxis(logits, 1, -1).reshape(-1, 4), axis=1)
     flat = targets.flatten().numpy()
     got = calibration_error(model, Split(inputs, targets), 4)
-    assert got == pytest.approx(expected_error(probabilities, flat, 15), abs=1e-6)
+    assert got == pytest.approx(calibration_error_bin_by_bin(probabilities, flat, 15), abs=1e-6)
     if scale > 0.02:
-        assert abs(got - expected_error(probabilities, flat, 10)) > 1e-5  # the number of bins shows
+        assert (
+            abs(got - calibration_error_bin_by_bin(probabilities, flat, 10)) > 1e-5
+        )  # the number of bins shows

@@ -2,14 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
-from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.errors import InputError
 
 RANDOM = np.random.default_rng(0)
 
@@ -38,21 +34,9 @@ def folder(tmp_path):
     return make
 
 
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
-
-
-def whole(inputs):
-    return inputs[: len(inputs)].numpy()
-
-
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "PNG"])
 @pytest.mark.parametrize("shape", [(6, 8), (6, 8, 3)])
-def test_pixels_from_0_to_1(folder, suffix, shape):
+def test_pixels_from_0_to_1(folder, suffix, shape, whole):
     path = folder(shape, suffix)
     task = load_data(path)
     assert task.input_shape == ((3 if len(shape) == 3 else 1), 6, 8) and task.labels == ("cat", "dog")
@@ -62,7 +46,7 @@ def test_pixels_from_0_to_1(folder, suffix, shape):
     assert task.test.targets.tolist() == [0] * 4 + [1] * 4
 
 
-def test_jpeg_is_close(folder):
+def test_jpeg_is_close(folder, whole):
     path = folder((16, 16), "jpg")
     smooth = (np.add.outer(np.arange(16), np.arange(16)) * 8).astype(np.uint8)
     save(path / "test" / "cat" / "0.jpg", smooth, quality=95)
@@ -70,7 +54,7 @@ def test_jpeg_is_close(folder):
     assert np.abs(found - smooth / 255).max() < 0.03  # the loss of this quality on a slope
 
 
-def test_16_bits_are_not_cut_to_8(folder):
+def test_16_bits_are_not_cut_to_8(folder, whole):
     path = folder()
     deep = (np.arange(48).reshape(6, 8) * 1394).astype(np.uint16)
     save(path / "test" / "cat" / "0.png", deep)
@@ -84,7 +68,7 @@ def test_16_bits_are_not_cut_to_8(folder):
             np.testing.assert_allclose(whole(task.test.inputs)[row, channel], deep / 65535, atol=1e-7)
 
 
-def test_palettes_and_transparency(folder):
+def test_palettes_and_transparency(folder, whole):
     path = folder((6, 8, 3))
     flat = np.zeros((6, 8, 3), np.uint8) + np.array([255, 0, 51], np.uint8)
     save(path / "test" / "cat" / "0.png", flat, "P")
@@ -95,7 +79,7 @@ def test_palettes_and_transparency(folder):
     assert "the transparency of 1 of 28 images is left out" in task.notes
 
 
-def test_photos_are_turned_as_their_orientation_says(folder):
+def test_photos_are_turned_as_their_orientation_says(folder, whole):
     path = folder()
     upright = pixels(6, 8, seed=3)
     exif = Image.Exif()
@@ -104,7 +88,7 @@ def test_photos_are_turned_as_their_orientation_says(folder):
     assert np.array_equal(whole(load_data(path).test.inputs)[0, 0], upright.astype("f4") / np.float32(255))
 
 
-def test_several_sizes(folder):
+def test_several_sizes(folder, refusal, whole):
     path = folder()
     large = save(path / "test" / "dog" / "0.png", pixels(12, 16))
     message = refusal(path)
@@ -119,17 +103,9 @@ def test_several_sizes(folder):
     assert load_data(path, options=DataOptions(image_size=(10, 5))).input_shape == (1, 10, 5)
 
 
-def test_by_the_batch_the_numbers_are_the_same(folder, monkeypatch):
+def test_by_the_batch_the_numbers_are_the_same(folder, same_by_the_batch):
     path = folder((6, 8, 3))
-    options = DataOptions(normalize="channels", image_size=(5, 4))
-    expected = load_data(path, options=options)
-    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
-    task = load_data(path, options=options)
-    assert isinstance(task.train.inputs, LazyInputs) and task.scaling == expected.scaling
-    for name in ("train", "validation", "test"):
-        assert torch.equal(
-            torch.from_numpy(whole(getattr(task, name).inputs)), getattr(expected, name).inputs
-        )
+    same_by_the_batch(path, DataOptions(normalize="channels", image_size=(5, 4)))
 
 
 def pages(path):
@@ -158,7 +134,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named(folder, name):
+def test_what_is_wrong_is_named(folder, name, refusal):
     change, text = WRONG[name]
     path = folder()
     change(path / "train" / "cat")

@@ -6,12 +6,9 @@ import soundfile
 import torch
 from scipy.signal import resample_poly
 
-from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
-from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.readers.recordings.sampled_signals import resampled, resampled_length
-from dashdeploy.errors import InputError
 
 RATE = 4000
 
@@ -40,19 +37,7 @@ def folder(tmp_path):
     return make
 
 
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
-
-
-def whole(inputs):
-    return inputs[: len(inputs)].numpy()
-
-
-def test_files_and_classes(folder):
+def test_files_and_classes(folder, whole):
     path = folder(channels=2)
     (path / "train" / ".DS_Store").write_bytes(b"x")
     (path / "train" / "low" / ".hidden.wav").write_bytes(b"x")
@@ -105,7 +90,7 @@ def test_every_kind_of_file_is_read_as_float(tmp_path, form):
     assert inputs.shape == expected.shape and np.abs(inputs - expected).max() <= tolerance
 
 
-def test_without_a_test_part_a_fifth_of_every_class_is_held_out(folder):
+def test_without_a_test_part_a_fifth_of_every_class_is_held_out(folder, whole):
     path = folder(("",), (20,))
     task = load_data(path, seed=5)
     assert torch.bincount(task.test.targets).tolist() == [4, 4]
@@ -135,7 +120,7 @@ def test_a_validation_part_and_other_folders(folder):
     assert any("1 file is neither" in note and "readme.txt" in note for note in task.notes)
 
 
-def test_the_most_common_rate_is_that_of_all(folder):
+def test_the_most_common_rate_is_that_of_all(folder, whole):
     path = folder()
     odd = tone(200, 800, rate=2 * RATE)
     write(path / "train" / "low", "zz.wav", odd, 2 * RATE, subtype="DOUBLE")
@@ -172,7 +157,7 @@ def test_resampling_keeps_unknown_values_in_their_place():
 
 
 @pytest.mark.parametrize("how", ["pad", "resample"])
-def test_several_lengths(folder, how):
+def test_several_lengths(folder, how, whole):
     path = folder()
     short, long = tone(200, 100, seed=7), tone(200, 600, seed=8)
     write(path / "test" / "low", "y.wav", short, subtype="DOUBLE")
@@ -191,17 +176,10 @@ def test_several_lengths(folder, how):
         np.testing.assert_allclose(cut[[0, -1]], long[[0, -1], 0], atol=1e-6)
 
 
-def test_by_the_batch_the_numbers_are_the_same(folder, monkeypatch):
+def test_by_the_batch_the_numbers_are_the_same(folder, same_by_the_batch):
     path = folder()
     write(path / "train" / "low", "x.wav", tone(200, 700, rate=2 * RATE), 2 * RATE)
-    options = DataOptions(normalize="channels")
-    expected = load_data(path, options=options)
-    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
-    task = load_data(path, options=options)
-    assert isinstance(task.train.inputs, LazyInputs)
-    assert (task.scaling, task.notes, task.source) == (expected.scaling, expected.notes, expected.source)
-    for name in ("train", "validation", "test"):
-        assert np.array_equal(whole(getattr(task, name).inputs), getattr(expected, name).inputs.numpy())
+    same_by_the_batch(path)
 
 
 def image(folder):
@@ -231,20 +209,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named(folder, name):
+def test_what_is_wrong_is_named(folder, name, refusal):
     change, text = WRONG[name]
     path = folder()
     change(path / "train" / "low")
     assert text in refusal(path)
 
 
-def test_options_that_do_not_fit(folder):
+def test_options_that_do_not_fit(folder, refusal):
     path = folder()
     assert "leave out `predict=regression`" in refusal(path, predict="regression")
     assert "leave out `image_size`" in refusal(path, image_size=(8, 8))
 
 
-def test_folders_with_nothing_in_them(tmp_path):
+def test_folders_with_nothing_in_them(tmp_path, refusal):
     (tmp_path / "empty" / "a").mkdir(parents=True)
     assert "the folder holds neither x_train.npy" in refusal(tmp_path / "empty")
     write(tmp_path / "flat")

@@ -5,11 +5,8 @@ import pytest
 import torch
 import wfdb
 
-from dashdeploy.data.arrays import stored
 from dashdeploy.data.from_arrays import DataOptions
-from dashdeploy.data.lazy_inputs import LazyInputs
 from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.errors import InputError
 
 STEP = 2e-4  # of 16 bits for signals of this size
 
@@ -31,18 +28,6 @@ def write(folder, name, values=None, *, comments=(), **changes):
         "comments": list(comments),
     }
     wfdb.wrsamp(name, write_dir=str(folder), **(settings | changes))
-
-
-def refusal(path, **options):
-    with pytest.raises(InputError) as caught:
-        load_data(path, options=DataOptions(**options))
-    message = str(caught.value)
-    assert "\n" not in message and "; " in message
-    return message
-
-
-def whole(inputs):
-    return inputs[: len(inputs)].numpy()
 
 
 @pytest.fixture
@@ -67,7 +52,7 @@ def folder(tmp_path):
     return make
 
 
-def test_records_with_a_table(folder):
+def test_records_with_a_table(folder, whole):
     task = load_data(folder())
     assert (task.name, task.input_shape, task.labels) == ("hearts", (2, 120), ("a", "n"))
     expected = np.stack([signal(number).T for number in range(14, 20)])
@@ -76,7 +61,7 @@ def test_records_with_a_table(folder):
     assert len(task.train.targets) + len(task.validation.targets) == 14
 
 
-def test_a_list_of_records_and_a_test_part_of_its_own(folder):
+def test_a_list_of_records_and_a_test_part_of_its_own(folder, refusal):
     path = folder(split=False, table="")
     (path / "labels.csv").rename(path / "REFERENCE.csv")
     (path / "RECORDS").write_text("".join(f"r{number:02d}\n" for number in range(18)))
@@ -89,7 +74,7 @@ def test_a_list_of_records_and_a_test_part_of_its_own(folder):
     assert sorted(torch.bincount(task.test.targets).tolist()) == [1, 2]  # a fifth of 16, of 8 each
 
 
-def test_comments_of_headers(folder):
+def test_comments_of_headers(folder, refusal):
     path = folder(
         table=None, comments=lambda number: ["Age: 50", f"Dx: {(426783006, 164889003)[number % 2]}"]
     )
@@ -102,7 +87,7 @@ def test_comments_of_headers(folder):
     assert {tuple(row) for row in task.train.targets.tolist()} == {(1, 1, 0), (0, 1, 1)}
 
 
-def test_numbers_to_predict(folder):
+def test_numbers_to_predict(folder, refusal):
     path = folder(table=None)
     rows = "".join(f"r{number:02d},{number / 2}\n" for number in range(20))
     (path / "labels.csv").write_text("record,target\n" + rows)
@@ -126,13 +111,13 @@ def test_folders_that_divide(folder):
     assert torch.equal(load_data(path).test.inputs, task.test.inputs)
 
 
-def test_channels_in_another_order_are_put_right(folder):
+def test_channels_in_another_order_are_put_right(folder, whole):
     path = folder()
     write(path, "r15", signal(15)[:, ::-1], sig_name=["II", "I"])
     np.testing.assert_allclose(whole(load_data(path).test.inputs)[1], signal(15).T, atol=STEP)
 
 
-def test_channels_of_several_rates_come_to_the_fastest(folder):
+def test_channels_of_several_rates_come_to_the_fastest(folder, whole):
     path = folder(table=None)
     time = np.arange(120)
     slow = np.sin(0.02 * 4 * time[:30])
@@ -154,7 +139,7 @@ def test_channels_of_several_rates_come_to_the_fastest(folder):
     assert min(np.abs(row[0] - signal(3)[:, 0]).max() for row in rows) < STEP
 
 
-def test_invalid_samples_are_missing_and_not_averaged(folder):
+def test_invalid_samples_are_missing_and_not_averaged(folder, refusal, whole):
     path = folder()
     gap = signal(15)
     gap[10:20, 0] = np.nan
@@ -179,19 +164,12 @@ def test_rates_and_lengths(folder):
     assert any("recordings have 90 to 120 values" in note for note in task.notes)
 
 
-def test_by_the_batch_the_numbers_are_the_same(folder, monkeypatch):
+def test_by_the_batch_the_numbers_are_the_same(folder, same_by_the_batch):
     path = folder()
     gap = signal(3)
     gap[10:20, 0] = np.nan
     write(path, "r03", gap)
-    options = DataOptions(normalize="channels")
-    expected = load_data(path, options=options)
-    monkeypatch.setattr(stored, "MOST_BYTES_IN_MEMORY", 0)
-    task = load_data(path, options=options)
-    assert isinstance(task.train.inputs, LazyInputs)
-    assert (task.scaling, task.notes, task.source) == (expected.scaling, expected.notes, expected.source)
-    for name in ("train", "validation", "test"):
-        assert np.array_equal(whole(getattr(task, name).inputs), getattr(expected, name).inputs.numpy())
+    same_by_the_batch(path)
 
 
 def flip(path):
@@ -229,7 +207,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named(folder, name):
+def test_what_is_wrong_is_named(folder, name, refusal):
     change, text = WRONG[name]
     path = folder()
     change(path)

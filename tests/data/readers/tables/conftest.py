@@ -3,10 +3,6 @@
 import numpy as np
 import pytest
 
-from dashdeploy.data.from_arrays import DataOptions
-from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.errors import InputError
-
 
 class Table:
     """Values [n, length] and classes, and the same as rows of Python's own."""
@@ -36,15 +32,3 @@ def table():
 @pytest.fixture
 def tables():
     return Table(24), Table(9, seed=1)
-
-
-@pytest.fixture
-def refusal():
-    def one_line(path, **options):
-        with pytest.raises(InputError) as caught:
-            load_data(path, options=DataOptions(**options))
-        message = str(caught.value)
-        assert "\n" not in message and "; " in message
-        return message
-
-    return one_line
