@@ -308,14 +308,14 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         self._network = run.ensemble_model()
 
     def _outputs(self, x: X) -> Array:
-        """What the network gives for `x`: [n, outputs], float64."""
+        """What the network gives for `x`: [n, outputs], float32: a batch's size shows in the last bits of that."""
         check_is_fitted(self)
         inputs = _inputs(self._new_data(x))
         split = Split(inputs, torch.zeros(len(inputs)))
         with torch.inference_mode():
             batches = TensorBatches(split, evaluation_batch(split))
             outputs = torch.cat([self._network(batch) for batch, _ in batches])
-        return outputs.double().numpy()
+        return outputs.numpy()
 
     def _described(self, **learned: object) -> Description:
         """What to save; `learned` is what the kind of estimator adds."""

@@ -50,14 +50,15 @@ class DASHRegressor(RegressorMixin, DASHEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: X) -> Array:
-        """The numbers of each sample, [n] or [n, outputs], as `fit` had them.
+        """The numbers of each sample: [n], float32, or [n, outputs], float64, as `fit` had them.
 
         Raises:
             ValueError: X does not have the samples' shape that `fit` had.
             NotFittedError: nothing was fitted yet.
         """
         outputs = self._outputs(X)
-        return outputs[:, 0] if self._one_number else outputs
+        # The network computes in float32, and scikit-learn asks for float64 where there are several outputs.
+        return outputs[:, 0] if self._one_number else outputs.astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - sklearn.utils.Tags, which has no types
         tags = super().__sklearn_tags__()
