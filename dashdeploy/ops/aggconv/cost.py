@@ -113,7 +113,7 @@ def _fourier(layer: Layer, tile: int) -> float:
     else:
         seconds += 3 * layer.pairs * bins / rates.kernel
         seconds += 3 * 4 * bins * rows * layer.pairs / rates.product
-    if taps.by_table:
+    if taps.by_table(rows=layer.depthwise):
         return seconds + 2 * 2 * bins * len(taps.distances) * layer.pairs / rates.product
     return seconds + _ffts(2 * layer.pairs, cut.lengths) / rates.fft
 

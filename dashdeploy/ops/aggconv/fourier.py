@@ -9,12 +9,15 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
               [bins, tiles * B, channels]. One transpose lies between the two. It walks over the bins, which all fall
               into few sets of the cache where their distance is a multiple of a large power of two, as that of
               tiles * B * channels often is: therefore matrices have an odd number of rows.
+    pieces    A kernel's spectrum is often much larger than the signals'. It is made and used some frequencies at a
+              time, so that it stays in the cache meanwhile; its gradient likewise.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
               forward pass. Autograd's own ways back through paddings and overlaps cost more than the FFTs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +29,9 @@ from dashdeploy.ops.aggconv.spectrum import TapSpectrum
 from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import Tiling, tiling
 from dashdeploy.ops.conv.frame import Frame
+
+CACHED_RESPONSES = 2**17
+"""Complex numbers of a kernel's spectrum that are made and used at a time on a CPU: a megabyte."""
 
 KEPT_SPECTRUM = 2**24
 """Largest kernel spectrum, in complex numbers, that is kept for the backward pass; a larger one is made again."""
@@ -96,12 +102,27 @@ class _Problem:
         signals: Tensor = torch.fft.irfftn(spectra, s=self.tiling.lengths, dim=axes)
         return signals.view(self.groups, batch, self.tiling.tiles, channels, *self.tiling.lengths)
 
-    def response(self, kernel: Tensor) -> Tensor:
-        """The spectrum of a kernel [taps, out, in / groups]: [bins * groups, out / groups, in / groups]."""
-        rows = self.taps.of(kernel)
+    def responses(self, kernel: Tensor) -> Iterator[Tensor]:
+        """The spectrum of a kernel [taps, out, in / groups], a piece of `pieces` at a time.
+
+        A piece has the shape [bins * groups, out / groups, in / groups].
+        """
         if self.depthwise:
-            return rows
-        return self._by_frequency(rows, kernel.shape[2])[:, : kernel.shape[1] // self.groups]
+            yield self.taps.rows(kernel)
+            return
+        out, fan_in = kernel.shape[1:]
+        for some in self.taps.columns(kernel, self.piece(kernel)):
+            yield some.view(-1, out // self.groups, fan_in)
+
+    def piece(self, kernel: Tensor) -> int:
+        """Bins at a time: those whose responses stay in a core's cache until they are used."""
+        if kernel.device.type != "cpu":
+            return self.taps.bins
+        return max(1, CACHED_RESPONSES // kernel.shape[1:].numel())
+
+    def pieces(self, columns: Tensor, kernel: Tensor) -> tuple[Tensor, ...]:
+        """The columns of as many bins as `piece` says, each."""
+        return (columns,) if self.depthwise else torch.split(columns, self.piece(kernel) * self.groups)
 
     def product(self, x: Tensor, w: Tensor) -> Tensor:
         """The output's spectrum, Y = W X."""
@@ -111,12 +132,15 @@ class _Problem:
         """The spectrum of the input's gradient, dX = conj(W) dY."""
         return dy * w.conj() if self.depthwise else torch.bmm(dy, w.conj())
 
-    def kernel_gradient(self, dy: Tensor, x: Tensor) -> Tensor:
+    def kernel_gradient(self, dy: Tensor, x: Tensor, kernel: Tensor) -> Tensor:
         """The gradient of the taps, from dW = dY conj(X); [taps, out * in / groups]."""
         if self.depthwise:
-            return self.taps.adjoint((dy * x.conj()).sum(0))
-        dw = torch.bmm(dy.mT, x.conj())
-        return self.taps.adjoint(dw.view(self.taps.bins, -1).t().contiguous())
+            return self.taps.adjoint_of_rows((dy * x.conj()).sum(0))
+        pieces = zip(self.pieces(dy, kernel), self.pieces(x, kernel), strict=True)
+        spectra = (
+            torch.bmm(some.mT, here.conj()).view(-1, kernel.shape[1:].numel()) for some, here in pieces
+        )
+        return self.taps.adjoint_of_columns(spectra, self.piece(kernel))
 
     def _by_frequency(self, rows: Tensor, channels: int) -> Tensor:
         """Columns [bins * groups, M', channels] of rows [groups * M * channels, bins]."""
@@ -134,22 +158,31 @@ class _Correlation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, problem: _Problem) -> Tensor:  # noqa: ANN401
         columns = problem.columns(problem.tiling.cut(x, problem.groups))
-        response = problem.response(kernel)
+        kept: list[Tensor] = []
+        products = []
+        keep = problem.taps.bins * kernel.shape[1:].numel() <= KEPT_SPECTRUM
+        for some, response in zip(problem.pieces(columns, kernel), problem.responses(kernel), strict=True):
+            products.append(problem.product(some, response))
+            kept += [response] if keep else []
         ctx.problem = problem
-        ctx.save_for_backward(columns, kernel, response if response.numel() <= KEPT_SPECTRUM else None)
-        return problem.tiling.join(problem.tiles(problem.product(columns, response), len(x)))
+        ctx.save_for_backward(columns, kernel, *kept)
+        return problem.tiling.join(problem.tiles(_joined(products), len(x)))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
         problem: _Problem = ctx.problem
-        columns, kernel, response = ctx.saved_tensors
+        columns, kernel, *kept = ctx.saved_tensors
         dy = problem.columns(problem.tiling.cut_gradient(gradient, problem.groups))
         dx = dk = None
         if ctx.needs_input_grad[0]:
-            w = problem.response(kernel) if response is None else response
-            tiles = problem.tiles(problem.input_gradient(dy, w), len(gradient))
-            dx = problem.tiling.join_gradient(tiles)
+            responses = zip(problem.pieces(dy, kernel), kept or problem.responses(kernel), strict=True)
+            spectra = [problem.input_gradient(some, response) for some, response in responses]
+            dx = problem.tiling.join_gradient(problem.tiles(_joined(spectra), len(gradient)))
         if ctx.needs_input_grad[1]:
-            dk = problem.kernel_gradient(dy, columns).view(kernel.shape)
+            dk = problem.kernel_gradient(dy, columns, kernel).view(kernel.shape)
         return dx, dk, None
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

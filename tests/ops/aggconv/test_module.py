@@ -143,7 +143,12 @@ def test_all_ways_agree_for_any_frame(data):
 @pytest.mark.parametrize("rank", [1, 2])
 @pytest.mark.parametrize(
     ("where", "spared"),
-    [(agg_fourier, "KEPT_SPECTRUM"), (agg_spectrum, "LARGEST_TABLE"), (agg_spectrum, "FFT_FROM_TAPS")],
+    [
+        (agg_fourier, "KEPT_SPECTRUM"),
+        (agg_spectrum, "LARGEST_TABLE"),
+        (agg_spectrum, "COLUMNS_BY_FFT"),
+        (agg_fourier, "CACHED_RESPONSES"),
+    ],
 )
 def test_what_spares_memory_or_time_changes_nothing(monkeypatch, where, spared, rank):
     module = (AggConv1d, AggConv2d)[rank - 1](4, 6, [3, 6], [1, 7], groups=2, method="fourier").double()
