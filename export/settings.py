@@ -15,6 +15,11 @@ from dashdeploy.runtimes.names import TargetName
 class ExportSettings(FrozenModel):
     """Settings of one export.
 
+    Example:
+        `dashdeploy.compile` takes them by name::
+
+            bundle = dashdeploy.compile("model.onnx", out="bundle", precision="fp16", threads=4)
+
     Attributes:
         target: the engine that the plan is made for.
         device: the GPU that the plan is made for where it is not here; see `targets.absent.DEVICES`.

@@ -83,7 +83,18 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files were found and, unless told otherwise, hashed; it holds no others."""
+    """A bundle on disk whose files were found and, unless told otherwise, hashed; it holds no others.
+
+    Example:
+        ::
+
+            bundle = dashdeploy.Bundle.load("bundle")
+            print(bundle.manifest.name, bundle.manifest.precision)
+
+    Attributes:
+        path: the folder.
+        manifest: the content of ``bundle.json``.
+    """
 
     path: Path
     manifest: Manifest
@@ -91,6 +102,13 @@ class Bundle:
     @classmethod
     def load(cls, path: str | Path, *, verify: bool = True) -> Bundle:
         """Read the manifest of the bundle at `path` and check every file against its sha256.
+
+        Args:
+            path: the folder.
+            verify: whether to check the hashes; a caller that reads no more than the manifest may leave it.
+
+        Returns:
+            The bundle.
 
         Raises:
             InputError: the folder or its manifest is missing or malformed, the format version is another one,

@@ -21,7 +21,21 @@ from dashdeploy.errors import InputError
 
 @dataclass(frozen=True)
 class Run(RunDirectory):
-    """A finished run on disk: its files, and the networks that they describe."""
+    """A finished run on disk: its files, and the networks that they describe.
+
+    Attributes:
+        path: the folder.
+        config: the content of ``config.json``: settings, the task and its data, versions.
+        architecture: the kernel of every convolution, as ``architecture.json`` has it.
+        metrics: the content of ``metrics.json``.
+
+    Example:
+        ::
+
+            run = dashdeploy.Run.load("run")
+            network = run.searched_model()  # a torch.nn.Module with the trained weights
+            print(run.metrics["searched"])
+    """
 
     def searched_model(self) -> nn.Module:
         """The retrained network with the searched kernels and the data's scaling, in evaluation mode."""

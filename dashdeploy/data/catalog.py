@@ -88,9 +88,17 @@ def load_task(
         options: for arrays that a factory returns; built-in tasks have their own.
         data_dir: the folder with the files of a task that does not come with any package.
 
+    Returns:
+        The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
+
     Raises:
         InputError: there is no such task, or its data cannot be used.
         MissingCapabilityError: the package that holds its data is not installed.
+
+    Example:
+        ::
+
+            task = dashdeploy.load_task("mnist1d")
     """
     if is_reference(name):
         return _from_factory(name, seed, options)

@@ -57,6 +57,12 @@ class DataOptions:
             [n, …, channels]. None is channels first, and a note where they do not look like it.
         target_column: of tables: the name of the column that is predicted, or its index from 0, from -1 at the end.
             None is the last column, or the first of a pair of the UCR archive's text files.
+
+    Example:
+        ::
+
+            options = dashdeploy.DataOptions(predict="regression", normalize="channels")
+            task = dashdeploy.load_data("signals.npz", options=options)
     """
 
     predict: Kind | None = None

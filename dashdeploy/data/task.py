@@ -28,6 +28,11 @@ class Split(NamedTuple):
         targets: by the kind of the task. classification: class indices [samples], int64; multi-label: 0 and 1
             [samples, labels], int64; regression: numbers [samples, outputs], float32. Dense tasks have the
             inputs' spatial axes behind these.
+
+    Example:
+        Ten series of one channel, of two classes::
+
+            split = dashdeploy.Split(torch.randn(10, 1, 100), torch.arange(10) % 2)
     """
 
     inputs: Tensor
@@ -42,6 +47,11 @@ class Metric:
         name: as it appears in ``metrics.json``, such as ``accuracy``.
         create: makes a new torchmetrics metric that takes (outputs of the network, targets).
         higher_is_better: whether more is better.
+
+    Example:
+        For ``dashdeploy.load_task("module:factory")``, whose factory returns a `Task`::
+
+            metric = dashdeploy.Metric("accuracy", lambda: torchmetrics.Accuracy("multiclass", num_classes=3), True)
     """
 
     name: str
@@ -71,6 +81,12 @@ class Task:
             model takes and gives numbers as they are.
         augment: changes a batch of training inputs at random in a way that leaves the targets right; None is nothing.
         notes: what was made of the data, a line each; a search tells its `progress` at the beginning.
+
+    Example:
+        `load_task`, `load_data` and `task_from` make one::
+
+            task = dashdeploy.load_task("mnist1d")
+            print(task.input_shape, task.outputs, len(task.train.inputs))
     """
 
     name: str

@@ -49,6 +49,9 @@ def task_from(
         seed: chooses what is kept for the test and for validation; give the search the same.
         options: what is predicted, the loss, the metric, the scaling, the layout of the axes.
 
+    Returns:
+        The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
+
     Raises:
         InputError: an array cannot be used; the message names it and the mend.
 

@@ -70,6 +70,9 @@ class DASHClassifier(ClassifierMixin, DASHEstimator):  # type: ignore[misc]
             X: [n, length], [n, channels, length] or [n, channels, height, width]; as aeon and sktime have series.
             y: the classes [n], under any names.
 
+        Returns:
+            This estimator.
+
         Raises:
             ValueError: X or y cannot be used, a parameter is wrong, or the training diverged; it is an
                 `InputError`, too, where this library says so.

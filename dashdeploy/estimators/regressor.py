@@ -37,6 +37,9 @@ class DASHRegressor(RegressorMixin, DASHEstimator):  # type: ignore[misc]
             X: [n, length], [n, channels, length] or [n, channels, height, width]; as aeon and sktime have series.
             y: the numbers, [n] or [n, outputs].
 
+        Returns:
+            This estimator.
+
         Raises:
             ValueError: X or y cannot be used, a parameter is wrong, or the training diverged; it is an
                 `InputError`, too, where this library says so.

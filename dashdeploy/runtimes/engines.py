@@ -117,9 +117,19 @@ def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
         name: the engine; None takes what the bundle was made for.
         threads: threads within one operator; None leaves the choice to the engine.
 
+    Returns:
+        The loaded model: `run` takes arrays by input name and gives arrays by output name.
+
     Raises:
         InputError: the bundle lacks the engine's file, or the engine refuses it.
         MissingCapabilityError: the engine, or the device that it runs on, is not here.
+
+    Example:
+        ::
+
+            engine = dashdeploy.load_engine(dashdeploy.Bundle.load("bundle"))
+            (x,) = engine.inputs
+            outputs = engine.run({x.name: samples})
     """
     kind = engine_of(bundle, name)
     file = bundle.file(kind.file)

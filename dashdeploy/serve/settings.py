@@ -93,6 +93,12 @@ class VersionPolicy:
 class ServeSettings:
     """All settings of a server.
 
+    Example:
+        ::
+
+            settings = dashdeploy.ServeSettings(http_port=0, request_timeout=5)
+            dashdeploy.serve("bundle", settings=settings)
+
     Attributes:
         host: the address to listen on.
         http_port: the port of HTTP; 0 takes any free one.

@@ -39,6 +39,12 @@ class SearchSettings(FrozenModel):
 
     The defaults are the ``quick`` preset.
 
+    Example:
+        `dashdeploy.search` takes them by name, and the preset that the others come from::
+
+            run = dashdeploy.search("mnist1d", out="run", preset="paper", kernel_sizes=(3, 7, 15), seed=1)
+            print(dashdeploy.SearchSettings.preset("paper").optimizer)
+
     Attributes:
         backbone: the network whose convolutions are searched, a registered name or ``module:factory``; ``auto``
             takes what DASH searches, a ResNet1D for series and a WRN for images.
@@ -246,6 +252,9 @@ class SearchSettings(FrozenModel):
         Args:
             name: one of `PRESETS`. ``quick`` takes minutes on a CPU; ``paper`` is DASH's protocol.
             overrides: fields of this class.
+
+        Returns:
+            The settings.
 
         Raises:
             InputError: there is no such preset or field, or a value is not allowed.

@@ -30,9 +30,18 @@ def load_data(data: Any, *, seed: int = 0, options: DataOptions | None = None) -
             for it.
         options: what is predicted, the loss, the metric, the scaling.
 
+    Returns:
+        The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
+
     Raises:
         InputError: it is none of these, or cannot be used; the message names the place and the mend.
         MissingCapabilityError: the package that reads it is not installed.
+
+    Example:
+        A table whose column ``kind`` is to be predicted::
+
+            options = dashdeploy.DataOptions(target_column="kind")
+            task = dashdeploy.load_data("signals.csv", options=options)
     """
     options = options or DataOptions()
     if not isinstance(data, (str, Path)):

@@ -30,8 +30,17 @@ def load_npz(path: str | Path, *, seed: int = 0, options: DataOptions | None = N
             and for the test, if there is no x_test and y_test.
         options: what is predicted, the loss, the metric, the scaling.
 
+    Returns:
+        The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
+
     Raises:
         InputError: the file or one of its arrays cannot be used; the message names the array and the mend.
+
+    Example:
+        ::
+
+            task = dashdeploy.load_npz("signals.npz", seed=1)
+            print(task.input_shape, task.labels)
     """
     path = Path(path)
     arrays = _read_arrays(path)
