@@ -11,7 +11,7 @@ import numpy as np
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
+from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.timing import Seconds, interleaved
@@ -31,6 +31,14 @@ class Target(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Engine, version, device and threads, in one line."""
+
+    @property
+    def folds_constants(self) -> bool:
+        """Whether the engine computes operators on constants once, when it loads a model.
+
+        TensorRT keeps them in its engines; every other engine that was asked computes them.
+        """
+        return self.name not in (TargetName.TENSORRT, TargetName.TENSORRT_RTX)
 
     @abstractmethod
     def load(self, model: bytes) -> Runtime:
