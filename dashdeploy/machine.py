@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-_CPUINFO = Path("/proc/cpuinfo")
+_CPUINFO, _MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 
 _VECTORS = {
     "amx_tile": "AMX",
@@ -49,6 +49,17 @@ def cores() -> int:
 def describe_machine() -> str:
     """Processor, cores that this process may use, and operating system, in one line."""
     return f"{cpu_model()}, {cores()} logical core(s), {platform.system()} {platform.machine()}"
+
+
+def free_memory() -> int | None:
+    """Bytes that programs may still take without swapping; None where the operating system does not tell."""
+    try:
+        text = _MEMINFO.read_text(encoding="ascii", errors="replace")
+        return next(
+            int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("MemAvailable:")
+        )
+    except (OSError, StopIteration):  # not Linux
+        return None
 
 
 def cache_folder() -> Path:

@@ -30,6 +30,8 @@ class ExportSettings(FrozenModel):
         threads: threads within one operator, for measuring and for the speed gate.
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
+        memory: the most bytes that a candidate, or a model that is timed, may take for the values in between, with
+            ONNX Runtime; None is half of what is free.
         precision: the element types of the ONNX model that is written.
         samples: an ``.npz`` file of real inputs for a model that is no run: parity is checked, the speed gate timed
             and int8 calibrated on them, and ``sample.json`` has the first one.
@@ -49,6 +51,7 @@ class ExportSettings(FrozenModel):
     threads: int = Field(default=1, ge=1)
     name: str | None = None
     input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    memory: int | None = Field(default=None, ge=1)
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     samples: Path | None = None
     calibration: Path | None = None

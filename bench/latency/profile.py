@@ -49,7 +49,7 @@ def profile_layers(bundle: Bundle, *, batch: int = 1, threads: int = 1, label: s
     for event in _events(file, bundle, batch, threads):
         node = str(event["name"]).removesuffix(_KERNEL)
         operator = str(event["args"].get("op_name", "?"))
-        layer = owners.get(node) or _prefix(node, plan) or f"({operator})"
+        layer = _prefix(node, plan) or owners.get(node) or f"({operator})"
         times[layer][operator] += event["dur"] / _CALLS / 1000
     layers = [
         LayerTime(

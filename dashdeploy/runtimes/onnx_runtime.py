@@ -30,6 +30,32 @@ _NUMPY_DTYPES = {
 }
 
 
+Arena = Literal["own", "shared", "none"]
+
+_LIMIT = "arena.cc"
+"""What an error of ONNX Runtime's names when an arena may not grow any more: the file that raises it."""
+
+
+def renew_shared_arena(most_bytes: int | None = None) -> None:
+    """Give the sessions that share an arena from now on a new one; those that are loaded keep theirs.
+
+    An arena keeps what it once took until the last of its sessions is gone.
+
+    Args:
+        most_bytes: how large it may become; None is any size.
+
+    Raises:
+        MissingCapabilityError: onnxruntime is not installed.
+    """
+    onnxruntime = _import_onnxruntime()
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = 1  # by default an arena doubles, and takes up to twice what it needs
+    limits = {"max_mem": most_bytes or 0, "arena_extend_strategy": as_requested}
+    onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(limits))
+
+
 class OnnxRuntime:
     """A model in ONNX Runtime's CPU or CUDA execution provider.
 
@@ -38,6 +64,9 @@ class OnnxRuntime:
         threads: threads within one operator; None leaves the choice to ONNX Runtime.
         device: ``cuda`` is this machine's first GPU, where operators without a CUDA kernel run on the CPU.
         optimized: whether ONNX Runtime may rewrite the graph before it runs it.
+        arena: where the values in between lie: in the session's own arena, which it keeps; in one that all sessions
+            share that say so, which is for models that are timed by turns (see `renew_shared_arena`); or in none, so
+            that nothing is kept between two calls, which are slower.
 
     Raises:
         MissingCapabilityError: onnxruntime, or the device, is not there.
@@ -51,12 +80,15 @@ class OnnxRuntime:
         threads: int | None = None,
         device: Literal["cpu", "cuda"] = "cpu",
         optimized: bool = True,
+        arena: Arena = "own",
     ) -> None:
         onnxruntime = _import_onnxruntime()
         providers = _cuda_providers(onnxruntime) if device == "cuda" else ["CPUExecutionProvider"]
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = _session(onnxruntime, source, threads, providers, optimized=optimized)
+            self._session = _session(
+                onnxruntime, source, threads, providers, optimized=optimized, arena=arena
+            )
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
             raise InputError(f"ONNX Runtime cannot load {where}: {first_line(error)}") from error
@@ -83,8 +115,17 @@ class OnnxRuntime:
         return str(_import_onnxruntime().__version__)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the model once; see `Runtime.run`."""
-        values = self._session.run(self._output_names, dict(feeds))
+        """Run the model once; see `Runtime.run`.
+
+        Raises:
+            MemoryError: it needs more memory than a shared arena may have.
+        """
+        try:
+            values = self._session.run(self._output_names, dict(feeds))
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            if _LIMIT in str(error):
+                raise MemoryError(first_line(error)) from error
+            raise
         return {name: np.asarray(value) for name, value in zip(self._output_names, values, strict=True)}
 
     def describe(self) -> str:
@@ -110,6 +151,7 @@ def _session(
     providers: list[Any],
     *,
     optimized: bool,
+    arena: Arena,
 ) -> Any:  # noqa: ANN401
     """A session whose products of eight-bit integers are exact wherever its operators have such a kernel.
 
@@ -117,15 +159,25 @@ def _session(
     integers has no other kernel.
     """
     try:
-        options = _options(onnxruntime, threads, optimized=optimized, exact_products=True)
+        options = _options(onnxruntime, threads, optimized=optimized, arena=arena, exact_products=True)
         return onnxruntime.InferenceSession(source, options, providers=providers)
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
-        options = _options(onnxruntime, threads, optimized=optimized, exact_products=False)
+        options = _options(onnxruntime, threads, optimized=optimized, arena=arena, exact_products=False)
         return onnxruntime.InferenceSession(source, options, providers=providers)
 
 
-def _options(onnxruntime: Any, threads: int | None, *, optimized: bool, exact_products: bool) -> Any:  # noqa: ANN401
+def _options(
+    onnxruntime: Any,  # noqa: ANN401 - the package has no types
+    threads: int | None,
+    *,
+    optimized: bool,
+    arena: Arena,
+    exact_products: bool,
+) -> Any:  # noqa: ANN401
     options = onnxruntime.SessionOptions()
+    if arena == "shared":
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_cpu_mem_arena = arena != "none"
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4

@@ -139,7 +139,12 @@ class Build:
         """The all-direct model itself where no layer is compiled."""
         if not decisions.lowerings:
             return self._direct
-        return lower(self._direct, decisions.lowerings, decisions.fusion_groups)
+        return lower(
+            self._direct,
+            decisions.lowerings,
+            decisions.fusion_groups,
+            fold_taps=not self._target.folds_constants,
+        )
 
     def _load(self, decisions: Decisions) -> Runtime:
         """The model of some decisions on the target; the last one is kept."""

@@ -18,9 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
+
 from dashdeploy.errors import DashdeployError, GateError, InputError
 from dashdeploy.export.engines.parser_errors import ParserError, parser_error
 from dashdeploy.export.engines.settings import EngineSettings
+from dashdeploy.export.frontend.onnx_files import serialized
+from dashdeploy.export.passes.fold_constants import FoldConstants
 from dashdeploy.machine import cache_folder
 from dashdeploy.runtimes.tensorrt import is_harmless
 from dashdeploy.runtimes.tensorrt_flavors import Flavor
@@ -88,7 +93,9 @@ def build_engine(
 def _run(request: dict[str, Any], model: Path, flavor: Flavor) -> tuple[dict[str, Any], bytes]:
     """Start the program; its report and the engine."""
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    with model.open("rb") as given, tempfile.TemporaryFile() as result:
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as result:
+        given.write(_with_folded_constants(model))
+        given.seek(0)
         done = subprocess.run(
             [sys.executable, "-P", str(_PROGRAM), json.dumps(request)],
             stdin=given,
@@ -107,6 +114,16 @@ def _run(request: dict[str, Any], model: Path, flavor: Flavor) -> tuple[dict[str
                 f"{said[-1].strip() if said else 'it says nothing'}; nothing was written; try `lowering=direct`"
             )
         return json.loads(first), result.read()
+
+
+def _with_folded_constants(model: Path) -> bytes:
+    """The file, or the same model without operators on constants alone, which TensorRT would keep as they are."""
+    read = ir.load(model)
+    if not FoldConstants()(read).modified:
+        return model.read_bytes()
+    LiftConstantsToInitializersPass(lift_all_constants=False)(read)
+    RemoveUnusedNodesPass()(read)
+    return serialized(read)
 
 
 def _ending(code: int) -> str:

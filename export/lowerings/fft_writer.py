@@ -14,6 +14,7 @@ from dashdeploy.export.lowerings.base import Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
+from dashdeploy.export.lowerings.tap_transform import TapTransform
 from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
 
 Bits = tuple[int, ...]
@@ -108,16 +109,15 @@ class FFTWriter(RowsWriter[AxisTiling]):
     ) -> tuple[dict[Bits, ir.Value], dict[Bits, ir.Value]]:
         """The three products per sign pattern: (Yr, Yi) by signs, each [H.., M B, Cout]."""
         real, imaginary = {}, {}
-        tables = self._tap_tables(weight)
+        taps = self._tap_spectra(weight)
         for signs in self._signs:
             name = _name(signs)
             xr = self._signed_sum(spectra, signs, 0, f"real_{name}")
             xi = self._signed_sum(spectra, signs, 1, f"imaginary_{name}")
             both = self._writer.op("Add", f"sum_{name}", xr, xi)
-            wr, wi = _tap_spectrum(tables, signs)
-            p1 = self._product(both, wr, f"product_1_{name}")
-            p2 = self._product(xr, wi - wr, f"product_2_{name}")
-            p3 = self._product(xi, wr + wi, f"product_3_{name}")
+            p1 = self._product(both, taps[f"1_{name}"], f"product_1_{name}")
+            p2 = self._product(xr, taps[f"2_{name}"], f"product_2_{name}")
+            p3 = self._product(xi, taps[f"3_{name}"], f"product_3_{name}")
             real[signs] = self._writer.op("Sub", f"y_real_{name}", p1, p3)
             imaginary[signs] = self._writer.op("Add", f"y_imaginary_{name}", p1, p2)
         return real, imaginary
@@ -134,34 +134,34 @@ class FFTWriter(RowsWriter[AxisTiling]):
         assert total is not None
         return total
 
-    def _tap_tables(self, weight: Weights) -> dict[Bits, npt.NDArray[np.floating]]:
-        """By parity: the taps transformed by sines or cosines along each axis, [G, H.., splits Cin, Cout]."""
-        taps: npt.NDArray[np.floating] = weight.astype(np.float64).reshape(
-            self._spec.groups, self._group_out, self._group_in, *self._spec.kernel
-        )
-        for axis, tiling in reversed(list(enumerate(self._tilings))):
-            taps = tiling.split_taps(taps, 3 + axis)
-        # [G, Cout, Cin, taps, splits, (taps, splits)]
-        rank = self._spec.rank
-        tables: dict[Bits, npt.NDArray[np.floating]] = {}
-        for bits in self._bits:
-            table = taps
-            for axis, (form, odd) in enumerate(zip(self._forms, bits, strict=True)):
-                matrix = form.tap_sines if odd else form.tap_cosines
-                table = np.moveaxis(np.tensordot(matrix, table, (1, 3 + 2 * axis)), 0, 3 + 2 * axis)
-            frequencies = [3 + 2 * axis for axis in range(rank)]
-            splits = [4 + 2 * axis for axis in range(rank)]
-            table = table.transpose(0, *frequencies, *splits, 2, 1)
-            tables[bits] = table.reshape(self._spec.groups, self._half, -1, self._group_out)
-        return tables
+    def _tap_spectra(self, weight: Weights) -> dict[str, ir.Value]:
+        """Per sign pattern the tables Wr, Wi - Wr and Wr + Wi of the taps, [G, H.., splits Cin, Cout].
 
-    def _product(self, spectrum: ir.Value, taps: npt.NDArray[np.floating], name: str) -> ir.Value:
+        W is the conjugate spectrum: the sum over m of i^|m| signs^m times the taps, transformed by sines along the
+        axes in m and by cosines along the others. Along the last axis, whose sign is positive, that is a cosine and
+        i times a sine; the first of two axes multiplies it by a cosine and by +-i times a sine.
+        """
+        last = self._forms[-1]
+        real, imaginary = last.tap_cosines, last.tap_sines
+        tables: dict[str, list[npt.NDArray[np.floating]]] = {}
+        for signs in self._signs:
+            wr, wi = [real], [imaginary]
+            if self._spec.rank == 2:
+                sign = -1 if signs[0] else 1
+                wr, wi = [real, -sign * imaginary], [imaginary, sign * real]
+            name = _name(signs)
+            tables[f"1_{name}"] = wr
+            tables[f"2_{name}"] = [im - re for re, im in zip(wr, wi, strict=True)]
+            tables[f"3_{name}"] = [re + im for re, im in zip(wr, wi, strict=True)]
+        first = [self._forms[0].tap_cosines, self._forms[0].tap_sines] if self._spec.rank == 2 else None
+        return TapTransform(self._writer, self._spec, weight).tables(tables, first)
+
+    def _product(self, spectrum: ir.Value, table: ir.Value, name: str) -> ir.Value:
         """[H.., M B, Cin] x [H.., Cin, Cout], per group."""
-        table = taps.astype(self._dtype).reshape((*self._lead, *taps.shape[1:]))
         rows = self._writer.reshape(
             f"{name}.rows", spectrum, (*self._lead, self._half, -1, self._splits * self._group_in)
         )
-        return self._writer.op("MatMul", name, rows, self._writer.constant(f"{name}.taps", table))
+        return self._writer.op("MatMul", name, rows, table)
 
     def _synthesize(
         self, real: dict[Bits, ir.Value], imaginary: dict[Bits, ir.Value], bias: Weights | None
@@ -217,14 +217,6 @@ class FFTWriter(RowsWriter[AxisTiling]):
         positions = prod(form.mirrored for form in self._forms)
         columns = prod(tiling.columns for tiling in self._tilings)
         return ((corner * positions + position) * columns + column).reshape(-1)
-
-
-def _tap_spectrum(
-    tables: dict[Bits, npt.NDArray[np.floating]], signs: Bits
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
-    """The conjugate spectrum at one sign pattern: sum over m of i^|m| signs^m tables[m]."""
-    total = sum(1j ** sum(bits) * _sign(signs, bits) * table for bits, table in tables.items())
-    return np.real(total), np.imag(total)
 
 
 def _sign(signs: Bits, bits: Bits) -> int:

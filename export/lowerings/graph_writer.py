@@ -11,6 +11,9 @@ from onnx_ir.tape import Tape
 
 Attribute = int | float | str | Sequence[int]
 
+TAPS, PRODUCT = "taps", "product"
+"""How the names of what transforms the taps of a layer, and of the products with them, begin within the layer."""
+
 
 class GraphWriter:
     """Collects the nodes and initializers of one layer, on a tape; the tape itself gives no names.
@@ -62,6 +65,12 @@ class GraphWriter:
         count = self._names.get(name, 0)
         self._names[name] = count + 1
         return f"{self._layer}/{name}" if count == 0 else f"{self._layer}/{name}.{count}"
+
+
+def place_within(node: str, layers: Collection[str]) -> str | None:
+    """What follows the layer's name in a node's name: ``product_1_0``; None if no layer wrote the node."""
+    layer = layer_of(node, layers)
+    return None if layer is None else node[len(layer) :].lstrip("'")[1:]
 
 
 def layer_of(node: str, layers: Collection[str]) -> str | None:

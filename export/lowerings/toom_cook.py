@@ -29,6 +29,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
+from dashdeploy.export.lowerings.tap_transform import TapTransform
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
 from dashdeploy.ops.conv.toom_cook_form import ToomCookForm
 
@@ -69,7 +70,7 @@ class ToomCook(Lowering):
     """
 
     name: ClassVar[str] = "toom-cook"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     tile: tuple[int, ...]
 
     @classmethod
@@ -175,9 +176,9 @@ class _Writer(RowsWriter[ToomCookAxis]):
         rows = self._writer.reshape(
             "product.rows", values, (*self._lead, products, -1, self._splits * self._group_in)
         )
-        product_ = self._writer.op(
-            "MatMul", "product", rows, self._writer.constant("product.taps", self._taps(weight))
-        )
+        first = [form.tap_matrix for form in forms[:-1]] or None
+        taps = TapTransform(self._writer, self._spec, weight).tables({"all": [forms[-1].tap_matrix]}, first)
+        product_ = self._writer.op("MatMul", "product", rows, taps["all"])
         columns = self._writer.reshape("product.columns", product_, (*self._lead, products, -1))
         y = self._transform(columns, [form.synthesis for form in forms], "synthesis")
         y = self._writer.reshape("synthesis.rows", y, (*self._lead, outputs, -1, self._group_out))
@@ -220,19 +221,3 @@ class _Writer(RowsWriter[ToomCookAxis]):
         table = writer.constant(f"{name}.matrix_1", second.astype(self._dtype))
         both = writer.op("MatMul", f"{name}_1", table, columns)
         return writer.reshape(f"{name}.flat", both, (*lead, first.shape[0] * second.shape[0], -1))
-
-    def _taps(self, weight: Weights) -> Weights:
-        """[G, R.., splits Cin, Cout]."""
-        taps: Weights = weight.astype(np.float64).reshape(
-            self._spec.groups, self._group_out, self._group_in, *self._spec.kernel
-        )
-        for axis, tiling in reversed(list(enumerate(self._tilings))):
-            taps = tiling.split_taps(taps, 3 + axis)
-        # [G, Cout, Cin, taps, splits, (taps, splits)]
-        for axis, tiling in enumerate(self._tilings):
-            taps = np.moveaxis(np.tensordot(tiling.form.tap_matrix, taps, (1, 3 + 2 * axis)), 0, 3 + 2 * axis)
-        rank = len(self._tilings)
-        frequencies, splits = [3 + 2 * axis for axis in range(rank)], [4 + 2 * axis for axis in range(rank)]
-        products = prod(tiling.form.products for tiling in self._tilings)
-        table = taps.transpose(0, *frequencies, *splits, 2, 1).astype(self._dtype)
-        return table.reshape(*self._lead, products, -1, self._group_out)

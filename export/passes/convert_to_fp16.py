@@ -3,7 +3,7 @@
 Inputs and outputs of the model stay float32. Every node computes either in half or in float32, and casts stand where
 the two meet, one per value. In float32 stay: what engines have no half kernel for, what has unknown types, and as
 much of the FFT and Toom-Cook convolutions as parity asks for (what they add up cancels, which half precision may not
-stand).
+stand). Their taps are stored in half precision and transformed in float32, when the model is loaded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnx_ir.passes import PreconditionError
 
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant, value_names
-from dashdeploy.export.lowerings.graph_writer import layer_of
+from dashdeploy.export.lowerings.graph_writer import PRODUCT, TAPS, place_within
 from dashdeploy.export.passes.base import GraphPass
 
 COMPILED_IN_FP16 = ("everything", "products", "nothing")
@@ -86,6 +86,7 @@ class _Conversion:
         self._opset = graph.opset_imports[""]
         self._names = UnusedNames(value_names(graph))
         self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
+        self._stored: dict[int, ir.Value] = {}
 
     def run(self) -> None:
         nodes = list(self._graph)
@@ -96,7 +97,10 @@ class _Conversion:
         for node in nodes:  # the graph's own order: what is read has its new type already
             in_half = id(node) in halves
             for index, value in enumerate(node.inputs):
-                if value is not None and (id(value) in floats or _is_float_constant(value)):
+                if self._is_taps(value):
+                    assert value is not None
+                    node.replace_input_with(index, self._stored_in_half(value))
+                elif value is not None and (id(value) in floats or _is_float_constant(value)):
                     to = _HALF if in_half and self._takes_half(node, index) else _FLOAT
                     node.replace_input_with(index, self._as(value, to))
             if in_half:
@@ -127,9 +131,13 @@ class _Conversion:
         ]
         if not any(self._takes_half(node, index) for index in floats) or not self._gives_half(node):
             return f"{node.op_type} takes or gives no half precision here"
-        if node.op_type == "Conv" or layer_of(str(node.name), self._layers) is None:
+        place = place_within(str(node.name), self._layers)
+        if node.op_type == "Conv" or place is None:
             return None
-        if self._part == "everything" or (self._part == "products" and _is_spectral_product(node)):
+        if place.startswith(TAPS):
+            return "it is computed once, when the model is loaded"
+        is_product = node.op_type == "MatMul" and place.startswith(PRODUCT)
+        if self._part == "everything" or (self._part == "products" and is_product):
             return None
         return f"of its compiled layer, {self._part} is in half precision"
 
@@ -150,6 +158,20 @@ class _Conversion:
 
     def _schema(self, node: ir.Node) -> onnx.defs.OpSchema:
         return onnx.defs.get_schema(node.op_type, self._opset, "")
+
+    def _is_taps(self, value: ir.Value | None) -> bool:
+        """Whether a value is the taps of a compiled layer that is in half precision at all."""
+        if value is None or self._part == COMPILED_IN_FP16[-1] or not _is_float_constant(value):
+            return False
+        place = place_within(str(value.name), self._layers)
+        return place is not None and place.partition(".")[0] == TAPS
+
+    def _stored_in_half(self, taps: ir.Value) -> ir.Value:
+        """Taps behind a cast to float32."""
+        known = self._stored.get(id(taps))
+        if known is None:
+            known = self._stored[id(taps)] = self._cast(self._as(taps, _HALF), _FLOAT)
+        return known
 
     def _as(self, value: ir.Value, to: ir.DataType) -> ir.Value:
         """`value` in the type `to`: itself, a constant of that type, or a cast, made once."""
@@ -199,9 +221,3 @@ class _Conversion:
 
 def _is_float_constant(value: ir.Value) -> bool:
     return value.dtype == _FLOAT and constant(value) is not None
-
-
-def _is_spectral_product(node: ir.Node) -> bool:
-    """A product with the spectra of the taps: a batched MatMul with a constant on the right."""
-    table = constant(node.inputs[1]) if node.op_type == "MatMul" else None
-    return table is not None and len(table.shape) > 2

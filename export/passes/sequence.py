@@ -31,6 +31,7 @@ from dashdeploy.export.passes.horizontal_fusion import HorizontalFusion
 from dashdeploy.export.passes.layout_assignment import AssignLayout
 from dashdeploy.export.passes.lower_convolutions import LowerConvolutions
 from dashdeploy.export.passes.quantize import Quantize
+from dashdeploy.export.passes.share_constants import ShareConstants
 from dashdeploy.export.passes.simulate_fp16 import SimulateFp16
 from dashdeploy.export.passes.sink_batch_norm_through_concat import SinkBatchNormThroughConcat
 from dashdeploy.runtimes.base import Array
@@ -56,7 +57,11 @@ def prepare(model: ir.Model) -> ir.Model:
 
 
 def lower(
-    model: ir.Model, lowerings: Mapping[str, Lowering], fusion_groups: Collection[str] = ()
+    model: ir.Model,
+    lowerings: Mapping[str, Lowering],
+    fusion_groups: Collection[str] = (),
+    *,
+    fold_taps: bool = False,
 ) -> ir.Model:
     """A copy of `model` in which the named convolutions are computed by their lowerings.
 
@@ -64,12 +69,18 @@ def lower(
         model: from `prepare`.
         lowerings: by layer name; layers that are not named stay as they are.
         fusion_groups: names of the groups of convolutions that become one layer each.
+        fold_taps: whether the taps are stored as they are multiplied by, for engines that do not fold constants.
     """
+    folding = (
+        (FoldConstants(), LiftConstantsToInitializersPass(lift_all_constants=False)) if fold_taps else ()
+    )
     return _run(
         model,
         HorizontalFusion(fusion_groups),
         LowerConvolutions(lowerings),
         AssignLayout(),
+        *folding,
+        ShareConstants({*lowerings, *fusion_groups}),
         RemoveUnusedNodesPass(),
     )
 

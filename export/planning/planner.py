@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dashdeploy.errors import InputError
 from dashdeploy.export.frontend.convolutions import Convolution
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
@@ -17,17 +18,11 @@ from dashdeploy.export.planning.fusion_groups import FusionGroup, fusion_groups
 from dashdeploy.export.planning.plan import Candidate, LayerPlan, Plan
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.targets.base import Target
+from dashdeploy.export.targets.base import LAYER_TOLERANCE, Target
 from dashdeploy.progress import Progress, silent
 
 WORTHWHILE = 1.03
 """How many times as fast as direct a candidate must measure; less is within the noise of a measurement."""
-
-LAYER_TOLERANCE = 5e-6
-"""Largest difference from direct, as a share of the largest output, with which a candidate may win (fp32).
-
-Half of what parity allows the whole model: the errors of layers that follow each other add up.
-"""
 
 VARIANTS = 4
 """How many variants of a lowering are costed: the best one is nearly always among these least estimates."""
@@ -151,7 +146,12 @@ class Planner:
             seconds, error = costs[candidate.lowering]
             candidate.cost_ms = round(seconds * 1e3, 6)
             candidate.error = error if self.settings.tune == "measure" and np.isfinite(error) else None
-            if not error <= LAYER_TOLERANCE:  # a NaN is not within it either
+            if np.isinf(seconds):
+                candidate.cost_ms, candidate.refused = (
+                    None,
+                    "needs more than `memory` for the values in between",
+                )
+            elif not error <= LAYER_TOLERANCE:  # a NaN is not within it either
                 candidate.refused = f"differs from direct by {error:.1e} of the largest output"
         allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}
         rivals = [
@@ -258,12 +258,19 @@ class Planner:
         if all(_key(lowering) in known for lowering in lowerings):
             return {lowering.label: known[_key(lowering)] for lowering in lowerings}
         self.progress(f"measuring {place}: {spec}, {len(lowerings)} candidates")
-        times, errors = self.target.measure(lowerings, spec, SECONDS_PER_CANDIDATE * len(lowerings))
+        seconds = SECONDS_PER_CANDIDATE * len(lowerings)
+        try:
+            times, errors = self.target.measure(lowerings, spec, seconds)
+        except MemoryError as error:
+            raise InputError(
+                f"{place} needs more memory than `memory` allows, even direct: {error}"
+            ) from error
         measured = {
             lowering: (float(np.median(seconds)), error)
             for lowering, seconds, error in zip(lowerings, times, errors, strict=True)
         }
-        self.cache.add(spec.signature, {_key(lowering): cost for lowering, cost in measured.items()})
+        finite = {_key(lowering): cost for lowering, cost in measured.items() if np.isfinite(cost[0])}
+        self.cache.add(spec.signature, finite)
         return {lowering.label: cost for lowering, cost in measured.items()}
 
 

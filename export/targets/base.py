@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -11,10 +13,28 @@ import numpy as np
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
-from dashdeploy.runtimes.base import Runtime
+from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
+from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.timing import Seconds, interleaved
+
+LAYER_TOLERANCE = 5e-6
+"""Largest difference from direct, as a share of the largest output, with which a candidate may win (fp32).
+
+Half of what parity allows the whole model: the errors of layers that follow each other add up.
+"""
+
+_ROUNDS, _SLOW_ROUNDS, _SLOW = 7, 3, 0.1
+"""Rounds at least; fewer of a model that takes so many seconds, whose times vary less."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Seconds per round of the first of several models and of another one, and how far their outputs differ."""
+
+    first: Seconds
+    other: Seconds
+    error: float
 
 
 class Target(ABC):
@@ -32,6 +52,14 @@ class Target(ABC):
     def describe(self) -> str:
         """Engine, version, device and threads, in one line."""
 
+    @property
+    def folds_constants(self) -> bool:
+        """Whether the engine computes operators on constants once, when it loads a model.
+
+        TensorRT keeps them in its engines; every other engine that was asked computes them.
+        """
+        return self.name not in (TargetName.TENSORRT, TargetName.TENSORRT_RTX)
+
     @abstractmethod
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model, on the target if it is present, else on this machine's CPU."""
@@ -40,10 +68,17 @@ class Target(ABC):
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds of one call, by counting."""
 
+    def forget_models(self) -> None:  # noqa: B027 - most engines keep nothing
+        """Let go of the memory of models that were loaded before, as far as nobody uses them any more."""
+
     def measure(
         self, lowerings: Sequence[Lowering], spec: ConvSpec, seconds: float
     ) -> tuple[list[Seconds], list[float]]:
-        """Time single-layer models interleaved and compare their outputs with the first one's.
+        """Time single-layer models, each by turns with the first one, and compare their outputs with its.
+
+        Two of them are loaded at a time, whose calls alternate. What the machine did in the meantime tells on both,
+        so the times of each are scaled to the first one's median over all turns. One that differs by more than
+        `LAYER_TOLERANCE` cannot be chosen, and is timed once.
 
         Args:
             lowerings: ways to compute the convolution.
@@ -52,21 +87,39 @@ class Target(ABC):
 
         Returns:
             Seconds per round, and the largest difference from the first one's output as a share of that
-            output's largest magnitude; both in the order of `lowerings`.
+            output's largest magnitude; both in the order of `lowerings`. One that needs more memory than it may
+            have takes for ever.
+
+        Raises:
+            MemoryError: the first one does.
         """
-        generator = np.random.default_rng(0)
-        shape = (spec.batch, spec.in_channels, *spec.spatial)
-        feeds = {"x": generator.standard_normal(shape).astype(spec.dtype)}
-        weight, bias = random_weights(spec)
-        runtimes = [self.load(_serialized(lowering, spec, weight, bias)) for lowering in lowerings]
-        outputs = [np.asarray(runtime.run(feeds)["y"], dtype=np.float64) for runtime in runtimes]
-        scale = float(np.abs(outputs[0]).max()) or 1.0
-        errors = [float(np.nan_to_num(np.abs(y - outputs[0]), nan=np.inf).max()) / scale for y in outputs]
-        calls = {
-            str(index): (lambda runtime=runtime: runtime.run(feeds)) for index, runtime in enumerate(runtimes)
-        }
-        times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
-        return [times[name] for name in calls], errors
+        feeds = {"x": _random_input(spec)}
+        weights = random_weights(spec)
+
+        def load(lowering: Lowering) -> Runtime:
+            return self.load(_serialized(lowering, spec, *weights))
+
+        def alternated(lowering: Lowering, seconds: float) -> _Turn:
+            # All that is loaded here is gone when this ends, and its memory with it.
+            self.forget_models()
+            first, other = load(lowerings[0]), load(lowering)
+            expected = first.run(feeds)["y"]
+            try:
+                error = _largest_difference(other.run(feeds)["y"], expected)
+                times = _alternate(first, other, feeds, seconds if error <= LAYER_TOLERANCE else 0.0)
+            except MemoryError:
+                return _Turn(_alternate(first, first, feeds, seconds / 2)[0], np.full(1, np.inf), np.inf)
+            return _Turn(*times, error)
+
+        each = seconds / len(lowerings)
+        turns = [alternated(lowering, 2 * each) for lowering in lowerings[1:]]
+        if not turns:
+            turns = [alternated(lowerings[0], each)]
+        medians = [float(np.median(turn.first)) for turn in turns]
+        scales = [float(np.median(medians)) / median for median in medians]
+        others = [scale * turn.other for scale, turn in zip(scales, turns, strict=True)]
+        times = [scales[0] * turns[0].first, *others][: len(lowerings)]
+        return times, [0.0, *(turn.error for turn in turns)][: len(lowerings)]
 
     def time(self, layers: Sequence[tuple[Lowering, ConvSpec]], seconds: float) -> list[Seconds]:
         """Time single-layer models of different convolutions interleaved: seconds per round, in order.
@@ -75,11 +128,10 @@ class Target(ABC):
             layers: convolutions, each with its way to compute it.
             seconds: how long to time, all together.
         """
-        generator = np.random.default_rng(0)
         calls = {}
+        self.forget_models()
         for index, (lowering, spec) in enumerate(layers):
-            shape = (spec.batch, spec.in_channels, *spec.spatial)
-            feeds = {"x": generator.standard_normal(shape).astype(spec.dtype)}
+            feeds = {"x": _random_input(spec)}
             runtime = self.load(_serialized(lowering, spec, *random_weights(spec)))
             calls[str(index)] = lambda runtime=runtime, feeds=feeds: runtime.run(feeds)
         times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
@@ -92,6 +144,39 @@ def roofline(flops: float, flops_per_second: float, moved: float, bytes_per_seco
     Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52(4), 2009.
     """
     return max(flops / flops_per_second, moved / bytes_per_second)
+
+
+def _random_input(spec: ConvSpec) -> Array:
+    generator = np.random.default_rng(0)
+    shape = (spec.batch, spec.in_channels, *spec.spatial)
+    precise = np.float64 if spec.dtype == "float64" else np.float32
+    return generator.standard_normal(shape, dtype=precise).astype(spec.dtype, copy=False)
+
+
+def _alternate(
+    first: Runtime, other: Runtime, feeds: Mapping[str, Array], seconds: float
+) -> tuple[Seconds, Seconds]:
+    """Seconds per round of two models; of slow ones there are fewer rounds, and one where there is no time at all."""
+    started = perf_counter()
+    other.run(feeds)
+    rounds = 1 if not seconds else _SLOW_ROUNDS if perf_counter() - started > _SLOW else _ROUNDS
+    times = interleaved(
+        {"first": lambda: first.run(feeds), "other": lambda: other.run(feeds)},
+        seconds=seconds,
+        min_rounds=rounds,
+        warmup=0.1 if seconds else 0.0,
+    )
+    return times["first"], times["other"]
+
+
+def _largest_difference(got: Array, expected: Array) -> float:
+    """As a share of the largest magnitude expected; infinite where something is not a number."""
+    largest, scale = 0.0, 0.0
+    for mine, theirs in zip(np.moveaxis(got, 1, 0), np.moveaxis(expected, 1, 0), strict=True):
+        a, b = mine.astype(np.float64), theirs.astype(np.float64)  # channel by channel: outputs may be large
+        largest = max(largest, float(np.nan_to_num(np.abs(a - b), nan=np.inf).max(initial=0.0)))
+        scale = max(scale, float(np.abs(b).max(initial=0.0)))
+    return largest / (scale or 1.0)
 
 
 def _serialized(lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None) -> bytes:

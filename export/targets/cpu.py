@@ -7,10 +7,10 @@ from typing import ClassVar
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target, roofline
-from dashdeploy.machine import cpu_model
+from dashdeploy.machine import cpu_model, free_memory
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
-from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime, renew_shared_arena
 from dashdeploy.runtimes.openvino import OpenVino
 
 _FLOPS_PER_THREAD = 60e9
@@ -23,8 +23,8 @@ _BYTES_PER_THREAD = 10e9
 class _CpuTarget(Target):
     present: ClassVar[bool] = True
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, memory: int | None = None) -> None:
+        self.threads, self.memory = threads, memory
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds by the roofline of the cores."""
@@ -41,6 +41,7 @@ class OrtCpuTarget(_CpuTarget):
 
     Args:
         threads: threads within one operator.
+        memory: the most bytes for the values in between of all models that are loaded; None is half of what is free.
 
     Raises:
         MissingCapabilityError: onnxruntime is not installed.
@@ -48,9 +49,15 @@ class OrtCpuTarget(_CpuTarget):
 
     name = TargetName.ORT_CPU
 
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
+    def __init__(self, threads: int, memory: int | None = None) -> None:
+        free = free_memory()
+        super().__init__(threads, free // 2 if memory is None and free is not None else memory)
         self._version = OnnxRuntime.engine_version()
+        self.forget_models()
+
+    def forget_models(self) -> None:
+        """Give the models that are loaded next memory of their own, which they share."""
+        renew_shared_arena(self.memory)
 
     def describe(self) -> str:
         """Engine, version, device and threads."""
@@ -58,7 +65,7 @@ class OrtCpuTarget(_CpuTarget):
 
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model."""
-        return OnnxRuntime(model, threads=self.threads)
+        return OnnxRuntime(model, threads=self.threads, arena="shared")
 
 
 class OpenVinoTarget(_CpuTarget):
@@ -66,6 +73,7 @@ class OpenVinoTarget(_CpuTarget):
 
     Args:
         threads: threads of inference.
+        memory: not heeded, since OpenVINO has no such bound.
 
     Raises:
         MissingCapabilityError: openvino is not installed.
@@ -73,8 +81,8 @@ class OpenVinoTarget(_CpuTarget):
 
     name = TargetName.OPENVINO
 
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
+    def __init__(self, threads: int, memory: int | None = None) -> None:
+        super().__init__(threads, memory)
         self._version = OpenVino.engine_version()
 
     def describe(self) -> str:

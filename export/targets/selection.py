@@ -37,7 +37,7 @@ def target_of(settings: ExportSettings) -> Target:
     if name in _ON_THIS_CPU:
         if device is not None:
             raise InputError(f"`device={device}`: `target={name}` is this machine's CPU")
-        return _ON_THIS_CPU[name](settings.threads)
+        return _ON_THIS_CPU[name](settings.threads, settings.memory)
     if device is None and settings.tune == "measure" and name in _ON_THIS_GPU:
         return _on_this_gpu(settings)
     if device is None:

@@ -11,9 +11,9 @@ from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weig
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.registry import LOWERINGS
-from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.lowerings.trimmed import Trimmed
+from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
 from dashdeploy.export.torch.layers import torch_layer
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
-from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
 from dashdeploy.export.lowerings.tiling import TiledAxis
 from dashdeploy.export.lowerings.toom_cook import ToomCook
+from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 1.2e-5

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
-from dashdeploy.export.lowerings.single_layer import random_weights
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.lowerings.trimmed import Trimmed
+from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.export.torch.layers import torch_layer
 
 EXACT = 1e-11
