@@ -22,6 +22,8 @@ SOURCE_PARAMETER = "source"
 
 _QUEUE_SIZE = 256
 _QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
+SEQUENCE_IDLE_MICROSECONDS = 60_000_000
+MOST_SEQUENCES = 1024
 """As `dashdeploy.serve` has them."""
 
 
@@ -78,8 +80,11 @@ def triton_config(
         max_batch_size=largest if batched else 0,
     )
     for spec in manifest.inputs:
-        config.input.add(name=spec.name, data_type=type_of(spec), dims=dims(spec, batched=batched))
+        if spec.name not in manifest.states:
+            config.input.add(name=spec.name, data_type=type_of(spec), dims=dims(spec, batched=batched))
     for spec in manifest.outputs:
+        if spec.name in manifest.states.values():
+            continue
         labels = LABELS_NAME if manifest.labels else ""
         config.output.add(
             name=spec.name, data_type=type_of(spec), dims=dims(spec, batched=batched), label_filename=labels
@@ -87,7 +92,9 @@ def triton_config(
     # Two versions, so that clients of the last one are served while they move.
     config.version_policy.latest.num_versions = 2
     config.instance_group.add(kind=pb.ModelInstanceGroup.Kind.Value(kind.device), count=1)
-    if batched:
+    if manifest.states:
+        _add_states(config, manifest, sorted({usual, largest} - {1}) if batched else [], batched=batched)
+    elif batched:
         batching = config.dynamic_batching
         batching.preferred_batch_size.extend(sorted({usual, largest} - {1}))
         batching.max_queue_delay_microseconds = 0  # a batch forms from what came while the engine was busy
@@ -96,7 +103,10 @@ def triton_config(
         policy.default_timeout_microseconds = _QUEUE_TIMEOUT_MICROSECONDS
         policy.allow_timeout_override = True
         policy.max_queue_size = _QUEUE_SIZE
-    if all(isinstance(axis, int) for spec in manifest.inputs for axis in spec.shape[1 if batched else 0 :]):
+    fixed = all(
+        isinstance(axis, int) for spec in manifest.inputs for axis in spec.shape[1 if batched else 0 :]
+    )
+    if fixed and not manifest.states:
         for size in sorted({1, usual}) if batched else [0]:
             warm_up = config.model_warmup.add(name=f"random, batch {size or 'fixed'}", batch_size=size)
             for spec in manifest.inputs:
@@ -109,6 +119,29 @@ def triton_config(
     for version, digest in sorted(hashes.items()):
         config.parameters[f"sha256_of_version_{version}"].string_value = digest
     return str(text_format.MessageToString(config))
+
+
+def _add_states(config: Any, manifest: Manifest, preferred: list[int], *, batched: bool) -> None:  # noqa: ANN401
+    """Let Triton keep the states of each sequence, from zeros on: its implicit state.
+
+    Triton takes 1 for a dynamic axis of a new state, and would leave the values of one without an initial state open.
+    """
+    batching = config.sequence_batching
+    batching.max_sequence_idle_microseconds = SEQUENCE_IDLE_MICROSECONDS
+    batching.oldest.max_candidate_sequences = MOST_SEQUENCES
+    batching.oldest.preferred_batch_size.extend(preferred)
+    inputs = {spec.name: spec for spec in manifest.inputs}
+    for name, next_name in manifest.states.items():
+        spec = inputs[name]
+        state = batching.state.add(
+            input_name=name, output_name=next_name, data_type=type_of(spec), dims=dims(spec, batched=batched)
+        )
+        state.initial_state.add(
+            name="zeros",
+            data_type=type_of(spec),
+            dims=[max(1, length) for length in dims(spec, batched=batched)],
+            zero_data=True,
+        )
 
 
 def parse_config(path: Path) -> Any:  # noqa: ANN401 - a protobuf message
