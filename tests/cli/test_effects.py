@@ -84,8 +84,8 @@ CASES = {
 """Two values of every option of ``export``, and the partners with which it has an effect, if it needs any."""
 
 WRITING = {
-    "out", "name", "state", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2", "trt_rtx",
-    "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
+    "out", "name", "state", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2",
+    "trt_rtx", "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
 }  # fmt: skip
 """What concerns writing alone: a dry run takes it, since the same command is run without ``--dry-run`` next."""
 

@@ -51,7 +51,11 @@ def model(tmp_path):
 
 
 def export(*words):
-    return CliRunner().invoke(app, ["export", *map(str, words)])
+    return command("export", *words)
+
+
+def command(*words):
+    return CliRunner().invoke(app, [*map(str, words)])
 
 
 def test_states_that_are_likely_are_told_and_recorded_only_on_demand(tmp_path, model):
@@ -146,6 +150,12 @@ def test_triton_is_told_to_keep_the_states(tmp_path, state_shape, batched):
     assert list(state.dims) == list(zeros.dims) == ([4] if batched else [1, 4])
     assert zeros.zero_data
     assert not config.model_warmup
+    assert command("verify", tmp_path / "r").exit_code == 0
+    wrong = (tmp_path / "r" / "m" / "config.pbtxt").read_text().replace('"state_out"', '"other"')
+    (tmp_path / "r" / "m" / "config.pbtxt").write_text(wrong)
+    result = command("verify", tmp_path / "r")
+    assert result.exit_code == 1
+    assert "the model has no output 'other'; it has y, state_out" in result.stderr
 
 
 def test_a_model_with_other_states_is_no_version_of_one_without(tmp_path, model):
