@@ -66,12 +66,14 @@ def triton_config(
         identity: what tells the model from another one, by parameter; see `model_identity`.
 
     Raises:
+        InputError: Triton does not serve a tensor of the model.
         MissingCapabilityError: tritonclient is not installed.
     """
     from google.protobuf import text_format
 
     pb = messages()
     _, usual, largest = batches
+    batched = batched and can_batch(manifest)
     config = pb.ModelConfig(
         name=name,
         backend=kind.backend,
@@ -119,6 +121,14 @@ def triton_config(
     for version, digest in sorted(hashes.items()):
         config.parameters[f"sha256_of_version_{version}"].string_value = digest
     return str(text_format.MessageToString(config))
+
+
+def can_batch(manifest: Manifest) -> bool:
+    """Whether Triton's configuration can say that requests share a batch: not of a tensor that is a batch axis alone.
+
+    Triton would have clients send another shape, [batch, 1].
+    """
+    return all(len(spec.shape) > 1 for spec in (*manifest.inputs, *manifest.outputs))
 
 
 def _add_states(config: Any, manifest: Manifest, preferred: list[int], *, batched: bool) -> None:  # noqa: ANN401
@@ -194,5 +204,14 @@ def type_of(spec: TensorSpec) -> int:
 
 
 def dims(spec: TensorSpec, *, batched: bool) -> list[int]:
-    """The shape as Triton writes it: without the axis that it batches along, -1 for an axis that is dynamic."""
+    """The shape as Triton writes it: without the axis that it batches along, -1 for an axis that is dynamic.
+
+    Raises:
+        InputError: the tensor is a single number without axes, which Triton does not serve.
+    """
+    if not spec.shape:
+        raise InputError(
+            f"{spec.name} is a number without axes, which Triton does not serve: leave `triton_repository` out, or "
+            "give the model an axis of length 1 there"
+        )
     return [axis if isinstance(axis, int) else -1 for axis in spec.shape[1 if batched else 0 :]]

@@ -91,9 +91,10 @@ def decode_request(
     view = memoryview(body)
     content = _parse_object(view[:json_length])
     binary = BinaryTensors(body, json_length) if header_length is not None else None
+    parameters = _request_parameters(content)
     interface, control = ModelInterface(model, inputs, outputs, {}), None
     if sequences is not None:
-        control = sequence_control(parameters_of(content), model)
+        control = sequence_control(parameters, model)
         interface = interface if control is None else sequences(control)
     asked = interface.of_a_request(control)
     feeds = {}
@@ -112,7 +113,7 @@ def decode_request(
         feeds,
         _requested_outputs(content, model, interface.outputs, asked.outputs),
         _request_id(content),
-        timeout_seconds(parameters_of(content).get("timeout")),
+        timeout_seconds(parameters.get("timeout")),
         control,
     )
 
@@ -205,6 +206,17 @@ def _name(tensor: Mapping[str, Any], kind: str) -> str:
     if not isinstance(name, str):
         raise RequestError(400, f"an {kind} of the inference request has no 'name'")
     return name
+
+
+def _request_parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of the request, which may have any names, but not any types; as in Triton."""
+    parameters = parameters_of(content)
+    for name, value in parameters.items():
+        if isinstance(value, (list, dict)):
+            raise RequestError(
+                400, f"parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'."
+            )
+    return parameters
 
 
 def _request_id(content: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
         "output": [_tensor_config(spec, batched=model.batched) for spec in model.outputs.values()],
         "instance_group": [
             {
-                "name": model.name,
+                "name": f"{model.name}_0",
                 "kind": "KIND_GPU" if model.kind.on_gpu else "KIND_CPU",
                 "count": settings.instances,
             }

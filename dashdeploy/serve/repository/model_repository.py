@@ -161,14 +161,17 @@ class ModelRepository:
         return list(self._models[name].values())
 
     def select(self, name: str | None, version: str | None) -> list[ServedModel]:
-        """Every served model, every version of the named one, or one version of it.
+        """Every served model, every version of the named one, or one version of it, to ask for their statistics.
 
         Raises:
-            RequestError: as `find`.
+            RequestError: 400, an unknown model or version, as in Triton.
         """
         if not name:
             return list(self)
-        return [self.find(name, version)] if version else self.versions(name)
+        try:
+            return [self.find(name, version)] if version else self.versions(name)
+        except RequestError as error:
+            raise RequestError(400, error.message) from error
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Every served version of every model."""
