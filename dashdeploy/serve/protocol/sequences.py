@@ -89,6 +89,8 @@ def sequence_control(parameters: Mapping[str, object], model: str) -> SequenceCo
     Raises:
         RequestError: 400, a parameter is of another type, or a flag stands without an id.
     """
+    if not parameters:
+        return None
     sequence_id = parameters.get("sequence_id")
     start, end = (_flag(parameters, name) for name in ("sequence_start", "sequence_end"))
     if sequence_id is None or (sequence_id in ("", 0) and not isinstance(sequence_id, (bool, float))):

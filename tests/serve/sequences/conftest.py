@@ -10,6 +10,7 @@ import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.utils import np_to_triton_dtype
 
 FLOAT = TensorProto.FLOAT
 
@@ -88,7 +89,7 @@ class Tritonclient:
         """The outputs by name, and the version that ran."""
         inputs = []
         for name, array in feeds.items():
-            inputs.append(self._module.InferInput(name, array.shape, "FP32"))
+            inputs.append(self._module.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype)))
             inputs[-1].set_data_from_numpy(array)
         wanted = outputs and [self._module.InferRequestedOutput(name) for name in outputs]
         try:
@@ -116,7 +117,12 @@ class JsonClient:
     def ask(self, model, feeds, outputs=None, model_version="", **options):
         content = {
             "inputs": [
-                {"name": name, "shape": array.shape, "datatype": "FP32", "data": array.tolist()}
+                {
+                    "name": name,
+                    "shape": array.shape,
+                    "datatype": np_to_triton_dtype(array.dtype),
+                    "data": array.ravel().tolist(),
+                }
                 for name, array in feeds.items()
             ],
             "parameters": options,
