@@ -30,6 +30,7 @@ from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
+from dashdeploy.export.deploy.model_states import model_states
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
 from dashdeploy.export.frontend.convolutions import find_convolutions
@@ -104,6 +105,7 @@ def export_source(
     if settings.artifacts.engine.batches_given:
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
+    states = model_states(lambda: OnnxRuntime(serialized(source.model)), settings.states, progress)
     target = target_of(settings)
     source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
@@ -112,7 +114,7 @@ def export_source(
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
         compiled = build.raced(compiled)
     compiled = convert(compiled, direct, source, settings, progress)
-    return _write(out, compiled, direct, source, settings, progress)
+    return _write(out, compiled, direct, source, settings, states, progress)
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:
@@ -140,6 +142,7 @@ def _write(
     direct: ir.Model,
     source: Source,
     settings: ExportSettings,
+    states: dict[str, str],
     progress: Progress,
 ) -> Bundle:
     """Write the bundle with everything that was asked for beside it."""
@@ -149,7 +152,7 @@ def _write(
         _write_models(folder, compiled, direct, source)
         write_torch_files(folder, source, plan, lowerings, artifacts, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
-        _write_manifest(folder, out.name, source, settings, compiled.parity.precision)
+        _write_manifest(folder, out.name, source, settings, states, compiled.parity.precision)
     bundle = Bundle.load(out)
     write_deployment_targets(bundle, artifacts, progress, name=settings.name)
     raise_for_missing_engines(bundle, missing, artifacts)
@@ -171,7 +174,12 @@ def _write_models(folder: Path, compiled: Compiled, direct: ir.Model, source: So
 
 
 def _write_manifest(
-    folder: Path, bundle_name: str, source: Source, settings: ExportSettings, precision: str
+    folder: Path,
+    bundle_name: str,
+    source: Source,
+    settings: ExportSettings,
+    states: dict[str, str],
+    precision: str,
 ) -> None:
     runtime = OnnxRuntime(folder / MODEL_NAME)
     write_sample_request(folder, ExampleInputs.of(runtime.run, runtime.inputs), source.samples)
@@ -184,6 +192,7 @@ def _write_manifest(
         precision=precision,
         source=source.path.name,
         ensemble=source.members,
+        states=states,
         tools=_tool_versions(),
         files={},
     )

@@ -40,6 +40,9 @@ class ExportSettings(FrozenModel):
             as a share.
         ensemble: of a run with an ensemble, whether all its members are exported as one model, or the first one
             alone; None is all.
+        states: the output that is the next value of each input that holds a state, by the input's name; ``"auto"``
+            takes the pairs that names and shapes tell. A server then keeps them from one request of a sequence to
+            the next.
         artifacts: what is written besides the ONNX model.
     """
 
@@ -57,4 +60,5 @@ class ExportSettings(FrozenModel):
     calibration: Path | None = None
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)
     ensemble: bool | None = None
+    states: dict[str, str] | Literal["auto"] = Field(default_factory=dict)
     artifacts: ArtifactSettings = Field(default_factory=ArtifactSettings)

@@ -21,10 +21,12 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from dashdeploy.artifacts.atomic import sha256_of
 from dashdeploy.artifacts.json_files import first_problem
+from dashdeploy.artifacts.states import states_problem
 from dashdeploy.artifacts.tensor_spec import NUMPY_BY_DATATYPE, TensorSpec
 from dashdeploy.errors import InputError, stage_call
 
@@ -55,6 +57,8 @@ class Manifest(BaseModel):
         precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``: the lowest that a part of the model computes in.
         source: the run or the model file that was exported.
         ensemble: of how many networks the model is the mean; it is written where there are several.
+        states: the output that is the next value of each input that holds a state, by the input's name; it is written
+            where there are any.
         tools: versions of the packages that wrote the bundle.
         files: sha256 of every other file, by its path within the bundle.
     """
@@ -71,14 +75,25 @@ class Manifest(BaseModel):
     precision: str
     source: str
     ensemble: int = Field(default=1, ge=1)
+    states: dict[str, str] = Field(default_factory=dict)
     tools: dict[str, str]
     files: dict[str, str]
 
+    @model_validator(mode="after")
+    def _states_are_tensors(self) -> Manifest:
+        problem = states_problem(self.states, self.inputs, self.outputs)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Earlier versions refuse a field that they do not know, and what is no ensemble they can read."""
+        """Earlier versions refuse a field that they do not know; what has no ensemble and no states they can read."""
         content: dict[str, Any] = serialized(self)
-        return {name: value for name, value in content.items() if name != "ensemble" or value > 1}
+        defaults = {"ensemble": 1, "states": {}}
+        return {
+            name: value for name, value in content.items() if name not in defaults or value != defaults[name]
+        }
 
 
 @dataclass(frozen=True)

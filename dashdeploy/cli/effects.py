@@ -70,6 +70,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "out": Effect(),
         "name": Effect(),
         "input_shape": Effect(frozenset({ONNX})),
+        "state": Effect(frozenset({ONNX, BUNDLE})),
         "dry_run": Effect(COMPILED),
         "target": Effect(COMPILED),
         "device": Effect(COMPILED),
@@ -248,7 +249,9 @@ def _of_another_source(name: str, kind: SourceKind, path: object) -> str:
         return (
             f"`{name}` needs a run: {path} is an ONNX model and has no torch module and no validation samples"
         )
-    own = "brings its validation samples" if name == "samples" else "knows its input's shape"
+    own = {"samples": "brings its validation samples", "state": "has no states"}.get(
+        name, "knows its input's shape"
+    )
     return f"`{name}` is for ONNX files: a run {own}; leave it out"
 
 

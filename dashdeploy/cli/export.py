@@ -73,6 +73,7 @@ def export(
         **precision.values(),
         name=bundle.name,
         input_shapes=shapes,
+        states=bundle.states(),
         artifacts=ArtifactSettings(
             **artifacts.values(),
             **deployment.values(),

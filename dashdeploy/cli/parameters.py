@@ -25,6 +25,7 @@ _ALIASES: Mapping[str, str] = {
     "max_rows": "max_batch",
     "max_seconds": "time_limit",
     "preferred": "preferred_batches",
+    "states": "state",
 }
 """Parameters of the library whose option has another name."""
 

@@ -9,7 +9,7 @@ import typer
 
 from dashdeploy.cli.options.groups import with_option_groups
 from dashdeploy.cli.options.output import Messages
-from dashdeploy.cli.options.serve import Access, Addresses, Batching, Limits, Models, Records
+from dashdeploy.cli.options.serve import Access, Addresses, Batching, Limits, Models, Records, Sequences
 
 
 @with_option_groups
@@ -20,6 +20,7 @@ def serve(
     addresses: Addresses,
     models: Models,
     batching: Batching,
+    sequences: Sequences,
     limits: Limits,
     access: Access,
     records: Records,
@@ -44,6 +45,7 @@ def serve(
         batching=batching.policy(),
         **addresses.values(),
         **models.settings(),
+        **sequences.values(),
         **limits.settings(),
         **access.settings(),
         **records.values(),

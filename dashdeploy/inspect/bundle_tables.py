@@ -83,6 +83,12 @@ def tensor_table(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) ->
     return table(["", "tensor", "shape", "type"], rows)
 
 
+def states_line(states: Mapping[str, str]) -> str:
+    """Which outputs are the next values of which inputs."""
+    pairs = ", ".join(f"{next_name} is the next {name}" for name, next_name in states.items())
+    return f"states, which a server keeps for each sequence: {pairs}"
+
+
 def plan_table(plan: Mapping[str, Any]) -> str:
     """What was decided for each layer, and why: a table, or three lines a layer where that is too wide.
 

@@ -23,6 +23,7 @@ from dashdeploy.inspect.bundle_tables import (
     parity_table,
     plan_table,
     speed_line,
+    states_line,
     tensor_table,
 )
 from dashdeploy.inspect.run_tables import (
@@ -110,6 +111,7 @@ def inspect_bundle(bundle: Bundle) -> Inspection:
         f"{manifest.precision}, from {manifest.source}"
         + (f", ensemble of {manifest.ensemble} networks" if manifest.ensemble > 1 else ""),
         tensor_table(manifest.inputs, manifest.outputs),
+        *([states_line(manifest.states)] if manifest.states else []),
         artifact_table(artifacts, sizes),
         table(["file", "KiB", "sha256"], files),
         inspect_plan(plan).text,

@@ -114,6 +114,8 @@ class ServeSettings:
         reload_seconds: the seconds between two scans of the bundles on disk for changes; 0 never scans.
         version_policies: which versions are served, by the model's name; under `EVERY_MODEL` (``""``) for the models
             that are not named.
+        max_sequences: the most sequences of one model whose states are kept at once; one more is refused.
+        sequence_idle_seconds: the seconds without a request after which a sequence ends by itself.
         allow_model_control: whether clients may load and unload models.
         api_keys: one of these must come with every request but the health checks; empty lets everyone in.
         tls_certificate: PEM file of the certificate chain; together with `tls_key` it turns TLS on.
@@ -136,6 +138,8 @@ class ServeSettings:
     drain_seconds: float = 30.0
     reload_seconds: float = 1.0
     version_policies: Mapping[str, VersionPolicy] = field(default_factory=dict)
+    max_sequences: int = 1024
+    sequence_idle_seconds: float = 60.0
     allow_model_control: bool = False
     api_keys: frozenset[str] = frozenset()
     tls_certificate: Path | None = None

@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 from dashdeploy.artifacts.atomic import atomic_directory, check_writable
-from dashdeploy.artifacts.bundle import MANIFEST_NAME, PLAN_NAME, Bundle, write_manifest
+from dashdeploy.artifacts.bundle import MANIFEST_NAME, MODEL_NAME, PLAN_NAME, Bundle, write_manifest
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
+from dashdeploy.export.deploy.model_states import model_states
 from dashdeploy.export.engines.write_engines import (
     finishing_call,
     raise_for_missing_engines,
@@ -19,6 +20,7 @@ from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.progress import Progress, silent
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
 def is_bundle(path: Path) -> bool:
@@ -47,6 +49,9 @@ def add_artifacts(
     _check(path, settings)
     wanted.engine.check_fixed_batch(fixed_batch(bundle.manifest.inputs))
     check_deployment_targets(wanted, out or path)
+    states = dict(bundle.manifest.states)
+    if settings.states:
+        states = model_states(lambda: OnnxRuntime(path / MODEL_NAME), settings.states, progress)
     for flavor in requested_flavors(wanted):
         try:
             flavor.load()
@@ -57,13 +62,15 @@ def add_artifacts(
             ) from error
     if out is not None:
         check_writable(out)
-    if out is not None or requested_flavors(wanted):
+    if out is not None or requested_flavors(wanted) or states != bundle.manifest.states:
         plan = Plan.model_validate(bundle.read_json(PLAN_NAME))
         target = out or path
         with atomic_directory(target, replace=out is None) as folder:
             shutil.copytree(path, folder, dirs_exist_ok=True)
             missing = write_engines(folder, plan, bundle.manifest.precision, wanted, progress)
-            manifest = bundle.manifest.model_copy(update={"name": settings.name or bundle.manifest.name})
+            manifest = bundle.manifest.model_copy(
+                update={"name": settings.name or bundle.manifest.name, "states": states}
+            )
             write_manifest(folder, manifest)
         bundle = Bundle.load(target)
         raise_for_missing_engines(bundle, missing, wanted)
@@ -73,13 +80,13 @@ def add_artifacts(
 
 def _check(path: Path, settings: ExportSettings) -> None:
     """Refuse what cannot be added to a model that is compiled already."""
-    if not settings.artifacts.any:
+    if not settings.artifacts.any and not settings.states:
         raise InputError(
             f"{path} is a bundle already; say what to add to it, such as `trt_rtx=True`, or export the run or the "
             "model that it came from"
         )
     defaults = ExportSettings()
-    fields = [name for name in ExportSettings.model_fields if name not in ("name", "artifacts")]
+    fields = [name for name in ExportSettings.model_fields if name not in ("name", "states", "artifacts")]
     asked = [name for name in fields if getattr(settings, name) != getattr(defaults, name)]
     asked += [name for name in ("torchscript", "pt2") if getattr(settings.artifacts, name)]
     if asked:

@@ -184,6 +184,7 @@ def _refuse_another_interface(folder: Path, config: str, bundle: Bundle) -> None
     for mine, theirs, what in (
         (wanted.input, there.input, "inputs"),
         (wanted.output, there.output, "outputs"),
+        (wanted.sequence_batching.state, there.sequence_batching.state, "states"),
     ):
         if list(mine) != list(theirs):
             raise InputError(

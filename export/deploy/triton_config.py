@@ -22,6 +22,8 @@ SOURCE_PARAMETER = "source"
 
 _QUEUE_SIZE = 256
 _QUEUE_TIMEOUT_MICROSECONDS = 30_000_000
+SEQUENCE_IDLE_MICROSECONDS = 60_000_000
+MOST_SEQUENCES = 1024
 """As `dashdeploy.serve` has them."""
 
 
@@ -64,12 +66,14 @@ def triton_config(
         identity: what tells the model from another one, by parameter; see `model_identity`.
 
     Raises:
+        InputError: Triton does not serve a tensor of the model.
         MissingCapabilityError: tritonclient is not installed.
     """
     from google.protobuf import text_format
 
     pb = messages()
     _, usual, largest = batches
+    batched = batched and can_batch(manifest)
     config = pb.ModelConfig(
         name=name,
         backend=kind.backend,
@@ -78,8 +82,11 @@ def triton_config(
         max_batch_size=largest if batched else 0,
     )
     for spec in manifest.inputs:
-        config.input.add(name=spec.name, data_type=type_of(spec), dims=dims(spec, batched=batched))
+        if spec.name not in manifest.states:
+            config.input.add(name=spec.name, data_type=type_of(spec), dims=dims(spec, batched=batched))
     for spec in manifest.outputs:
+        if spec.name in manifest.states.values():
+            continue
         labels = LABELS_NAME if manifest.labels else ""
         config.output.add(
             name=spec.name, data_type=type_of(spec), dims=dims(spec, batched=batched), label_filename=labels
@@ -87,7 +94,9 @@ def triton_config(
     # Two versions, so that clients of the last one are served while they move.
     config.version_policy.latest.num_versions = 2
     config.instance_group.add(kind=pb.ModelInstanceGroup.Kind.Value(kind.device), count=1)
-    if batched:
+    if manifest.states:
+        _add_states(config, manifest, sorted({usual, largest} - {1}) if batched else [], batched=batched)
+    elif batched:
         batching = config.dynamic_batching
         batching.preferred_batch_size.extend(sorted({usual, largest} - {1}))
         batching.max_queue_delay_microseconds = 0  # a batch forms from what came while the engine was busy
@@ -96,7 +105,10 @@ def triton_config(
         policy.default_timeout_microseconds = _QUEUE_TIMEOUT_MICROSECONDS
         policy.allow_timeout_override = True
         policy.max_queue_size = _QUEUE_SIZE
-    if all(isinstance(axis, int) for spec in manifest.inputs for axis in spec.shape[1 if batched else 0 :]):
+    fixed = all(
+        isinstance(axis, int) for spec in manifest.inputs for axis in spec.shape[1 if batched else 0 :]
+    )
+    if fixed and not manifest.states:
         for size in sorted({1, usual}) if batched else [0]:
             warm_up = config.model_warmup.add(name=f"random, batch {size or 'fixed'}", batch_size=size)
             for spec in manifest.inputs:
@@ -109,6 +121,37 @@ def triton_config(
     for version, digest in sorted(hashes.items()):
         config.parameters[f"sha256_of_version_{version}"].string_value = digest
     return str(text_format.MessageToString(config))
+
+
+def can_batch(manifest: Manifest) -> bool:
+    """Whether Triton's configuration can say that requests share a batch: not of a tensor that is a batch axis alone.
+
+    Triton would have clients send another shape, [batch, 1].
+    """
+    return all(len(spec.shape) > 1 for spec in (*manifest.inputs, *manifest.outputs))
+
+
+def _add_states(config: Any, manifest: Manifest, preferred: list[int], *, batched: bool) -> None:  # noqa: ANN401
+    """Let Triton keep the states of each sequence, from zeros on: its implicit state.
+
+    Triton takes 1 for a dynamic axis of a new state, and would leave the values of one without an initial state open.
+    """
+    batching = config.sequence_batching
+    batching.max_sequence_idle_microseconds = SEQUENCE_IDLE_MICROSECONDS
+    batching.oldest.max_candidate_sequences = MOST_SEQUENCES
+    batching.oldest.preferred_batch_size.extend(preferred)
+    inputs = {spec.name: spec for spec in manifest.inputs}
+    for name, next_name in manifest.states.items():
+        spec = inputs[name]
+        state = batching.state.add(
+            input_name=name, output_name=next_name, data_type=type_of(spec), dims=dims(spec, batched=batched)
+        )
+        state.initial_state.add(
+            name="zeros",
+            data_type=type_of(spec),
+            dims=[max(1, length) for length in dims(spec, batched=batched)],
+            zero_data=True,
+        )
 
 
 def parse_config(path: Path) -> Any:  # noqa: ANN401 - a protobuf message
@@ -161,5 +204,14 @@ def type_of(spec: TensorSpec) -> int:
 
 
 def dims(spec: TensorSpec, *, batched: bool) -> list[int]:
-    """The shape as Triton writes it: without the axis that it batches along, -1 for an axis that is dynamic."""
+    """The shape as Triton writes it: without the axis that it batches along, -1 for an axis that is dynamic.
+
+    Raises:
+        InputError: the tensor is a single number without axes, which Triton does not serve.
+    """
+    if not spec.shape:
+        raise InputError(
+            f"{spec.name} is a number without axes, which Triton does not serve: leave `triton_repository` out, or "
+            "give the model an axis of length 1 there"
+        )
     return [axis if isinstance(axis, int) else -1 for axis in spec.shape[1 if batched else 0 :]]

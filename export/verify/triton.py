@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dashdeploy.artifacts.atomic import sha256_of
+from dashdeploy.artifacts.states import states_problem
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError
 from dashdeploy.export.deploy.triton import ONNX, recorded_hashes
@@ -68,25 +69,33 @@ def _check_version(folder: Path, config: Any, note: Note) -> None:  # noqa: ANN4
     if config.backend != ONNX.backend:
         note(title, f"sha256 {digest[:12]}")
         return
-    runtime = OnnxRuntime(file)
-    for what, specs, described in (
-        ("input", runtime.inputs, config.input),
-        ("output", runtime.outputs, config.output),
-    ):
-        _check_tensors(folder.parent / CONFIG_NAME, what, specs, described, batched=config.max_batch_size > 0)
+    runtime, place = OnnxRuntime(file), folder.parent / CONFIG_NAME
+    states = {state.input_name: state for state in config.sequence_batching.state}
+    given = {tensor.name: tensor for tensor in config.input} | states
+    next_states = {state.output_name for state in states.values()}
+    problem = states_problem(
+        {name: state.output_name for name, state in states.items()}, runtime.inputs, runtime.outputs
+    )
+    if problem is not None:
+        raise InputError(f"{place}: {problem}; write it again with `triton_repository`")
+    outputs = [spec for spec in runtime.outputs if spec.name not in next_states]
+    described = {tensor.name: tensor for tensor in config.output}
+    batched = config.max_batch_size > 0
+    _check_tensors(place, "input", runtime.inputs, given, batched=batched)
+    _check_tensors(place, "output", outputs, described, batched=batched)
     note(title, f"sha256 {digest[:12]}, inputs and outputs as {CONFIG_NAME} says")
 
 
 def _check_tensors(
     config: Path,
     what: str,
-    specs: tuple[TensorSpec, ...],
-    described: Any,  # noqa: ANN401 - protobuf messages
+    specs: Sequence[TensorSpec],
+    described: Mapping[str, Any],
     *,
     batched: bool,
 ) -> None:
     wanted = {spec.name: (type_of(spec), dims(spec, batched=batched)) for spec in specs}
-    found = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in described}
+    found = {name: (tensor.data_type, list(tensor.dims)) for name, tensor in described.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             raise InputError(f"{config} does not describe the model's {what} {name}")

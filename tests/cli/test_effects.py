@@ -41,6 +41,9 @@ from dashdeploy.cli.effects import (
 
 TEXT = """<ir_version: 9, opset_import: ["" : 17]>
 g (float[b,2,64] x) => (float[b,4,64] y) <float[4,2,9] w> { y = Conv<pads = [4,4]>(x, w) }"""
+STATEFUL = """<ir_version: 9, opset_import: ["" : 17]>
+g (float[b,2,64] x, float[b,4,64] h0) => (float[b,4,64] y, float[b,4,64] hn) <float[4,2,9] w>
+{ c = Conv<pads = [4,4]>(x, w) y = Add(c, h0) hn = Identity(y) }"""
 ARGUMENTS = {"in_channels": 2, "outputs": 3, "width": 2}
 QUICK = ("--lowering", "direct", "--tune", "estimate")
 INT8, FP16 = ("--precision", "int8"), ("--precision", "fp16")
@@ -52,6 +55,7 @@ CASES = {
     "out": (("one", "two"), []),
     "name": (("one", "two"), []),
     "input_shape": (("x=1,2,64", "x=1,2,48"), []),
+    "state": ((None, "h0=hn"), []),
     "dry_run": (SWITCH, []),
     "target": (("ort-cpu", "openvino"), []),
     "device": (("l4", "h100"), [GPU]),
@@ -80,8 +84,8 @@ CASES = {
 """Two values of every option of ``export``, and the partners with which it has an effect, if it needs any."""
 
 WRITING = {
-    "out", "name", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2", "trt_rtx", "trt",
-    "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
+    "out", "name", "state", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2",
+    "trt_rtx", "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
 }  # fmt: skip
 """What concerns writing alone: a dry run takes it, since the same command is run without ``--dry-run`` next."""
 
@@ -139,8 +143,13 @@ def sources(tmp_path_factory):
     for name, count in (("small", 4), ("large", 40)):
         array = 3 * np.random.default_rng(count).standard_normal((count, 2, 64), "f4")
         np.savez(folder / f"{name}.npz", x=array, input=array)
-    words = ["export", folder / "model.onnx", "--out", folder / "bundle", *QUICK, "--quiet"]
-    assert CliRunner().invoke(app, [*map(str, words)]).exit_code == 0
+    stateful = onnx.parser.parse_model(STATEFUL)
+    stateful.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    del stateful.graph.input[2:], stateful.graph.value_info[:]
+    onnx.save(stateful, folder / "stateful.onnx")
+    for source, bundle in (("model.onnx", "bundle"), ("stateful.onnx", "stateful")):
+        words = ["export", folder / source, "--out", folder / bundle, *QUICK, "--quiet"]
+        assert CliRunner().invoke(app, [*map(str, words)]).exit_code == 0
     return folder
 
 
@@ -213,9 +222,11 @@ def test_an_export_comes_out_the_same_twice(outcome):
 def test_an_option_works_or_is_refused(outcome, name, kind, partner, dry):
     values, partners = CASES[name]
     words = (*basis(kind, name, dry=dry), *partner)
-    # A model whose length is open takes a shape, and a run of several networks a choice among them.
+    # A model whose length is open takes a shape, one with a state its pair, and a run of several networks a choice.
     runs = "ensemble" if name == "ensemble" else "run"
-    place = {RUN: runs, ONNX: "open.onnx" if name == "input_shape" else "model.onnx", BUNDLE: "bundle"}[kind]
+    models = {"input_shape": "open.onnx", "state": "stateful.onnx"}
+    bundle = "stateful" if name == "state" else "bundle"
+    place = {RUN: runs, ONNX: models.get(name, "model.onnx"), BUNDLE: bundle}[kind]
     tried = [outcome(place, *words, *with_value(name, value)) for value in values]
     wrong = [one for one, value in zip(tried, values, strict=True) if value is not None and one[0] == 1]
     if wrong:

@@ -45,6 +45,7 @@ def write_bundle(
     version="1",
     labels=(),
     sample=None,
+    states=(),
 ) -> Path:
     """A bundle whose model has the `nodes`; inputs and outputs are (name, element type, shape)."""
     folder.mkdir(parents=True)
@@ -62,6 +63,7 @@ def write_bundle(
         name=name or folder.name,
         version=version,
         labels=list(labels),
+        states=dict(states),
         inputs=specs[0],
         outputs=specs[1],
         target="ort-cpu",

@@ -49,14 +49,15 @@ class GrowingRuntime(SlowRuntime):
 
 
 class BreakableRuntime(SlowRuntime):
-    """Fails while a file exists."""
+    """Fails while a file exists; one that failed never runs again, so that it has to be loaded anew."""
 
     def __init__(self, model, seconds, switch):
         super().__init__(model, seconds)
-        self._switch = Path(switch)
+        self._switch, self._broken = Path(switch), False
 
     def run(self, feeds):
-        if self._switch.exists():
+        self._broken = self._broken or self._switch.exists()
+        if self._broken:
             raise OSError("the device fell off the bus")
         return super().run(feeds)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from dashdeploy.cli.options.groups import OptionGroup
-from dashdeploy.cli.options.values import input_shapes
+from dashdeploy.cli.options.values import input_shapes, state_pairs
 from dashdeploy.runtimes.names import TargetName
 
 
@@ -28,6 +28,14 @@ class BundleFolder(OptionGroup, panel="Bundle"):
             "--input-shape", metavar="NAME=1,1,1000", help="Fix an input's shape; may be given repeatedly."
         ),
     ] = None
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="INPUT=OUTPUT",
+            help="The output that is an input's next value, for servers to keep; repeatable. auto finds them.",
+        ),
+    ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False
 
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -37,6 +45,14 @@ class BundleFolder(OptionGroup, panel="Bundle"):
             InputError: one is no shape.
         """
         return input_shapes("--input-shape", self.input_shape or [])
+
+    def states(self) -> dict[str, str] | Literal["auto"]:
+        """The output by the input that holds a state.
+
+        Raises:
+            InputError: one is no pair of names.
+        """
+        return state_pairs("--state", self.state or [])
 
 
 class Planning(OptionGroup, panel="Plan"):

@@ -158,6 +158,21 @@ class Batching(OptionGroup, panel="Batching"):
         )
 
 
+class Sequences(OptionGroup, panel="Sequences"):
+    """The states that are kept for clients; the fields are those of `ServeSettings`."""
+
+    max_sequences: Annotated[
+        int,
+        typer.Option("--max-sequences", min=1, help="Live sequences of one model; one more gets 503."),
+    ] = 1024
+    sequence_idle_seconds: Annotated[
+        float,
+        typer.Option(
+            "--sequence-idle-seconds", min=0.001, help="A sequence without a request for so long is ended."
+        ),
+    ] = 60.0
+
+
 class Limits(OptionGroup, panel="Limits"):
     """What a client may ask for, and for how long."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dashdeploy.errors import InputError
 
@@ -118,3 +118,25 @@ def input_shapes(option: str, texts: Iterable[str]) -> dict[str, tuple[int, ...]
             raise InputError(f"{option} {text}: {name} comes twice; name each input once")
         shapes[name] = tuple(int(axis) for axis in lengths)
     return shapes
+
+
+def state_pairs(option: str, texts: Iterable[str]) -> dict[str, str] | Literal["auto"]:
+    """Read pairs of an input and the output that is its next value, such as ``h0=hn``, or the word ``auto``.
+
+    Raises:
+        InputError: an entry is not of the form ``input=output``, names an input twice, or stands beside ``auto``.
+    """
+    entries = list(texts)
+    if entries == ["auto"]:
+        return "auto"
+    pairs: dict[str, str] = {}
+    for text in entries:
+        name, _, next_name = text.partition("=")
+        if text == "auto":
+            raise InputError(f"{option} auto finds every state; leave the other ones out")
+        if not (name and next_name):
+            raise InputError(f"{option} {text}: not a pair; write {option} INPUT=OUTPUT, or {option} auto")
+        if name in pairs:
+            raise InputError(f"{option} {text}: {name} comes twice; name each input once")
+        pairs[name] = next_name
+    return pairs

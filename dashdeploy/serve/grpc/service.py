@@ -206,14 +206,19 @@ class InferenceService:
             self._budget.share() as share,
         ):
             model.check_admission()
+            versioned = bool(request.model_version)
             decoded = decode_message(
-                request, inputs=model.inputs, outputs=model.outputs, limit=self._body_limit
+                request,
+                inputs=model.inputs,
+                outputs=model.outputs,
+                limit=self._body_limit,
+                sequences=self._repository.sequences.interfaces(model, versioned=versioned),
             )
             share.add(sum(array.nbytes for array in decoded.feeds.values()))
             # A client that goes away, or whose deadline passes, cancels this coroutine.
-            results = await model.infer(decoded.feeds, timeout=decoded.timeout)
-            requested = requested_results(decoded, results, labels=model.labels, batched=model.batched)
-            encode_message(response, decoded, requested, model=model.name, version=model.version)
+            ran, results = await self._repository.infer(model, decoded, versioned=versioned)
+            requested = requested_results(decoded, results, labels=ran.labels, batched=ran.batched)
+            encode_message(response, decoded, requested, model=ran.name, version=ran.version)
 
     async def _stream(self, requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
         """Answer the requests of a stream in their order, several of them under way at once."""

@@ -56,8 +56,9 @@ class HttpInference:
         """
         headers = _headers(scope)
         parameters = scope["path_params"]
+        version = parameters.get("version")
         with (
-            self._repository.find(parameters["model"], parameters.get("version")) as model,
+            self._repository.find(parameters["model"], version) as model,
             self._budget.share() as share,
         ):
             model.check_admission()
@@ -71,20 +72,20 @@ class HttpInference:
             encoding, header_length = headers.get(b"content-encoding"), headers.get(_HEADER_LENGTH)
             decoded = await self._off_loop_if_large(
                 len(body) if encoding is None else self._body_limit,
-                lambda: self._decode(model, body, encoding, header_length),
+                lambda: self._decode(model, version, body, encoding, header_length),
             )
             # Without an encoding the tensors are views of the body, or shorter than their text.
             if encoding is not None:
                 share.add(sum(array.nbytes for array in decoded.feeds.values()))
-            results = await model.infer(
-                decoded.feeds, timeout=decoded.timeout, gone=lambda: _disconnected(receive)
+            ran, results = await self._repository.infer(
+                model, decoded, versioned=bool(version), gone=lambda: _disconnected(receive)
             )
-            requested = requested_results(decoded, results, labels=model.labels, batched=model.batched)
+            requested = requested_results(decoded, results, labels=ran.labels, batched=ran.batched)
             accepted = headers.get(b"accept-encoding")
             size = sum(array.nbytes for array in requested.values())
             encoded, used = await self._off_loop_if_large(
                 size if accepted is None else 16 * size,
-                lambda: self._encode(model, decoded, requested, accepted),
+                lambda: self._encode(ran, decoded, requested, accepted),
             )
         answer = [(b"content-length", str(len(encoded.body)).encode())]
         if used is not None:
@@ -98,7 +99,12 @@ class HttpInference:
         await send({"type": "http.response.body", "body": encoded.body})
 
     def _decode(
-        self, model: ServedModel, body: bytes, encoding: str | None, header_length: str | None
+        self,
+        model: ServedModel,
+        version: str | None,
+        body: bytes,
+        encoding: str | None,
+        header_length: str | None,
     ) -> InferRequest:
         return decode_request(
             decompress(body, encoding, limit=self._body_limit),
@@ -107,6 +113,7 @@ class HttpInference:
             inputs=model.inputs,
             outputs=model.outputs,
             limit=self._body_limit,
+            sequences=self._repository.sequences.interfaces(model, versioned=bool(version)),
         )
 
     @staticmethod

@@ -32,6 +32,9 @@ SCHEMAS: dict[str, _Schema] = {
                 "properties": {
                     "timeout": {"type": "integer", "minimum": 0, "description": "Microseconds."},
                     "binary_data_output": {"type": "boolean"},
+                    "sequence_id": {"type": ["integer", "string"]},
+                    "sequence_start": {"type": "boolean"},
+                    "sequence_end": {"type": "boolean"},
                 },
             },
             "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/InputTensor"}},

@@ -6,7 +6,8 @@ The others are named ``dashdeploy_*``: batch sizes, histograms of latency, reloa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -45,6 +46,9 @@ class _Model(Protocol):
     broken: bool
 
     @property
+    def states(self) -> Mapping[str, str]: ...
+
+    @property
     def waiting(self) -> int: ...
 
 
@@ -56,11 +60,24 @@ class _BundleSlot(Protocol):
     failures: int
 
 
+class _Sequences(Protocol):
+    """What the metrics read of the live sequences."""
+
+    expired: Counter[str]
+
+    def counts(self) -> Counter[tuple[str, str]]: ...
+
+    def waiting(self, name: str, version: str) -> int: ...
+
+
 class _Repository(Protocol):
     """What the metrics read of the repository, which itself counts with `statistics`."""
 
     @property
     def bundle_slots(self) -> Sequence[_BundleSlot]: ...
+
+    @property
+    def sequences(self) -> _Sequences: ...
 
     def __iter__(self) -> Iterator[_Model]: ...
 
@@ -125,7 +142,8 @@ class ServerMetrics(Collector):
         pending = Metric("nv_inference_pending_request_count", "Requests that wait in the queue", "gauge")
         ready = Metric("dashdeploy_model_ready", "1 if the model takes requests", "gauge")
         for labels, model in models:
-            pending.add_sample(pending.name, labels, model.waiting)
+            waiting = model.waiting + self._repository.sequences.waiting(model.name, model.version)
+            pending.add_sample(pending.name, labels, waiting)
             ready.add_sample(ready.name, labels, 0 if model.broken else 1)
         yield pending
         yield ready
@@ -138,6 +156,20 @@ class ServerMetrics(Collector):
             failures.add_sample(f"{failures.name}_total", labels, sum(slot.failures for slot in slots))
         yield reloads
         yield failures
+        yield from self._sequences(models)
+
+    def _sequences(self, models: list[tuple[dict[str, str], _Model]]) -> Iterator[Metric]:
+        sequences = self._repository.sequences
+        live = Metric("dashdeploy_live_sequences", "Sequences whose states are kept", "gauge")
+        expired = Metric("dashdeploy_sequences_expired", "Sequences that were idle for too long", "counter")
+        stateful = {(model.name, model.version): 0 for _, model in models if model.states}
+        # Also of versions that are loaded for their sequences alone.
+        for (name, version), count in {**stateful, **sequences.counts()}.items():
+            live.add_sample(live.name, {"model": name, "version": version}, count)
+        for name in sorted({name for name, _ in stateful} | set(sequences.expired)):
+            expired.add_sample(f"{expired.name}_total", {"model": name}, sequences.expired[name])
+        yield live
+        yield expired
 
     @staticmethod
     def _labels(model: _Model) -> dict[str, str]:

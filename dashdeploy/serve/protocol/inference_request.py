@@ -9,6 +9,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.protocol.classification import classify
 from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.protocol.sequences import SequenceControl
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class InferRequest:
         outputs: the outputs to send, in order.
         id: the request's id, to be echoed; empty if there is none.
         timeout: seconds that the client grants; None leaves it to the server.
+        sequence: where in a sequence it stands; then `feeds` has no states. None if it belongs to none.
     """
 
     feeds: dict[str, Array]
     outputs: dict[str, OutputRequest]
     id: str
     timeout: float | None = None
+    sequence: SequenceControl | None = None
 
 
 def requested_results(

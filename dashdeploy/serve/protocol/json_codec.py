@@ -35,6 +35,7 @@ from dashdeploy.serve.protocol.input_tensors import (
     parameters_of,
     raw_input,
 )
+from dashdeploy.serve.protocol.sequences import InterfaceOf, ModelInterface, sequence_control
 from dashdeploy.serve.protocol.tensor_data import datatype_of, to_raw
 from dashdeploy.serve.settings import DEFAULT_BODY_LIMIT
 
@@ -62,6 +63,7 @@ def decode_request(
     inputs: Mapping[str, TensorSpec],
     outputs: Mapping[str, TensorSpec],
     limit: int = DEFAULT_BODY_LIMIT,
+    sequences: InterfaceOf | None = None,
 ) -> InferRequest:
     """Decode the body of an inference request and check it against the model.
 
@@ -75,6 +77,8 @@ def decode_request(
         inputs: the model's inputs by name.
         outputs: the model's outputs by name.
         limit: the most bytes of a tensor.
+        sequences: finds the model of a sequence, which the request is then checked against; None takes no sequences
+            notice of.
 
     Raises:
         RequestError: 400 for anything that is malformed or does not fit the model, 413 for a tensor beyond
@@ -87,23 +91,30 @@ def decode_request(
     view = memoryview(body)
     content = _parse_object(view[:json_length])
     binary = BinaryTensors(body, json_length) if header_length is not None else None
+    parameters = _request_parameters(content)
+    interface, control = ModelInterface(model, inputs, outputs, {}), None
+    if sequences is not None:
+        control = sequence_control(parameters, model)
+        interface = interface if control is None else sequences(control)
+    asked = interface.of_a_request(control)
     feeds = {}
     for tensor in _objects(content, "inputs"):
         name = _name(tensor, "input")
-        spec = inputs.get(name)
+        spec = asked.inputs.get(name)
         if spec is None:
-            raise RequestError(400, f"unexpected inference input '{name}' for model '{model}'")
+            raise interface.refuse_input(name, control)
         if name in feeds:
             raise RequestError(400, f"input '{name}' already exists in request")
         feeds[name] = input_tensor(tensor, spec, binary, limit=limit)
-    check_inputs(feeds, inputs, model)
+    check_inputs(feeds, asked.inputs, model)
     if binary is not None:
         binary.check_all_consumed(model)
     return InferRequest(
         feeds,
-        _requested_outputs(content, model, outputs),
+        _requested_outputs(content, model, interface.outputs, asked.outputs),
         _request_id(content),
-        timeout_seconds(parameters_of(content).get("timeout")),
+        timeout_seconds(parameters.get("timeout")),
+        control,
     )
 
 
@@ -197,6 +208,17 @@ def _name(tensor: Mapping[str, Any], kind: str) -> str:
     return name
 
 
+def _request_parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of the request, which may have any names, but not any types; as in Triton."""
+    parameters = parameters_of(content)
+    for name, value in parameters.items():
+        if isinstance(value, (list, dict)):
+            raise RequestError(
+                400, f"parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'."
+            )
+    return parameters
+
+
 def _request_id(content: Mapping[str, Any]) -> str:
     request_id = content.get("id")
     if request_id is None:
@@ -207,11 +229,14 @@ def _request_id(content: Mapping[str, Any]) -> str:
 
 
 def _requested_outputs(
-    content: Mapping[str, Any], model: str, outputs: Mapping[str, TensorSpec]
+    content: Mapping[str, Any],
+    model: str,
+    outputs: Mapping[str, TensorSpec],
+    unless_asked: Mapping[str, TensorSpec],
 ) -> dict[str, OutputRequest]:
     all_binary = _flag(content, "binary_data_output", default=False)
     if not content.get("outputs"):
-        return dict.fromkeys(outputs, OutputRequest(binary=all_binary))
+        return dict.fromkeys(unless_asked, OutputRequest(binary=all_binary))
     requested: dict[str, OutputRequest] = {}
     for output in _objects(content, "outputs"):
         name = _name(output, "output")

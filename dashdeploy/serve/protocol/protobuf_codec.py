@@ -23,6 +23,7 @@ from dashdeploy.serve.protocol.inference_request import (
     class_count,
     timeout_seconds,
 )
+from dashdeploy.serve.protocol.sequences import InterfaceOf, ModelInterface, sequence_control
 from dashdeploy.serve.protocol.tensor_data import check_datatype, check_shape, datatype_of, from_raw, to_raw
 
 _CONTENTS = {
@@ -48,6 +49,7 @@ def decode_message(
     inputs: Mapping[str, TensorSpec],
     outputs: Mapping[str, TensorSpec],
     limit: int,
+    sequences: InterfaceOf | None = None,
 ) -> InferRequest:
     """Check a ModelInferRequest against the model.
 
@@ -56,6 +58,7 @@ def decode_message(
         inputs: the model's inputs by name.
         outputs: the model's outputs by name.
         limit: the most bytes of a tensor.
+        sequences: as in `json_codec.decode_request`.
 
     Raises:
         RequestError: 400 for anything that does not fit the model, 413 for a tensor beyond the limit.
@@ -66,11 +69,18 @@ def decode_message(
         raise RequestError(
             400, f"expected {len(message.inputs)} raw input contents for model '{model}', got {len(raw)}"
         )
+    interface, control = ModelInterface(model, inputs, outputs, {}), None
+    if sequences is not None:
+        control = sequence_control(
+            {name: parameter(message.parameters, name) for name in message.parameters}, model
+        )
+        interface = interface if control is None else sequences(control)
+    asked = interface.of_a_request(control)
     feeds: dict[str, Array] = {}
     for index, tensor in enumerate(message.inputs):
-        spec = inputs.get(tensor.name)
+        spec = asked.inputs.get(tensor.name)
         if spec is None:
-            raise RequestError(400, f"unexpected inference input '{tensor.name}' for model '{model}'")
+            raise interface.refuse_input(tensor.name, control)
         if tensor.name in feeds:
             raise RequestError(400, f"input '{tensor.name}' already exists in request")
         if "shared_memory_region" in tensor.parameters:
@@ -82,10 +92,10 @@ def decode_message(
         feeds[tensor.name] = (
             from_raw(raw[index], spec, shape) if raw else _from_contents(tensor.contents, spec, shape)
         )
-    check_inputs(feeds, inputs, model)
+    check_inputs(feeds, asked.inputs, model)
     requested: dict[str, OutputRequest] = {}
     for output in message.outputs:
-        if output.name not in outputs:
+        if output.name not in interface.outputs:
             raise RequestError(400, f"unexpected inference output '{output.name}' for model '{model}'")
         if "shared_memory_region" in output.parameters:
             raise RequestError(400, f"output '{output.name}': shared memory is not supported")
@@ -95,9 +105,10 @@ def decode_message(
         requested[output.name] = OutputRequest(binary=True, classes=classes)
     return InferRequest(
         feeds,
-        requested or dict.fromkeys(outputs, OutputRequest(binary=True)),
+        requested or dict.fromkeys(asked.outputs, OutputRequest(binary=True)),
         message.id,
         timeout_seconds(parameter(message.parameters, "timeout")),
+        control,
     )
 
 

@@ -27,6 +27,7 @@ EXTENSIONS = (
     "model_configuration",
     "model_repository",
     "schedule_policy",
+    "sequence",
     "statistics",
 )
 """Triton's names of the extensions that are served; of the schedule policy only the timeout."""
@@ -62,11 +63,16 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
         "backend": model.kind.backend,
         "version_policy": as_config(policy),
         "max_batch_size": settings.batching.max_rows if model.batched else 0,
-        "input": [_tensor_config(spec, batched=model.batched) for spec in model.inputs.values()],
+        "input": [
+            # A client gives a state itself, or lets the server keep it.
+            _tensor_config(spec, batched=model.batched)
+            | ({"optional": True} if spec.name in model.states else {})
+            for spec in model.inputs.values()
+        ],
         "output": [_tensor_config(spec, batched=model.batched) for spec in model.outputs.values()],
         "instance_group": [
             {
-                "name": model.name,
+                "name": f"{model.name}_0",
                 "kind": "KIND_GPU" if model.kind.on_gpu else "KIND_CPU",
                 "count": settings.instances,
             }
@@ -75,7 +81,9 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
     }
     if model.curve is not None:
         config["parameters"] = _curve_parameters(model.curve, settings.batching.max_rows)
-    if model.batched:
+    if model.states:
+        config["sequence_batching"] = _sequence_batching(model)
+    elif model.batched:
         config["dynamic_batching"] = {
             "preferred_batch_size": list(settings.batching.preferred),
             "max_queue_delay_microseconds": round(settings.batching.delay * 1e6),
@@ -86,6 +94,32 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
             },
         }
     return config
+
+
+def _sequence_batching(model: ServedModel) -> dict[str, Any]:
+    """Triton's message for states that the server keeps; its other one for batches cannot stand beside it."""
+    settings = model.settings
+    batching = settings.batching
+    oldest: dict[str, Any] = {"max_candidate_sequences": settings.max_sequences}
+    if model.batched:
+        oldest["preferred_batch_size"] = list(batching.preferred)
+        oldest["max_queue_delay_microseconds"] = round(batching.delay * 1e6)
+    states = []
+    for name, next_name in model.states.items():
+        tensor = _tensor_config(model.inputs[name], batched=model.batched)
+        zeros = {
+            "name": "zeros",
+            "data_type": tensor["data_type"],
+            "dims": [max(1, length) for length in tensor["dims"]],
+            "zero_data": True,
+        }
+        del tensor["name"]
+        states.append({"input_name": name, "output_name": next_name, **tensor, "initial_state": [zeros]})
+    return {
+        "max_sequence_idle_microseconds": round(settings.sequence_idle_seconds * 1e6),
+        "oldest": oldest,
+        "state": states,
+    }
 
 
 def _curve_parameters(curve: BatchCurve, max_rows: int) -> dict[str, dict[str, str]]:

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dashdeploy.errors import InputError
+from dashdeploy.runtimes.base import Array
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
+from dashdeploy.serve.protocol.inference_request import InferRequest
 from dashdeploy.serve.repository.bundle_folders import find_bundles, fingerprint, read_name_and_version
 from dashdeploy.serve.repository.bundle_slots import BundleSlot, check_duplicates
+from dashdeploy.serve.repository.live_sequences import LiveSequences
 from dashdeploy.serve.repository.served_model import RuntimeLoader, ServedModel, load_runtime
 from dashdeploy.serve.repository.version_policies import (
     check_selection,
@@ -23,6 +26,7 @@ from dashdeploy.serve.repository.version_policies import (
     policy_of,
     selected_slots,
 )
+from dashdeploy.serve.scheduling.engine import Gone
 from dashdeploy.serve.settings import EVERY_MODEL, ServeSettings, VersionPolicy
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +43,7 @@ class ModelRepository:
         loader: makes the engines.
 
     Attributes:
+        sequences: those that clients have begun.
         on_change: called whenever a model is served, is not served any more, or breaks.
     """
 
@@ -54,6 +59,7 @@ class ModelRepository:
         self._models: dict[str, dict[str, ServedModel]] = {}
         self._loading = asyncio.Lock()
         self._restarts: set[asyncio.Task[None]] = set()
+        self.sequences = LiveSequences(settings)
         self.on_change: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
@@ -133,6 +139,18 @@ class ModelRepository:
             )
         return model
 
+    async def infer(
+        self, model: ServedModel, request: InferRequest, *, versioned: bool, gone: Gone | None = None
+    ) -> tuple[ServedModel, dict[str, Array]]:
+        """Run a decoded request on `model`, or on the one that its sequence began on.
+
+        Raises:
+            RequestError: as `ServedModel.infer` and `LiveSequences.infer`.
+        """
+        if request.sequence is not None:
+            return await self.sequences.infer(model, request, versioned=versioned, gone=gone)
+        return model, await model.infer(request.feeds, timeout=request.timeout, gone=gone)
+
     def versions(self, name: str) -> list[ServedModel]:
         """Every served version of a model, the highest first.
 
@@ -143,14 +161,17 @@ class ModelRepository:
         return list(self._models[name].values())
 
     def select(self, name: str | None, version: str | None) -> list[ServedModel]:
-        """Every served model, every version of the named one, or one version of it.
+        """Every served model, every version of the named one, or one version of it, to ask for their statistics.
 
         Raises:
-            RequestError: as `find`.
+            RequestError: 400, an unknown model or version, as in Triton.
         """
         if not name:
             return list(self)
-        return [self.find(name, version)] if version else self.versions(name)
+        try:
+            return [self.find(name, version)] if version else self.versions(name)
+        except RequestError as error:
+            raise RequestError(400, error.message) from error
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Every served version of every model."""
@@ -227,6 +248,7 @@ class ModelRepository:
             for slot in self._slots_of(name):
                 slot.unloaded = True
                 self._replace(slot, None)
+            self.sequences.drop_model(name)
 
     def _check_control(self) -> None:
         if not self._settings.allow_model_control:
@@ -301,6 +323,9 @@ class ModelRepository:
 
     def _restart_soon(self, slot: BundleSlot, broken: ServedModel) -> None:
         self.on_change()
+        if slot.model is not broken:  # it is loaded for the sequences that began on it alone
+            self.sequences.move(broken, None)
+            return
         task = asyncio.get_running_loop().create_task(self._restart(slot, broken))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
@@ -313,6 +338,7 @@ class ModelRepository:
                 try:
                     if slot.model is broken:
                         await self._load_into(slot, must_be_warm=True)
+                        self.sequences.move(broken, slot.model)
                         _LOG.warning("model %s: the engine was restarted", broken.name)
                         return
                 except Exception as error:

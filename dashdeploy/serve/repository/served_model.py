@@ -14,6 +14,7 @@ from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.serve.observability.statistics import ModelStatistics
 from dashdeploy.serve.protocol.errors import RequestError
 from dashdeploy.serve.protocol.json_codec import decode_request
+from dashdeploy.serve.protocol.sequences import ModelInterface
 from dashdeploy.serve.scheduling.batch_curve import measure_curve
 from dashdeploy.serve.scheduling.engine import Engine, Gone
 from dashdeploy.serve.settings import ServeSettings
@@ -41,6 +42,8 @@ class ServedModel:
         kind: which engine runs it.
         inputs: the model's inputs by name, in order.
         outputs: the model's outputs by name, in order.
+        states: the output that is the next value of each input that holds a state, by the input's name.
+        interface: these four.
         sample: a request to try the model with, as JSON; None if the bundle has none.
         labels: class names by index; empty if the model is no classifier.
         batched: whether requests may share a run.
@@ -59,6 +62,8 @@ class ServedModel:
         self.kind = engine_of(bundle, settings.engine)
         self.inputs = {spec.name: spec for spec in bundle.manifest.inputs}
         self.outputs = {spec.name: spec for spec in bundle.manifest.outputs}
+        self.states = bundle.manifest.states
+        self.interface = ModelInterface(self.name, self.inputs, self.outputs, self.states)
         self.labels = bundle.manifest.labels
         sample = bundle.file(SAMPLE_NAME)
         self.sample = None if sample is None else sample.read_bytes()
@@ -155,16 +160,31 @@ class ServedModel:
             timeout: seconds that the client grants; never more than the server's own limit.
             gone: as in `Engine.infer`.
         """
+        return await self._engine.infer(feeds, timeout=self.granted(timeout), gone=gone)
+
+    def granted(self, timeout: float | None) -> float:
+        """The seconds that a request has for its answer, of those that its client grants."""
         limit = self.settings.request_timeout
-        granted = limit if timeout is None else min(timeout, limit)
-        return await self._engine.infer(feeds, timeout=granted, gone=gone)
+        return limit if timeout is None else min(timeout, limit)
+
+    def refusal(self) -> RequestError:
+        """The answer to a request for which the queue has no place; it is counted."""
+        return self._engine.refusal()
 
     def __enter__(self) -> ServedModel:
         """Keep the engine until the request that uses it is answered."""
-        self._leases += 1
+        self.lease()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def lease(self) -> None:
+        """Keep the engine until `release` is called as often."""
+        self._leases += 1
+
+    def release(self) -> None:
+        """End a lease."""
         self._leases -= 1
         self._close_if_unused()
 

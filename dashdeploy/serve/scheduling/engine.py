@@ -102,7 +102,7 @@ class Engine:
             RequestError: 503, the queue is full.
         """
         if self._queue.is_full:
-            raise self._refusal()
+            raise self.refusal()
 
     async def infer(
         self, feeds: Mapping[str, Array], *, timeout: float, gone: Gone | None = None
@@ -141,7 +141,7 @@ class Engine:
         try:
             self._queue.put(pending)
         except QueueFullError:
-            raise self._refusal() from None
+            raise self.refusal() from None
         # A run that has begun cannot be stopped, so only a request that waits watches its client.
         self._wait(pending, timeout, gone if busy else None)
         try:
@@ -169,7 +169,8 @@ class Engine:
         """Let the threads end once the queue is empty; requests must not come any more."""
         self._queue.close()
 
-    def _refusal(self) -> RequestError:
+    def refusal(self) -> RequestError:
+        """The answer to a request for which the queue has no place; it is counted."""
         self._statistics.count_failure("REJECTED")
         return RequestError(503, f"the queue of model '{self._name}' is full; try again", retry_after=1)
 

@@ -7,6 +7,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from dashdeploy.artifacts.bundle import Bundle, write_manifest
 from dashdeploy.errors import InputError
+from dashdeploy.export.api import compile as compile_model
 from dashdeploy.export.deploy.triton import PLAN, write_triton_repository
 from dashdeploy.export.deploy.triton_config import triton_config
 from dashdeploy.export.verify.verification import verify
@@ -223,3 +224,28 @@ def test_every_type_that_onnx_runtime_has_is_known():
     assert type_of(TensorSpec(name="x", shape=(1,), dtype="object")) == pb.TYPE_STRING
     with pytest.raises(InputError, match="which Triton does not serve"):
         type_of(TensorSpec(name="x", shape=(1,), dtype="tensor(bfloat16)"))
+
+
+@pytest.fixture
+def elementwise(tmp_path, onnx_model):
+    """A model whose tensors have the given axes, as a bundle."""
+
+    def write(axes):
+        model = onnx_model(f"g (float{axes} x, float{axes} k) => (float{axes} y) {{ y = Mul(x, k) }}")
+        onnx.save(model, tmp_path / "m.onnx")
+        return compile_model(tmp_path / "m.onnx", out=tmp_path / "rectifier", tune="estimate")
+
+    return write
+
+
+def test_a_tensor_that_is_a_batch_axis_alone_is_not_batched(elementwise, tmp_path):
+    """Triton refuses a tensor without `dims`, and clients are to send the shape that the model has."""
+    config = parsed(written(elementwise("[n]").path, tmp_path / "repository"))
+    assert config.max_batch_size == 0
+    assert [list(each.dims) for each in (*config.input, *config.output)] == [[-1]] * 3
+
+
+def test_a_number_without_axes_is_refused(elementwise, tmp_path):
+    with pytest.raises(InputError, match="x is a number without axes, which Triton does not serve"):
+        written(elementwise("").path, tmp_path / "repository")
+    assert not (tmp_path / "repository").exists()
