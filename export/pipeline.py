@@ -180,6 +180,7 @@ def _write_manifest(
         inputs=list(runtime.inputs),
         outputs=list(runtime.outputs),
         labels=source.labels,
+        multi_label=source.multi_label,
         target=str(settings.target),
         precision=precision,
         source=source.path.name,

@@ -44,6 +44,7 @@ def write_bundle(
     name: str | None = None,
     version="1",
     labels=(),
+    multi_label=False,
     sample=None,
 ) -> Path:
     """A bundle whose model has the `nodes`; inputs and outputs are (name, element type, shape)."""
@@ -62,6 +63,7 @@ def write_bundle(
         name=name or folder.name,
         version=version,
         labels=list(labels),
+        multi_label=multi_label,
         inputs=specs[0],
         outputs=specs[1],
         target="ort-cpu",
