@@ -10,6 +10,7 @@ const MOST_VALUES = 200000, MOST_CLASSES = 5, MOST_SHOWN = 20000, LENGTH = 16;
 const $ = id => document.getElementById(id);
 let model = null; // {inputs, outputs, labels, multiLabel} of the one that is asked
 let panels = [], sent = [], answered = null;
+let turn = 0; // counts what was asked for, so that an answer that comes after the next wish is dropped
 
 /** Metadata of the model `id`: its tensors, the names of its classes, and its whole configuration. */
 async function about(id) {
@@ -22,8 +23,10 @@ async function about(id) {
 export async function chooseModel() {
   const id = $("asked").value;
   if (!id) return;
+  const mine = ++turn;
+  delete $("inputs").dataset.model;
   const found = await about(id);
-  if (id !== $("asked").value) return; // another one was chosen meanwhile
+  if (mine !== turn) return;
   model = found;
   panels = model.inputs.map(spec => inputPanel(spec, tensor => replaceInput(tensor)));
   $("inputs").replaceChildren(...panels.map(panel => panel.element));
@@ -35,10 +38,11 @@ export async function chooseModel() {
 export async function fill(random) {
   const id = $("asked").value;
   if (!id || !model) return;
+  const mine = ++turn;
   panels.forEach(panel => panel.quiet());
   if (!random) {
     const sample = await ask(`${address(id)}/sample`), text = await sample.text();
-    if (id !== $("asked").value) return;
+    if (mine !== turn) return;
     if (sample.ok) return write(text.trim());
     if (sample.status !== 404) throw new Error(JSON.parse(text).error);
   }
