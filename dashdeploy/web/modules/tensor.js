@@ -51,6 +51,23 @@ function shortest(value, datatype) {
   return Number(rounded.toPrecision(9));
 }
 
+const MOST_VALUES = 200000, LENGTH = 16;
+
+/** Random values for the input `spec`: normal-sized numbers, 0 or 1, or text; open axes get a length of 16, the first one 1. */
+export function randomTensor({name, datatype, shape: open}) {
+  const shape = open.map((length, axis) => (length > 0 ? length : axis ? LENGTH : 1)), count = sizeOf(shape);
+  if (count > MOST_VALUES) throw new Error("this model's input is too large for the form");
+  const kinds = {FP: () => Math.round((Math.random() * 2 - 1) * 1e4) / 1e4, BO: () => Math.random() < 0.5, BY: () => "text"};
+  const value = kinds[datatype.slice(0, 2)] ?? (() => Math.round(Math.random()));
+  return {name, datatype, shape, values: Array.from({length: count}, value)};
+}
+
+/** The tensors of a request of the Open Inference Protocol; those whose data is not of their shape are left out. */
+export function tensorsOfRequest(request) {
+  return request.inputs.map(({name, datatype, shape, data}) => ({name, datatype, shape, values: [data].flat(Infinity)}))
+    .filter(({shape, values}) => Array.isArray(shape) && values.length === sizeOf(shape));
+}
+
 /** One sample of a tensor whose first axis counts samples: {shape, values} without that axis. */
 export function sampleOf(tensor, row) {
   if (tensor.shape.length < 2) return {shape: tensor.shape, values: tensor.values};

@@ -3,10 +3,10 @@
 import {html} from "./elements.js";
 import {inputPanel, takeDrops} from "./input_panel.js";
 import {address, ask, json} from "./server.js";
-import {sizeOf} from "./tensor.js";
+import {randomTensor, tensorsOfRequest} from "./tensor.js";
 import {answerView, inputView, samplesOf} from "./views.js";
 
-const MOST_VALUES = 200000, MOST_CLASSES = 5, MOST_SHOWN = 20000, LENGTH = 16;
+const MOST_CLASSES = 5, MOST_SHOWN = 20000;
 const $ = id => document.getElementById(id);
 let model = null; // {inputs, outputs, labels, multiLabel} of the one that is asked
 let panels = [], sent = [], answered = null;
@@ -28,7 +28,7 @@ export async function chooseModel() {
   const found = await about(id);
   if (mine !== turn) return;
   model = found;
-  panels = model.inputs.map(spec => inputPanel(spec, tensor => replaceInput(tensor)));
+  panels = model.inputs.map(spec => inputPanel(spec, tensor => model === found && replaceInput(tensor)));
   $("inputs").replaceChildren(...panels.map(panel => panel.element));
   showAnswer(null);
   await fill(false);
@@ -46,15 +46,11 @@ export async function fill(random) {
     if (sample.ok) return write(text.trim());
     if (sample.status !== 404) throw new Error(JSON.parse(text).error);
   }
-  write(JSON.stringify({inputs: model.inputs.map(randomTensor)}));
+  write(JSON.stringify({inputs: model.inputs.map(spec => asInput(randomTensor(spec)))}));
 }
 
-function randomTensor({name, datatype, shape: open}) {
-  const shape = open.map((length, axis) => (length > 0 ? length : axis ? LENGTH : 1)), count = sizeOf(shape);
-  if (count > MOST_VALUES) throw new Error("this model's input is too large for the form");
-  const kinds = {FP: () => Math.round((Math.random() * 2 - 1) * 1e4) / 1e4, BO: () => Math.random() < 0.5, BY: () => "text"};
-  return {name, shape, datatype, data: Array.from({length: count}, kinds[datatype.slice(0, 2)] ?? (() => Math.round(Math.random())))};
-}
+/** A tensor as the protocol has it. */
+const asInput = ({name, datatype, shape, values}) => ({name, shape, datatype, data: values});
 
 function write(text) {
   $("request").value = text;
@@ -63,8 +59,8 @@ function write(text) {
 }
 
 /** Puts a file's tensor into the request, in place of the one of its name. */
-function replaceInput({name, datatype, shape, values}) {
-  const given = {name, shape, datatype, data: values};
+function replaceInput(tensor) {
+  const given = asInput(tensor), name = tensor.name;
   let request = {inputs: []};
   try {
     request = JSON.parse($("request").value);
@@ -79,8 +75,7 @@ function replaceInput({name, datatype, shape, values}) {
 /** The tensors in the text; an empty list where it is no request. */
 function tensorsOf(text) {
   try {
-    return JSON.parse(text).inputs.map(({name, datatype, shape, data}) => ({name, datatype, shape, values: [data].flat(Infinity)}))
-      .filter(({shape, values}) => Array.isArray(shape) && values.length === sizeOf(shape));
+    return tensorsOfRequest(JSON.parse(text));
   } catch {
     return [];
   }
