@@ -10,8 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from dashdeploy.web.page_files import MEDIA_TYPES, SHARED, page_files
-
 READ = """async ([module, name, coded, text]) => {
   const bytes = Uint8Array.from(atob(coded), letter => letter.charCodeAt(0));
   const read = (await import(`/${module}.js`))[name];
@@ -31,23 +29,6 @@ FIT = """async ([array, spec]) => {
   }
 }"""
 QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture(scope="module")
-def page(browser):
-    """An empty page beside the modules."""
-    files = page_files(SHARED)
-
-    def answer(route):
-        name = route.request.url.rpartition("/")[2]
-        suffix = name[name.rfind(".") :] if "." in name else ".html"
-        route.fulfill(body=files.get(name, b"<!doctype html>"), content_type=MEDIA_TYPES[suffix])
-
-    page = browser.new_page()
-    page.route("**/*", answer)
-    page.goto("http://modules.test/")
-    yield page
-    page.close()
 
 
 @pytest.fixture(scope="module")
