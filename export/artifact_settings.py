@@ -25,6 +25,7 @@ class ArtifactSettings(FrozenModel):
         triton_repository: a folder that becomes, or is, a Triton model repository.
         kserve: a file for a KServe InferenceService.
         storage_uri: where KServe finds the Triton repository.
+        web: a folder that becomes a static web site, which predicts in the browser.
     """
 
     torchscript: bool = False
@@ -35,9 +36,10 @@ class ArtifactSettings(FrozenModel):
     triton_repository: Path | None = None
     kserve: Path | None = None
     storage_uri: str = DEFAULT_STORAGE_URI
+    web: Path | None = None
 
     @property
     def any(self) -> bool:
         """Whether anything at all was asked for."""
-        asked = (self.torchscript, self.pt2, self.trt, self.trt_rtx, self.triton_repository, self.kserve)
-        return any(asked)
+        files = self.torchscript or self.pt2 or self.trt or self.trt_rtx
+        return files or any(place is not None for place in (self.triton_repository, self.kserve, self.web))

@@ -7,6 +7,7 @@ Each step takes values and returns a value; the last one alone writes.
 
 from __future__ import annotations
 
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from dashdeploy.artifacts.bundle import (
     write_manifest,
 )
 from dashdeploy.errors import InputError
+from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.conversion.build import Build
 from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.conversion.precision import convert
@@ -46,6 +48,8 @@ from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
+from dashdeploy.export.web.site_manifest import Site
+from dashdeploy.export.web.write_site import check_site
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -92,6 +96,28 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
     check_writable(out)
     loaded = load_source(source, settings.input_shapes, progress, ensemble=settings.ensemble)
     return export_source(loaded, out, settings, progress=progress)
+
+
+def export_site(source: Path, settings: ExportSettings, *, progress: Progress = silent) -> Site:
+    """Compile a run or an ONNX file and write nothing but the static web site ``settings.artifacts.web``.
+
+    Args:
+        source: a run directory or an ONNX file.
+        settings: the user's wishes; of the artifacts, the site alone.
+        progress: told what is being done, a line at a time.
+
+    Raises:
+        InputError: as `export`, or another artifact was asked for, which belongs to a bundle.
+        MissingCapabilityError: as `export`, or onnxruntime-web is not installed.
+        GateError: as `export`, or a model does not say in onnxruntime-web what it says in ONNX Runtime.
+    """
+    web = settings.artifacts.web
+    if web is None or settings.artifacts != ArtifactSettings(web=web):
+        raise InputError("only `web` can be written without a bundle; say where the bundle goes with `out`")
+    check_site(web)
+    with tempfile.TemporaryDirectory(prefix="dashdeploy-") as folder:
+        export(source, Path(folder) / (settings.name or source.stem or "model"), settings, progress=progress)
+    return Site.load(web)
 
 
 def export_source(
@@ -188,6 +214,7 @@ def _write_manifest(
         inputs=list(runtime.inputs),
         outputs=list(runtime.outputs),
         labels=source.labels,
+        multi_label=source.multi_label,
         target=str(settings.target),
         precision=precision,
         source=source.path.name,

@@ -41,7 +41,9 @@ def test_the_stages_are_symbolic_links(stage):
 def tree(tmp_path_factory):
     """A copy of the source tree, so that no older build comes along and nothing is left in the original."""
     copy = tmp_path_factory.mktemp("tree") / "dashdeploy"
-    unwanted = shutil.ignore_patterns(".*", "build", "dist", "demo", "*.egg-info", "__pycache__")
+    unwanted = shutil.ignore_patterns(
+        ".*", "build", "dist", "demo", "*.egg-info", "__pycache__", "node_modules"
+    )
     return shutil.copytree(ROOT, copy, symlinks=True, ignore=unwanted)
 
 

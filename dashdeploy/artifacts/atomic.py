@@ -57,12 +57,13 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
+def atomic_directory(final: Path, *, replace: bool = False, parameter: str = "out") -> Iterator[Path]:
     """Yield an empty directory beside `final`; rename it to `final` if the block ends well, else remove it.
 
     Args:
         final: where the directory is to appear. Missing parents are made.
         replace: whether a directory that is already there may be replaced (the old one goes last).
+        parameter: what the place is called where it was named.
 
     Raises:
         InputError: `final` exists and `replace` is false, its parent cannot be written, or the disk is full.
@@ -70,7 +71,7 @@ def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with _named_os_errors(final):
         if not replace:
-            _refuse_existing(final)
+            _refuse_existing(final, parameter)
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     try:
@@ -79,21 +80,25 @@ def atomic_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
             yield temporary
         with _named_os_errors(final):
             if not replace:  # somebody else may have been quicker
-                _refuse_existing(final)
+                _refuse_existing(final, parameter)
             rename_into_place(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def check_writable(final: Path) -> None:
+def check_writable(final: Path, *, parameter: str = "out") -> None:
     """Find out before long work whether `final` can be written after it.
+
+    Args:
+        final: the directory that is to appear.
+        parameter: what the place is called where it was named.
 
     Raises:
         InputError: `final` exists, or its parent cannot be written.
     """
     with _named_os_errors(final):
-        _refuse_existing(final)
+        _refuse_existing(final, parameter)
         nearest = next(folder for folder in final.absolute().parents if folder.exists())
         Path(tempfile.mkdtemp(dir=nearest, prefix=f".{final.name}.")).rmdir()
 
@@ -129,9 +134,9 @@ def rename_into_place(temporary: Path, final: Path) -> None:
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def _refuse_existing(final: Path) -> None:
+def _refuse_existing(final: Path, parameter: str) -> None:
     if final.exists():
-        raise InputError(f"{final} already exists; choose another `out` or remove it first")
+        raise InputError(f"{final} already exists; choose another `{parameter}` or remove it first")
 
 
 @contextmanager

@@ -53,6 +53,8 @@ class Manifest(BaseModel):
         inputs: the model's inputs.
         outputs: the model's outputs.
         labels: class names by index, for a classifier; otherwise empty.
+        multi_label: whether a sample may have several of the labels, each with a probability of its own; it is
+            written where it is true.
         target: the engine and device that the plan was made for, such as ``ort-cpu``.
         precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``: the lowest that a part of the model computes in.
         source: the run or the model file that was exported.
@@ -71,6 +73,7 @@ class Manifest(BaseModel):
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
     labels: list[str] = Field(default_factory=list)
+    multi_label: bool = False
     target: str
     precision: str
     source: str
@@ -90,7 +93,7 @@ class Manifest(BaseModel):
     def _without_defaults(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Earlier versions refuse a field that they do not know; what has no ensemble and no states they can read."""
         content: dict[str, Any] = serialized(self)
-        defaults = {"ensemble": 1, "states": {}}
+        defaults = {"ensemble": 1, "multi_label": False, "states": {}}
         return {
             name: value for name, value in content.items() if name not in defaults or value != defaults[name]
         }

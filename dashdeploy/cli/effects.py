@@ -92,6 +92,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "triton_repository": Effect(),
         "kserve": Effect(),
         "storage_uri": Effect(needs=("kserve",)),
+        "web": Effect(),
     },
     "search": {
         "time_limit": Effect(excludes=("join",)),

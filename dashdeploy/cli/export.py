@@ -57,6 +57,7 @@ def export(
       dashdeploy export runs/mnist1d --precision int8 --trt-rtx --out bundles/mnist1d-int8
       dashdeploy export bundles/mnist1d --trt
       dashdeploy export bundles/mnist1d --triton-repository repository --kserve service.yaml
+      dashdeploy export runs/mnist1d --web site
     """
     console = output.console()
     shapes = bundle.input_shapes()
@@ -88,6 +89,10 @@ def export(
         plan = pipeline.plan_export(source, settings, progress=progress)
         found = inspect_plan(plan.model_dump(mode="json"))
         console.result(found.text, found.data)
+    elif out is None and deployment.web is not None:
+        site = pipeline.export_site(source, settings, progress=progress)
+        console.result(site.text(deployment.web), site.model_dump(mode="json"))
+        console.progress(f"next: python -m http.server --directory {deployment.web}, or any other web server")
     elif out is None:
         raise InputError("give --out BUNDLE, or --dry-run to see the plan alone")
     else:

@@ -18,6 +18,7 @@ from dashdeploy.machine import cores, cpu_model
 from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
 from dashdeploy.runtimes.names import EngineName
+from dashdeploy.web.onnxruntime_web import engine_version, what_is_missing
 
 PACKAGES = (
     "dashdeploy",
@@ -160,6 +161,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
             "tensorrt_rtx",
             extra="trt-rtx",
         ),
+        _ort_web(),
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
         ),
@@ -167,6 +169,16 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine("tasks (extra)", ["mnist1d"], "mnist1d", extra="tasks"),
         _engine("sklearn (extra)", ["scikit-learn"], "sklearn", extra="sklearn"),
     ]
+
+
+def _ort_web() -> Engine:
+    """The engine of pages, which comes from npm."""
+    missing = what_is_missing(to_run=True)
+    try:
+        found: str | None = engine_version()
+    except MissingCapabilityError:
+        found = None
+    return Engine(name="onnxruntime-web", version=found, works=missing is None, needs=missing or "")
 
 
 def _engine(

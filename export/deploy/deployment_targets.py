@@ -1,4 +1,4 @@
-"""Where a bundle is deployed: a Triton model repository, an InferenceService of KServe."""
+"""Where a bundle is deployed: a Triton model repository, an InferenceService of KServe, a static web site."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dashdeploy.export.deploy.kserve import check_storage_uri, write_kserve
 from dashdeploy.export.deploy.triton import write_triton_repository
 from dashdeploy.export.deploy.triton_config import messages
 from dashdeploy.export.engines.settings import EngineSettings
+from dashdeploy.export.web.write_site import check_site, write_site
 from dashdeploy.progress import Progress, silent
 
 
@@ -25,7 +26,7 @@ def check_deployment_targets(settings: ArtifactSettings, bundle: Path) -> None:
     Raises:
         InputError: a place cannot be written or is within the bundle, KServe does not know the storage, or a setting
             has no effect without another one.
-        MissingCapabilityError: tritonclient is not installed.
+        MissingCapabilityError: tritonclient or onnxruntime-web is not installed.
     """
     _refuse_without_effect(settings)
     repository, service = settings.triton_repository, settings.kserve
@@ -37,11 +38,13 @@ def check_deployment_targets(settings: ArtifactSettings, bundle: Path) -> None:
         check_storage_uri(settings.storage_uri)
         if service.is_dir() or not service.absolute().parent.is_dir():
             raise InputError(f"`kserve={service}`: name a file in a folder that is there")
-    for parameter, place in (("triton_repository", repository), ("kserve", service)):
+    for parameter, place in (("triton_repository", repository), ("kserve", service), ("web", settings.web)):
         if place is not None and place.resolve().is_relative_to(bundle.resolve()):
             raise InputError(
                 f"`{parameter}={place}` is within the bundle, which holds its own files only; name another place"
             )
+    if settings.web is not None:
+        check_site(settings.web)
 
 
 def _refuse_without_effect(settings: ArtifactSettings) -> None:
@@ -72,7 +75,7 @@ def _refuse_without_effect(settings: ArtifactSettings) -> None:
 def write_deployment_targets(
     bundle: Bundle, settings: ArtifactSettings, progress: Progress = silent, *, name: str | None = None
 ) -> None:
-    """Write what the servers of many machines are given: a Triton repository, an InferenceService of KServe.
+    """Write what others are given: a Triton repository, an InferenceService of KServe, a static web site.
 
     Args:
         bundle: the finished bundle.
@@ -83,6 +86,7 @@ def write_deployment_targets(
 
     Raises:
         InputError: something cannot be written; the bundle stays.
+        GateError: a model does not say in the site's engine what it says here; the bundle stays.
     """
     if name is not None:
         bundle = replace(bundle, manifest=bundle.manifest.model_copy(update={"name": name}))
@@ -98,3 +102,5 @@ def write_deployment_targets(
     if settings.kserve is not None:
         progress(f"writing {settings.kserve}")
         write_kserve(bundle, settings.kserve, settings.storage_uri, settings.engine.batches[2])
+    if settings.web is not None:
+        write_site(bundle, settings.web, progress)

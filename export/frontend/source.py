@@ -53,6 +53,7 @@ class Source:
         single: the ensemble's first member by itself, for a run with an ensemble; as `model`.
         members: of how many networks `model` is the mean.
         labels: class names, for a run of a classifier.
+        multi_label: whether a sample may have several of them.
         samples: real inputs by input name: a run's validation samples, or those that the user gives; maybe none.
         samples_name: what they are called.
         targets: what the task wants for each of them; None for an ONNX file.
@@ -70,6 +71,7 @@ class Source:
     single: ir.Model | None = None
     members: int = 1
     labels: list[str] = field(default_factory=list)
+    multi_label: bool = False
     samples: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     samples_name: str = "validation"
     targets: npt.NDArray[np.generic] | None = None
@@ -209,6 +211,7 @@ def _from_run(run: Run, progress: Progress, ensemble: bool | None) -> Source:
         source,
         members=run.members if together else 1,
         labels=list(run.config.get("labels", [])),
+        multi_label=run.config.get("kind") == "multi-label",
         samples=samples,
         targets=targets,
     )

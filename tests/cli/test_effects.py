@@ -38,6 +38,7 @@ from dashdeploy.cli.effects import (
     DataKind,
     SourceKind,
 )  # fmt: skip
+from dashdeploy.web.onnxruntime_web import what_is_missing
 
 TEXT = """<ir_version: 9, opset_import: ["" : 17]>
 g (float[b,2,64] x) => (float[b,4,64] y) <float[4,2,9] w> { y = Conv<pads = [4,4]>(x, w) }"""
@@ -49,6 +50,8 @@ QUICK = ("--lowering", "direct", "--tune", "estimate")
 INT8, FP16 = ("--precision", "int8"), ("--precision", "fp16")
 GPU = ("--target", "tensorrt")
 WITH_RTX, WITH_KSERVE = ("--trt-rtx", "--compute-capabilities", "8.9"), ("--kserve", "with.yaml")
+MISSING = what_is_missing()
+NEEDS_WEB = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 SWITCH = (None, True)
 
 CASES = {
@@ -80,12 +83,13 @@ CASES = {
     "triton_repository": (("one", "two"), []),
     "kserve": (("one.yaml", "two.yaml"), []),
     "storage_uri": (("s3://one", "s3://two"), [WITH_KSERVE]),
+    "web": (("site", "other-site"), []),
 }
 """Two values of every option of ``export``, and the partners with which it has an effect, if it needs any."""
 
 WRITING = {
     "out", "name", "state", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2",
-    "trt_rtx", "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri",
+    "trt_rtx", "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri", "web",
 }  # fmt: skip
 """What concerns writing alone: a dry run takes it, since the same command is run without ``--dry-run`` next."""
 
@@ -200,7 +204,7 @@ WALK = [
         partner,
         dry,
         id=" ".join([name, kind.value, *partner, *["dry"] * dry]),
-        marks=[pytest.mark.slow] * (kind is RUN),
+        marks=[pytest.mark.slow] * (kind is RUN) + [NEEDS_WEB] * (name == "web"),
     )
     for name, (_, partners) in CASES.items()
     for kind, partner, dry in itertools.product(SourceKind, [(), *partners], (False, True))

@@ -44,6 +44,7 @@ def write_bundle(
     name: str | None = None,
     version="1",
     labels=(),
+    multi_label=False,
     sample=None,
     states=(),
 ) -> Path:
@@ -64,6 +65,7 @@ def write_bundle(
         version=version,
         labels=list(labels),
         states=dict(states),
+        multi_label=multi_label,
         inputs=specs[0],
         outputs=specs[1],
         target="ort-cpu",

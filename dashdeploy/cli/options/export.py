@@ -182,3 +182,11 @@ class Deployment(OptionGroup, panel="Deployment"):
     storage_uri: Annotated[
         str, typer.Option("--storage-uri", help="Where KServe finds the Triton repository.")
     ] = "pvc://models/repository"
+    web: Annotated[
+        Path | None,
+        typer.Option(
+            "--web",
+            metavar="DIR",
+            help="Write a static web site that predicts in the browser; --out may then be left out.",
+        ),
+    ] = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from dashdeploy.serve.http.body import read_body
+from dashdeploy.serve.http.console import console_routes
 from dashdeploy.serve.http.errors import json_response
 from dashdeploy.serve.http.inference import HttpInference
 from dashdeploy.serve.http.openapi import openapi
@@ -62,7 +60,7 @@ class InferenceApp:
             Route("/v2", self._server_metadata),
             Route("/metrics", self._metrics_text),
             Route("/openapi.json", self._openapi),
-            Route("/", self._console),
+            *console_routes(),
         ]
         return Router(routes, redirect_slashes=False)
 
@@ -125,22 +123,9 @@ class InferenceApp:
     async def _openapi(self, _request: Request) -> Response:
         return json_response(openapi())
 
-    async def _console(self, _request: Request) -> Response:
-        return Response(_console_page(), headers=_CONSOLE_HEADERS, media_type="text/html")
-
     def _model(self, request: Request) -> ServedModel:
         return self._repository.find(request.path_params["model"], request.path_params.get("version"))
 
-
-_CONSOLE_HEADERS = {
-    "Cache-Control": "no-cache",
-    # The page's own script and style, requests to this server, and nothing else.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-}
 
 _CONTROL_LIMIT = 64 * 1024
 """The most bytes of the body of any request but an inference."""
@@ -156,9 +141,3 @@ def _object(body: bytes) -> dict[str, object]:
     if not isinstance(content, dict):
         raise RequestError(400, "the request is not a JSON object")
     return content
-
-
-@cache
-def _console_page() -> bytes:
-    """The console: one page in UTF-8 that asks nothing but this server."""
-    return files("dashdeploy.serve.http").joinpath("console.html").read_bytes()

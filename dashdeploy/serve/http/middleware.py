@@ -1,7 +1,7 @@
 """The ASGI middleware around every HTTP request: API key, answer to a failure, access log, trace.
 
-Health checks need no key, because load balancers send none. The console page needs none either; it has a field in
-which its reader enters the key for its requests.
+Health checks need no key, because load balancers send none. The console's own files need none either; its page has a
+field in which its reader enters the key for its requests.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from time import perf_counter_ns
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashdeploy.serve.http.console import CONSOLE_PATHS
 from dashdeploy.serve.http.errors import failure_response
 from dashdeploy.serve.limits.api_keys import ApiKeys
 from dashdeploy.serve.observability.logs import AccessLog
 from dashdeploy.serve.observability.tracing import PROPAGATED, Tracing
 
-OPEN_PATHS = frozenset({"/", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = CONSOLE_PATHS | {"/v2/health/live", "/v2/health/ready"}
 """Paths that are answered without a key."""
 
 _UNTRACED = OPEN_PATHS | {"/metrics"}

@@ -79,8 +79,11 @@ def model_config(model: ServedModel, policy: VersionPolicy) -> dict[str, Any]:
         ],
         "default_model_filename": model.kind.file,
     }
+    parameters = _label_parameters(model)
     if model.curve is not None:
-        config["parameters"] = _curve_parameters(model.curve, settings.batching.max_rows)
+        parameters |= _curve_parameters(model.curve, settings.batching.max_rows)
+    if parameters:
+        config["parameters"] = {name: {"string_value": value} for name, value in parameters.items()}
     if model.states:
         config["sequence_batching"] = _sequence_batching(model)
     elif model.batched:
@@ -122,17 +125,26 @@ def _sequence_batching(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _curve_parameters(curve: BatchCurve, max_rows: int) -> dict[str, dict[str, str]]:
+def _label_parameters(model: ServedModel) -> dict[str, str]:
+    """The names of a classifier's classes, and whether a sample may have several of them."""
+    if not model.labels:
+        return {}
+    return {
+        "labels": json.dumps(list(model.labels)),
+        "multi_label": json.dumps(model.multi_label),
+    }
+
+
+def _curve_parameters(curve: BatchCurve, max_rows: int) -> dict[str, str]:
     """The measured curve, in the map that Triton's configuration has for what is a server's own."""
     costs = {str(rows): round(cost, 6) for rows, cost in curve.milliseconds_per_sample().items()}
     useful = curve.useful_sizes(max_rows)
     skipped = [rows for rows in curve.seconds if rows not in useful]
-    found = {
+    return {
         "ms_per_sample_by_batch": json.dumps(costs),
         "largest_useful_batch": str(max(useful)),
         "measured_batches_not_formed": json.dumps(skipped),
     }
-    return {name: {"string_value": value} for name, value in found.items()}
 
 
 def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class ServedModel:
         interface: these four.
         sample: a request to try the model with, as JSON; None if the bundle has none.
         labels: class names by index; empty if the model is no classifier.
+        multi_label: whether a sample may have several of them.
         batched: whether requests may share a run.
         curve: what a sample costs by the batch; None if it was not measured.
         statistics: its counts since the server began.
@@ -65,6 +66,7 @@ class ServedModel:
         self.states = bundle.manifest.states
         self.interface = ModelInterface(self.name, self.inputs, self.outputs, self.states)
         self.labels = bundle.manifest.labels
+        self.multi_label = bundle.manifest.multi_label
         sample = bundle.file(SAMPLE_NAME)
         self.sample = None if sample is None else sample.read_bytes()
         self.settings = settings

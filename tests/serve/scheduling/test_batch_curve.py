@@ -136,7 +136,8 @@ def test_a_server_forms_no_batch_that_costs_more_and_shows_why(tmp_path, write, 
             assert json.loads(parameters["ms_per_sample_by_batch"].string_value) == costs
     with start_server([bundle], cost_grows=0.004, measure=False) as running:
         assert max(sizes_of_runs(running)) > 1
-        assert "parameters" not in httpx.get(f"http://{running.http}/v2/models/double/config").json()
+        parameters = httpx.get(f"http://{running.http}/v2/models/double/config").json()["parameters"]
+        assert list(parameters) == ["labels", "multi_label"]
     with start_server([bundle], cost=0.01) as running:
         assert max(sizes_of_runs(running)) > 1
 

@@ -1,0 +1,50 @@
+// Runs the models beside the page, so that it stays alive. Messages {id, load} and {id, run, feeds} are answered in order.
+
+import {env, InferenceSession, Tensor} from "../engine/ort.js";
+import {fromEngine, toEngine} from "./engine_tensors.js";
+
+const ENGINE = new URL("../engine/", import.meta.url), MOST_THREADS = 4;
+const sessions = {};
+
+/** The content of a file of the site. */
+async function bytesOf(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${new URL(url).pathname} is missing: ${response.status}`);
+  return response.arrayBuffer();
+}
+
+// Threads share memory, which a browser allows where a page is isolated from other origins.
+const wished = Number(new URL(self.location).searchParams.get("threads")) || MOST_THREADS;
+const threads = self.crossOriginIsolated ? Math.max(1, Math.min(wished, navigator.hardwareConcurrency)) : 1;
+env.wasm.numThreads = threads;
+env.wasm.wasmPaths = {mjs: new URL("ort-wasm-simd-threaded.js", ENGINE).href};
+// Fetched here, since not every web server knows the type of a .wasm file.
+const engine = bytesOf(new URL("ort-wasm-simd-threaded.wasm", ENGINE)).then(bytes => {
+  env.wasm.wasmBinary = bytes;
+});
+engine.catch(() => {}); // said when a model is loaded
+
+const tasks = {
+  async load({load, url}) {
+    const [model] = await Promise.all([bytesOf(url), engine]);
+    sessions[load] = await InferenceSession.create(new Uint8Array(model));
+    return {threads, version: env.versions.web};
+  },
+  async run({run, feeds}) {
+    const session = sessions[run];
+    const given = Object.fromEntries(feeds.map(tensor => [tensor.name, toEngine(tensor, Tensor)]));
+    const start = performance.now(), outputs = await session.run(given), ms = performance.now() - start;
+    return {ms, outputs: session.outputNames.map(name => fromEngine(name, outputs[name]))};
+  },
+};
+
+let last = Promise.resolve();
+self.onmessage = ({data}) => {
+  last = last.then(async () => {
+    try {
+      self.postMessage({id: data.id, ...(await tasks["load" in data ? "load" : "run"](data))});
+    } catch (error) {
+      self.postMessage({id: data.id, error: error.message ?? String(error)});
+    }
+  });
+};
