@@ -23,13 +23,12 @@ import onnx_ir as ir
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant, graphs_of, value_names
 from dashdeploy.export.passes.base import GraphPass
 
-_MOVABLE = frozenset(
+ELEMENT_WISE = frozenset(
     {
         "Abs",
         "Add",
         "Celu",
         "Clip",
-        "Concat",
         "Div",
         "Elu",
         "Erf",
@@ -54,7 +53,6 @@ _MOVABLE = frozenset(
         "Sigmoid",
         "Softplus",
         "Softsign",
-        "Split",
         "Sqrt",
         "Sub",
         "Sum",
@@ -62,6 +60,9 @@ _MOVABLE = frozenset(
         "ThresholdedRelu",
     }
 )
+"""Operators that compute each element of their output by the same elements of their inputs, with broadcasting."""
+
+_MOVABLE = ELEMENT_WISE | {"Concat", "Split"}
 _CHANNELS = 1
 _FOREVER = 2**30
 _WHOLE = 2**20
