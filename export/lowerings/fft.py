@@ -58,7 +58,7 @@ class FFT(Lowering):
     """
 
     name: ClassVar[str] = "fft"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     tile: tuple[int, ...]
 
     @classmethod

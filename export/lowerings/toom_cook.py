@@ -69,7 +69,7 @@ class ToomCook(Lowering):
     """
 
     name: ClassVar[str] = "toom-cook"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     tile: tuple[int, ...]
 
     @classmethod
@@ -180,7 +180,7 @@ class _Writer(RowsWriter[ToomCookAxis]):
         )
         columns = self._writer.reshape("product.columns", product_, (*self._lead, products, -1))
         y = self._transform(columns, [form.synthesis for form in forms], "synthesis")
-        y = self._writer.reshape("synthesis.rows", y, (*self._lead, outputs, -1, self._group_out))
+        y = self.tile_rows("synthesis.rows", y, outputs)
         return self.channels_first(self.add_bias(y, bias), outputs, self._output_order())
 
     def _input_order(self) -> Rows:
