@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper, parser
 
-from dashdeploy.errors import DashdeployError
+from dashdeploy.errors import DashdeployError, InputError
 from dashdeploy.export.pipeline import export
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.verify.verification import verify
@@ -106,6 +106,15 @@ def test_int8_with_a_state_of_one_channel_whose_batch_comes_second():
     text = """g (float[b,1,20] x, float[1,b,1] s) => (float[b,6,18] y) {
         t = Transpose<perm = [1,0,2]>(s)  c = Add(x, t)  y = Conv(c, w) }"""
     assert check(text_model(text, w=(6, 1, 3)), precision="int8", lowering="direct") is None
+
+
+def test_calibration_data_that_is_too_short_is_refused(tmp_path):
+    text = "g (float[b,4,n] x) => (float[b,6,m] y) { y = Conv(x, w) }"
+    onnx.save(text_model(text, w=(6, 4, 9)), tmp_path / "m.onnx")
+    np.savez(tmp_path / "c.npz", x=np.zeros((3, 4, 5), "f4"))
+    chosen = ExportSettings(tune="estimate", precision="int8", calibration=tmp_path / "c.npz")
+    with pytest.raises(InputError, match=r"`calibration=.*c\.npz`: the model does not run on them"):
+        export(tmp_path / "m.onnx", tmp_path / "out", chosen)
 
 
 def test_an_output_without_elements_is_equal_to_itself():
