@@ -10,6 +10,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.conversion.calibration import load_calibration
 from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.conversion.half_precision import to_half_precision
+from dashdeploy.export.conversion.samples import check_runs
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source
 from dashdeploy.export.passes.sequence import to_int8
@@ -21,6 +22,7 @@ from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.export.verify.speed_gate import pass_speed_gate
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
@@ -60,6 +62,8 @@ def _to_int8(
     inputs = OnnxRuntime(serialized(direct)).inputs
     if settings.calibration is not None:
         calibration = load_calibration(settings.calibration, inputs)
+        first = ExampleInputs(tuple(inputs)).first(calibration, fixed_batch(inputs) or 1)
+        check_runs(source, "calibration", settings.calibration, inputs, first)
     if not calibration:
         raise InputError(
             "`precision=int8` needs data to calibrate on: give `samples=FILE.npz` with an array per input"

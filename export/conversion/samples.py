@@ -81,13 +81,24 @@ def with_samples(
     if count > MOST_SAMPLES:
         progress(f"taking the first {MOST_SAMPLES} of {count} samples")
         feeds = ExampleInputs(tuple(inputs)).first(feeds, MOST_SAMPLES)
+    check_runs(source, "samples", path, inputs, feeds)
+    return replace(source, samples=feeds, samples_name="samples")
+
+
+def check_runs(
+    source: Source, parameter: str, path: Path, inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]
+) -> None:
+    """Refuse samples that the model does not run on; their length may not do.
+
+    Raises:
+        InputError: it does not.
+    """
     try:
         run_on_all(source.reference, inputs, feeds)
     except Exception as error:  # every engine raises classes of its own
         raise InputError(
-            f"`samples={path}`: the model does not run on them: {first_line(error.__cause__ or error)}"
+            f"`{parameter}={path}`: the model does not run on them: {first_line(error.__cause__ or error)}"
         ) from error
-    return replace(source, samples=feeds, samples_name="samples")
 
 
 def sample_counts(feeds: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> dict[str, int]:

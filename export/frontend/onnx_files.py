@@ -22,7 +22,8 @@ _LARGEST = 2**31 - 2**20
 def read_onnx(path: Path) -> ir.Model:
     """Read and check an ONNX file of any opset; external data beside it is found.
 
-    Dimensions of -1, which Paddle writes for dynamic axes, become dynamic.
+    Dimensions of -1, which Paddle writes for dynamic axes, become dynamic. Shapes that contradict what the operators
+    compute, of which ONNX Runtime only warns, are taken from these.
 
     Raises:
         InputError: the file is missing, is not an ONNX model, is truncated, or lacks its external data.
@@ -35,6 +36,7 @@ def read_onnx(path: Path) -> ir.Model:
         onnx.checker.check_model(str(path))
         proto = onnx.load(path)  # external data comes into memory
         _free_negative_dimensions(proto.graph)
+        _correct_shapes(proto)
         model = ir.from_proto(proto)
         if any(isinstance(node.name, bytes) for node in model.graph.all_nodes()):
             raise ValueError("a node's name is not UTF-8")
@@ -50,6 +52,40 @@ def _free_negative_dimensions(graph: onnx.GraphProto) -> None:
         for axis in value.type.tensor_type.shape.dim:
             if axis.dim_value < 0:
                 axis.ClearField("dim_value")
+
+
+def _correct_shapes(model: onnx.ModelProto) -> None:
+    """Give outputs that are declared with another shape than they have their own, and forget such values between."""
+    if model.ByteSize() > _LARGEST:
+        return
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    for output in bare.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    try:
+        graph = onnx.shape_inference.infer_shapes(bare).graph
+    except Exception:  # what cannot be inferred contradicts nothing
+        return
+    inferred = {value.name: value for value in (*graph.value_info, *graph.output)}
+    for output in model.graph.output:
+        if _contradict(output, inferred.get(output.name)):
+            output.type.CopyFrom(inferred[output.name].type)
+    wrong = [value for value in model.graph.value_info if _contradict(value, inferred.get(value.name))]
+    for value in wrong:
+        model.graph.value_info.remove(value)
+
+
+def _contradict(declared: onnx.ValueInfoProto, inferred: onnx.ValueInfoProto | None) -> bool:
+    """Whether two shapes of one value differ in their number of axes or in a length that both know."""
+    if inferred is None or not all(each.type.tensor_type.HasField("shape") for each in (declared, inferred)):
+        return False
+    one, other = (each.type.tensor_type.shape.dim for each in (declared, inferred))
+    return len(one) != len(other) or any(
+        a.dim_value != b.dim_value
+        for a, b in zip(one, other, strict=True)
+        if a.HasField("dim_value") and b.HasField("dim_value")
+    )
 
 
 def with_constant_weights(model: ir.Model) -> tuple[ir.Model, list[str]]:

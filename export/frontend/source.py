@@ -116,14 +116,14 @@ def load_source(
     model = _with_shapes(model, input_shapes, path, progress)
     mended = with_explicit_pads(model)
     if mended is None:
-        runtime, original = _in_onnx_runtime(path, model), path.read_bytes()
+        runtime, original = _in_onnx_runtime(path, model, path), path.read_bytes()
     else:
         progress(
             "writing out the padding of convolutions with dilation, since ONNX Runtime refuses auto_pad there"
         )
         model = mended
         original = serialized(model)
-        runtime = OnnxRuntime(original)
+        runtime = _in_onnx_runtime(path, model, original)
     current = with_current_opset(model, path)
     if current is not model:
         progress(
@@ -153,9 +153,7 @@ def _with_shapes(
         try:
             runtimes.append(OnnxRuntime(serialized(with_explicit_pads(shaped) or shaped)))
         except InputError as error:
-            _in_onnx_runtime(
-                path, model
-            )  # a model that does not load without them, either, is refused by that
+            _in_onnx_runtime(path, model, path)  # what does not load without them, either, is refused by that
             raise InputError(
                 f"`input_shapes`: {first_line(error)}; a part of {path} does not take these shapes, "
                 "maybe the branch of an If: choose others, or leave them out"
@@ -172,10 +170,16 @@ def _with_shapes(
     return fixed
 
 
-def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:
-    """The file in ONNX Runtime, which has no convolution in double precision or bfloat16 on a CPU."""
+def _in_onnx_runtime(path: Path, model: ir.Model, content: Path | bytes) -> OnnxRuntime:
+    """A model in ONNX Runtime, which has no convolution in double precision or bfloat16 on a CPU.
+
+    Args:
+        path: the user's file.
+        model: what is in it.
+        content: the file, or the bytes that are run in its place.
+    """
     try:
-        return OnnxRuntime(path)
+        return OnnxRuntime(content)
     except InputError as error:
         for node in model.graph.all_nodes():
             kind = node.inputs[1].dtype if is_operator(node, "Conv") and node.inputs[1] is not None else None

@@ -49,6 +49,11 @@ class ConvSpec(FrozenModel):
         return len(self.spatial)
 
     @property
+    def pads(self) -> tuple[int, ...]:
+        """All of them, as ONNX's attribute has them."""
+        return (*self.pads_begin, *self.pads_end)
+
+    @property
     def out_spatial(self) -> tuple[int, ...]:
         """The output's spatial extents (ONNX operator Conv)."""
         extents = zip(

@@ -166,7 +166,7 @@ class FFTWriter(RowsWriter[AxisTiling]):
     def _synthesize(
         self, real: dict[Bits, ir.Value], imaginary: dict[Bits, ir.Value], bias: Weights | None
     ) -> dict[Bits, ir.Value]:
-        """The outputs' parity parts, each [S.., M B, Cout]; the bias joins the part that is even everywhere."""
+        """The outputs' parity parts, in shapes of `tile_rows`; the bias joins the part that is even everywhere."""
         scale = 0.5 ** (self._spec.rank - 1)  # both signs of every axis but the last are summed
         parts = {}
         mirrored = prod(form.mirrored for form in self._forms)
@@ -187,9 +187,7 @@ class FFTWriter(RowsWriter[AxisTiling]):
                 for form, odd in zip(self._forms, bits, strict=True)
             ]
             part = self._transform(columns, matrices, scale * _folded_sign(bits), f"synthesis_{name}")
-            parts[bits] = self._writer.reshape(
-                f"synthesis_{name}.rows", part, (*self._lead, mirrored, -1, self._group_out)
-            )
+            parts[bits] = self.tile_rows(f"synthesis_{name}.rows", part, mirrored)
         even = self._bits[0]
         parts[even] = self.add_bias(parts[even], bias)
         return parts

@@ -181,7 +181,7 @@ class _Writer(RowsWriter[ToomCookAxis]):
         product_ = self._writer.op("MatMul", "product", rows, taps["all"])
         columns = self._writer.reshape("product.columns", product_, (*self._lead, products, -1))
         y = self._transform(columns, [form.synthesis for form in forms], "synthesis")
-        y = self._writer.reshape("synthesis.rows", y, (*self._lead, outputs, -1, self._group_out))
+        y = self.tile_rows("synthesis.rows", y, outputs)
         return self.channels_first(self.add_bias(y, bias), outputs, self._output_order())
 
     def _input_order(self) -> Rows:

@@ -53,10 +53,8 @@ class FoldBatchNorm(NodePass[ir.Node]):
         conv, old = match, match.inputs[1]
         assert old is not None
         weight = _array(old)
-        scale, shift, mean, variance = (_array(value) for value in node.inputs[PARAMETERS])
-        epsilon = node.attributes.get("epsilon")
-        factor = scale / np.sqrt(variance + (_DEFAULT_EPSILON if epsilon is None else epsilon.as_float()))
-        bias = _array(_bias(conv)[0]) if _bias(conv) else np.zeros_like(mean)
+        factor, shift = _factor_and_shift(node)
+        bias = _array(_bias(conv)[0]) if _bias(conv) else np.zeros_like(shift)
         dtype = old.dtype
         assert dtype is not None
 
@@ -71,7 +69,7 @@ class FoldBatchNorm(NodePass[ir.Node]):
         inputs = [
             conv.inputs[0],
             _initializer(graph, name, folded_weight, dtype),
-            _initializer(graph, bias_name, factor * (bias - mean) + shift, dtype),
+            _initializer(graph, bias_name, factor * bias + shift, dtype),
         ]
         output = node.outputs[0]
         replacement = ir.Value()
@@ -81,6 +79,32 @@ class FoldBatchNorm(NodePass[ir.Node]):
         ir.convenience.replace_all_uses_with(output, replacement, replace_graph_outputs=True)
         replacement.name, output.name = output.name, None
         graph.remove([node, conv], safe=True)
+
+
+def norm_as_factor(norm: ir.Node) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | None:
+    """The factor and the shift by channel that a normalization is, in its precision; None if it is something else."""
+    try:
+        refuse_training(norm)
+    except NoMatchError:
+        return None
+    if not all(map(is_foldable, norm.inputs[PARAMETERS])):
+        return None
+    factor, shift = _factor_and_shift(norm)
+    dtype = _dtype(norm.inputs[1])
+    return factor.astype(dtype), shift.astype(dtype)
+
+
+def _factor_and_shift(norm: ir.Node) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    scale, shift, mean, variance = (_array(value) for value in norm.inputs[PARAMETERS])
+    epsilon = norm.attributes.get("epsilon")
+    factor = scale / np.sqrt(variance + (_DEFAULT_EPSILON if epsilon is None else epsilon.as_float()))
+    return factor, shift - factor * mean
+
+
+def _dtype(value: ir.Value | None) -> np.dtype:
+    tensor = constant(value)
+    assert tensor is not None
+    return tensor.dtype.numpy()
 
 
 def refuse_training(norm: ir.Node) -> None:

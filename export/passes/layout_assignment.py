@@ -21,15 +21,16 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant, graphs_of, value_names
+from dashdeploy.export.lowerings.rows_writer import rows_together
 from dashdeploy.export.passes.base import GraphPass
+from dashdeploy.export.passes.fold_batch_norm import norm_as_factor
 
-_MOVABLE = frozenset(
+ELEMENT_WISE = frozenset(
     {
         "Abs",
         "Add",
         "Celu",
         "Clip",
-        "Concat",
         "Div",
         "Elu",
         "Erf",
@@ -54,7 +55,6 @@ _MOVABLE = frozenset(
         "Sigmoid",
         "Softplus",
         "Softsign",
-        "Split",
         "Sqrt",
         "Sub",
         "Sum",
@@ -62,6 +62,9 @@ _MOVABLE = frozenset(
         "ThresholdedRelu",
     }
 )
+"""Operators that compute each element of their output by the same elements of their inputs, with broadcasting."""
+
+_MOVABLE = ELEMENT_WISE | {"BatchNormalization", "Concat", "Slice", "Split"}
 _CHANNELS = 1
 _FOREVER = 2**30
 _WHOLE = 2**20
@@ -156,6 +159,10 @@ class _Assignment:
             axis = node.attributes.get("axis")
             if axis is None or axis.as_int() % self._rank != _CHANNELS:
                 return f"{node.op_type} is not along the channels"
+        if node.op_type == "Slice" and not self._slices_space(node):
+            return "Slice is not along the space, or its bounds are not constant"
+        if node.op_type == "BatchNormalization" and norm_as_factor(node) is None:
+            return "BatchNormalization is in training mode, or its parameters are not constants in float32"
         whole = [value for value in node.inputs if value is not None and constant(value) is None]
         if not whole:
             return "all its inputs are constant"
@@ -169,6 +176,13 @@ class _Assignment:
         """Whether an input has the rank of the values, or is a constant that can be brought to it."""
         tensor = constant(value)
         return tensor is None or len(tensor.shape) <= self._rank or node.op_type == "Split"
+
+    def _slices_space(self, node: ir.Node) -> bool:
+        """Whether a Slice is along the spatial axes, which it names, by constants."""
+        axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
+        if axes is None or any(value is not None and constant(value) is None for value in node.inputs[1:]):
+            return False
+        return all(int(axis) % self._rank > _CHANNELS for axis in axes.numpy().reshape(-1))
 
     def _size(self, value: ir.Value) -> int | None:
         """Elements per sample of a value of this rank; None for any other, or if they are not known."""
@@ -226,12 +240,19 @@ class _Assignment:
 
     def _move(self, node: ir.Node) -> None:
         """Write the operator again in rows, and what it writes channels first for those who want it so."""
+        if node.op_type == "BatchNormalization":
+            self._move_norm(node)
+            return
         inputs = [self._in_rows(node, value) for value in node.inputs]
         attributes = [a for a in node.attributes.values() if a.name != "axis"]
         if len(attributes) < len(node.attributes):
             attributes.append(ir.AttrInt64("axis", self._rank - 1))
         outputs = [self._named(f"{value.name}/rows") for value in node.outputs]
         moved = ir.Node(node.domain, node.op_type, inputs, attributes, outputs=outputs, name=node.name)
+        self._replace(node, [moved], outputs)
+
+    def _replace(self, node: ir.Node, moved: Sequence[ir.Node], outputs: Sequence[ir.Value]) -> None:
+        """Put the nodes `moved` in the place of one, and transposes of their outputs behind them."""
         self._graph.insert_before(node, moved)
         for value, rows in zip(node.outputs, outputs, strict=True):
             back = ir.Value(name=value.name, shape=value.shape, type=value.type)
@@ -243,6 +264,36 @@ class _Assignment:
             self._know(rows, back)
         self._graph.remove(node, safe=True)
 
+    def _move_norm(self, node: ir.Node) -> None:
+        """A normalization in rows is a product and a sum, with constants that repeat for many rows at a time."""
+        x, known = node.inputs[0], norm_as_factor(node)
+        assert known is not None
+        assert x is not None
+        assert x.shape is not None
+        space = [int(size) for size in x.shape[2:] if isinstance(size, int)]
+        channels = len(known[0])
+        together = rows_together(prod(space), channels)
+        rows, moved = self._in_rows(node, x), []
+
+        def append(op_type: str, *inputs: ir.Value | None, name: str = "") -> ir.Value:
+            output = self._named(f"{node.outputs[0].name}/{name or op_type.lower()}")
+            moved.append(ir.Node("", op_type, list(inputs), outputs=[output], name=output.name))
+            return output
+
+        shape = self._constant(f"{node.outputs[0].name}/repeated", np.array([1, together, 1, channels]))
+        tall = np.array([prod(space) // together, together, -1, channels])
+        rows = append("Reshape", rows, self._constant(f"{node.outputs[0].name}/tall", tall))
+        for op_type, table in zip(("Mul", "Add"), known, strict=True):
+            values = self._constant(
+                f"{node.outputs[0].name}/{op_type.lower()}_by", table.reshape(1, 1, 1, -1)
+            )
+            if together > 1:
+                values = append("Expand", values, shape, name=f"{op_type.lower()}_rows")
+            rows = append(op_type, rows, values)
+        back = self._constant(f"{node.outputs[0].name}/back", np.array([*space, -1, channels]))
+        output = append("Reshape", rows, back, name="rows")
+        self._replace(node, moved, [output])
+
     def _in_rows(self, node: ir.Node, value: ir.Value | None) -> ir.Value | None:
         """The input in rows: what was there before its transpose, a constant turned, or a new transpose."""
         tensor = constant(value)
@@ -250,6 +301,8 @@ class _Assignment:
             return None if value is None else self._rows[value]
         if tensor is not None:
             array = np.asarray(tensor.numpy())
+            if node.op_type == "Slice":
+                return self._turned_axes(node, value)
             if array.size == 1 or node.op_type == "Split":
                 return value
             whole = array.reshape([1] * (self._rank - array.ndim) + list(array.shape))
@@ -264,6 +317,15 @@ class _Assignment:
             self._graph.insert_after(producer, [turned])
         self._know(rows, value)
         return rows
+
+    def _turned_axes(self, node: ir.Node, value: ir.Value) -> ir.Value:
+        """An input of a Slice in rows: its axes are others there."""
+        if value is not node.inputs[3]:
+            return value
+        tensor = constant(value)
+        assert tensor is not None
+        axes = [self._into.index(int(axis) % self._rank) for axis in tensor.numpy().reshape(-1)]
+        return self._constant(f"{value.name}/rows", np.array(axes))
 
     def _named(self, name: str) -> ir.Value:
         return ir.Value(name=self._names.give(name))

@@ -79,7 +79,8 @@ class Quantize(FunctionalPass):
     def _quantize(self, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-        alike = len({len(array) for array in self._calibration.values() if array.ndim}) == 1
+        first = {axes[0] for value in proto.graph.input if (axes := _axes(value))}
+        alike = len(first) == 1
         # Inputs whose samples lie along different axes, such as states, are one call.
         batches = split(self._calibration, self._batch) if alike else iter([dict(self._calibration)])
 
@@ -100,6 +101,11 @@ class Quantize(FunctionalPass):
             weight_type=QuantType.QInt8,
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
         )
+
+
+def _axes(value: onnx.ValueInfoProto) -> list[int | str]:
+    """Lengths and names of the axes of an input."""
+    return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from onnx_ir.passes.common import (
 from dashdeploy.errors import InputError
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.passes.convert_to_fp16 import ConvertToFp16, control_flow
+from dashdeploy.export.passes.crop_unread import CropUnread
 from dashdeploy.export.passes.fold_batch_norm import FoldBatchNorm
 from dashdeploy.export.passes.fold_constants import FoldConstants
 from dashdeploy.export.passes.fold_pads import FoldPads
@@ -40,7 +41,7 @@ from dashdeploy.runtimes.base import Array
 def prepare(model: ir.Model) -> ir.Model:
     """A copy of `model` that is ready for the compiler: functions inlined, constants folded, shapes known.
 
-    Padding and batch norms around convolutions become part of them.
+    Padding and batch norms around convolutions become part of them, and what nobody reads is not computed.
     """
     return _run(
         model,
@@ -53,6 +54,8 @@ def prepare(model: ir.Model) -> ir.Model:
         RemoveUnusedNodesPass(),
         ClearMetadataAndDocStringPass(),
         ShapeInferencePass(strict_mode=False),
+        CropUnread(),
+        RemoveUnusedNodesPass(),
     )
 
 

@@ -37,6 +37,8 @@ class SimulateFp16(GraphPass):
                 if value.dtype == _HALF and (value.uses() or value.is_graph_output()):
                     _round(graph, node, value, names)
                     modified = True
+                elif value.dtype == _HALF and node.op_type != "Cast":
+                    value.type = ir.TensorType(_FLOAT)  # nobody reads it, and its node computes in float32
         return modified
 
 

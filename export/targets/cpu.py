@@ -6,18 +6,21 @@ from typing import ClassVar
 
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.targets.base import Target, roofline
+from dashdeploy.export.targets.base import Target
 from dashdeploy.machine import cpu_model, free_memory
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime, renew_shared_arena
 from dashdeploy.runtimes.openvino import OpenVino
 
-_FLOPS_PER_THREAD = 60e9
-"""fp32 operations per second of one AVX2 core in ONNX Runtime's Conv (docs/benchmarks.md: 55 to 80)."""
+_FLOPS_PER_THREAD = 90e9
+"""fp32 operations per second of one AVX-512 core, in ONNX Runtime's Conv and in its products of small matrices."""
 
-_BYTES_PER_THREAD = 10e9
-"""What one core moves through its caches per second, fitted to measured FFT layers (docs/decisions.md)."""
+_BYTES_PER_THREAD = 30e9
+"""What one core moves through its caches per second, fitted to measured layers (docs/decisions.md)."""
+
+_SECONDS_PER_OPERATOR = 5e-6
+"""What an operator costs beside its arithmetic and its memory traffic."""
 
 
 class _CpuTarget(Target):
@@ -27,13 +30,10 @@ class _CpuTarget(Target):
         self.threads, self.memory = threads, memory
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
-        """Seconds by the roofline of the cores."""
-        return roofline(
-            2 * lowering.multiply_adds(spec),
-            _FLOPS_PER_THREAD * self.threads,
-            lowering.bytes_moved(spec),
-            _BYTES_PER_THREAD * self.threads,
-        )
+        """Seconds of arithmetic, memory traffic and operators: they follow each other, so they add up."""
+        arithmetic = 2 * lowering.multiply_adds(spec) / _FLOPS_PER_THREAD
+        traffic = lowering.bytes_moved(spec) / _BYTES_PER_THREAD
+        return (arithmetic + traffic) / self.threads + lowering.operators(spec) * _SECONDS_PER_OPERATOR
 
 
 class OrtCpuTarget(_CpuTarget):

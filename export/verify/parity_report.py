@@ -135,7 +135,7 @@ def compare(
     worst = int(np.argmax(strains)) if strains.size else None
     relative = 0.0 if worst is None else float(errors[worst] / sizes[worst])
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    classes = a.ndim == 2 and a.shape[1] > 1
+    classes = a.ndim == 2 and a.shape[1] > 1 and a.size > 0
     return OutputParity(
         output=name,
         inputs=label,
@@ -149,8 +149,8 @@ def compare(
 
 def _by_channel(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """[channels, everything else]; see `OutputParity` for what a channel is."""
-    if values.ndim < 3:
-        return values.reshape(1, -1)
+    if values.ndim < 3 or not values.size:
+        return values.reshape(1, values.size)
     axis = 1 if values.shape[1] <= values.shape[-1] else values.ndim - 1
     return np.asarray(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
 

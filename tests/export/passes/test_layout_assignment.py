@@ -44,6 +44,24 @@ GRAPHS = {
         4,
         3,  # both convolutions of x transpose it; an engine finds that they are the same
     ),
+    "a norm before an activation, and a part of a residual": (
+        f"""g (float[b,4,40] x) => (float[b,6,32] y) {{
+        h = {SAME}(x, w)  n = BatchNormalization<epsilon = 0.01>(h, scale, shift, shift, variance)
+        r = Relu(n)  i = Conv(r, v)  p = Slice(h, start, end, axis)  y = Add(i, p) }}""",
+        ONE_AXIS
+        | {"scale": (6,), "shift": (6,), "start": [4], "end": [36], "axis": [-1]}
+        | {"variance": np.linspace(0.5, 2, 6, dtype="f4")},
+        2,
+        2,
+    ),
+    "two axes with a norm": (
+        """g (float[b,4,9,8] x) => (float[b,4,9,8] y) {
+        h = Conv<pads = [1,1,1,1]>(x, w)  n = BatchNormalization(h, scale, shift, shift, variance)
+        y = Add(n, h) }""",
+        {"w": (4, 4, 3, 3), "scale": (4,), "shift": (4,), "variance": np.linspace(0.5, 2, 4, dtype="f4")},
+        1,
+        2,
+    ),
     "two axes": (
         """g (float[b,4,9,8] x) => (float[b,4,9,8] y) {
         h = Conv<pads = [1,1,1,1]>(x, w)  r = PRelu(h, slope)  i = Conv<pads = [1,1,1,1]>(r, w)
@@ -91,7 +109,7 @@ def arrays(values):
     """Lists and numbers as arrays; shapes stay, for random values."""
     kinds = {list: np.int64, float: np.float32}
     return {
-        name: value if isinstance(value, tuple) else np.asarray(value, kinds[type(value)])
+        name: value if isinstance(value, tuple | np.ndarray) else np.asarray(value, kinds[type(value)])
         for name, value in values.items()
     }
 
