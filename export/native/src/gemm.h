@@ -1,0 +1,108 @@
+// The products: microkernels over packed panels, accumulators in registers.
+#pragma once
+
+#include "vec.h"
+
+namespace dd {
+namespace DD_NAMESPACE {
+
+// Vectors of a panel, rows of the complex microkernel and of the real one: what the registers hold.
+constexpr int NV = 2;
+#if DD_WIDTH == 16
+constexpr int CR = 4, DR = 12;
+#elif defined(__ARM_NEON)
+constexpr int CR = 4, DR = 10;
+#else
+constexpr int CR = 2, DR = 6;
+#endif
+constexpr int PANEL = NV * W;
+
+// M rows of X W for one frequency, by three real products (Gauss):
+//   P1 = (Xr + Xi) Wr,  P2 = Xr (Wi - Wr),  P3 = Xi (Wr + Wi);  Yr = P1 - P3,  Yi = P1 + P2
+// The packed taps are [depth][2][N W]; sums and differences of them are formed in registers.
+template <int M, int N>
+void complex_rows(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
+                  long ldy) {
+  Vec p1[M][N], p2[M][N], p3[M][N];
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] = p2[m][n] = p3[m][n] = Vec{};
+  }
+  for (int k = 0; k < depth; ++k) {
+    Vec wr[N], wd[N], ws[N];
+    DD_UNROLL for (int n = 0; n < N; ++n) {
+      wr[n] = load(taps + n * W);
+      Vec wi = load(taps + (N + n) * W);
+      wd[n] = wi - wr[n];
+      ws[n] = wi + wr[n];
+    }
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      Vec s = splat(xs[m * ldx + k]), r = splat(xr[m * ldx + k]), i = splat(xi[m * ldx + k]);
+      DD_UNROLL for (int n = 0; n < N; ++n) {
+        p1[m][n] += s * wr[n];
+        p2[m][n] += r * wd[n];
+        p3[m][n] += i * ws[n];
+      }
+    }
+    taps += 2 * N * W;
+  }
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) {
+      store(yr + m * ldy + n * W, p1[m][n] - p3[m][n]);
+      store(yi + m * ldy + n * W, p1[m][n] + p2[m][n]);
+    }
+  }
+}
+
+typedef void (*ComplexRows)(int, const float*, const float*, const float*, long, const float*, float*, float*, long);
+
+template <int N>
+static ComplexRows complex_kernel(int rows) {
+  switch (rows) {
+    case 1: return complex_rows<1, N>;
+    case 2: return complex_rows<2, N>;
+#if DD_WIDTH == 16 || defined(__ARM_NEON)
+    case 3: return complex_rows<3, N>;
+#endif
+    default: return complex_rows<CR, N>;
+  }
+}
+
+// `count` rows times the packed taps of one frequency, panel by panel; a last panel may be half as wide.
+static void complex_product(int depth, int count, const float* xr, const float* xi, const float* xs, long ldx, const float* taps,
+                            int out_padded, float* yr, float* yi, long ldy) {
+  for (int n = 0; n < out_padded; n += PANEL) {
+    const bool whole = n + PANEL <= out_padded;
+    for (int m = 0; m < count; m += CR) {
+      const int rows = count - m < CR ? count - m : CR;
+      ComplexRows kernel = whole ? complex_kernel<NV>(rows) : complex_kernel<1>(rows);
+      kernel(depth, xr + m * ldx, xi + m * ldx, xs + m * ldx, ldx, taps, yr + m * ldy + n, yi + m * ldy + n, ldy);
+    }
+    taps += 2L * depth * (whole ? PANEL : W);
+  }
+}
+
+// M rows of a sum over taps: per tap, `depth` floats of each row times [depth][N W] packed taps. A row of a tap begins at
+// `base + m * ld`, or at a pointer of its own where the block meets padding.
+template <int M, int N, bool POINTERS>
+void direct_rows(int taps, int depth, const float* const* rows, long ld, const float* const* packed, Vec (&sum)[M][N]) {
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] = Vec{};
+  }
+  for (int tap = 0; tap < taps; ++tap) {
+    const float* w = packed[tap];
+    const float* x[M];
+    DD_UNROLL for (int m = 0; m < M; ++m) x[m] = POINTERS ? rows[tap * DR + m] : rows[tap] + m * ld;
+    for (int k = 0; k < depth; ++k) {
+      Vec v[N];
+      DD_UNROLL for (int n = 0; n < N; ++n) v[n] = load(w + n * W);
+      DD_UNROLL for (int m = 0; m < M; ++m) {
+        Vec a = splat(x[m][k]);
+        DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] += a * v[n];
+      }
+      w += N * W;
+    }
+  }
+}
+
+}  // namespace DD_NAMESPACE
+}  // namespace dd
