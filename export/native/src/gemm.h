@@ -6,14 +6,15 @@
 namespace dd {
 namespace DD_NAMESPACE {
 
-// Vectors of a panel, rows of the complex microkernel and of the real one: what the registers hold.
+// Vectors of a panel, rows of the complex microkernel and of the real one: what the registers hold. With 32 registers all
+// three products of the complex one stand in registers together; with 16 they come one after the other.
 constexpr int NV = 2;
-#if DD_WIDTH == 16
-constexpr int CR = 4, DR = 12;
-#elif defined(__ARM_NEON)
-constexpr int CR = 4, DR = 10;
+#if DD_WIDTH == 16 || defined(__ARM_NEON)
+constexpr bool TOGETHER = true;
+constexpr int CR = 4, DR = DD_WIDTH == 16 ? 12 : 10;
 #else
-constexpr int CR = 2, DR = 6;
+constexpr bool TOGETHER = false;
+constexpr int CR = DD_WIDTH == 8 ? 6 : 4, DR = CR;
 #endif
 constexpr int PANEL = NV * W;
 
@@ -21,8 +22,8 @@ constexpr int PANEL = NV * W;
 //   P1 = (Xr + Xi) Wr,  P2 = Xr (Wi - Wr),  P3 = Xi (Wr + Wi);  Yr = P1 - P3,  Yi = P1 + P2
 // The packed taps are [depth][2][N W]; sums and differences of them are formed in registers.
 template <int M, int N>
-void complex_rows(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
-                  long ldy) {
+static void together(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
+                     long ldy) {
   Vec p1[M][N], p2[M][N], p3[M][N];
   DD_UNROLL for (int m = 0; m < M; ++m) {
     DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] = p2[m][n] = p3[m][n] = Vec{};
@@ -53,6 +54,53 @@ void complex_rows(int depth, const float* xr, const float* xi, const float* xs, 
   }
 }
 
+// sum += or -= X times what `taps` makes of the two planes.
+template <int M, int N, typename Taps>
+static DD_INLINE void one_product(int depth, const float* x, long ldx, const float* packed, Vec (&sum)[M][N], const Taps& taps) {
+  for (int k = 0; k < depth; ++k) {
+    Vec w[N];
+    DD_UNROLL for (int n = 0; n < N; ++n) w[n] = taps(packed + n * W);
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      Vec a = splat(x[m * ldx + k]);
+      DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] += a * w[n];
+    }
+    packed += 2 * N * W;
+  }
+}
+
+template <int M, int N>
+static void in_turn(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* packed, float* yr, float* yi,
+                    long ldy) {
+  Vec first[M][N];  // P1, in memory meanwhile
+  {
+    Vec sum[M][N] = {};
+    one_product<M, N>(depth, xs, ldx, packed, sum, [](const float* w) { return load(w); });
+    std::memcpy(first, sum, sizeof first);
+  }
+  {
+    Vec sum[M][N] = {};
+    one_product<M, N>(depth, xr, ldx, packed, sum, [](const float* w) { return load(w + N * W) - load(w); });
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      DD_UNROLL for (int n = 0; n < N; ++n) store(yi + m * ldy + n * W, first[m][n] + sum[m][n]);
+    }
+  }
+  Vec sum[M][N] = {};
+  one_product<M, N>(depth, xi, ldx, packed, sum, [](const float* w) { return load(w + N * W) + load(w); });
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) store(yr + m * ldy + n * W, first[m][n] - sum[m][n]);
+  }
+}
+
+template <int M, int N>
+static void complex_rows(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
+                         long ldy) {
+  if constexpr (TOGETHER) {
+    together<M, N>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
+  } else {
+    in_turn<M, N>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
+  }
+}
+
 typedef void (*ComplexRows)(int, const float*, const float*, const float*, long, const float*, float*, float*, long);
 
 template <int N>
@@ -60,9 +108,9 @@ static ComplexRows complex_kernel(int rows) {
   switch (rows) {
     case 1: return complex_rows<1, N>;
     case 2: return complex_rows<2, N>;
-#if DD_WIDTH == 16 || defined(__ARM_NEON)
     case 3: return complex_rows<3, N>;
-#endif
+    case 4: return complex_rows<4, N>;
+    case 5: return complex_rows<(CR > 4 ? 5 : 4), N>;
     default: return complex_rows<CR, N>;
   }
 }
@@ -84,24 +132,26 @@ static void complex_product(int depth, int count, const float* xr, const float* 
 // M rows of a sum over taps: per tap, `depth` floats of each row times [depth][N W] packed taps. A row of a tap begins at
 // `base + m * ld`, or at a pointer of its own where the block meets padding.
 template <int M, int N, bool POINTERS>
-void direct_rows(int taps, int depth, const float* const* rows, long ld, const float* const* packed, Vec (&sum)[M][N]) {
+static void direct_rows(int taps, int depth, const float* const* rows, long ld, const float* const* packed, Vec (&result)[M][N]) {
+  Vec sum[M][N];
   DD_UNROLL for (int m = 0; m < M; ++m) {
     DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] = Vec{};
   }
   for (int tap = 0; tap < taps; ++tap) {
     const float* w = packed[tap];
-    const float* x[M];
-    DD_UNROLL for (int m = 0; m < M; ++m) x[m] = POINTERS ? rows[tap * DR + m] : rows[tap] + m * ld;
+    const float* const* pointers = rows + tap * DR;
+    const float* base = POINTERS ? nullptr : rows[tap];
     for (int k = 0; k < depth; ++k) {
       Vec v[N];
       DD_UNROLL for (int n = 0; n < N; ++n) v[n] = load(w + n * W);
       DD_UNROLL for (int m = 0; m < M; ++m) {
-        Vec a = splat(x[m][k]);
+        Vec a = splat(POINTERS ? pointers[m][k] : base[m * ld + k]);
         DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] += a * v[n];
       }
       w += N * W;
     }
   }
+  std::memcpy(result, sum, sizeof sum);
 }
 
 }  // namespace DD_NAMESPACE
