@@ -1,4 +1,5 @@
-"""The native kernels: C++ sources in `src` and what compiles them; `dashdeploy.runtimes.native` runs them.
+"""The native kernels: C++ sources in `src`, what compiles them, and how export plans and writes models for them.
 
-Imports the standard library alone, since the build runs it before anything is installed.
+`build` imports the standard library alone, since it runs before anything is installed. `planning` and `artifact` may
+import the rest of export, `pipeline` apart. `dashdeploy.runtimes.native` runs what they write.
 """

@@ -80,7 +80,9 @@ def _replace(graph: ir.Graph, convolution: Convolution, spec: ConvSpec, choice: 
     assert old is not None
     inputs = [
         node.inputs[0],
-        old if living == spec and old.is_initializer() else _initializer(graph, f"{convolution.name}.taps", weight),
+        old
+        if living == spec and old.is_initializer()
+        else _initializer(graph, f"{convolution.name}.taps", weight),
         node.inputs[2] if len(node.inputs) > 2 else None,
         None,
     ]
@@ -131,7 +133,13 @@ def _fuse_relu(graph: ir.Graph, node: ir.Node, fused: set[ir.Node]) -> None:
 def _open_conv(value: ir.Value | None, fused: set[ir.Node], *, summed: bool = False) -> ir.Node | None:
     """The fused convolution that gives a value to one reader alone, and has no activation yet."""
     conv = value.producer() if value is not None else None
-    if value is None or conv is None or conv not in fused or len(value.uses()) != 1 or value.is_graph_output():
+    if (
+        value is None
+        or conv is None
+        or conv not in fused
+        or len(value.uses()) != 1
+        or value.is_graph_output()
+    ):
         return None
     if conv.attributes["activation"].as_string() != "none" or (not summed and conv.inputs[3] is not None):
         return None

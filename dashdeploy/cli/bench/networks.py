@@ -20,6 +20,7 @@ class CpuTarget(StrEnum):
 
     ORT_CPU = TargetName.ORT_CPU
     OPENVINO = TargetName.OPENVINO
+    NATIVE = TargetName.NATIVE
 
 
 @with_option_groups

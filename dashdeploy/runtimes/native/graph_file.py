@@ -1,13 +1,14 @@
 """``model.native.onnx``: an ONNX model some of whose nodes are of the native kernels' own domain.
 
-A node ``FusedConv`` of the domain is a convolution with what follows it: inputs x, weight, bias (may be missing) and a
-value of the output's shape that is added (may be missing); attributes of ONNX's Conv, and
+A node ``FusedConv`` of the domain is a convolution with what follows it. Its inputs are x, weight, bias (may be
+missing) and a value of the output's shape that is added (may be missing). Its attributes are ONNX's of Conv, and
 
     activation    ``relu`` or ``none``, applied last
     algorithm     ``direct``, ``fft`` or ``depthwise``
     tile          of the FFT, per spatial axis
 
-Values are channels first, as everywhere in ONNX; in which layout they lie in memory is decided when the model is loaded.
+Values are channels first, as everywhere in ONNX; in which layout they lie in memory is decided when the model is
+loaded.
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ class ConvStruct(ctypes.Structure):
         ("in_channels", ctypes.c_int32),
         ("out_channels", ctypes.c_int32),
         ("groups", ctypes.c_int32),
-        *((name, ctypes.c_int32 * 2) for name in ("in_size", "kernel", "stride", "dilation", "before", "out_size")),
+        *(
+            (name, ctypes.c_int32 * 2)
+            for name in ("in_size", "kernel", "stride", "dilation", "before", "out_size")
+        ),
         ("algorithm", ctypes.c_int32),
         ("tile", ctypes.c_int32 * 2),
         ("activation", ctypes.c_int32),
@@ -42,7 +45,10 @@ class PoolStruct(ctypes.Structure):
 
     _fields_ = (
         ("channels", ctypes.c_int32),
-        *((name, ctypes.c_int32 * 2) for name in ("in_size", "kernel", "stride", "dilation", "before", "out_size")),
+        *(
+            (name, ctypes.c_int32 * 2)
+            for name in ("in_size", "kernel", "stride", "dilation", "before", "out_size")
+        ),
         ("mean", ctypes.c_int32),
         ("count_padding", ctypes.c_int32),
     )
@@ -85,7 +91,8 @@ def _loaded(path: Path) -> ctypes.CDLL:
         ) from error
     if found != ABI_VERSION:
         raise MissingCapabilityError(
-            f"{path} is of version {found} and this dashdeploy needs {ABI_VERSION}; build it again with: {BUILD_COMMAND}"
+            f"{path} is of version {found} and this dashdeploy needs {ABI_VERSION}; build it again with: "
+            f"{BUILD_COMMAND}"
         )
     _declare(library)
     return library

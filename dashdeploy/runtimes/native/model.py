@@ -121,7 +121,9 @@ def _checked(spec: TensorSpec, feeds: Mapping[str, Array]) -> Array:
         raise InputError(f"the input {spec.name} is missing")
     array = np.asarray(feeds[spec.name])
     fits = len(array.shape) == len(spec.shape) and all(
-        wanted == size for wanted, size in zip(spec.shape, array.shape, strict=True) if isinstance(wanted, int)
+        wanted == size
+        for wanted, size in zip(spec.shape, array.shape, strict=True)
+        if isinstance(wanted, int)
     )
     if array.dtype.name != spec.dtype or not fits:
         raise InputError(

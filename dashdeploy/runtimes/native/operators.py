@@ -102,7 +102,9 @@ def _gemm(node: NodeProto, facts: Facts) -> bool:
     found = attributes(node)
     plain = not found.get("transA", 0) and found.get("alpha", 1.0) == found.get("beta", 1.0) == 1.0
     bias = node.input[2] if len(node.input) > 2 else ""
-    if bias and (bias not in facts.constants or facts.constants[bias].size != facts.shapes[node.output[0]][0]):
+    if bias and (
+        bias not in facts.constants or facts.constants[bias].size != facts.shapes[node.output[0]][0]
+    ):
         return False
     return plain and _matrix(node, facts)
 
@@ -139,5 +141,3 @@ _CHECKS: Mapping[str, Callable[[NodeProto, Facts], bool]] = {
     "Gather": _gather,
     "Identity": _identity,
 }
-
-

@@ -137,11 +137,16 @@ class Program:
         added: Rows | None = None,
         relu: bool = False,
     ) -> None:
-        """y = activation(convolution of x + bias + added); weight: [out, in / groups, *kernel]."""
+        """Y = activation(convolution of x + bias + added); weight: [out, in / groups, *kernel]."""
         g = geometry
-        pairs = [(ctypes.c_int32 * 2)(*pair) for pair in (g.in_size, g.kernel, g.stride, g.dilation, g.before, g.out_size)]
+        pairs = [
+            (ctypes.c_int32 * 2)(*pair)
+            for pair in (g.in_size, g.kernel, g.stride, g.dilation, g.before, g.out_size)
+        ]
         activation = Activation.RELU if relu else Activation.NONE
-        spec = ConvStruct(x.channels, y.channels, g.groups, *pairs, g.algorithm, (ctypes.c_int32 * 2)(*g.tile), activation)
+        spec = ConvStruct(
+            x.channels, y.channels, g.groups, *pairs, g.algorithm, (ctypes.c_int32 * 2)(*g.tile), activation
+        )
         weight = np.ascontiguousarray(weight, dtype=np.float32)
         if weight.size != y.channels * (x.channels // g.groups) * g.kernel[0] * g.kernel[1]:
             raise InputError("native kernels: the weight does not fit the convolution")
@@ -156,7 +161,10 @@ class Program:
     ) -> None:
         """The largest value or the mean of every window."""
         g = geometry
-        pairs = [(ctypes.c_int32 * 2)(*pair) for pair in (g.in_size, g.kernel, g.stride, g.dilation, g.before, g.out_size)]
+        pairs = [
+            (ctypes.c_int32 * 2)(*pair)
+            for pair in (g.in_size, g.kernel, g.stride, g.dilation, g.before, g.out_size)
+        ]
         spec = PoolStruct(x.channels, *pairs, mean, count_padding)
         self._check(self._library.dd_pool(self._handle, ctypes.byref(spec), *map(_rows, (x, y))))
 
@@ -171,7 +179,7 @@ class Program:
         added: Rows | None = None,
         activation: Activation = Activation.NONE,
     ) -> None:
-        """y = activation(scale x + shift + added), channel by channel."""
+        """Y = activation(scale x + shift + added), channel by channel."""
         arrays = map(_pointer, (scale, shift))
         self._check(
             self._library.dd_affine(
@@ -185,7 +193,9 @@ class Program:
         """Layer normalization over the channels of every row."""
         arrays = map(_pointer, (scale, shift))
         self._check(
-            self._library.dd_layer_norm(self._handle, positions, y.channels, *arrays, epsilon, *map(_rows, (x, y)))
+            self._library.dd_layer_norm(
+                self._handle, positions, y.channels, *arrays, epsilon, *map(_rows, (x, y))
+            )
         )
 
     def transpose(self, rows: int, columns: int, x: Rows, y: Rows) -> None:

@@ -37,7 +37,10 @@ class Facts:
         infos = {info.name: info for info in (*graph.value_info, *graph.input, *graph.output)}
         shapes = {name: shape for name, info in infos.items() if (shape := _shape(info)) is not None}
         readers: dict[str, int] = {}
-        for name in (*(x for node in graph.node for x in node.input), *(value.name for value in graph.output)):
+        for name in (
+            *(x for node in graph.node for x in node.input),
+            *(value.name for value in graph.output),
+        ):
             readers[name] = readers.get(name, 0) + 1
         return cls(constants, shapes, infos, readers)
 
@@ -64,8 +67,8 @@ def has_subgraph(node: NodeProto) -> bool:
 
 
 def pair(values: object, rank: int, default: int) -> tuple[int, int]:
-    """An attribute of one entry per spatial axis, for two axes: that of a single axis is the last one."""
-    given = list(values) if isinstance(values, list | tuple) else [default] * rank  # type: ignore[redundant-expr]
+    """An attribute of one entry per spatial axis, for two axes; that of a single axis is the last one."""
+    given = list(values) if isinstance(values, list | tuple) else [default] * rank
     return (default, int(given[0])) if rank == 1 else (int(given[0]), int(given[1]))
 
 
@@ -77,7 +80,7 @@ def plane(spatial: Shape) -> tuple[int, int]:
 
 
 def per_channel(array: npt.NDArray[np.generic], shape: Shape) -> npt.NDArray[np.float32] | None:
-    """A constant that broadcasts along the channels of a value [batch, *shape], as [channels]; None if it does not."""
+    """A constant that broadcasts along the channels of a value [batch, *shape], as [channels]; else None."""
     if array.dtype != np.float32:
         return None
     sizes = (1,) * (len(shape) + 1 - array.ndim) + array.shape

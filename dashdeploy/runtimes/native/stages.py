@@ -1,10 +1,10 @@
-"""Cuts a graph into stages that run one after the other: those of the native kernels, and what is left to ONNX Runtime."""
+"""Cuts a graph into stages that run one after the other: native ones, and what is left to ONNX Runtime."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.native.graph_file import DOMAIN
@@ -40,10 +40,14 @@ def stages_of(model: ModelProto, facts: Facts) -> list[Stage]:
     levels: list[int] = []
     for node in graph.node:
         if has_subgraph(node):
-            raise InputError(f"{node.op_type} has a subgraph: the native kernels do not run models with control flow")
+            raise InputError(
+                f"{node.op_type} has a subgraph: the native kernels do not run models with control flow"
+            )
         native = is_computed(node, facts)
         if node.domain == DOMAIN and not native:
-            raise InputError(f"{node.op_type} {node.name}: no native kernel computes it; its input's sizes are not known")
+            raise InputError(
+                f"{node.op_type} {node.name}: no native kernel computes it; its input's sizes are not known"
+            )
         # Even levels are native. A node stands at the first level of its kind that none of its inputs comes after.
         level = max((names.get(name, 0) for name in node.input), default=0)
         level += level % 2 != (0 if native else 1)
@@ -53,7 +57,9 @@ def stages_of(model: ModelProto, facts: Facts) -> list[Stage]:
     found = []
     for level in sorted(set(levels)):
         nodes = [node for node, at in zip(graph.node, levels, strict=True) if at == level]
-        later = {name for node, at in zip(graph.node, levels, strict=True) if at > level for name in node.input}
+        later = {
+            name for node, at in zip(graph.node, levels, strict=True) if at > level for name in node.input
+        }
         produced = [name for node in nodes for name in node.output if name]
         read = dict.fromkeys(name for node in nodes for name in node.input if name)
         inputs = [name for name in read if name not in produced and name not in facts.constants]
@@ -74,9 +80,10 @@ def portable_model(model: ModelProto, stage: Stage, facts: Facts) -> bytes:
         initializers,
     )
     opsets = [each for each in model.opset_import if each.domain != DOMAIN]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version).SerializeToString())
+    return bytes(
+        helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version).SerializeToString()
+    )
 
 
-def _info(name: str, facts: Facts) -> object:
+def _info(name: str, facts: Facts) -> ValueInfoProto:
     return facts.infos.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-

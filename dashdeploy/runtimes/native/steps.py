@@ -1,7 +1,7 @@
 """Writes the nodes of a native stage as the steps of a program.
 
-Every value is rows of channels, channels last, from the stage's inputs to its outputs: between layers nothing is transposed.
-What a Concat joins is written to its place at once.
+Every value is rows of channels, channels last, from the stage's inputs to its outputs: between layers nothing is
+transposed. What a Concat joins is written to its place at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ class Steps:
     """
 
     def __init__(
-        self, nodes: Sequence[NodeProto], facts: Facts, inputs: Sequence[str], outputs: Sequence[str], threads: int
+        self,
+        nodes: Sequence[NodeProto],
+        facts: Facts,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        threads: int,
     ) -> None:
         self.program = Program(threads)
         self._facts = facts
@@ -87,7 +92,7 @@ class Steps:
         return shape[0], prod(shape[1:])
 
     def _plan_concats(self) -> None:
-        """Where the inputs of a Concat are to be written; the last Concat first, so that nested ones share a buffer."""
+        """Where the inputs of a Concat are to be written; the last Concat first: nested ones share a buffer."""
         produced = {node.output[0]: node for node in self._nodes if node.op_type not in _VIEWS}
         for node in reversed(self._nodes):
             if node.op_type != "Concat":
@@ -259,4 +264,3 @@ def _normalization(node: NodeProto, facts: Facts) -> tuple[Floats, Floats]:
     scale, shift, mean, variance = (facts.constants[name].astype(np.float64) for name in node.input[1:])
     factor = scale / np.sqrt(variance + attributes(node).get("epsilon", 1e-5))
     return factor.astype(np.float32), (shift - factor * mean).astype(np.float32)
-
