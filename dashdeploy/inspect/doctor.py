@@ -18,6 +18,7 @@ from dashdeploy.machine import cores, cpu_model
 from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
 from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.native.library import ABI_VERSION, instruction_sets
 
 PACKAGES = (
     "dashdeploy",
@@ -160,6 +161,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
             "tensorrt_rtx",
             extra="trt-rtx",
         ),
+        _native(),
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
         ),
@@ -167,6 +169,15 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine("tasks (extra)", ["mnist1d"], "mnist1d", extra="tasks"),
         _engine("sklearn (extra)", ["scikit-learn"], "sklearn", extra="sklearn"),
     ]
+
+
+def _native() -> Engine:
+    """The native kernels, which are no package: what they were built for, or what building them takes."""
+    try:
+        found = ", ".join(instruction_sets())
+    except MissingCapabilityError as error:
+        return Engine(name=EngineName.NATIVE, version=None, works=False, needs=" ".join(str(error).split()))
+    return Engine(name=EngineName.NATIVE, version=f"{ABI_VERSION} ({found})", works=True, needs="")
 
 
 def _engine(
