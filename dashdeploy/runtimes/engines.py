@@ -146,7 +146,7 @@ def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     try:
         return kind.load(bundle, file, threads)
     except MissingCapabilityError as error:
-        if name is None and kind.on_gpu:
+        if name is None and (kind.on_gpu or kind.file == NATIVE_NAME):
             raise MissingCapabilityError(
                 f"{bundle.path} was made for {kind.name}: {error}; or run it on the CPU with: "
                 f"`engine={EngineName.ORT_CPU}`"
