@@ -27,10 +27,12 @@ class BuildWithKernels(build_py):
     def run(self) -> None:
         """Build."""
         super().run()
+        root = package if self.editable_mode else Path(self.build_lib, "dashdeploy")
+        # An earlier build in the same folder may have had a compiler.
+        (root / "runtimes" / "native" / native["LIBRARY"]).unlink(missing_ok=True)
         wanted = os.environ.get("DASHDEPLOY_NATIVE", "")
         if wanted == "0":
             return
-        root = package if self.editable_mode else Path(self.build_lib, "dashdeploy")
         try:
             native["build"](root / "runtimes" / "native")
             type(self).built = True

@@ -107,14 +107,25 @@ int frequency(const Axis& a, int place) { return place / a.second + a.first * (p
 
 }  // namespace
 
+// Arrays lie one behind the other in large pages.
 struct Constants {
-  std::vector<float*> arrays;
+  std::vector<float*> chunks;
   std::vector<std::unique_ptr<Conv>> convs;
-  size_t bytes = 0;
+  size_t bytes = 0, left = 0;
+  float* next = nullptr;
 
   float* floats(size_t count) {
-    float* array = aligned_floats(count);
-    arrays.push_back(array);
+    count = (count + 15) / 16 * 16;
+    if (count > left) {
+      const size_t page = kLargePage / sizeof(float);
+      left = (count + page - 1) / page * page - 16;  // aligned_floats() adds a line
+      if (left < count) left += page;
+      next = aligned_floats(left);
+      chunks.push_back(next);
+    }
+    float* array = next;
+    next += count;
+    left -= count;
     bytes += count * sizeof(float);
     return array;
   }
@@ -124,13 +135,14 @@ Constants* new_constants() { return new Constants; }
 size_t bytes_of(const Constants* c) { return c->bytes; }
 
 void free_constants(Constants* c) {
-  for (float* array : c->arrays) free_floats(array);
+  for (float* chunk : c->chunks) free_floats(chunk);
   delete c;
 }
 
 float* aligned_floats(size_t count) {
   const size_t bytes = (count * sizeof(float) + 64 + 63) / 64 * 64;
-  const size_t border = bytes >= 2 * kLargePage ? kLargePage : 64;
+  // A large page or more: the transforms write to a hundred places at once, more than there are entries for small pages.
+  const size_t border = bytes >= kLargePage / 4 ? kLargePage : 64;
   void* memory = std::aligned_alloc(border, (bytes + border - 1) / border * border);
   if (memory == nullptr) throw std::bad_alloc();
 #if defined(__linux__)

@@ -36,20 +36,32 @@ static DD_INLINE void twiddled(Complex* z, const float* w, int step, int offset)
   }
 }
 
-// Real rows to the buffer [R1][R2]. `rows`: 2 R1 R2 pointers.
-template <int R>
-void first_of_rows(const float* const* rows, long channel, int lanes, int r2, const float* rotation, const float* w, Complex* buffer) {
+// Real rows to the buffer [R1][R2]. `rows`: 2 R1 R2 pointers. WHOLE: every lane is a channel.
+template <int R, bool WHOLE>
+static DD_INLINE void gather(const float* const* rows, long channel, int lanes, int r2, const float* rotation, const float* w, Complex* buffer) {
   const int half = R * r2;
   for (int j = 0; j < r2; ++j) {
     Complex z[R];
     DD_UNROLL for (int i = 0; i < R; ++i) {
-      Vec a = load_some(rows[j + r2 * i] + channel, lanes), b = load_some(rows[j + r2 * i + half] + channel, lanes);
+      const float *low = rows[j + r2 * i] + channel, *high = rows[j + r2 * i + half] + channel;
+      __builtin_prefetch(low + 32);  // the channels after the next ones; rows lie too far apart to be foreseen
+      __builtin_prefetch(high + 32);
+      Vec a = WHOLE ? load(low) : load_some(low, lanes), b = WHOLE ? load(high) : load_some(high, lanes);
       Vec c = splat(rotation[2 * i]), s = splat(rotation[2 * i + 1]);
       z[i] = {a * c - b * s, -(a * s + b * c)};
     }
     Dft<R>::run(z);
     twiddled<R>(z, w, r2, j);
     DD_UNROLL for (int m = 0; m < R; ++m) buffer[m * r2 + j] = z[m];
+  }
+}
+
+template <int R>
+void first_of_rows(const float* const* rows, long channel, int lanes, int r2, const float* rotation, const float* w, Complex* buffer) {
+  if (lanes >= W) {
+    gather<R, true>(rows, channel, lanes, r2, rotation, w, buffer);
+  } else {
+    gather<R, false>(rows, channel, lanes, r2, rotation, w, buffer);
   }
 }
 
@@ -82,6 +94,10 @@ void back_first(Plane x, int r1, const float* w, Complex* buffer) {
   for (int m = 0; m < r1; ++m) {
     Complex z[R];
     DD_UNROLL for (int j = 0; j < R; ++j) z[j] = at(x, m * R + j);
+    DD_UNROLL for (int j = 0; j < R; ++j) {
+      __builtin_prefetch(x.r + (m * R + j) * x.stride + 16);
+      __builtin_prefetch(x.i + (m * R + j) * x.stride + 16);
+    }
     Dft<R>::run(z);
     twiddled<R>(z, w, 1, m * R);
     DD_UNROLL for (int j = 0; j < R; ++j) buffer[m * R + j] = z[j];
@@ -111,18 +127,24 @@ struct Epilogue {
   bool relu;
 };
 
+template <bool WHOLE>
 static DD_INLINE void finish(const Epilogue& e, int row, Vec v) {
   float* y = e.y[row];
   if (y == nullptr) return;
   v += e.bias;
-  if (e.added != nullptr) v += load_some(e.added[row] + e.channel, e.lanes);
+  __builtin_prefetch(y + e.channel + 32, 1);
+  if (e.added != nullptr) v += WHOLE ? load(e.added[row] + e.channel) : load_some(e.added[row] + e.channel, e.lanes);
   if (e.relu) v = relu(v);
-  store_some(y + e.channel, v, e.lanes);
+  if (WHOLE) {
+    store(y + e.channel, v);
+  } else {
+    store_some(y + e.channel, v, e.lanes);
+  }
 }
 
 // The buffer to real rows. Real and imaginary parts are still exchanged: y[t] = z.i, y[t + H] = -z.r after the rotation.
-template <int R>
-void back_to_rows(const Complex* buffer, int r2, const float* rotation, const Epilogue& e) {
+template <int R, bool WHOLE>
+static DD_INLINE void scatter(const Complex* buffer, int r2, const float* rotation, const Epilogue& e) {
   const int half = R * r2;
   for (int j = 0; j < r2; ++j) {
     Complex z[R];
@@ -130,9 +152,18 @@ void back_to_rows(const Complex* buffer, int r2, const float* rotation, const Ep
     Dft<R>::run(z);
     DD_UNROLL for (int i = 0; i < R; ++i) {
       Vec c = splat(rotation[2 * i]), s = splat(rotation[2 * i + 1]);
-      finish(e, j + r2 * i, z[i].i * c - z[i].r * s);
-      finish(e, j + r2 * i + half, -(z[i].r * c + z[i].i * s));
+      finish<WHOLE>(e, j + r2 * i, z[i].i * c - z[i].r * s);
+      finish<WHOLE>(e, j + r2 * i + half, -(z[i].r * c + z[i].i * s));
     }
+  }
+}
+
+template <int R>
+void back_to_rows(const Complex* buffer, int r2, const float* rotation, const Epilogue& e) {
+  if (e.lanes >= W) {
+    scatter<R, true>(buffer, r2, rotation, e);
+  } else {
+    scatter<R, false>(buffer, r2, rotation, e);
   }
 }
 
