@@ -80,12 +80,15 @@ static void find_rows(const Conv& c, const Io& io, long first, int group, const 
         reads.rows[tap] = input + at[0].sample * io.x_sample + position * io.x_row;
         continue;
       }
+      bool alive = false;
       for (int m = 0; m < M; ++m) {
         const int line = source_row(c, at[m].row, a), col = at[m].col * s.stride[1] + offset;
         const float* base = input + at[m].sample * io.x_sample + static_cast<long>(line) * s.in_size[1] * io.x_row;
         const float*& pointer = reads.rows[tap * DR + m];
         if (!c.merged) {
-          pointer = line < 0 || col < 0 || col >= s.in_size[1] ? c.zeros : base + col * io.x_row;
+          const bool inside = line >= 0 && col >= 0 && col < s.in_size[1];
+          pointer = inside ? base + col * io.x_row : c.zeros;
+          alive |= inside;
         } else if (line < 0) {
           pointer = c.zeros;
         } else if (col >= 0 && col + s.kernel[1] <= s.in_size[1]) {
@@ -100,6 +103,7 @@ static void find_rows(const Conv& c, const Io& io, long first, int group, const 
           pointer = copy;
         }
       }
+      if (!c.merged && !alive) --reads.taps;  // of these outputs, all read padding there
     }
   }
 }

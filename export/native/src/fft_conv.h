@@ -97,21 +97,21 @@ static void forward(const Conv& c, const Io& io, int group, const Place& at, Buf
 static void multiply(const Conv& c, int group, int count, Buffers& b) {
   const float* taps = c.taps + c.tap_group * group;
   const long per_frequency = 2L * c.depth * c.out_padded;
-  const long size = static_cast<long>(count) * c.depth;
+  const long size = static_cast<long>(count) * c.in_row;
   float *xr = b.copies, *xi = xr + size, *xs = xi + size;
   for (int f = 0; f < c.frequencies; ++f) {
     float* real = b.spectra + 2L * f * c.plane;
     float* imaginary = real + c.plane;
     for (int m = 0; m < count; ++m) {
-      for (int k = 0; k < c.depth; k += W) {
+      for (int k = 0; k < c.in_row; k += W) {
         const Vec r = load(real + m * c.row + k), i = load(imaginary + m * c.row + k);
-        const long to = static_cast<long>(m) * c.depth + k;
+        const long to = static_cast<long>(m) * c.in_row + k;
         store(xr + to, r);
         store(xi + to, i);
         store(xs + to, r + i);
       }
     }
-    complex_product(c.depth, count, xr, xi, xs, c.depth, taps + f * per_frequency, c.out_padded, real, imaginary, c.row);
+    complex_product(c.depth, count, xr, xi, xs, c.in_row, taps + f * per_frequency, c.out_padded, real, imaginary, c.row);
   }
 }
 
@@ -167,7 +167,7 @@ static void fft_block(const Conv& c, const Io& io, long first, int count, float*
   Buffers b;
   b.spectra = scratch;
   b.copies = b.spectra + 2L * c.frequencies * c.plane;
-  b.corner = b.copies + 3L * c.block * c.depth;
+  b.corner = b.copies + 3L * c.block * c.in_row;
   for (int group = 0; group < c.spec.groups; ++group) {
     for (int m = 0; m < count; ++m) forward(c, io, group, place_of(c, first + m), b, b.spectra + m * c.row);
     multiply(c, group, count, b);

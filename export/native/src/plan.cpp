@@ -263,15 +263,16 @@ const char* make_fft(Constants* constants, Conv& c, const float* weight) {
   if (!factored(rows.tile, &rows.first, &rows.second)) return "no transform has this many rows";
   if (rows.tile > kMostPoints || rows.tile * cols.tile > 4096) return "the tile is too large";
   c.splits = rows.splits * cols.splits;
-  c.depth = c.splits * c.in_padded;
+  c.in_row = c.splits * c.in_padded;
+  c.depth = c.splits == 1 ? c.group_in : c.in_row;  // lanes without a channel count only where a split begins behind them
   c.frequencies = rows.tile * (cols.tile / 2);
   c.tiles = rows.columns * cols.columns;
-  c.row = c.depth > c.out_padded ? c.depth : c.out_padded;
+  c.row = c.in_row > c.out_padded ? c.in_row : c.out_padded;
   // At least one tile; whole rows of the microkernel where there are many.
   const long fits = static_cast<long>(cache_budget() / (sizeof(float) * 2 * c.frequencies * c.row));
   c.block = static_cast<int>(fits < 4 ? 4 : fits > 64 ? 64 : fits);
   c.plane = c.block * c.row + 16;  // no power of two apart
-  c.scratch = 2L * c.frequencies * c.plane + 3L * c.block * c.depth + 2L * c.frequencies * c.kernels->width + 64;
+  c.scratch = 2L * c.frequencies * c.plane + 3L * c.block * c.in_row + 2L * c.frequencies * c.kernels->width + 64;
   c.rotation = constants->floats(2 * cols.first);
   for (int i = 0; i < cols.first; ++i) {
     c.rotation[2 * i] = static_cast<float>(std::cos(kPi * i / (2 * cols.first)));

@@ -34,7 +34,8 @@ struct Conv {
   Axis rows, cols;
   int group_in, group_out;    // channels of one group
   int in_padded, out_padded;  // the same, rounded up to whole vectors
-  int splits, depth;          // depth: the sum that one product runs over, splits * in_padded
+  int splits, depth;          // depth: the channels that one product sums over, those of all splits
+  int in_row;                 // floats of a tile's spectrum at one frequency: splits * in_padded
   int frequencies;            // complex products per tile
   int tiles;                  // of one sample
   int block;                  // tiles, or output positions, that are worked on together

@@ -90,14 +90,20 @@ def test_a_bundle_says_how_to_run_it_without_the_kernels(bundle, monkeypatch):
     check_bundle(bundle, lambda name, found: notes.update({name: found}))
     assert "not run here: the native kernels are not built" in notes[NATIVE_NAME]
     with pytest.raises(MissingCapabilityError, match="the native kernels are not built"):
-        export(bundle.path / "baseline" / "direct.onnx", bundle.path.parent / "b", ExportSettings(target="native"))
+        export(
+            bundle.path / "baseline" / "direct.onnx",
+            bundle.path.parent / "b",
+            ExportSettings(target="native"),
+        )
     assert not (bundle.path.parent / "b").exists()
 
 
 def test_another_version_of_the_library_is_refused(monkeypatch):
     monkeypatch.setattr(library, "ABI_VERSION", 99)
     library._loaded.cache_clear()
-    with pytest.raises(MissingCapabilityError, match=r"is of version 1 and this dashdeploy needs 99; build it again"):
+    with pytest.raises(
+        MissingCapabilityError, match=r"is of version 1 and this dashdeploy needs 99; build it again"
+    ):
         library.load_library()
     library._loaded.cache_clear()
 
@@ -123,7 +129,7 @@ def test_a_damaged_file_is_refused_by_its_hash(bundle, damage):
         NativeModel(file)
     write_manifest(bundle.path, bundle.manifest)
     again = Bundle.load(bundle.path)
-    with pytest.raises(InputError, match="describes another model.native.onnx"):
+    with pytest.raises(InputError, match=r"describes another model\.native\.onnx"):
         check_bundle(again, lambda _name, _found: None)
 
 

@@ -81,7 +81,7 @@ GRAPHS = {
         }""",
         {
             "w1": (16, 3, 3, 3),
-            **{name: (16,) for name in "stm"},
+            **dict.fromkeys("stm", (16,)),
             "v": np.linspace(0.5, 2, 16, dtype=np.float32),
             "w2": (12, 16, 5, 5),
             "w3": (12, 16, 1, 1),
@@ -204,7 +204,9 @@ def test_another_version_is_refused(onnx_model):
     for opset in document.opset_import:
         if opset.domain == DOMAIN:
             opset.version = 7
-    with pytest.raises(InputError, match=r"version 7 of the domain dashdeploy.native.*export the model again"):
+    with pytest.raises(
+        InputError, match=r"version 7 of the domain dashdeploy.native.*export the model again"
+    ):
         NativeModel(document.SerializeToString())
     with pytest.raises(InputError, match="no nodes of the domain"):
         NativeModel(onnx_model(RESIDUAL, opset=18, **WEIGHTS).SerializeToString())
