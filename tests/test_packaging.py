@@ -114,13 +114,13 @@ def test_a_wheel_has_the_native_kernels_where_there_is_a_compiler(tree, dist, tm
         assert wheel.name.endswith("-py3-none-any.whl") != compiled
     python = fresh_environment(tmp_path / "venv", pure)
     run(python, "-I", "-c", IMPORT_EVERYTHING, tmp_path, cwd=tmp_path)
-    command = tmp_path / "venv" / "bin" / "dashdeploy"
-    engines = {each["name"]: each for each in json.loads(run(command, "doctor", "--json"))["engines"]}
+    doctor = (python, "-I", "-m", "dashdeploy", "doctor", "--json")
+    engines = {each["name"]: each for each in json.loads(run(*doctor, cwd=tmp_path))["engines"]}
     assert not engines["native"]["works"]
     assert engines["native"]["needs"].endswith("run: python -m dashdeploy.export.native.build")
     # What doctor says mends it.
-    run(python, "-m", "dashdeploy.export.native.build")
-    engines = {each["name"]: each for each in json.loads(run(command, "doctor", "--json"))["engines"]}
+    run(python, "-I", "-m", "dashdeploy.export.native.build", cwd=tmp_path)
+    engines = {each["name"]: each for each in json.loads(run(*doctor, cwd=tmp_path))["engines"]}
     assert engines["native"]["works"]
 
 

@@ -40,6 +40,8 @@ BASELINES = (BACKBONE, SINGLE, DIRECT)
 
 TORCH, TORCH_COMPILE = "torch", "torch-compile"
 
+ALL = "all"
+
 ENGINES: tuple[str, ...] = (*SERVED, TORCH, TORCH_COMPILE)
 """Every engine that `bench latency` knows: those that serve a bundle, and torch itself."""
 

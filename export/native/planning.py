@@ -22,7 +22,7 @@ from dashdeploy.runtimes.native.graph_file import NativeLayer
 from dashdeploy.runtimes.native.library import ABI_VERSION, chosen_instructions
 from dashdeploy.runtimes.native.program import Algorithm, ConvGeometry, Program
 from dashdeploy.runtimes.native.shapes import pair, plane
-from dashdeploy.timing import interleaved
+from dashdeploy.timing import interleaved, thread_clock
 
 _MEASURED = 6
 """Tiles that are timed; the best one is nearly always among these least estimates."""
@@ -107,17 +107,11 @@ def _costs(
             seconds=_SECONDS_PER_CANDIDATE * len(calls),
             min_rounds=7,
             warmup=0.1,
-            clock=_thread_clock if threads == 1 and fine else None,
+            clock=thread_clock if threads == 1 and fine else None,
         )
         cache.add(spec.signature, {label: (float(np.median(each)), 0.0) for label, each in times.items()})
         known = cache.get(spec.signature)
     return {each.label: known[each.label][0] for each in candidates}
-
-
-def _thread_clock(call: Callable[[], object]) -> int:
-    start = time.thread_time_ns()
-    call()
-    return time.thread_time_ns() - start
 
 
 def layer_call(spec: ConvSpec, choice: NativeChoice, threads: int) -> Callable[[], object]:
