@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow gpu-wheels gpu-check audit lint format docs site proto clean
+.PHONY: help install native demo test test-slow gpu-wheels gpu-check audit lint format docs site proto clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ $(STAMP): pyproject.toml constraints.txt dashdeploy/web/package-lock.json
 	  || echo "onnxruntime-web could not be installed: pages of models will not be tested" >&2; \
 	else echo "npm is not on the PATH: pages of models will not be tested" >&2; fi
 	touch $@
+
+native: $(STAMP)  ## Compile the native kernels again (g++ or clang++, half a minute).
+	$(RUN) -m dashdeploy.export.native.build
 
 demo: $(STAMP)  ## The whole road on real series: search, export, bench, serve; ends with one table.
 	$(RUN) examples/demo.py
@@ -83,4 +86,5 @@ proto: $(STAMP)  ## Compile dashdeploy/serve/grpc/inference.proto again.
 
 clean:  ## Remove what was built or measured, the environment included.
 	rm -rf .venv build dist demo dashdeploy/web/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f dashdeploy/runtimes/native/libdashdeploy_native.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,6 +39,7 @@ from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source, load_source
+from dashdeploy.export.native.artifact import check_native, write_native
 from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.planning.planner import Decisions, choose_lowerings
@@ -128,6 +129,7 @@ def export_source(
         raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
     _check_precision(source, settings)
     check_torch_artifacts(source, settings.artifacts)
+    check_native(source, settings)
     if settings.artifacts.engine.batches_given:
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
@@ -176,6 +178,7 @@ def _write(
     plan, lowerings = compiled.decisions.plan, compiled.decisions.lowerings
     with atomic_directory(out) as folder:
         _write_models(folder, compiled, direct, source)
+        write_native(folder, direct, source, settings, progress)
         write_torch_files(folder, source, plan, lowerings, artifacts, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, states, compiled.parity.precision)

@@ -1,5 +1,7 @@
 """The package: however it is installed, the stages are dashdeploy.search, .export and .bench."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -96,6 +98,32 @@ def test_the_wheel_holds_every_module_and_nothing_else(way, tree, dist):
     assert {name for name in names if name.endswith(".py")} == modules(tree)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"dashdeploy"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.mark.slow
+def test_a_wheel_has_the_native_kernels_where_there_is_a_compiler(tree, dist, tmp_path):
+    sources = {path.name for path in (tree / "export" / "native" / "src").iterdir()}
+    without = {**os.environ, "CXX": "/nowhere/g++"}
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, tree, env=without)
+    pure = next(tmp_path.glob("*.whl"))
+    wheels = {way: dist[way] for way in ("wheel", "sdist -> wheel")} | {"without a compiler": pure}
+    for way, wheel in wheels.items():
+        names = zipfile.ZipFile(wheel).namelist()
+        carried = {name.rpartition("/")[2] for name in names if "export/native/src/" in name}
+        assert carried == sources
+        compiled = way != "without a compiler" and shutil.which("g++") is not None
+        assert any(name.endswith("libdashdeploy_native.so") for name in names) == compiled
+        assert wheel.name.endswith("-py3-none-any.whl") != compiled
+    python = fresh_environment(tmp_path / "venv", pure)
+    run(python, "-I", "-c", IMPORT_EVERYTHING, tmp_path, cwd=tmp_path)
+    doctor = (python, "-I", "-m", "dashdeploy", "doctor", "--json")
+    engines = {each["name"]: each for each in json.loads(run(*doctor, cwd=tmp_path))["engines"]}
+    assert not engines["native"]["works"]
+    assert engines["native"]["needs"].endswith("run: python -m dashdeploy.export.native.build")
+    # What doctor says mends it.
+    run(python, "-I", "-m", "dashdeploy.export.native.build", cwd=tmp_path)
+    engines = {each["name"]: each for each in json.loads(run(*doctor, cwd=tmp_path))["engines"]}
+    assert engines["native"]["works"]
 
 
 @pytest.mark.slow

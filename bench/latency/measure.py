@@ -18,19 +18,17 @@ import numpy as np
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.artifacts.provenance import Provenance
-from dashdeploy.bench.common.checks import check_count, check_seconds
-from dashdeploy.bench.common.device import check_device
+from dashdeploy.bench.latency.arguments import check_arguments, check_device_of
 from dashdeploy.bench.latency.multiply_adds import measured_peak, multiply_adds
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.rows import BatchNoise, BundleFacts, LatencyRow, Quantile, Speedup
 from dashdeploy.bench.latency.variants import (
+    ALL,
     BASELINES,
     COMPILED,
     DIRECT,
     ENGINES,
     FILES,
-    TORCH,
-    TORCH_COMPILE,
     Variant,
     loadable,
     peak_mib,
@@ -41,12 +39,19 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.engines import engine_of
 from dashdeploy.runtimes.example_inputs import ExampleInputs
-from dashdeploy.timing import Seconds, interleaved, percentile_intervals, percentiles, ratio_of
+from dashdeploy.timing import (
+    Clock,
+    Seconds,
+    interleaved,
+    percentile_intervals,
+    percentiles,
+    ratio_of,
+    thread_clock,
+)
 
 Key = tuple[str, str, str]
 """Label of the bundle, engine, variant."""
 
-ALL = "all"
 _CONTROL: Key = ("", "", "control")
 _LOADS = 3
 _MIN_ROUNDS = 3
@@ -65,6 +70,7 @@ def measure_latency(
     engines: Sequence[str] | None = None,
     device: str = "cpu",
     memory: bool = False,
+    cpu_time: bool = False,
     progress: Progress = silent,
 ) -> LatencyReport:
     """Time the variants of bundles on this machine, interleaved in this process.
@@ -82,6 +88,8 @@ def measure_latency(
         device: where the engines torch and torch-compile run, in float32 without TF32: ``cpu`` or ``cuda``. The
             name of any other engine says it.
         memory: whether to measure the peak memory too, each variant in a process of its own.
+        cpu_time: whether to time what the calling thread had a processor for, instead of the wall clock: for one
+            thread on a machine that others use, too.
         progress: told in one line what is being timed.
 
     Raises:
@@ -90,8 +98,8 @@ def measure_latency(
     """
     chosen = [bundles] if isinstance(bundles, Bundle) else list(bundles)
     counts = [threads] if isinstance(threads, int) else list(threads)
-    _check_arguments(chosen, batches, counts, seconds)
-    _check_device(device, engines, memory=memory)
+    check_arguments(chosen, batches, counts, seconds, cpu_time=cpu_time)
+    check_device_of(device, engines, memory=memory)
     labels = _labels(chosen)
     variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, device, counts[0])
     described: dict[str, str] = {}
@@ -106,7 +114,9 @@ def measure_latency(
         examples = _check_batches(variants, runtimes, batches, progress)
         for batch in batches:
             progress(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
-            times = _times(variants, runtimes, examples, batch, count, seconds)
+            times = _times(
+                variants, runtimes, examples, batch, count, seconds, thread_clock if cpu_time else None
+            )
             control = times.pop(_CONTROL)
             for key, series in times.items():
                 rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
@@ -120,6 +130,7 @@ def measure_latency(
     return LatencyReport(
         provenance=Provenance.now(),
         seconds=seconds,
+        cpu_time=cpu_time,
         bundles=tuple(
             BundleFacts.of(label, bundle, examples[label].length)
             for label, bundle in zip(labels, chosen, strict=True)
@@ -131,39 +142,6 @@ def measure_latency(
         speedups=tuple(speedups),
         noise=tuple(noise),
     )
-
-
-def _check_arguments(
-    bundles: Sequence[Bundle], batches: Sequence[int], threads: Sequence[int], seconds: float
-) -> None:
-    if not bundles:
-        raise InputError("no bundle to measure; give at least one")
-    for noun, values in (("batch", batches), ("threads", threads)):
-        if not values:
-            raise InputError(f"no {noun} size to measure; give at least one, such as 1")
-        for value in values:
-            if noun == "threads":
-                check_count("threads", value)
-            elif value < 1:
-                raise InputError(f"batch {value} is not a batch size; use integers from 1 up")
-        if len(set(values)) != len(values):
-            raise InputError(
-                f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"
-            )
-    check_seconds(seconds)
-
-
-def _check_device(device: str, engines: Sequence[str] | None, *, memory: bool) -> None:
-    check_device(device)
-    if device == "cpu":
-        return
-    if not {ALL, TORCH, TORCH_COMPILE} & set(engines or ()):
-        raise InputError(
-            f"`device={device}` has no effect without the engines torch or torch-compile; the name of any other "
-            "engine says where it runs: name ort-cuda, tensorrt or tensorrt-rtx"
-        )
-    if memory:
-        raise InputError(f"`memory` is of the CPU's and has no effect with `device={device}`; leave it out")
 
 
 def _labels(bundles: Sequence[Bundle]) -> list[str]:
@@ -255,6 +233,7 @@ def _times(
     batch: int,
     threads: int,
     seconds: float,
+    clock: Clock | None,
 ) -> dict[Key, Seconds]:
     """Seconds of every call, by key and of the control; `runtimes` are those that were loaded last."""
     twice = _control(variants)
@@ -272,6 +251,7 @@ def _times(
             min_rounds=_MIN_ROUNDS,
             warmup=min(seconds, _MOST_WARMUP_SECONDS if load == 0 else _MOST_WARMUP_SECONDS / 2),
             settle=several,
+            clock=clock,
         )
         for name, key in names.items():
             series[key].append(measured[name])

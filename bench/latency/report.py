@@ -29,6 +29,7 @@ class LatencyReport(BenchResult):
         rows: one per threads, batch size, bundle, engine and variant.
         speedups: one per threads, batch size, bundle, engine and baseline.
         noise: one per set of rounds.
+        cpu_time: whether the calling thread's processor time was measured instead of the wall clock.
         profiles: where the compiled models' time goes, one per bundle; empty if it was not asked for.
     """
 
@@ -42,6 +43,7 @@ class LatencyReport(BenchResult):
     rows: tuple[LatencyRow, ...]
     speedups: tuple[Speedup, ...]
     noise: tuple[BatchNoise, ...]
+    cpu_time: bool = False
     profiles: tuple[Profile, ...] = ()
 
     @classmethod
@@ -63,6 +65,7 @@ class LatencyReport(BenchResult):
         return cls(
             provenance=reports[0].provenance,
             seconds=reports[0].seconds,
+            cpu_time=reports[0].cpu_time,
             bundles=bundles,
             engines={name: words for each in reports for name, words in each.engines.items()},
             skipped={
@@ -121,6 +124,7 @@ class LatencyReport(BenchResult):
         """The report for a terminal, as a rich table."""
         caption = [
             *self.engines.values(),
+            *(["processor time of the calling thread, not the wall clock"] if self.cpu_time else []),
             *(f"without {engine}: {reason}" for engine, reason in self.skipped.items()),
             self.provenance.machine,
             "peak is that of a matrix product: "

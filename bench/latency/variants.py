@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dashdeploy.artifacts.bundle import BACKBONE_NAME, DIRECT_NAME, MODEL_NAME, SINGLE_NAME, Bundle
+from dashdeploy.artifacts.bundle import (
+    BACKBONE_NAME,
+    DIRECT_NAME,
+    MODEL_NAME,
+    NATIVE_NAME,
+    SINGLE_NAME,
+    Bundle,
+)
 from dashdeploy.bench.common.peak_memory import peak_mib_of
 from dashdeploy.bench.latency.torch_variants import PT2_NAME, load_program
 from dashdeploy.errors import InputError, MissingCapabilityError
@@ -16,6 +23,7 @@ from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.engines import ENGINES as SERVED
 from dashdeploy.runtimes.engines import load_engine
 from dashdeploy.runtimes.example_inputs import ExampleInputs
+from dashdeploy.runtimes.names import EngineName
 
 COMPILED, DIRECT, SINGLE, BACKBONE = "compiled", "direct", "single", "backbone"
 
@@ -31,6 +39,8 @@ BASELINES = (BACKBONE, SINGLE, DIRECT)
 """What the compiled model is compared with, as far as the bundle has it; every convolution of these is direct."""
 
 TORCH, TORCH_COMPILE = "torch", "torch-compile"
+
+ALL = "all"
 
 ENGINES: tuple[str, ...] = (*SERVED, TORCH, TORCH_COMPILE)
 """Every engine that `bench latency` knows: those that serve a bundle, and torch itself."""
@@ -73,7 +83,7 @@ def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Varian
         return _torch_variants(bundle, engine, device)
     kind = SERVED[engine]
     if bundle.file(kind.file) is None:
-        again = f" with `{kind.parameter}=True`" if kind.parameter else ""
+        again = f" with `{kind.parameter}={kind.value}`" if kind.parameter else ""
         raise InputError(f"{bundle.path}: the bundle has no {kind.file}; export it again{again}")
     compiled = Variant(
         bundle,
@@ -82,10 +92,12 @@ def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Varian
         bundle.path / kind.file,
         lambda threads: load_engine(bundle, engine, threads=threads),
     )
-    if kind.file != MODEL_NAME:
+    if kind.file not in (MODEL_NAME, NATIVE_NAME):
         return [compiled]
+    # What native kernels are compared with is what runs without them.
+    beside = EngineName.ORT_CPU if kind.file == NATIVE_NAME else engine
     baselines = [
-        Variant(bundle, engine, name, file, _loader(bundle, engine, file))
+        Variant(bundle, engine, name, file, _loader(bundle, beside, file))
         for name in BASELINES
         if (file := bundle.file(FILES[name])) is not None
     ]

@@ -33,6 +33,7 @@ from dashdeploy.errors import InputError, stage_call
 FORMAT_VERSION = 1
 MANIFEST_NAME = "bundle.json"
 MODEL_NAME = "model.onnx"
+NATIVE_NAME = "model.native.onnx"
 TORCHSCRIPT_NAME = "model.ts"
 PT2_NAME = "model.pt2"
 PLAN_NAME = "plan.json"

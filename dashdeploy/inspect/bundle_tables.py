@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dashdeploy.artifacts.bundle import MODEL_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
+from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.report.text_table import TERMINAL, table
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 
-_RUNNABLE = (MODEL_NAME, TORCHSCRIPT_NAME, PT2_NAME, RTX.file_name, TENSORRT.file_name)
+_RUNNABLE = (MODEL_NAME, NATIVE_NAME, TORCHSCRIPT_NAME, PT2_NAME, RTX.file_name, TENSORRT.file_name)
 """The files of a bundle that something runs."""
 
 PARITY_HEADERS = ["output", "inputs", "relative error", "cosine", "same top class"]
@@ -49,6 +49,10 @@ def _artifact(bundle: Bundle, name: str, parity: Mapping[str, Any]) -> dict[str,
             parity["precision"],
             _checked(parity),
         )
+    elif name == NATIVE_NAME:
+        sidecar = bundle.read_json(f"{name}.json")
+        runs_in, precision = "dashdeploy's native kernels", "fp32"
+        checked = f"differs by {sidecar['max_relative_error']:.1e}"
     else:
         sidecar = bundle.read_json(f"{name}.json")
         precision = sidecar["precision"]

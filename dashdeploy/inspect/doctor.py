@@ -18,6 +18,7 @@ from dashdeploy.machine import cores, cpu_model
 from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
 from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.native.library import ABI_VERSION, instruction_sets
 from dashdeploy.web.onnxruntime_web import engine_version, what_is_missing
 
 PACKAGES = (
@@ -161,6 +162,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
             "tensorrt_rtx",
             extra="trt-rtx",
         ),
+        _native(),
         _ort_web(),
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
@@ -179,6 +181,15 @@ def _ort_web() -> Engine:
     except MissingCapabilityError:
         found = None
     return Engine(name="onnxruntime-web", version=found, works=missing is None, needs=missing or "")
+
+
+def _native() -> Engine:
+    """The native kernels, which are no package: what they were built for, or what building them takes."""
+    try:
+        found = ", ".join(instruction_sets())
+    except MissingCapabilityError as error:
+        return Engine(name=EngineName.NATIVE, version=None, works=False, needs=" ".join(str(error).split()))
+    return Engine(name=EngineName.NATIVE, version=f"{ABI_VERSION} ({found})", works=True, needs="")
 
 
 def _engine(

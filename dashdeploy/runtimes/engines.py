@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.artifacts.bundle import MODEL_NAME, TORCHSCRIPT_NAME, Bundle
+from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.native.model import NativeModel
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.openvino import OpenVino
 from dashdeploy.runtimes.tensorrt import TensorRT
@@ -29,6 +30,7 @@ class EngineKind:
         backend: Triton's name of the backend.
         on_gpu: whether it runs on a GPU.
         load: makes the runtime of a bundle's file; the last argument is the threads within one operator.
+        value: of the parameter.
     """
 
     name: EngineName
@@ -38,6 +40,7 @@ class EngineKind:
     backend: str
     on_gpu: bool
     load: Callable[[Bundle, Path, int | None], Runtime]
+    value: object = True
 
 
 def _ort_cpu(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
@@ -55,6 +58,10 @@ def _openvino(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
 def _torchscript(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     manifest = bundle.manifest
     return TorchScript(file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)
+
+
+def _native(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    return NativeModel(file, threads=threads)
 
 
 def _tensorrt(_bundle: Bundle, file: Path, _threads: int | None) -> Runtime:
@@ -89,6 +96,16 @@ ENGINES: Mapping[str, EngineKind] = {
             TENSORRT.engine, TENSORRT.file_name, TENSORRT.parameter, *_PLAN, on_gpu=True, load=_tensorrt
         ),
         EngineKind(RTX.engine, RTX.file_name, RTX.parameter, *_PLAN, on_gpu=True, load=_rtx),
+        EngineKind(
+            EngineName.NATIVE,
+            NATIVE_NAME,
+            "target",
+            "dashdeploy_native",
+            "dashdeploy",
+            on_gpu=False,
+            load=_native,
+            value="native",
+        ),
     )
 }
 
@@ -134,12 +151,12 @@ def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     kind = engine_of(bundle, name)
     file = bundle.file(kind.file)
     if file is None:
-        call = stage_call("export", "RUN", **({kind.parameter: True} if kind.parameter else {}))
+        call = stage_call("export", "RUN", **({kind.parameter: kind.value} if kind.parameter else {}))
         raise InputError(f"{bundle.path}: the bundle has no {kind.file}; write it with: {call}")
     try:
         return kind.load(bundle, file, threads)
     except MissingCapabilityError as error:
-        if name is None and kind.on_gpu:
+        if name is None and (kind.on_gpu or kind.file == NATIVE_NAME):
             raise MissingCapabilityError(
                 f"{bundle.path} was made for {kind.name}: {error}; or run it on the CPU with: "
                 f"`engine={EngineName.ORT_CPU}`"

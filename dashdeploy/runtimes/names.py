@@ -14,6 +14,7 @@ class EngineName(StrEnum):
     TORCHSCRIPT = "torchscript"
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
+    NATIVE = "native"
 
 
 class TargetName(StrEnum):
@@ -24,3 +25,4 @@ class TargetName(StrEnum):
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX
+    NATIVE = EngineName.NATIVE

@@ -2,6 +2,7 @@
 
     prepare      a model as it was read -> the all-direct model
     lower        the all-direct model -> the compiled one, in float32
+    to_native    the all-direct model -> one for the native kernels
     to_fp16, simulate_fp16, to_int8      either of them -> the same in another precision
 
 Each takes a model, leaves it as it is, and returns another.
@@ -31,6 +32,7 @@ from dashdeploy.export.passes.fold_pads import FoldPads
 from dashdeploy.export.passes.horizontal_fusion import HorizontalFusion
 from dashdeploy.export.passes.layout_assignment import AssignLayout
 from dashdeploy.export.passes.lower_convolutions import LowerConvolutions
+from dashdeploy.export.passes.native_fusion import FuseNative, NativeChoice
 from dashdeploy.export.passes.quantize import Quantize
 from dashdeploy.export.passes.share_constants import ShareConstants
 from dashdeploy.export.passes.simulate_fp16 import SimulateFp16
@@ -86,6 +88,11 @@ def lower(
         ShareConstants({*lowerings, *fusion_groups}),
         RemoveUnusedNodesPass(),
     )
+
+
+def to_native(model: ir.Model, choices: Mapping[str, NativeChoice]) -> ir.Model:
+    """A copy of the all-direct `model` with nodes of the native kernels for the named convolutions."""
+    return _run(model, FuseNative(choices), RemoveUnusedNodesPass(), ShapeInferencePass(strict_mode=False))
 
 
 def to_fp16(

@@ -14,6 +14,8 @@ from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT, Flavor
 _ON_THIS_CPU: dict[TargetName, type[OrtCpuTarget] | type[OpenVinoTarget]] = {
     TargetName.ORT_CPU: OrtCpuTarget,
     TargetName.OPENVINO: OpenVinoTarget,
+    # The portable model beside the native one is planned for the engine that every bundle can run in.
+    TargetName.NATIVE: OrtCpuTarget,
 }
 
 CPU_TARGETS = tuple(_ON_THIS_CPU)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from dashdeploy.artifacts.bundle import (
     DIRECT_NAME,
     MODEL_NAME,
+    NATIVE_NAME,
     PARITY_NAME,
     PLAN_NAME,
     PT2_NAME,
@@ -29,12 +30,14 @@ from dashdeploy.export.verify.parity import TOLERANCE, input_sets
 from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.native.graph_file import NativeSidecar
+from dashdeploy.runtimes.native.model import NativeModel
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import FLAVORS
 
 Note = Callable[[str, str], None]
-Sidecar = TypeVar("Sidecar", EngineSidecar, TorchSidecar)
+Sidecar = TypeVar("Sidecar", EngineSidecar, TorchSidecar, NativeSidecar)
 Content = TypeVar("Content", bound=BaseModel)
 
 _DRIFT = 2.0
@@ -78,6 +81,9 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
         if bundle.file(name) is not None:
             progress(f"running {name} in a fresh process")
             _check_torch_file(bundle, name, expected, note)
+    if bundle.file(NATIVE_NAME) is not None:
+        progress(f"running {NATIVE_NAME}")
+        _check_native(bundle, parity, expected, note)
     for flavor in FLAVORS:
         if bundle.file(flavor.file_name) is None:
             continue
@@ -172,6 +178,24 @@ def _check_torch_file(bundle: Bundle, name: str, expected: Expectation, note: No
     again = expected.compare(got, "fp32", sidecar.parity.tolerance)
     _judge(bundle, name, again, sidecar.parity)
     note(name, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words}")
+
+
+def _check_native(bundle: Bundle, parity: Parity, expected: Expectation, note: Note) -> None:
+    sidecar = _sidecar(bundle, NATIVE_NAME, NativeSidecar)
+    if sidecar.direct_sha256 != bundle.manifest.files[DIRECT_NAME]:
+        raise InputError(f"{bundle.path}: {NATIVE_NAME} was made from another {DIRECT_NAME}; export it again")
+    try:
+        model = NativeModel(bundle.path / NATIVE_NAME)
+    except MissingCapabilityError as error:
+        note(NATIVE_NAME, f"as its sidecar says; not run here: {error}")
+        return
+    got = [run_on_all(model.run, model.inputs, feeds) for _, feeds in expected.sets]
+    again = expected.compare(got, "fp32", sidecar.tolerance)
+    _judge(bundle, NATIVE_NAME, again, parity)
+    note(
+        NATIVE_NAME,
+        f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words} ({model.instructions})",
+    )
 
 
 def _judge(bundle: Bundle, name: str, again: Parity, at_export: Parity) -> None:

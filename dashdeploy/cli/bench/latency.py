@@ -227,8 +227,7 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
     Raises:
         InputError: there is no such engine; better known before the export than after it.
     """
-    from dashdeploy.bench.latency.measure import ALL
-    from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE, check_engine
+    from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE, check_engine
     from dashdeploy.export.artifact_settings import ArtifactSettings
     from dashdeploy.export.settings import ExportSettings
 

@@ -20,6 +20,7 @@ class CpuTarget(StrEnum):
 
     ORT_CPU = TargetName.ORT_CPU
     OPENVINO = TargetName.OPENVINO
+    NATIVE = TargetName.NATIVE
 
 
 @with_option_groups
@@ -39,6 +40,10 @@ def networks(
     target: Annotated[
         CpuTarget, typer.Option("--target", help="The engine to compile for and run in.")
     ] = CpuTarget.ORT_CPU,
+    cpu_time: Annotated[
+        bool,
+        typer.Option("--cpu-time", help="Time the thread's processor time: for a machine that is not idle."),
+    ] = False,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -79,7 +84,12 @@ def networks(
 
     settings = ExportSettings(target=TargetName(target), threads=threads)
     measure = partial(
-        measure_latency, batches=sizes, threads=threads, seconds=seconds, progress=console.progress
+        measure_latency,
+        batches=sizes,
+        threads=threads,
+        seconds=seconds,
+        cpu_time=cpu_time,
+        progress=console.progress,
     )
     with exported_networks(names or None, settings, progress=console.progress) as bundles:
         measured = LatencyReport.merged(measure_networks(bundles, measure))

@@ -60,7 +60,9 @@ class Planning(OptionGroup, panel="Plan"):
 
     target: Annotated[
         TargetName,
-        typer.Option("--target", help="The engine to compile for; the first two are measured here."),
+        typer.Option(
+            "--target", help="The engine to compile for; ort-cpu, openvino and native are measured here."
+        ),
     ] = TargetName.ORT_CPU
     device: Annotated[
         str | None,

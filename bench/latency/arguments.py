@@ -1,0 +1,62 @@
+"""What a latency measurement can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dashdeploy.artifacts.bundle import Bundle
+from dashdeploy.bench.common.checks import check_count, check_seconds
+from dashdeploy.bench.common.device import check_device
+from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE
+from dashdeploy.errors import InputError
+
+
+def check_arguments(
+    bundles: Sequence[Bundle],
+    batches: Sequence[int],
+    threads: Sequence[int],
+    seconds: float,
+    *,
+    cpu_time: bool,
+) -> None:
+    """Refuse what cannot be measured.
+
+    Raises:
+        InputError: there is nothing to measure, a number is out of range, or one is given twice.
+    """
+    if not bundles:
+        raise InputError("no bundle to measure; give at least one")
+    for noun, values in (("batch", batches), ("threads", threads)):
+        if not values:
+            raise InputError(f"no {noun} size to measure; give at least one, such as 1")
+        for value in values:
+            if noun == "threads":
+                check_count("threads", value)
+            elif value < 1:
+                raise InputError(f"batch {value} is not a batch size; use integers from 1 up")
+        if len(set(values)) != len(values):
+            raise InputError(
+                f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"
+            )
+    check_seconds(seconds)
+    if cpu_time and list(threads) != [1]:
+        raise InputError("`cpu_time` is of one thread; set `threads=1`, or leave `cpu_time` out")
+
+
+def check_device_of(device: str, engines: Sequence[str] | None, *, memory: bool) -> None:
+    """Refuse a device that nothing would run on.
+
+    Raises:
+        InputError: no engine that was named takes it, or memory is asked for, which is the CPU's.
+        MissingCapabilityError: the device is not here.
+    """
+    check_device(device)
+    if device == "cpu":
+        return
+    if not {ALL, TORCH, TORCH_COMPILE} & set(engines or ()):
+        raise InputError(
+            f"`device={device}` has no effect without the engines torch or torch-compile; the name of any other "
+            "engine says where it runs: name ort-cuda, tensorrt or tensorrt-rtx"
+        )
+    if memory:
+        raise InputError(f"`memory` is of the CPU's and has no effect with `device={device}`; leave it out")

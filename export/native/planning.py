@@ -1,0 +1,147 @@
+"""Chooses a native kernel for every convolution, by measurement on this machine or by estimates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dashdeploy.export.frontend.convolutions import Convolution
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.dead_taps import trim
+from dashdeploy.export.lowerings.single_layer import random_weights
+from dashdeploy.export.native.candidates import plain, refuses, tiles
+from dashdeploy.export.passes.native_fusion import NativeChoice
+from dashdeploy.export.planning.tuning_cache import TuningCache
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.machine import cpu_model
+from dashdeploy.progress import Progress
+from dashdeploy.runtimes.native.graph_file import NativeLayer
+from dashdeploy.runtimes.native.library import ABI_VERSION, chosen_instructions
+from dashdeploy.runtimes.native.program import Algorithm, ConvGeometry, Program
+from dashdeploy.runtimes.native.shapes import pair, plane
+from dashdeploy.timing import interleaved, thread_clock
+
+_MEASURED = 6
+"""Tiles that are timed; the best one is nearly always among these least estimates."""
+
+_SECONDS_PER_CANDIDATE = 0.06
+
+
+@dataclass(frozen=True)
+class NativePlan:
+    """How every convolution is computed.
+
+    Attributes:
+        choices: by layer; what no native kernel computes is left out.
+        layers: for people.
+    """
+
+    choices: Mapping[str, NativeChoice]
+    layers: list[NativeLayer]
+
+
+def plan_native(
+    convolutions: Sequence[Convolution], settings: ExportSettings, progress: Progress
+) -> NativePlan:
+    """Choose for every convolution.
+
+    Args:
+        convolutions: of the all-direct model.
+        settings: the user's wishes: `lowering`, `tune`, `batch` and `threads` count.
+        progress: told of each measurement before it starts.
+    """
+    device = (
+        f"native kernels {ABI_VERSION} ({chosen_instructions()}), {cpu_model()}, {settings.threads} thread(s)"
+    )
+    cache = TuningCache(device)
+    choices: dict[str, NativeChoice] = {}
+    layers = []
+    for number, convolution in enumerate(convolutions, start=1):
+        reason = convolution.obstacle if convolution.spec is None else refuses(convolution.spec)
+        if convolution.spec is None or reason is not None:
+            layers.append(NativeLayer(name=convolution.name, chosen=f"ONNX Runtime: {reason}"))
+            continue
+        spec = convolution.spec.model_copy(update={"batch": settings.batch})
+        candidates = _candidates(spec, settings)
+        costs: dict[str, float] = {}
+        if len(candidates) > 1 and settings.tune == "measure":
+            place = f"{convolution.name} ({number} of {len(convolutions)})"
+            costs = _costs(spec, candidates, settings.threads, cache, place, progress)
+        elif len(candidates) > 1 and settings.lowering == "auto" and spec.multiply_adds > 0:
+            candidates = candidates[1:2]  # the tile of the least estimate
+        chosen = min(candidates, key=lambda each: costs.get(each.label, 0.0))
+        choices[convolution.name] = chosen
+        milliseconds = {label: seconds * 1e3 for label, seconds in costs.items()}
+        layers.append(NativeLayer(name=convolution.name, chosen=chosen.label, milliseconds=milliseconds))
+    return NativePlan(choices, layers)
+
+
+def _candidates(spec: ConvSpec, settings: ExportSettings) -> list[NativeChoice]:
+    direct = plain(spec)
+    found = tiles(spec, _MEASURED) if direct.algorithm == "direct" else []
+    if settings.lowering == "direct" or not found:
+        return [direct]
+    return found if settings.lowering == "fft" else [direct, *found]
+
+
+def _costs(
+    spec: ConvSpec,
+    candidates: Sequence[NativeChoice],
+    threads: int,
+    cache: TuningCache,
+    place: str,
+    progress: Progress,
+) -> dict[str, float]:
+    """Seconds per call by label, from the cache or measured, all in common rounds."""
+    known = cache.get(spec.signature)
+    if any(each.label not in known for each in candidates):
+        progress(f"{place}: timing {len(candidates)} native kernels for {spec}")
+        calls = {each.label: layer_call(spec, each, threads) for each in candidates}
+        # Of one thread its own time counts, which other work on the machine disturbs least.
+        fine = time.get_clock_info("thread_time").resolution < 1e-6
+        times = interleaved(
+            calls,
+            seconds=_SECONDS_PER_CANDIDATE * len(calls),
+            min_rounds=7,
+            warmup=0.1,
+            clock=thread_clock if threads == 1 and fine else None,
+        )
+        cache.add(spec.signature, {label: (float(np.median(each)), 0.0) for label, each in times.items()})
+        known = cache.get(spec.signature)
+    return {each.label: known[each.label][0] for each in candidates}
+
+
+def layer_call(spec: ConvSpec, choice: NativeChoice, threads: int) -> Callable[[], object]:
+    """A call of one layer on random numbers, channels last."""
+    spec = trim(spec)
+    weight, bias = random_weights(spec)
+    program = Program(threads)
+    size, out = plane(spec.spatial), plane(spec.out_spatial)
+    x = program.buffer(size[0] * size[1], spec.in_channels)
+    y = program.buffer(out[0] * out[1], spec.out_channels)
+    program.input(x)
+    program.conv(geometry_of(spec, choice), weight, bias, x, y, relu=True)
+    program.output(y, out[0] * out[1] * spec.out_channels)
+    program.ready()
+    generator = np.random.default_rng(0)
+    given = generator.standard_normal((spec.batch, size[0] * size[1] * spec.in_channels), dtype=np.float32)
+    return lambda: program.run(spec.batch, [given])
+
+
+def geometry_of(spec: ConvSpec, choice: NativeChoice) -> ConvGeometry:
+    """The convolution as a program wants it."""
+    rank = spec.rank
+    return ConvGeometry(
+        in_size=plane(spec.spatial),
+        kernel=pair(spec.kernel, rank, 1),
+        stride=pair(spec.strides, rank, 1),
+        dilation=pair(spec.dilations, rank, 1),
+        before=pair(spec.pads_begin, rank, 0),
+        out_size=plane(spec.out_spatial),
+        groups=spec.groups,
+        algorithm=Algorithm[choice.algorithm.upper()],
+        tile=pair(choice.tile, rank, 1) if choice.tile else (0, 0),
+    )

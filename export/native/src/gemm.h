@@ -1,0 +1,169 @@
+// The products: microkernels over packed panels, accumulators in registers.
+#pragma once
+
+#include "vec.h"
+
+namespace dd {
+namespace DD_NAMESPACE {
+
+// Vectors of a panel, rows of the complex microkernel and of the real one: what the registers hold. With 32 registers all
+// three products of the complex one stand in registers together; with 16 they come one after the other.
+constexpr int NV = 2;
+#if DD_WIDTH == 16 || defined(__ARM_NEON)
+constexpr bool TOGETHER = true;
+constexpr int CR = 4, DR = DD_WIDTH == 16 ? 12 : 10;
+#else
+constexpr bool TOGETHER = false;
+constexpr int CR = DD_WIDTH == 8 ? 6 : 4, DR = CR;
+#endif
+constexpr int PANEL = NV * W;
+
+template <int N>
+static DD_INLINE void fetch_ahead(const float* taps) {
+  DD_UNROLL for (int line = 0; line < 2 * N * W; line += 16) __builtin_prefetch(taps + line, 0, 2);
+}
+
+// M rows of X W for one frequency, by three real products (Gauss):
+//   P1 = (Xr + Xi) Wr,  P2 = Xr (Wi - Wr),  P3 = Xi (Wr + Wi);  Yr = P1 - P3,  Yi = P1 + P2
+// The packed taps are [depth][2][N W]; sums and differences of them are formed in registers.
+// AHEAD: the panel after this one is called into the second-level cache meanwhile.
+template <int M, int N, bool AHEAD>
+static void together(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
+                     long ldy) {
+  Vec p1[M][N], p2[M][N], p3[M][N];
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] = p2[m][n] = p3[m][n] = Vec{};
+  }
+  for (int k = 0; k < depth; ++k) {
+    Vec wr[N], wd[N], ws[N];
+    DD_UNROLL for (int n = 0; n < N; ++n) {
+      wr[n] = load(taps + n * W);
+      Vec wi = load(taps + (N + n) * W);
+      wd[n] = wi - wr[n];
+      ws[n] = wi + wr[n];
+    }
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      Vec s = splat(xs[m * ldx + k]), r = splat(xr[m * ldx + k]), i = splat(xi[m * ldx + k]);
+      DD_UNROLL for (int n = 0; n < N; ++n) {
+        p1[m][n] += s * wr[n];
+        p2[m][n] += r * wd[n];
+        p3[m][n] += i * ws[n];
+      }
+    }
+    if (AHEAD) fetch_ahead<N>(taps + 2L * depth * N * W);
+    taps += 2 * N * W;
+  }
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) {
+      store(yr + m * ldy + n * W, p1[m][n] - p3[m][n]);
+      store(yi + m * ldy + n * W, p1[m][n] + p2[m][n]);
+    }
+  }
+}
+
+// sum += or -= X times what `taps` makes of the two planes.
+template <int M, int N, bool AHEAD, typename Taps>
+static DD_INLINE void one_product(int depth, const float* x, long ldx, const float* packed, Vec (&sum)[M][N], const Taps& taps) {
+  for (int k = 0; k < depth; ++k) {
+    Vec w[N];
+    DD_UNROLL for (int n = 0; n < N; ++n) w[n] = taps(packed + n * W);
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      Vec a = splat(x[m * ldx + k]);
+      DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] += a * w[n];
+    }
+    if (AHEAD) fetch_ahead<N>(packed + 2L * depth * N * W);
+    packed += 2 * N * W;
+  }
+}
+
+template <int M, int N, bool AHEAD>
+static void in_turn(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* packed, float* yr, float* yi,
+                    long ldy) {
+  Vec first[M][N];  // P1, in memory meanwhile
+  {
+    Vec sum[M][N] = {};
+    one_product<M, N, AHEAD>(depth, xs, ldx, packed, sum, [](const float* w) { return load(w); });
+    std::memcpy(first, sum, sizeof first);
+  }
+  {
+    Vec sum[M][N] = {};
+    one_product<M, N, false>(depth, xr, ldx, packed, sum, [](const float* w) { return load(w + N * W) - load(w); });
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      DD_UNROLL for (int n = 0; n < N; ++n) store(yi + m * ldy + n * W, first[m][n] + sum[m][n]);
+    }
+  }
+  Vec sum[M][N] = {};
+  one_product<M, N, false>(depth, xi, ldx, packed, sum, [](const float* w) { return load(w + N * W) + load(w); });
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) store(yr + m * ldy + n * W, first[m][n] - sum[m][n]);
+  }
+}
+
+template <int M, int N, bool AHEAD>
+static void complex_rows(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
+                         long ldy) {
+  if constexpr (TOGETHER) {
+    together<M, N, AHEAD>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
+  } else {
+    in_turn<M, N, AHEAD>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
+  }
+}
+
+typedef void (*ComplexRows)(int, const float*, const float*, const float*, long, const float*, float*, float*, long);
+
+template <int N, bool AHEAD>
+static ComplexRows complex_kernel(int rows) {
+  switch (rows) {
+    case 1: return complex_rows<1, N, AHEAD>;
+    case 2: return complex_rows<2, N, AHEAD>;
+    case 3: return complex_rows<3, N, AHEAD>;
+    case 4: return complex_rows<4, N, AHEAD>;
+    case 5: return complex_rows<(CR > 4 ? 5 : 4), N, AHEAD>;
+    default: return complex_rows<CR, N, AHEAD>;
+  }
+}
+
+// `count` rows times the packed taps of one frequency, panel by panel; a last panel may be half as wide. Rows are shared
+// out evenly: a microkernel of few rows waits for its sums.
+static void complex_product(int depth, int count, const float* xr, const float* xi, const float* xs, long ldx, const float* taps,
+                            int out_padded, float* yr, float* yi, long ldy) {
+  for (int n = 0; n < out_padded; n += PANEL) {
+    const bool whole = n + PANEL <= out_padded;
+    for (int m = 0; m < count;) {
+      const int left = count - m, parts = (left + CR - 1) / CR, rows = (left + parts - 1) / parts;
+      ComplexRows kernel = whole ? (m == 0 ? complex_kernel<NV, true>(rows) : complex_kernel<NV, false>(rows))
+                                 : (m == 0 ? complex_kernel<1, true>(rows) : complex_kernel<1, false>(rows));
+      kernel(depth, xr + m * ldx, xi + m * ldx, xs + m * ldx, ldx, taps, yr + m * ldy + n, yi + m * ldy + n, ldy);
+      m += rows;
+    }
+    taps += 2L * depth * (whole ? PANEL : W);
+  }
+}
+
+// M rows of a sum over taps: per tap, `depth` floats of each row times [depth][N W] packed taps. A row of a tap begins at
+// `base + m * ld`, or at a pointer of its own where the block meets padding.
+template <int M, int N, bool POINTERS>
+static void direct_rows(int taps, int depth, const float* const* rows, long ld, const float* const* packed, Vec (&result)[M][N]) {
+  Vec sum[M][N];
+  DD_UNROLL for (int m = 0; m < M; ++m) {
+    DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] = Vec{};
+  }
+  for (int tap = 0; tap < taps; ++tap) {
+    const float* w = packed[tap];
+    const float* const* pointers = rows + tap * DR;
+    const float* base = POINTERS ? nullptr : rows[tap];
+    for (int k = 0; k < depth; ++k) {
+      Vec v[N];
+      DD_UNROLL for (int n = 0; n < N; ++n) v[n] = load(w + n * W);
+      DD_UNROLL for (int m = 0; m < M; ++m) {
+        Vec a = splat(POINTERS ? pointers[m][k] : base[m * ld + k]);
+        DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] += a * v[n];
+      }
+      w += N * W;
+    }
+  }
+  std::memcpy(result, sum, sizeof sum);
+}
+
+}  // namespace DD_NAMESPACE
+}  // namespace dd

@@ -1,0 +1,46 @@
+// Vectors of floats of the width that a file is compiled for; compiled several times with other flags and DD_NAMESPACE.
+#pragma once
+
+#include <cstring>
+
+#ifndef DD_WIDTH
+#error "compile with -DDD_WIDTH=4, 8 or 16 and -DDD_NAMESPACE=..."
+#endif
+
+#define DD_INLINE inline __attribute__((always_inline))
+#define DD_UNROLL _Pragma("GCC unroll 32")
+
+namespace dd {
+namespace DD_NAMESPACE {
+
+constexpr int W = DD_WIDTH;
+typedef float Vec __attribute__((vector_size(DD_WIDTH * 4)));
+typedef float Loose __attribute__((vector_size(DD_WIDTH * 4), aligned(4), may_alias));
+typedef int Mask __attribute__((vector_size(DD_WIDTH * 4)));
+
+static DD_INLINE Vec load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
+static DD_INLINE void store(float* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+static DD_INLINE Vec splat(float a) { return a - Vec{}; }
+static DD_INLINE Vec largest(Vec a, Vec b) { return a > b ? a : b; }
+
+// The first `lanes` floats, zeros behind them.
+static DD_INLINE Vec load_some(const float* p, int lanes) {
+  if (lanes >= W) return load(p);
+  Vec v{};
+  std::memcpy(&v, p, sizeof(float) * static_cast<unsigned>(lanes));
+  return v;
+}
+
+static DD_INLINE void store_some(float* p, Vec v, int lanes) {
+  if (lanes >= W) {
+    store(p, v);
+  } else {
+    std::memcpy(p, &v, sizeof(float) * static_cast<unsigned>(lanes));
+  }
+}
+
+// Not-a-numbers stay: they compare false with everything.
+static DD_INLINE Vec relu(Vec v) { return v < Vec{} ? Vec{} : v; }
+
+}  // namespace DD_NAMESPACE
+}  // namespace dd

@@ -1,0 +1,225 @@
+"""Whole graphs: what is fused, which layout and which engine their parts get, against ONNX Runtime."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from dashdeploy.errors import InputError
+from dashdeploy.export.frontend.convolutions import find_convolutions
+from dashdeploy.export.frontend.onnx_files import serialized
+from dashdeploy.export.native.candidates import plain, tiles
+from dashdeploy.export.passes.native_fusion import NativeChoice
+from dashdeploy.export.passes.sequence import prepare, to_native
+from dashdeploy.runtimes.native.graph_file import DOMAIN
+from dashdeploy.runtimes.native.library import INSTRUCTIONS_VARIABLE, instruction_sets
+from dashdeploy.runtimes.native.model import NativeModel
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+
+TOLERANCE = 2e-6
+"""Of the largest output: what is promised of a network."""
+
+RESIDUAL = """
+g (float[N,20,60] x) => (float[N,24,60] y) {
+  a = Conv<pads=[3,3]>(x, w1, b1)
+  r = Relu(a)
+  c = Conv<pads=[6,6], dilations=[2]>(r, w2)
+  s = Conv(x, w3)
+  t = Add(c, s)
+  y = Relu(t)
+}"""
+WEIGHTS = {"w1": (24, 20, 7), "b1": (24,), "w2": (24, 24, 7), "w3": (24, 20, 1)}
+
+GRAPHS = {
+    "residual": (RESIDUAL, WEIGHTS),
+    "value that is read twice": (
+        """g (float[N,16,40] x) => (float[N,16,40] y, float[N,16,40] a) {
+          a = Conv<pads=[2,2]>(x, w)
+          r = Relu(a)
+          y = Add(r, a)
+        }""",
+        {"w": (16, 16, 5)},
+    ),
+    "inception": (
+        """g (float[N,1,50] x) => (float[N,5] y) {
+          a = Conv<pads=[4,4]>(x, w1)
+          b = Conv<pads=[2,2]>(x, w2)
+          m = MaxPool<kernel_shape=[3], strides=[1], pads=[1,1]>(x)
+          c = Conv(m, w3)
+          j = Concat<axis=1>(a, b, c)
+          k = Concat<axis=1>(j, x, a)
+          r = Relu(k)
+          d = Conv<pads=[3,3]>(r, w4)
+          e = ReduceMean<keepdims=0>(d, axes)
+          y = Gemm<transB=1>(e, w5, b5)
+        }""",
+        {
+            "w1": (17, 1, 9),
+            "w2": (8, 1, 5),
+            "w3": (7, 1, 1),
+            "w4": (24, 50, 7),
+            "w5": (5, 24),
+            "b5": (5,),
+            "axes": np.array([2], np.int64),
+        },
+    ),
+    "pre-activation in two dimensions": (
+        """g (float[N,3,20,18] x) => (float[N,4] y) {
+          a = Conv<pads=[1,1,1,1]>(x, w1)
+          n = BatchNormalization(a, s, t, m, v)
+          r = Relu(n)
+          b = Conv<pads=[2,2,2,2], strides=[2,2]>(r, w2)
+          c = Conv<strides=[2,2]>(r, w3)
+          u = Add(b, c)
+          k = Sigmoid(u)
+          p = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], strides=[2,2]>(k)
+          z = GlobalAveragePool(p)
+          f = Flatten(z)
+          y = MatMul(f, w4)
+        }""",
+        {
+            "w1": (16, 3, 3, 3),
+            **dict.fromkeys("stm", (16,)),
+            "v": np.linspace(0.5, 2, 16, dtype=np.float32),
+            "w2": (12, 16, 5, 5),
+            "w3": (12, 16, 1, 1),
+            "w4": (12, 4),
+        },
+    ),
+    "operators of ONNX Runtime between": (
+        """g (float[N,16,30] x) => (float[N,16,30] y, float[N,30,16] z) {
+          a = Conv<pads=[2,2]>(x, w1)
+          q = Softmax<axis=1>(a)
+          h = Mul(q, a)
+          b = Conv<pads=[2,2]>(h, w2)
+          z = Transpose<perm=[0,2,1]>(b)
+          y = Tanh(b)
+        }""",
+        {"w1": (16, 16, 5), "w2": (16, 16, 5)},
+    ),
+    "last position, scales": (
+        """g (float[N,8,33] x) => (float[N,6] y) {
+          a = Conv<pads=[8,0], dilations=[2]>(x, w1)
+          e = Mul(a, scale)
+          o = Add(shift, e)
+          l = Gather<axis=2>(o, last)
+          y = Gemm(l, w2, b2)
+        }""",
+        {
+            "w1": (16, 8, 5),
+            "scale": (16, 1),
+            "shift": (1, 16, 1),
+            "last": np.array(-1, np.int64),
+            "w2": (16, 6),
+            "b2": (6,),
+        },
+    ),
+}
+
+
+def choice_of(convolution):
+    """A tile wherever there is one, so that both ways are in every network."""
+    found = tiles(convolution.spec, 1)
+    return found[0] if found else plain(convolution.spec)
+
+
+def native_of(model):
+    direct = prepare(ir.from_proto(model))
+    choices = {each.name: choice_of(each) for each in find_convolutions(direct)}
+    return to_native(direct, choices)
+
+
+def fed(model, batch, seed=0):
+    generator = np.random.default_rng(seed)
+    runtime = OnnxRuntime(model.SerializeToString(), threads=1)
+    return runtime, {spec.name: spec.random(batch, generator) for spec in runtime.inputs}
+
+
+@pytest.mark.parametrize("instructions", ["avx512", "avx2", "portable"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_networks_agree_with_onnx_runtime(name, instructions, onnx_model, monkeypatch):
+    if instructions not in instruction_sets():
+        pytest.skip(f"this machine has no {instructions}")
+    monkeypatch.setenv(INSTRUCTIONS_VARIABLE, instructions)
+    text, weights = GRAPHS[name]
+    model = onnx_model(text, opset=18, **weights)
+    native = NativeModel(serialized(native_of(model)), threads=2)
+    assert native.instructions == instructions
+    for batch in (1, 5):
+        runtime, feeds = fed(model, batch, seed=batch)
+        expected, got = runtime.run(feeds), native.run(feeds)
+        assert list(got) == list(expected)
+        for output, value in expected.items():
+            assert got[output].shape == value.shape
+            assert np.abs(got[output] - value).max() <= TOLERANCE * np.abs(value).max()
+
+
+def test_sums_and_activations_become_part_of_the_convolution(onnx_model):
+    graph = native_of(onnx_model(RESIDUAL, opset=18, **WEIGHTS)).graph
+    assert [(node.domain, node.op_type) for node in graph] == [(DOMAIN, "FusedConv")] * 3
+    first, shortcut, last = graph
+    assert [node.attributes["activation"].as_string() for node in graph] == ["relu", "none", "relu"]
+    assert shortcut.outputs[0] in last.inputs or first.outputs[0] in last.inputs
+    assert last.outputs[0].name == "y"
+
+
+def test_a_value_that_others_read_is_not_fused(onnx_model):
+    text, weights = GRAPHS["value that is read twice"]
+    operators = [node.op_type for node in native_of(onnx_model(text, opset=18, **weights)).graph]
+    assert operators == ["FusedConv", "Relu", "Add"]
+
+
+def test_one_program_runs_a_network_that_needs_nothing_else(onnx_model):
+    for name, stages in (("inception", 1), ("operators of ONNX Runtime between", 4)):
+        text, weights = GRAPHS[name]
+        native = NativeModel(serialized(native_of(onnx_model(text, opset=18, **weights))))
+        assert len(native._runs) == stages
+
+
+def test_threads_share_a_model(onnx_model):
+    model = onnx_model(RESIDUAL, opset=18, **WEIGHTS)
+    native = NativeModel(serialized(native_of(model)), threads=2)
+    feeds = [fed(model, 1 + seed % 3, seed)[1] for seed in range(24)]
+    expected = [native.run(each)["y"] for each in feeds]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(pool.map(lambda each: native.run(each)["y"], feeds), expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_does_not_fit_is_refused(onnx_model):
+    model = onnx_model(RESIDUAL, opset=18, **WEIGHTS)
+    native = NativeModel(serialized(native_of(model)))
+    for bad in (np.zeros((1, 20, 61), np.float32), np.zeros((1, 20, 60)), np.zeros((20, 60), np.float32)):
+        with pytest.raises(InputError, match=r"x is float.* the model takes float32 of \['N', 20, 60\]"):
+            native.run({"x": bad})
+    with pytest.raises(InputError, match="the input x is missing"):
+        native.run({})
+    assert native.run({"x": np.zeros((0, 20, 60), np.float32)})["y"].shape == (0, 24, 60)
+
+
+def test_another_version_is_refused(onnx_model):
+    document = ir.to_proto(native_of(onnx_model(RESIDUAL, opset=18, **WEIGHTS)))
+    for opset in document.opset_import:
+        if opset.domain == DOMAIN:
+            opset.version = 7
+    with pytest.raises(
+        InputError, match=r"version 7 of the domain dashdeploy.native.*export the model again"
+    ):
+        NativeModel(document.SerializeToString())
+    with pytest.raises(InputError, match="no nodes of the domain"):
+        NativeModel(onnx_model(RESIDUAL, opset=18, **WEIGHTS).SerializeToString())
+
+
+def test_layers_that_are_not_chosen_stay(onnx_model):
+    direct = prepare(ir.from_proto(onnx_model(RESIDUAL, opset=18, **WEIGHTS)))
+    graph = to_native(direct, {"w1": NativeChoice("direct")}).graph
+    assert sorted(node.op_type for node in graph) == ["Add", "Conv", "Conv", "FusedConv", "Relu"]
+    document = ir.to_proto(to_native(direct, {"w1": NativeChoice("direct")}))
+    onnx.checker.check_model(document)
+    model = onnx_model(RESIDUAL, opset=18, **WEIGHTS)
+    runtime, feeds = fed(model, 2)
+    expected = runtime.run(feeds)["y"]
+    got = NativeModel(document.SerializeToString()).run(feeds)["y"]
+    assert np.abs(got - expected).max() <= TOLERANCE * np.abs(expected).max()
