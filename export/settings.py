@@ -25,7 +25,8 @@ class ExportSettings(FrozenModel):
         threads: threads within one operator, for measuring and for the speed gate.
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
-        precision: the element types of the ONNX model that is written.
+        precision: the element types of the ONNX model that is written; ``bf16`` leaves it in float32, and OpenVINO
+            computes it in bfloat16.
         samples: an ``.npz`` file of real inputs for a model that is no run: parity is checked, the speed gate timed
             and int8 calibrated on them, and ``sample.json`` has the first one.
         calibration: an ``.npz`` file for int8; None takes the samples.
@@ -44,7 +45,7 @@ class ExportSettings(FrozenModel):
     threads: int = Field(default=1, ge=1)
     name: str | None = None
     input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
     samples: Path | None = None
     calibration: Path | None = None
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)

@@ -18,6 +18,8 @@ from dashdeploy.machine import cores, cpu_model
 from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
 from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
+from dashdeploy.runtimes.ort_web.installation import pinned_version
 
 PACKAGES = (
     "dashdeploy",
@@ -146,6 +148,9 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine(EngineName.ORT_CUDA, ["onnxruntime-gpu"], "onnxruntime", extra="gpu", gpu=has_gpu),
         _engine("torch", ["torch"], "torch"),
         _engine(EngineName.OPENVINO, ["openvino"], "openvino", extra="openvino"),
+        _ort_web(),
+        _engine(EngineName.MNN, ["MNN"], "", extra="mnn"),  # importing it prints
+        _engine(EngineName.IREE, ["iree-base-runtime"], "iree.runtime iree.compiler", extra="iree"),
         _engine(
             EngineName.TENSORRT,
             ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"],
@@ -167,6 +172,12 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine("tasks (extra)", ["mnist1d"], "mnist1d", extra="tasks"),
         _engine("sklearn (extra)", ["scikit-learn"], "sklearn", extra="sklearn"),
     ]
+
+
+def _ort_web() -> Engine:
+    reason = ONNX_ENGINES[EngineName.ORT_WEB].missing()
+    found = None if reason else pinned_version()
+    return Engine(name=EngineName.ORT_WEB, version=found, works=reason is None, needs=reason or "")
 
 
 def _engine(

@@ -29,6 +29,9 @@ LAYER_TOLERANCE = 5e-6
 Half of what parity allows the whole model: the errors of layers that follow each other add up.
 """
 
+BF16_LAYER_TOLERANCE = 2e-2
+"""The same where the engine computes in bfloat16."""
+
 VARIANTS = 4
 """How many variants of a lowering are costed: the best one is nearly always among these least estimates."""
 
@@ -97,6 +100,7 @@ def choose_lowerings(
         tune=settings.tune,
         lowering=settings.lowering,
         layers=layers,
+        engine_precision=target.precision,
     )
     return Decisions(plan, lowerings, frozenset(fused))
 
@@ -145,13 +149,14 @@ class Planner:
             return _stays_direct(name, spec, "no other lowering is worth measuring", candidates), direct
 
         costs = self._costs(spec, contenders, place)
+        tolerance = BF16_LAYER_TOLERANCE if self.target.precision == "bf16" else LAYER_TOLERANCE
         for candidate in candidates:
             if candidate.lowering not in costs or candidate.refused is not None:
                 continue
             seconds, error = costs[candidate.lowering]
             candidate.cost_ms = round(seconds * 1e3, 6)
             candidate.error = error if self.settings.tune == "measure" and np.isfinite(error) else None
-            if not error <= LAYER_TOLERANCE:  # a NaN is not within it either
+            if not error <= tolerance:  # a NaN is not within it either
                 candidate.refused = f"differs from direct by {error:.1e} of the largest output"
         allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}
         rivals = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
-from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.base import Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.timing import Seconds, interleaved
 
@@ -23,10 +23,14 @@ class Target(ABC):
     Attributes:
         name: the engine's name.
         present: whether the device is here, so that candidates and whole models can be timed on it.
+        precision: in what it computes a model in float32: ``fp32``, or ``bf16`` where the engine rounds by itself.
+        patience: how many times as long as usual candidates are timed, for a slow engine.
     """
 
     name: TargetName
     present: ClassVar[bool]
+    precision: str = "fp32"
+    patience: float = 1.0
 
     @abstractmethod
     def describe(self) -> str:
@@ -62,11 +66,8 @@ class Target(ABC):
         outputs = [np.asarray(runtime.run(feeds)["y"], dtype=np.float64) for runtime in runtimes]
         scale = float(np.abs(outputs[0]).max()) or 1.0
         errors = [float(np.nan_to_num(np.abs(y - outputs[0]), nan=np.inf).max()) / scale for y in outputs]
-        calls = {
-            str(index): (lambda runtime=runtime: runtime.run(feeds)) for index, runtime in enumerate(runtimes)
-        }
-        times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
-        return [times[name] for name in calls], errors
+        calls = {str(index): Call(runtime, feeds) for index, runtime in enumerate(runtimes)}
+        return self._timed(calls, seconds), errors
 
     def time(self, layers: Sequence[tuple[Lowering, ConvSpec]], seconds: float) -> list[Seconds]:
         """Time single-layer models of different convolutions interleaved: seconds per round, in order.
@@ -81,8 +82,12 @@ class Target(ABC):
             shape = (spec.batch, spec.in_channels, *spec.spatial)
             feeds = {"x": generator.standard_normal(shape).astype(spec.dtype)}
             runtime = self.load(_serialized(lowering, spec, *random_weights(spec)))
-            calls[str(index)] = lambda runtime=runtime, feeds=feeds: runtime.run(feeds)
-        times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
+            calls[str(index)] = Call(runtime, feeds)
+        return self._timed(calls, seconds)
+
+    def _timed(self, calls: Mapping[str, Call], seconds: float) -> list[Seconds]:
+        clock, patient = engine_nanoseconds, self.patience * seconds
+        times = interleaved(calls, seconds=patient, min_rounds=7, warmup=0.1, clock=clock)
         return [times[name] for name in calls]
 
 

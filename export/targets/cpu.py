@@ -1,4 +1,4 @@
-"""The engines that run on this machine's CPU."""
+"""The CPU of this machine, and the two engines on it that every installation plans for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ _BYTES_PER_THREAD = 10e9
 """What one core moves through its caches per second, fitted to measured FFT layers (docs/decisions.md)."""
 
 
-class _CpuTarget(Target):
+class CpuTarget(Target):
+    """An engine on this machine's CPU.
+
+    Args:
+        threads: within one operator.
+    """
+
     present: ClassVar[bool] = True
 
     def __init__(self, threads: int) -> None:
@@ -36,7 +42,7 @@ class _CpuTarget(Target):
         )
 
 
-class OrtCpuTarget(_CpuTarget):
+class OrtCpuTarget(CpuTarget):
     """ONNX Runtime's CPU execution provider.
 
     Args:
@@ -61,7 +67,7 @@ class OrtCpuTarget(_CpuTarget):
         return OnnxRuntime(model, threads=self.threads)
 
 
-class OpenVinoTarget(_CpuTarget):
+class OpenVinoTarget(CpuTarget):
     """OpenVINO's CPU plugin.
 
     Args:

@@ -44,7 +44,7 @@ class Planning(OptionGroup, panel="Plan"):
 
     target: Annotated[
         TargetName,
-        typer.Option("--target", help="The engine to compile for; the first two are measured here."),
+        typer.Option("--target", help="The engine to compile for; those of a CPU are measured here."),
     ] = TargetName.ORT_CPU
     device: Annotated[
         str | None,
@@ -81,8 +81,11 @@ class Precision(OptionGroup, panel="Precision"):
     """How exact the model is; the fields are those of `ExportSettings`."""
 
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"],
-        typer.Option("--precision", help="Of the ONNX model and its engines; torch files stay fp32."),
+        Literal["fp32", "fp16", "bf16", "int8"],
+        typer.Option(
+            "--precision",
+            help="Of the ONNX model and its engines; torch files stay fp32. bf16 is OpenVINO's alone.",
+        ),
     ] = "fp32"
     samples: Annotated[
         Path | None,
