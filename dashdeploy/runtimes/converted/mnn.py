@@ -73,7 +73,7 @@ class Mnn:
         threads: int | None = None,
     ) -> None:
         self._version = engine_version()
-        with _printing_elsewhere():
+        with _without_greeting():
             import MNN.expr as expr  # noqa: PLR0402 - the package's modules are not attributes before
             import MNN.nn as nn  # noqa: PLR0402
 
@@ -151,16 +151,17 @@ def engine_version() -> str:
 
 
 @contextmanager
-def _printing_elsewhere() -> Iterator[None]:
-    """Within the block, what C prints goes to stderr: MNN greets on stdout, which belongs to results."""
+def _without_greeting() -> Iterator[None]:
+    """Within the block, what C prints is dropped: MNN greets on stdout, which belongs to results."""
     sys.stdout.flush()
     library = ctypes.CDLL(None) if os.name == "posix" else None
-    kept = os.dup(1)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(2, 1)
+        os.dup2(nowhere, 1)
         yield
     finally:
         if library is not None:
             library.fflush(None)
         os.dup2(kept, 1)
         os.close(kept)
+        os.close(nowhere)
