@@ -27,6 +27,7 @@ from dashdeploy.artifacts.bundle import (
 from dashdeploy.errors import InputError
 from dashdeploy.export.conversion.build import Build
 from dashdeploy.export.conversion.compiled import Compiled
+from dashdeploy.export.conversion.engine_choice import choose_engine
 from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
@@ -50,6 +51,7 @@ from dashdeploy.export.verify.other_engines import check_in_engines
 from dashdeploy.export.verify.parity import expectation
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.example_inputs import ExampleInputs
+from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -72,6 +74,8 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
     _check_precision(loaded, settings)
     loaded = _with_samples(loaded, settings, progress)
     direct = prepare(loaded.model)
+    if settings.target is TargetName.AUTO:
+        return _compiled(direct, loaded, settings, progress)[1].decisions.plan
     target = target_of(settings)
     # A plan is of use for what can be exported: the original runs.
     return Build(direct, loaded, target, progress).checkable(_plan(direct, target, settings, progress)).plan
@@ -108,17 +112,33 @@ def export_source(
     if settings.artifacts.engine.batches_given:
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
-    target = target_of(settings)
+    if settings.target is not TargetName.AUTO:
+        target_of(settings)  # what is not here is better known before the samples are read
     source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
-    build = Build(direct, source, target, progress)
-    compiled = build.verified(build.checkable(_plan(direct, target, settings, progress)))
-    if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
-        compiled = build.raced(compiled)
-    compiled = convert(compiled, direct, source, settings, progress)
-    if settings.precision in ("fp16", "int8") and settings.target in CPU_TARGETS[1:]:
-        compiled = check_in_engines(compiled, source, [target], settings, progress)
+    settings, compiled = _compiled(direct, source, settings, progress)
     return _write(out, compiled, direct, source, settings, progress)
+
+
+def _compiled(
+    direct: ir.Model, source: Source, settings: ExportSettings, progress: Progress
+) -> tuple[ExportSettings, Compiled]:
+    """The verified model for the target, and the settings with the one that was chosen where it is ``auto``."""
+
+    def compile_for(wishes: ExportSettings) -> tuple[Target, Compiled]:
+        target = target_of(wishes)
+        build = Build(direct, source, target, progress)
+        compiled = build.verified(build.checkable(_plan(direct, target, wishes, progress)))
+        if compiled.decisions.lowerings and wishes.lowering == "auto" and target.present:
+            compiled = build.raced(compiled)
+        compiled = convert(compiled, direct, source, wishes, progress)
+        if wishes.precision in ("fp16", "int8") and wishes.target in CPU_TARGETS[1:]:
+            compiled = check_in_engines(compiled, source, [target], wishes, progress)
+        return target, compiled
+
+    if settings.target is TargetName.AUTO:
+        return choose_engine(settings, compile_for, source, progress=progress)
+    return settings, compile_for(settings)[1]
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:

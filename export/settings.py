@@ -16,7 +16,8 @@ class ExportSettings(FrozenModel):
     """Settings of one export.
 
     Attributes:
-        target: the engine that the plan is made for.
+        target: the engine that the plan is made for; ``auto`` compiles for several and keeps the fastest.
+        engines: for ``auto``, those to try, by their names as targets; empty tries the CPU's that are installed.
         device: the GPU that the plan is made for where it is not here; see `targets.absent.DEVICES`.
         lowering: ``auto`` takes the cheaper lowering per layer; ``direct`` and ``fft`` force one wherever it
             is possible, and skip the speed gate.
@@ -38,6 +39,7 @@ class ExportSettings(FrozenModel):
     """
 
     target: TargetName = TargetName.ORT_CPU
+    engines: tuple[str, ...] = ()
     device: str | None = None
     batch: int = Field(default=1, ge=1)
     lowering: Literal["auto", "direct", "fft"] = "auto"

@@ -72,6 +72,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "input_shape": Effect(frozenset({ONNX})),
         "dry_run": Effect(COMPILED),
         "target": Effect(COMPILED),
+        "engines": Effect(COMPILED, needs=("target=auto",)),
         "device": Effect(COMPILED),
         "batch": Effect(COMPILED),
         "lowering": Effect(COMPILED),

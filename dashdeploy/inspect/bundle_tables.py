@@ -141,6 +141,15 @@ def speed_line(plan: Mapping[str, Any]) -> str:
     )
 
 
+def engine_lines(plan: Mapping[str, Any]) -> str:
+    """What the target was chosen from, a line each; empty where it was named."""
+    lines = [
+        f"{each['target']}: {'out' if each['ms'] is None else format(each['ms'], '.3f') + ' ms'}, {each['reason']}"
+        for each in plan.get("engines") or ()
+    ]
+    return "\n".join(["chosen among engines, each with its own plan:", *lines]) if lines else ""
+
+
 def convolution_in_words(spec: Mapping[str, Any] | None) -> str:
     """Such as ``16 -> 32, k 7, d 3, n 40``."""
     if spec is None:

@@ -20,7 +20,7 @@ class EngineName(StrEnum):
 
 
 class TargetName(StrEnum):
-    """The engines that a plan can be made for; see `dashdeploy.export.targets`."""
+    """The engines that a plan can be made for; see `dashdeploy.export.targets`. ``auto`` is the fastest one."""
 
     ORT_CPU = EngineName.ORT_CPU
     ORT_WEB = EngineName.ORT_WEB
@@ -30,3 +30,4 @@ class TargetName(StrEnum):
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX
+    AUTO = "auto"

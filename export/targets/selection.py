@@ -32,6 +32,10 @@ def target_of(settings: ExportSettings) -> Target:
     """
     known = ", ".join(DEVICES)
     name, device = settings.target, settings.device
+    if name is TargetName.AUTO:
+        raise InputError("`target=auto` is for the export of whole models; name one engine here")
+    if settings.engines:
+        raise InputError("`engines` has no effect without `target=auto`; add that, or leave it out")
     if settings.precision == "bf16" and name is not TargetName.OPENVINO:
         raise InputError(
             f"`precision=bf16`: `target={name}` has no bfloat16; choose `target=openvino`, or another precision"

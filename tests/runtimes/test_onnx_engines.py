@@ -143,3 +143,22 @@ def test_a_missing_package_is_named_with_what_installs_it(name, command, monkeyp
     assert ONNX_ENGINES[name].missing() is not None
     with pytest.raises(MissingCapabilityError, match=command):
         ONNX_ENGINES[name].version()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_convolution_at_the_end_keeps_its_axes(name):
+    """MNN gives such an output a fourth axis of one."""
+    from onnx import numpy_helper, parser
+
+    model = parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 18]>
+        net (float[batch, 4, 20] x) => (float[batch, 6, 20] y) { y = Conv<pads = [2, 2]>(x, w) }"""
+    )
+    weight = np.random.default_rng(0).standard_normal((6, 4, 5)).astype("f4")
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    content = model.SerializeToString()
+    x = np.random.default_rng(1).standard_normal((2, 4, 20)).astype("f4")
+    expected = OnnxRuntime(content, threads=1).run({"x": x})["y"]
+    got = installed(name).load(content, Options(threads=1, batch=2)).run({"x": x})["y"]
+    assert got.shape == expected.shape == (2, 6, 20)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

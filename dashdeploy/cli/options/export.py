@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -46,6 +46,15 @@ class Planning(OptionGroup, panel="Plan"):
         TargetName,
         typer.Option("--target", help="The engine to compile for; those of a CPU are measured here."),
     ] = TargetName.ORT_CPU
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            "--engines",
+            metavar="NAME,NAME",
+            help="With --target auto: the engines to compile for, of which the fastest is kept; otherwise those "
+            "of the CPU that are installed.",
+        ),
+    ] = None
     device: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +84,11 @@ class Planning(OptionGroup, panel="Plan"):
             show_default=False,
         ),
     ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `ExportSettings`."""
+        words = [] if self.engines is None else [word.strip() for word in self.engines.split(",")]
+        return {**self.values(), "engines": tuple(words)}
 
 
 class Precision(OptionGroup, panel="Precision"):

@@ -123,7 +123,9 @@ class Mnn:
             try:
                 results = self._module.forward(values)
                 return {
-                    spec.name: np.array(self._plain(value).read(), dtype=spec.dtype)
+                    spec.name: _with_axes(
+                        np.array(self._plain(value).read(), dtype=spec.dtype), len(spec.shape)
+                    )
                     for spec, value in zip(self.outputs, results, strict=True)
                 }
             except Exception as error:  # as above
@@ -137,6 +139,13 @@ class Mnn:
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
         return f"MNN {self._version}, CPU, {self._threads} thread(s)"
+
+
+def _with_axes(array: Array, count: int) -> Array:
+    """The array without further axes of one: MNN gives four where a convolution along one axis ends the model."""
+    while array.ndim > count and array.shape[-1] == 1:
+        array = array[..., 0]
+    return array
 
 
 def engine_version() -> str:
