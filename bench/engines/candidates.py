@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -16,6 +16,7 @@ from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, Options
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.ort_web.installation import find_package
 from dashdeploy.runtimes.torchscript import TorchScript
 
@@ -31,6 +32,9 @@ ENGINES: tuple[str, ...] = (
     TORCH,
 )
 """Every engine that can be compared, in the order of the table."""
+
+PROVIDER = "ort:"
+"""Before the name of an execution provider of ONNX Runtime, such as ``ort:XnnpackExecutionProvider``."""
 
 TORCH_FILES: Mapping[str, str] = {EngineName.TORCHSCRIPT: TORCHSCRIPT_NAME, TORCH: PT2_NAME}
 """The file that the engines of torch load."""
@@ -81,6 +85,13 @@ class Candidate:
 
 def onnx_engine(name: str) -> tuple[OnnxEngine, Literal["fp32", "bf16"]]:
     """The engine of ONNX models that a name stands for, and in what it computes."""
+    if name.startswith(PROVIDER):
+        provider = name.removeprefix(PROVIDER)
+        return replace(
+            ONNX_ENGINES[EngineName.ORT_CPU],
+            title=f"ONNX Runtime with {provider}",
+            run=lambda model, options: OnnxRuntime(model, threads=options.threads, provider=provider),
+        ), "fp32"
     precision = "bf16" if name == OPENVINO_BF16 else "fp32"
     base = EngineName.OPENVINO if name == OPENVINO_BF16 else name
     return ONNX_ENGINES[base], cast("Literal['fp32', 'bf16']", precision)

@@ -66,7 +66,8 @@ def measure_engines(
     check_count("threads", threads)
     wanted = check_engines(engines)
     skipped = {name: reason for name in wanted if (reason := missing(name)) is not None}
-    if skipped and engines is not None and ALL not in engines:
+    named = engines is not None and ALL not in engines
+    if skipped and named:
         raise MissingCapabilityError("; ".join(skipped.values()))
     described: dict[str, str] = {}
     rows: list[EngineRow] = []
@@ -74,14 +75,8 @@ def measure_engines(
     noise: list[BatchNoise] = []
     for model in models:
         with TemporaryDirectory(prefix="dashdeploy-engines-") as folder:
-            loaded, refused = _loaded(
-                model,
-                [name for name in wanted if name not in skipped],
-                batch,
-                threads,
-                Path(folder),
-                progress,
-            )
+            asked = [name for name in wanted if name not in skipped]
+            loaded, refused = _loaded(model, asked, batch, threads, Path(folder), progress, named=named)
             skipped |= {
                 name if len(models) == 1 else f"{name}, {model.label}": reason
                 for name, reason in refused.items()
@@ -118,9 +113,16 @@ def measure_engines(
 
 
 def _loaded(
-    model: Model, engines: Sequence[str], batch: int, threads: int, folder: Path, progress: Progress
+    model: Model,
+    engines: Sequence[str],
+    batch: int,
+    threads: int,
+    folder: Path,
+    progress: Progress,
+    *,
+    named: bool,
 ) -> tuple[dict[Candidate, Runtime], dict[str, str]]:
-    """Every variant that loads, and why engines have none."""
+    """Every variant that loads, and why engines have none; one that is `named` and not here raises."""
     found: dict[Candidate, Runtime] = {}
     refused = {name: reason for name, reason in model.refused.items() if name in engines}
     for engine in engines:
@@ -136,6 +138,8 @@ def _loaded(
                 )
             found |= {candidate: candidate.load(threads, batch) for candidate in candidates}
         except (InputError, MissingCapabilityError) as error:
+            if named and isinstance(error, MissingCapabilityError):
+                raise
             refused[engine] = str(error)
     return found, refused
 

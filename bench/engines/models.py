@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.common.checks import suggestion
-from dashdeploy.bench.engines.candidates import ENGINES, TORCH, TORCH_FILES, missing, onnx_engine
+from dashdeploy.bench.engines.candidates import ENGINES, PROVIDER, TORCH, TORCH_FILES, missing, onnx_engine
 from dashdeploy.bench.latency.variants import DIRECT
 from dashdeploy.bench.networks.measure import check_names, export_network
 from dashdeploy.errors import DashdeployError, InputError
@@ -48,9 +48,10 @@ def check_engines(engines: Sequence[str] | None) -> list[str]:
     if engines is None or ALL in engines:
         return list(ENGINES)
     for name in engines:
-        if name not in ENGINES:
+        if name not in ENGINES and not name.startswith(PROVIDER):
             raise InputError(f"engine {name}: no such engine; {suggestion(name, (*ENGINES, ALL))}")
-    return [name for name in ENGINES if name in engines]
+    providers = [name for name in dict.fromkeys(engines) if name.startswith(PROVIDER)]
+    return [*(name for name in ENGINES if name in engines), *providers]
 
 
 def of_bundles(bundles: Sequence[Bundle]) -> list[Model]:
@@ -96,7 +97,8 @@ def _network(
     base = ExportSettings(threads=threads, batch=batch, artifacts=torch_files)
     bundle = export_network(name, folder / EngineName.ORT_CPU, base, progress=progress)
     for engine in engines:
-        if engine in (EngineName.ORT_CPU, *TORCH_FILES) or missing(engine) is not None:
+        own_plan = engine not in (EngineName.ORT_CPU, *TORCH_FILES) and not engine.startswith(PROVIDER)
+        if not own_plan or missing(engine) is not None:
             continue
         found, precision = onnx_engine(engine)
         settings = ExportSettings(

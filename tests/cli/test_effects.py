@@ -54,6 +54,7 @@ CASES = {
     "input_shape": (("x=1,2,64", "x=1,2,48"), []),
     "dry_run": (SWITCH, []),
     "target": (("ort-cpu", "openvino"), []),
+    "engines": (("ort-cpu", "openvino"), [("--target", "auto")]),
     "device": (("l4", "h100"), [GPU]),
     "batch": (("1", "4"), []),
     "lowering": (("direct", "fft"), []),
@@ -243,7 +244,7 @@ def test_a_run_of_one_network_has_no_choice_among_several(outcome, flag):
 
 def test_what_a_bundle_refuses_is_what_was_decided_when_it_was_compiled():
     assert {name for name, effect in EFFECTS["export"].items() if effect.sources == COMPILED} == {
-        "dry_run", "target", "device", "batch", "lowering", "tune", "threads", "precision", "calibration",
+        "dry_run", "target", "engines", "device", "batch", "lowering", "tune", "threads", "precision", "calibration",
     }  # fmt: skip
 
 

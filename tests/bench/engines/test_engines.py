@@ -81,6 +81,23 @@ def test_a_missing_engine_is_named_with_what_installs_it(bundle, monkeypatch):
         measure_engines(of_bundles([bundle]), engines=["ort-cpu", "mnn"], **QUICK)
 
 
+def test_a_provider_that_onnx_runtime_falls_back_from_is_named(bundle):
+    words = [
+        "bench",
+        "engines",
+        str(bundle.path),
+        "--engines",
+        "ort-cpu,ort:PlantedExecutionProvider",
+        "--no-memory",
+    ]
+    with pytest.raises(
+        MissingCapabilityError, match="asked for PlantedExecutionProvider and fell back to CPUExec"
+    ):
+        measure_engines(of_bundles([bundle]), engines=words[4].split(","), **QUICK)
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, MissingCapabilityError) or done.exit_code == 3
+
+
 def test_figures_are_those_of_the_times(bundle, monkeypatch):
     known = {
         "ort-cpu/backbone": np.full(8, 2e-3),
