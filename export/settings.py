@@ -21,7 +21,8 @@ class ExportSettings(FrozenModel):
             bundle = dashdeploy.compile("model.onnx", out="bundle", precision="fp16", threads=4)
 
     Attributes:
-        target: the engine that the plan is made for.
+        target: the engine that the plan is made for; ``auto`` compiles for several and keeps the fastest.
+        engines: for ``auto``, those to try, by their names as targets; empty tries the CPU's that are installed.
         device: the GPU that the plan is made for where it is not here; see `targets.absent.DEVICES`.
         lowering: ``auto`` takes the cheaper lowering per layer; ``direct`` and ``fft`` force one wherever it
             is possible, and skip the speed gate.
@@ -32,7 +33,8 @@ class ExportSettings(FrozenModel):
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
         memory: the most bytes that a candidate, or a model that is timed, may take for the values in between, with
             ONNX Runtime; None is half of what is free.
-        precision: the element types of the ONNX model that is written.
+        precision: the element types of the ONNX model that is written; ``bf16`` leaves it in float32, and OpenVINO
+            computes it in bfloat16.
         samples: an ``.npz`` file of real inputs for a model that is no run: parity is checked, the speed gate timed
             and int8 calibrated on them, and ``sample.json`` has the first one.
         calibration: an ``.npz`` file for int8; None takes the samples.
@@ -47,6 +49,7 @@ class ExportSettings(FrozenModel):
     """
 
     target: TargetName = TargetName.ORT_CPU
+    engines: tuple[str, ...] = ()
     device: str | None = None
     batch: int = Field(default=1, ge=1)
     lowering: Literal["auto", "direct", "fft"] = "auto"
@@ -55,7 +58,7 @@ class ExportSettings(FrozenModel):
     name: str | None = None
     input_shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     memory: int | None = Field(default=None, ge=1)
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Literal["fp32", "fp16", "bf16", "int8"] = "fp32"
     samples: Path | None = None
     calibration: Path | None = None
     max_accuracy_drop: float = Field(default=0.01, ge=0, le=1)

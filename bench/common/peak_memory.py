@@ -7,6 +7,7 @@ object, calls it, and prints the MiB that the process has had at its peak.
 from __future__ import annotations
 
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -43,12 +44,20 @@ def peak_mib_of(work: Callable[..., None], arguments: Mapping[str, object], *, t
 
 
 def _own_peak_mib() -> float:
-    """MiB of resident memory that this process has had at its peak."""
-    # Not ru_maxrss: that starts at the parent's.
-    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise OSError(f"{_STATUS} has no VmHWM")
+    """MiB of resident memory that this process has had at its peak, with the children that run still."""
+    peaks = {}
+    for status in (_STATUS, *Path("/proc").glob("[0-9]*/status")):
+        try:
+            lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        except OSError:  # it has ended meanwhile
+            continue
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        if status == _STATUS or int(fields["PPid"]) == os.getpid():
+            # Not ru_maxrss: that starts at the parent's.
+            peaks[fields["Pid"]] = int(fields.get("VmHWM", "0").split()[0]) / 1024
+    if not peaks:
+        raise OSError(f"{_STATUS} cannot be read")
+    return sum(peaks.values())
 
 
 def _main() -> None:

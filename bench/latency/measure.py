@@ -12,7 +12,7 @@ ASPLOS 2009). So the variants that are compared with each other are loaded anew 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from dashdeploy.bench.latency.variants import (
 )
 from dashdeploy.errors import InputError
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.base import Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.engines import engine_of
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.timing import (
@@ -251,7 +251,7 @@ def _times(
             min_rounds=_MIN_ROUNDS,
             warmup=min(seconds, _MOST_WARMUP_SECONDS if load == 0 else _MOST_WARMUP_SECONDS / 2),
             settle=several,
-            clock=clock,
+            clock=clock or engine_nanoseconds,
         )
         for name, key in names.items():
             series[key].append(measured[name])
@@ -264,10 +264,9 @@ def _compared(keys: Mapping[Key, object]) -> list[Key]:
     return [key for key in keys if counts[key[:2]] > 1]
 
 
-def _call(runtime: Runtime, examples: ExampleInputs, batch: int) -> Callable[[], object]:
+def _call(runtime: Runtime, examples: ExampleInputs, batch: int) -> Call:
     generator = np.random.default_rng(_SEED)  # seeded anew, so that every variant sees the same numbers
-    feeds = examples.feeds(batch, generator)
-    return lambda: runtime.run(feeds)
+    return Call(runtime, examples.feeds(batch, generator))
 
 
 def _control(keys: Mapping[Key, object]) -> Key:

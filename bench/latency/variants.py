@@ -83,7 +83,7 @@ def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Varian
         return _torch_variants(bundle, engine, device)
     kind = SERVED[engine]
     if bundle.file(kind.file) is None:
-        again = f" with `{kind.parameter}={kind.value}`" if kind.parameter else ""
+        again = "".join(f" with `{name}={value}`" for name, value in kind.wish.items())
         raise InputError(f"{bundle.path}: the bundle has no {kind.file}; export it again{again}")
     compiled = Variant(
         bundle,

@@ -10,6 +10,7 @@ from typing import Literal
 
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
+from dashdeploy.bench.engines.report import EnginesReport
 from dashdeploy.bench.gpu_check.report import GpuCheckReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
@@ -26,6 +27,7 @@ Result = (
     | LoadGenReport
     | AccuracyReport
     | ServeReport
+    | EnginesReport
     | GpuCheckReport
 )
 
@@ -135,6 +137,8 @@ def ratios_of(result: Result) -> Mapping[str, float]:
             f"{each.over} / compiled": each.median
             for each in result.speedups
         }
+    if isinstance(result, EnginesReport):
+        return {f"{each.model}, {each.engine}: {each.of}": each.median for each in result.ratios}
     if isinstance(result, LayersReport):
         return {f"{each.spec}: direct / chosen": each.speedup for each in result.results}
     if isinstance(result, SearchCostReport):
@@ -145,5 +149,6 @@ def ratios_of(result: Result) -> Mapping[str, float]:
             if cost.over_mixed_results is not None and cost.method != "mixed-results"
         }
     raise InputError(
-        f"a {result.kind} result holds no ratios; compare two of bench latency, networks, layers or search-cost"
+        f"a {result.kind} result holds no ratios; compare two of bench latency, networks, engines, layers or "
+        "search-cost"
     )

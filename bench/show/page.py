@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dashdeploy.bench.accuracy.page import accuracy_section
+from dashdeploy.bench.engines.page import engines_sections
+from dashdeploy.bench.engines.report import EnginesReport
 from dashdeploy.bench.gpu_check.page import gpu_check_sections
 from dashdeploy.bench.gpu_check.report import GpuCheckReport
 from dashdeploy.bench.latency.page import latency_section, profile_sections
@@ -37,6 +39,8 @@ def _content(result: Result) -> tuple[str, list[Section]]:
         return f"Latency of {labels}", [latency_section(result), *profile_sections(result)]
     if isinstance(result, LayersReport):
         return "Single convolutions, direct and chosen", layers_sections(result)
+    if isinstance(result, EnginesReport):
+        return f"{', '.join(result.models)} in every engine", engines_sections(result)
     if isinstance(result, SearchCostReport):
         return "What a step of the search costs", [search_cost_section(result)]
     if isinstance(result, LoadGenReport):

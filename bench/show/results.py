@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.bench.accuracy.report import AccuracyReport
 from dashdeploy.bench.common.result import version_of
+from dashdeploy.bench.engines.report import EnginesReport
 from dashdeploy.bench.gpu_check.report import GpuCheckReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.layers.report import LayersReport
@@ -25,6 +26,7 @@ from dashdeploy.errors import InputError
 KINDS: Mapping[str, type[Result]] = {
     "latency": LatencyReport,
     "layers": LayersReport,
+    "engines": EnginesReport,
     "search-cost": SearchCostReport,
     "loadgen": LoadGenReport,
     "accuracy": AccuracyReport,

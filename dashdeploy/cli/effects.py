@@ -73,6 +73,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "state": Effect(frozenset({ONNX, BUNDLE})),
         "dry_run": Effect(COMPILED),
         "target": Effect(COMPILED),
+        "engines": Effect(COMPILED, needs=("target=auto",)),
         "device": Effect(COMPILED),
         "batch": Effect(COMPILED),
         "lowering": Effect(COMPILED),

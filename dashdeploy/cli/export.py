@@ -39,7 +39,7 @@ def export(
     planning: Planning,
     precision: Precision,
     artifacts: Artifacts,
-    engines: Engines,
+    tensorrt: Engines,
     deployment: Deployment,
     output: Output,
 ) -> None:
@@ -53,6 +53,7 @@ def export(
     Example:
       dashdeploy export runs/mnist1d --out bundles/mnist1d
       dashdeploy export model.onnx --input-shape x=1,1,1000 --dry-run
+      dashdeploy export model.onnx --target auto --engines ort-cpu,openvino,mnn --out bundles/model
       dashdeploy export model.onnx --target tensorrt --device h100 --tune estimate --dry-run
       dashdeploy export runs/mnist1d --precision int8 --trt-rtx --out bundles/mnist1d-int8
       dashdeploy export bundles/mnist1d --trt
@@ -70,7 +71,7 @@ def export(
     from dashdeploy.inspect.inspection import inspect_bundle, inspect_plan
 
     settings = ExportSettings(
-        **planning.values(),
+        **planning.settings(),
         **precision.values(),
         name=bundle.name,
         input_shapes=shapes,
@@ -78,7 +79,7 @@ def export(
         artifacts=ArtifactSettings(
             **artifacts.values(),
             **deployment.values(),
-            engine=EngineSettings.parse(**engines.given(written_options(context))),
+            engine=EngineSettings.parse(**tensorrt.given(written_options(context))),
         ),
     )
     out, progress = bundle.out, console.progress

@@ -8,9 +8,18 @@ from typing import Any
 from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.report.text_table import TERMINAL, table
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 
-_RUNNABLE = (MODEL_NAME, NATIVE_NAME, TORCHSCRIPT_NAME, PT2_NAME, RTX.file_name, TENSORRT.file_name)
+_RUNNABLE = (
+    MODEL_NAME,
+    NATIVE_NAME,
+    TORCHSCRIPT_NAME,
+    PT2_NAME,
+    RTX.file_name,
+    TENSORRT.file_name,
+    *(own.file for engine in ONNX_ENGINES.values() if (own := engine.own_format) is not None),
+)
 """The files of a bundle that something runs."""
 
 PARITY_HEADERS = ["output", "inputs", "relative error", "cosine", "same top class"]
@@ -44,11 +53,7 @@ def artifact_table(artifacts: Sequence[Mapping[str, Any]], sizes: Mapping[str, i
 def _artifact(bundle: Bundle, name: str, parity: Mapping[str, Any]) -> dict[str, Any]:
     """What runs a file of the bundle, in which precision, and how it was checked: from its sidecar."""
     if name == MODEL_NAME:
-        runs_in, precision, checked = (
-            "ONNX Runtime, OpenVINO, any ONNX engine",
-            parity["precision"],
-            _checked(parity),
-        )
+        runs_in, precision, checked = _engines_of(parity), parity["precision"], _checked(parity)
     elif name == NATIVE_NAME:
         sidecar = bundle.read_json(f"{name}.json")
         runs_in, precision = "dashdeploy's native kernels", "fp32"
@@ -56,7 +61,9 @@ def _artifact(bundle: Bundle, name: str, parity: Mapping[str, Any]) -> dict[str,
     else:
         sidecar = bundle.read_json(f"{name}.json")
         precision = sidecar["precision"]
-        if "torch" in sidecar:
+        if "processor" in sidecar:
+            runs_in, checked = _engines_of(sidecar["parity"]), _checked(sidecar["parity"])
+        elif "torch" in sidecar:
             runs_in, checked = f"torch {sidecar['torch']}", _checked(sidecar["parity"])
         else:
             batches = (
@@ -70,6 +77,12 @@ def _artifact(bundle: Bundle, name: str, parity: Mapping[str, Any]) -> dict[str,
             )
             checked = "built, never run" if sidecar["checked"] == "built" else "parity, on a GPU"
     return {"file": name, "runs_in": runs_in, "precision": precision, "checked": checked}
+
+
+def _engines_of(parity: Mapping[str, Any]) -> str:
+    """The engines in which the model was checked, and no others; bundles of version 0.1 do not say."""
+    checked = "; ".join(each["engine"] for each in parity.get("engines", ()))
+    return checked or "ONNX Runtime, OpenVINO, any ONNX engine"
 
 
 def _checked(parity: Mapping[str, Any]) -> str:
@@ -137,6 +150,15 @@ def speed_line(plan: Mapping[str, Any]) -> str:
         f"{speed['speedup']:.2f} times as fast ({speed['speedup_low']:.2f} to {speed['speedup_high']:.2f}); "
         f"shipped: {speed['shipped']}"
     )
+
+
+def engine_lines(plan: Mapping[str, Any]) -> str:
+    """What the target was chosen from, a line each; empty where it was named."""
+    lines = [
+        f"{each['target']}: {'out' if each['ms'] is None else format(each['ms'], '.3f') + ' ms'}, {each['reason']}"
+        for each in plan.get("engines") or ()
+    ]
+    return "\n".join(["chosen among engines, each with its own plan:", *lines]) if lines else ""
 
 
 def convolution_in_words(spec: Mapping[str, Any] | None) -> str:

@@ -19,7 +19,8 @@ from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.native.library import ABI_VERSION, instruction_sets
-from dashdeploy.web.onnxruntime_web import engine_version, what_is_missing
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
+from dashdeploy.runtimes.ort_web.installation import pinned_version
 
 PACKAGES = (
     "dashdeploy",
@@ -148,6 +149,9 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine(EngineName.ORT_CUDA, ["onnxruntime-gpu"], "onnxruntime", extra="gpu", gpu=has_gpu),
         _engine("torch", ["torch"], "torch"),
         _engine(EngineName.OPENVINO, ["openvino"], "openvino", extra="openvino"),
+        _ort_web(),
+        _engine(EngineName.MNN, ["MNN"], "", extra="mnn"),  # importing it prints
+        _engine(EngineName.IREE, ["iree-base-runtime"], "iree.runtime iree.compiler", extra="iree"),
         _engine(
             EngineName.TENSORRT,
             ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"],
@@ -174,13 +178,9 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
 
 
 def _ort_web() -> Engine:
-    """The engine of pages, which comes from npm."""
-    missing = what_is_missing(to_run=True)
-    try:
-        found: str | None = engine_version()
-    except MissingCapabilityError:
-        found = None
-    return Engine(name="onnxruntime-web", version=found, works=missing is None, needs=missing or "")
+    reason = ONNX_ENGINES[EngineName.ORT_WEB].missing()
+    found = None if reason else pinned_version()
+    return Engine(name=EngineName.ORT_WEB, version=found, works=reason is None, needs=reason or "")
 
 
 def _native() -> Engine:

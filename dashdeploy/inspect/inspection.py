@@ -20,6 +20,7 @@ from dashdeploy.inspect.bundle_tables import (
     artifact_table,
     artifacts_of,
     candidate_table,
+    engine_lines,
     parity_table,
     plan_table,
     speed_line,
@@ -141,6 +142,7 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
         plan_table(plan),
         candidate_table(plan),
         speed_line(plan),
+        engine_lines(plan),
     ]
     return Inspection("\n\n".join(part for part in parts if part), dict(plan))
 

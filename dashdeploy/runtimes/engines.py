@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, TORCHSCRIPT_NAME, Bundle
+from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PLAN_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.native.model import NativeModel
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.openvino import OpenVino
+from dashdeploy.runtimes.ort_web.runtime import OrtWeb
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 from dashdeploy.runtimes.torchscript import TorchScript
@@ -25,7 +27,8 @@ class EngineKind:
     Attributes:
         name: what it is called.
         file: the file of a bundle that it loads.
-        parameter: what asks export for this file; None where every bundle has it.
+        parameter: what asks export for this file, ``target`` for the engine's name as its value; None where every
+            bundle has it.
         platform: Triton's name of the platform.
         backend: Triton's name of the backend.
         on_gpu: whether it runs on a GPU.
@@ -42,6 +45,13 @@ class EngineKind:
     load: Callable[[Bundle, Path, int | None], Runtime]
     value: object = True
 
+    @property
+    def wish(self) -> dict[str, object]:
+        """The parameters that ask export for the file."""
+        if self.parameter is None:
+            return {}
+        return {self.parameter: str(self.name) if self.parameter == "target" else True}
+
 
 def _ort_cpu(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     return OnnxRuntime(file, threads=threads)
@@ -51,8 +61,27 @@ def _ort_cuda(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     return OnnxRuntime(file, threads=threads, device="cuda")
 
 
-def _openvino(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
-    return OpenVino(file, threads=threads)
+def _openvino(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    planned = bundle.read_json(PLAN_NAME) if bundle.file(PLAN_NAME) else {}
+    in_bf16 = isinstance(planned, dict) and planned.get("engine_precision") == "bf16"
+    return OpenVino(file, threads=threads, precision="bf16" if in_bf16 else "fp32")
+
+
+def _ort_web(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    return OrtWeb(file, threads=threads)
+
+
+def _converted(engine: EngineName) -> Callable[[Bundle, Path, int | None], Runtime]:
+    """Loads the file of an engine that has a format of its own."""
+    own = ONNX_ENGINES[engine].own_format
+    assert own is not None
+
+    def load(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+        batch = int(bundle.read_json(f"{file.name}.json")["batch"])
+        manifest = bundle.manifest
+        return own.open(file, manifest.inputs, manifest.outputs, Options(threads, batch))
+
+    return load
 
 
 def _torchscript(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
@@ -80,8 +109,13 @@ ENGINES: Mapping[str, EngineKind] = {
     for kind in (
         EngineKind(EngineName.ORT_CPU, MODEL_NAME, None, *_ONNX, on_gpu=False, load=_ort_cpu),
         EngineKind(EngineName.ORT_CUDA, MODEL_NAME, None, *_ONNX, on_gpu=True, load=_ort_cuda),
+        EngineKind(EngineName.ORT_WEB, MODEL_NAME, None, *_ONNX, on_gpu=False, load=_ort_web),
         EngineKind(
             EngineName.OPENVINO, MODEL_NAME, None, "openvino", "openvino", on_gpu=False, load=_openvino
+        ),
+        *(
+            EngineKind(name, file, "target", name, name, on_gpu=False, load=_converted(name))
+            for name, file in ((EngineName.MNN, "model.mnn"), (EngineName.IREE, "model.vmfb"))
         ),
         EngineKind(
             EngineName.TORCHSCRIPT,
@@ -151,7 +185,7 @@ def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     kind = engine_of(bundle, name)
     file = bundle.file(kind.file)
     if file is None:
-        call = stage_call("export", "RUN", **({kind.parameter: kind.value} if kind.parameter else {}))
+        call = stage_call("export", "RUN", **kind.wish)
         raise InputError(f"{bundle.path}: the bundle has no {kind.file}; write it with: {call}")
     try:
         return kind.load(bundle, file, threads)

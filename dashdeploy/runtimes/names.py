@@ -10,7 +10,10 @@ class EngineName(StrEnum):
 
     ORT_CPU = "ort-cpu"
     ORT_CUDA = "ort-cuda"
+    ORT_WEB = "ort-web"
     OPENVINO = "openvino"
+    MNN = "mnn"
+    IREE = "iree"
     TORCHSCRIPT = "torchscript"
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
@@ -18,11 +21,15 @@ class EngineName(StrEnum):
 
 
 class TargetName(StrEnum):
-    """The engines that a plan can be made for; see `dashdeploy.export.targets`."""
+    """The engines that a plan can be made for; see `dashdeploy.export.targets`. ``auto`` is the fastest one."""
 
     ORT_CPU = EngineName.ORT_CPU
+    ORT_WEB = EngineName.ORT_WEB
     OPENVINO = EngineName.OPENVINO
+    MNN = EngineName.MNN
+    IREE = EngineName.IREE
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX
     NATIVE = EngineName.NATIVE
+    AUTO = "auto"

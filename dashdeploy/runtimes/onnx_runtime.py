@@ -13,6 +13,8 @@ from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.gpus import find_gpus
 
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
 _NUMPY_DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -67,9 +69,11 @@ class OnnxRuntime:
         arena: where the values in between lie: in the session's own arena, which it keeps; in one that all sessions
             share that say so, which is for models that are timed by turns (see `renew_shared_arena`); or in none, so
             that nothing is kept between two calls, which are slower.
+        provider: another execution provider, such as ``XnnpackExecutionProvider``, for the operators that it has; the
+            CPU's runs the others.
 
     Raises:
-        MissingCapabilityError: onnxruntime, or the device, is not there.
+        MissingCapabilityError: onnxruntime, the device or the provider is not there.
         InputError: ONNX Runtime refuses the model.
     """
 
@@ -81,9 +85,12 @@ class OnnxRuntime:
         device: Literal["cpu", "cuda"] = "cpu",
         optimized: bool = True,
         arena: Arena = "own",
+        provider: str | None = None,
     ) -> None:
         onnxruntime = _import_onnxruntime()
-        providers = _cuda_providers(onnxruntime) if device == "cuda" else ["CPUExecutionProvider"]
+        providers = _cuda_providers(onnxruntime) if device == "cuda" else [_CPU]
+        if provider not in (None, _CPU):
+            providers = [provider, _CPU]
         source = model if isinstance(model, bytes) else str(model)
         try:
             self._session = _session(
@@ -92,14 +99,9 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
             raise InputError(f"ONNX Runtime cannot load {where}: {first_line(error)}") from error
-        if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
-            # ONNX Runtime falls back to the CPU in silence where a library of CUDA or cuDNN does not load.
-            raise MissingCapabilityError(
-                "ONNX Runtime cannot start CUDA: its libraries do not load; install them with: "
-                "pip install 'dashdeploy[gpu]'"
-            )
+        _refuse_fallback(providers, self._session.get_providers())
         self._version: str = onnxruntime.__version__
-        self._device = "CUDA" if device == "cuda" else "CPU"
+        self._device = "CUDA" if device == "cuda" else "CPU" if provider is None else provider
         self._threads = threads
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
@@ -132,6 +134,33 @@ class OnnxRuntime:
         """The engine, its version and its device, in one line."""
         threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
         return f"ONNX Runtime {self._version}, {self._device}, {threads}"
+
+
+def _refuse_fallback(asked: list[Any], running: list[str]) -> None:
+    """Refuse a session that lacks a provider: ONNX Runtime falls back to the CPU without a word.
+
+    It does so where the provider is not in this build, and where one of its libraries does not load.
+
+    Args:
+        asked: the providers that were asked for, by name or with their options.
+        running: those that the session has.
+
+    Raises:
+        MissingCapabilityError: one is missing; the message names it and what runs instead.
+    """
+    names = [each if isinstance(each, str) else each[0] for each in asked]
+    missing = [name for name in names if name not in running]
+    if not missing:
+        return
+    if missing == [_CUDA]:
+        raise MissingCapabilityError(
+            "ONNX Runtime cannot start CUDA (CUDAExecutionProvider): its libraries do not load, and it fell back to "
+            f"{', '.join(running)}; install them with: pip install 'dashdeploy[gpu]'"
+        )
+    raise MissingCapabilityError(
+        f"ONNX Runtime was asked for {', '.join(missing)} and fell back to {', '.join(running)}; install a build of "
+        "onnxruntime that has it (https://onnxruntime.ai/docs/install), or run on the CPU with `engine=ort-cpu`"
+    )
 
 
 def _import_onnxruntime() -> Any:  # noqa: ANN401 - the package has no types
@@ -197,7 +226,7 @@ def _cuda_providers(onnxruntime: Any) -> list[Any]:  # noqa: ANN401 - the packag
         MissingCapabilityError: the package, the driver or the GPU is missing; all that is missing is named.
     """
     missing = []
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+    if _CUDA not in onnxruntime.get_available_providers():
         missing.append(
             "onnxruntime-gpu in place of onnxruntime (pip uninstall onnxruntime; pip install 'dashdeploy[gpu]')"
         )
@@ -208,7 +237,7 @@ def _cuda_providers(onnxruntime: Any) -> list[Any]:  # noqa: ANN401 - the packag
         raise MissingCapabilityError(f"ONNX Runtime with CUDA needs {' and '.join(missing)}")
     if hasattr(onnxruntime, "preload_dlls"):  # those of the nvidia-* packages, which the gpu extra installs
         onnxruntime.preload_dlls()
-    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+    return [(_CUDA, {"use_tf32": "0"}), _CPU]
 
 
 def _spec(value: object) -> TensorSpec:

@@ -51,6 +51,7 @@ class Build:
 
     def __init__(self, direct: ir.Model, source: Source, target: Target, progress: Progress) -> None:
         self._direct, self._source, self._target, self._progress = direct, source, target, progress
+        self._precision = source.precision if target.precision == "fp32" else target.precision
         self._expected: Expectation | None = None
         self._branches: list[Branch] | None = None
         self._loaded: tuple[Decisions, Runtime] | None = None
@@ -98,10 +99,8 @@ class Build:
         samples, targets = self._source.samples, self._source.targets
         if samples and targets is not None:
             expected, runtime = self._expectation(), self._load(decisions)
-            tolerance = source_tolerance(self._source.precision)
-            parity = check_parity(
-                runtime, expected, self._source.precision, tolerance=tolerance, targets=targets
-            )
+            tolerance = source_tolerance(self._precision)
+            parity = check_parity(runtime, expected, self._precision, tolerance=tolerance, targets=targets)
         return Compiled(self._lower(decisions), decisions, parity)
 
     def raced(self, compiled: Compiled) -> Compiled:
@@ -165,7 +164,7 @@ class Build:
         return self._branches
 
     def _parity(self, decisions: Decisions) -> Parity:
-        precision = self._source.precision
+        precision = self._precision
         tolerance = source_tolerance(precision)
         parity = measure_parity(self._load(decisions), self._expectation(), precision, tolerance=tolerance)[0]
         model = self._lower(decisions) if self._ways() else self._direct

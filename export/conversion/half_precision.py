@@ -115,6 +115,7 @@ class _Halves:
             "outputs": [*parity.outputs, *entries],
             "compiled_in_fp16": part if several else None,
             "kept_in_fp32": list(kept),
+            "engines": parity.engines,
         }
         return Compiled(half, self._compiled.decisions, rounded.model_copy(update=update))
 

@@ -33,7 +33,7 @@ def convert(
     settings: ExportSettings,
     progress: Progress = silent,
 ) -> Compiled:
-    """Convert a compiled model to `settings.precision`; one in float32 is returned as it is.
+    """Convert a compiled model to `settings.precision`; float32 stays as it is.
 
     Args:
         compiled: in float32.
@@ -46,7 +46,7 @@ def convert(
         InputError: int8 has nothing to calibrate on, or fp16 meets control flow.
         GateError: the converted model does not agree with the float32 reference.
     """
-    if settings.precision == "fp32":
+    if settings.precision in ("fp32", "bf16"):  # an engine that computes in bfloat16 takes the model as it is
         return compiled
     progress(f"converting to {settings.precision}")
     if settings.precision == "fp16":

@@ -11,11 +11,11 @@ import numpy as np
 from dashdeploy.export.frontend.convolutions import Convolution
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim
-from dashdeploy.export.lowerings.single_layer import random_weights
 from dashdeploy.export.native.candidates import plain, refuses, tiles
 from dashdeploy.export.passes.native_fusion import NativeChoice
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.machine import cpu_model
 from dashdeploy.progress import Progress
 from dashdeploy.runtimes.native.graph_file import NativeLayer

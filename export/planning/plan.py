@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 
@@ -71,6 +73,24 @@ class SpeedGate(BaseModel):
     shipped: str
 
 
+class EngineCost(BaseModel):
+    """One engine of those that a plan was chosen from.
+
+    Attributes:
+        target: its name among the targets.
+        device: engine, version, device and threads, in words; empty if it is out.
+        ms: median latency of its own compiled model there, taking turns with the others; None if it is out.
+        reason: why it was chosen, was not, or is out.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str
+    device: str
+    ms: float | None
+    reason: str
+
+
 class Plan(BaseModel):
     """The content of ``plan.json``.
 
@@ -83,6 +103,8 @@ class Plan(BaseModel):
         layers: one entry per convolution, in graph order.
         speed: the speed gate's result; None if nothing was compiled or the gate was skipped.
         inputs: the shapes that it is for, by input; names stand for axes that stay dynamic.
+        engine_precision: in what the engine computes the model: ``fp32``, or ``bf16`` where it is told to round.
+        engines: what the target was chosen from, for ``target=auto``.
         lengths: that dynamic axes had where the model was checked, if they are not the batch: layers behind them are
             direct, whatever their length. Export with a fixed shape to have them planned.
     """
@@ -98,6 +120,15 @@ class Plan(BaseModel):
     speed: SpeedGate | None = None
     inputs: dict[str, list[int | str]] = Field(default_factory=dict)
     lengths: list[int] = Field(default_factory=list)
+    engine_precision: str = "fp32"
+    engines: list[EngineCost] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Earlier versions refuse fields that they do not know, and most plans can do without the newest ones."""
+        content: dict[str, Any] = serialized(self)
+        defaults: dict[str, object] = {"engine_precision": "fp32", "engines": []}
+        return {name: value for name, value in content.items() if value != defaults.get(name, ...)}
 
     @property
     def compiled_layers(self) -> list[str]:

@@ -18,7 +18,7 @@ from dashdeploy.export.planning.fusion_groups import FusionGroup, fusion_groups
 from dashdeploy.export.planning.plan import Candidate, LayerPlan, Plan
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.targets.base import LAYER_TOLERANCE, Target
+from dashdeploy.export.targets.base import Target
 from dashdeploy.progress import Progress, silent
 
 WORTHWHILE = 1.03
@@ -92,6 +92,7 @@ def choose_lowerings(
         tune=settings.tune,
         lowering=settings.lowering,
         layers=layers,
+        engine_precision=target.precision,
     )
     return Decisions(plan, lowerings, frozenset(fused))
 
@@ -151,7 +152,7 @@ class Planner:
                     None,
                     "needs more than `memory` for the values in between",
                 )
-            elif not error <= LAYER_TOLERANCE:  # a NaN is not within it either
+            elif not error <= self.target.tolerance:  # a NaN is not within it either
                 candidate.refused = f"differs from direct by {error:.1e} of the largest output"
         allowed = {candidate.lowering for candidate in candidates if candidate.refused is None}
         rivals = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
-from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.base import Array, Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.timing import Seconds, interleaved
 
@@ -23,6 +22,9 @@ LAYER_TOLERANCE = 5e-6
 
 Half of what parity allows the whole model: the errors of layers that follow each other add up.
 """
+
+BF16_LAYER_TOLERANCE = 2e-2
+"""The same where the engine computes in bfloat16."""
 
 _ROUNDS, _SLOW_ROUNDS, _SLOW = 7, 3, 0.1
 """Rounds at least; fewer of a model that takes so many seconds, whose times vary less."""
@@ -43,14 +45,23 @@ class Target(ABC):
     Attributes:
         name: the engine's name.
         present: whether the device is here, so that candidates and whole models can be timed on it.
+        precision: in what it computes a model in float32: ``fp32``, or ``bf16`` where the engine rounds by itself.
+        patience: how many times as long as usual candidates are timed, for a slow engine.
     """
 
     name: TargetName
     present: ClassVar[bool]
+    precision: str = "fp32"
+    patience: float = 1.0
 
     @abstractmethod
     def describe(self) -> str:
         """Engine, version, device and threads, in one line."""
+
+    @property
+    def tolerance(self) -> float:
+        """The largest difference from direct with which a candidate may win."""
+        return BF16_LAYER_TOLERANCE if self.precision == "bf16" else LAYER_TOLERANCE
 
     @property
     def folds_constants(self) -> bool:
@@ -106,9 +117,9 @@ class Target(ABC):
             expected = first.run(feeds)["y"]
             try:
                 error = _largest_difference(other.run(feeds)["y"], expected)
-                times = _alternate(first, other, feeds, seconds if error <= LAYER_TOLERANCE else 0.0)
+                times = self._alternate(first, other, feeds, seconds if error <= self.tolerance else 0.0)
             except MemoryError:
-                return _Turn(_alternate(first, first, feeds, seconds / 2)[0], np.full(1, np.inf), np.inf)
+                return _Turn(self._alternate(first, first, feeds, seconds / 2)[0], np.full(1, np.inf), np.inf)
             return _Turn(*times, error)
 
         each = seconds / len(lowerings)
@@ -133,8 +144,28 @@ class Target(ABC):
         for index, (lowering, spec) in enumerate(layers):
             feeds = {"x": _random_input(spec)}
             runtime = self.load(_serialized(lowering, spec, *random_weights(spec)))
-            calls[str(index)] = lambda runtime=runtime, feeds=feeds: runtime.run(feeds)
-        times = interleaved(calls, seconds=seconds, min_rounds=7, warmup=0.1)
+            calls[str(index)] = Call(runtime, feeds)
+        return self._timed(calls, seconds)
+
+    def _alternate(
+        self, first: Runtime, other: Runtime, feeds: Mapping[str, Array], seconds: float
+    ) -> tuple[Seconds, Seconds]:
+        """Seconds per round of two models; of slow ones there are fewer rounds, and one where there is no time."""
+        calls = {"first": Call(first, feeds), "other": Call(other, feeds)}
+        slow = engine_nanoseconds(calls["other"]) * 1e-9 > _SLOW
+        rounds = 1 if not seconds else _SLOW_ROUNDS if slow else _ROUNDS
+        times = interleaved(
+            calls,
+            seconds=self.patience * seconds,
+            min_rounds=rounds,
+            warmup=0.1 if seconds else 0.0,
+            clock=engine_nanoseconds,
+        )
+        return times["first"], times["other"]
+
+    def _timed(self, calls: Mapping[str, Call], seconds: float) -> list[Seconds]:
+        clock, patient = engine_nanoseconds, self.patience * seconds
+        times = interleaved(calls, seconds=patient, min_rounds=7, warmup=0.1, clock=clock)
         return [times[name] for name in calls]
 
 
@@ -151,22 +182,6 @@ def _random_input(spec: ConvSpec) -> Array:
     shape = (spec.batch, spec.in_channels, *spec.spatial)
     precise = np.float64 if spec.dtype == "float64" else np.float32
     return generator.standard_normal(shape, dtype=precise).astype(spec.dtype, copy=False)
-
-
-def _alternate(
-    first: Runtime, other: Runtime, feeds: Mapping[str, Array], seconds: float
-) -> tuple[Seconds, Seconds]:
-    """Seconds per round of two models; of slow ones there are fewer rounds, and one where there is no time at all."""
-    started = perf_counter()
-    other.run(feeds)
-    rounds = 1 if not seconds else _SLOW_ROUNDS if perf_counter() - started > _SLOW else _ROUNDS
-    times = interleaved(
-        {"first": lambda: first.run(feeds), "other": lambda: other.run(feeds)},
-        seconds=seconds,
-        min_rounds=rounds,
-        warmup=0.1 if seconds else 0.0,
-    )
-    return times["first"], times["other"]
 
 
 def _largest_difference(got: Array, expected: Array) -> float:

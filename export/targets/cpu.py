@@ -1,4 +1,4 @@
-"""The engines that run on this machine's CPU."""
+"""The CPU of this machine, and the two engines on it that every installation plans for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ _SECONDS_PER_OPERATOR = 5e-6
 """What an operator costs beside its arithmetic and its memory traffic."""
 
 
-class _CpuTarget(Target):
+class CpuTarget(Target):
+    """An engine on this machine's CPU.
+
+    Args:
+        threads: within one operator.
+    """
+
     present: ClassVar[bool] = True
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
@@ -36,7 +42,7 @@ class _CpuTarget(Target):
         return (arithmetic + traffic) / self.threads + lowering.operators(spec) * _SECONDS_PER_OPERATOR
 
 
-class OrtCpuTarget(_CpuTarget):
+class OrtCpuTarget(CpuTarget):
     """ONNX Runtime's CPU execution provider.
 
     Args:
@@ -68,7 +74,7 @@ class OrtCpuTarget(_CpuTarget):
         return OnnxRuntime(model, threads=self.threads, arena="shared")
 
 
-class OpenVinoTarget(_CpuTarget):
+class OpenVinoTarget(CpuTarget):
     """OpenVINO's CPU plugin.
 
     Args:

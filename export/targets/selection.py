@@ -7,19 +7,14 @@ from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.absent import DEVICES, AbsentTarget
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
+from dashdeploy.export.targets.onnx_engine import OnnxEngineTarget
 from dashdeploy.export.targets.tensorrt import TensorRTTarget
 from dashdeploy.runtimes.names import TargetName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT, Flavor
 
-_ON_THIS_CPU: dict[TargetName, type[OrtCpuTarget] | type[OpenVinoTarget]] = {
-    TargetName.ORT_CPU: OrtCpuTarget,
-    TargetName.OPENVINO: OpenVinoTarget,
-    # The portable model beside the native one is planned for the engine that every bundle can run in.
-    TargetName.NATIVE: OrtCpuTarget,
-}
-
-CPU_TARGETS = tuple(_ON_THIS_CPU)
-"""The targets that are a CPU."""
+CPU_TARGETS = tuple(name for name in TargetName if name in ONNX_ENGINES or name is TargetName.NATIVE)
+"""The targets that are this machine's CPU."""
 
 _ON_THIS_GPU: dict[TargetName, Flavor] = {
     TargetName.TENSORRT: TENSORRT,
@@ -31,15 +26,29 @@ def target_of(settings: ExportSettings) -> Target:
     """The target that the settings name.
 
     Raises:
-        InputError: `device` is not a known device, or goes with a target that is this machine's CPU.
+        InputError: `device` is not a known device, or goes with a target that is this machine's CPU; or the target
+            does not compute in the precision.
         MissingCapabilityError: the engine is not installed, or the device is not here and was to be measured.
     """
     known = ", ".join(DEVICES)
     name, device = settings.target, settings.device
-    if name in _ON_THIS_CPU:
+    if name is TargetName.AUTO:
+        raise InputError("`target=auto` is for the export of whole models; name one engine here")
+    if settings.engines:
+        raise InputError("`engines` has no effect without `target=auto`; add that, or leave it out")
+    if settings.precision == "bf16" and name is not TargetName.OPENVINO:
+        raise InputError(
+            f"`precision=bf16`: `target={name}` has no bfloat16; choose `target=openvino`, or another precision"
+        )
+    if name in CPU_TARGETS:
+        engine = ONNX_ENGINES.get(name)  # the native kernels run no ONNX model
+        if engine is not None and engine.own_format is not None and settings.precision != "fp32":
+            raise InputError(
+                f"`precision={settings.precision}`: `target={name}` takes float32; leave `precision` out"
+            )
         if device is not None:
             raise InputError(f"`device={device}`: `target={name}` is this machine's CPU")
-        return _ON_THIS_CPU[name](settings.threads, settings.memory)
+        return _on_this_cpu(settings)
     if device is None and settings.tune == "measure" and name in _ON_THIS_GPU:
         return _on_this_gpu(settings)
     if device is None:
@@ -52,6 +61,20 @@ def target_of(settings: ExportSettings) -> Target:
             "here; plan from its published rates with: `tune=estimate`"
         )
     return AbsentTarget(name, DEVICES[device])
+
+
+def _on_this_cpu(settings: ExportSettings) -> Target:
+    name, threads = settings.target, settings.threads
+    # The portable model beside a native one is planned for the engine that every bundle can run in.
+    if name in (TargetName.ORT_CPU, TargetName.NATIVE):
+        return OrtCpuTarget(threads, settings.memory)
+    if settings.precision == "bf16":
+        return OnnxEngineTarget(name, threads, settings.batch, "bf16")
+    return (
+        OpenVinoTarget(threads)
+        if name is TargetName.OPENVINO
+        else OnnxEngineTarget(name, threads, settings.batch)
+    )
 
 
 def _on_this_gpu(settings: ExportSettings) -> Target:

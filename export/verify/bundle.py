@@ -20,6 +20,7 @@ from dashdeploy.artifacts.bundle import (
 )
 from dashdeploy.artifacts.json_files import first_problem
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
+from dashdeploy.export.engines.own_format import OwnFormatSidecar
 from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.torch.artifacts import TorchSidecar
@@ -30,14 +31,16 @@ from dashdeploy.export.verify.parity import TOLERANCE, input_sets
 from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.engines import load_engine
 from dashdeploy.runtimes.native.graph_file import NativeSidecar
 from dashdeploy.runtimes.native.model import NativeModel
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, OwnFormat
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import FLAVORS
 
 Note = Callable[[str, str], None]
-Sidecar = TypeVar("Sidecar", EngineSidecar, TorchSidecar, NativeSidecar)
+Sidecar = TypeVar("Sidecar", EngineSidecar, NativeSidecar, OwnFormatSidecar, TorchSidecar)
 Content = TypeVar("Content", bound=BaseModel)
 
 _DRIFT = 2.0
@@ -84,6 +87,11 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
     if bundle.file(NATIVE_NAME) is not None:
         progress(f"running {NATIVE_NAME}")
         _check_native(bundle, parity, expected, note)
+    for converted in ONNX_ENGINES.values():
+        own = converted.own_format
+        if own is not None and bundle.file(own.file) is not None:
+            progress(f"running {own.file} in {converted.title}")
+            _check_own_format(bundle, converted, own, expected, note)
     for flavor in FLAVORS:
         if bundle.file(flavor.file_name) is None:
             continue
@@ -196,6 +204,25 @@ def _check_native(bundle: Bundle, parity: Parity, expected: Expectation, note: N
         NATIVE_NAME,
         f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words} ({model.instructions})",
     )
+
+
+def _check_own_format(
+    bundle: Bundle, engine: OnnxEngine, own: OwnFormat, expected: Expectation, note: Note
+) -> None:
+    sidecar = _sidecar(bundle, own.file, OwnFormatSidecar)
+    if sidecar.model_sha256 != bundle.manifest.files[MODEL_NAME]:
+        raise InputError(
+            f"{bundle.path}: {own.file} was made from another {MODEL_NAME}; export the bundle again"
+        )
+    try:
+        runtime = load_engine(bundle, engine.name)
+    except MissingCapabilityError as error:
+        note(own.file, f"as its sidecar says, {engine.title} {sidecar.version}; not run here: {error}")
+        return
+    got = [run_on_all(runtime.run, runtime.inputs, feeds) for _, feeds in expected.sets]
+    again = expected.compare(got, sidecar.precision, sidecar.parity.tolerance)
+    _judge(bundle, own.file, again, sidecar.parity)
+    note(own.file, f"differs by {again.worst:.1e} from {DIRECT_NAME}, allowed {again.allowed_in_words}")
 
 
 def _judge(bundle: Bundle, name: str, again: Parity, at_export: Parity) -> None:

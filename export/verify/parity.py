@@ -10,7 +10,7 @@ from dashdeploy.export.frontend.source import Source
 from dashdeploy.export.verify.accuracy import accuracy
 from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.expectation import Expectation, Feeds
-from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
+from dashdeploy.export.verify.parity_report import NOT_JUDGED, EngineParity, Parity
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.example_inputs import ExampleInputs, Run
 
@@ -93,7 +93,9 @@ def measure_parity(
     """Compare a model with its reference and judge nothing; the outputs come along."""
     got = [run_on_all(runtime.run, runtime.inputs, feeds) for _, feeds in expected.sets]
     allowed = TOLERANCE[precision] if tolerance is None else tolerance
-    return expected.compare(got, precision, allowed), got
+    parity = expected.compare(got, precision, allowed)
+    engine = EngineParity(engine=runtime.describe(), error=parity.worst)
+    return parity.model_copy(update={"engines": [engine]}), got
 
 
 def refuse_failed(parity: Parity, mend: str | None = None) -> None:

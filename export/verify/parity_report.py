@@ -52,6 +52,20 @@ class OutputParity(BaseModel):
         return tolerance + _NOISES * min(self.noise, _MOST_NOISE)
 
 
+class EngineParity(BaseModel):
+    """How the model that was written agrees with the reference in one engine.
+
+    Attributes:
+        engine: engine, version, device and threads, in words.
+        error: the largest relative error that is judged.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    engine: str
+    error: float
+
+
 class Parity(BaseModel):
     """The content of ``parity.json``.
 
@@ -64,6 +78,7 @@ class Parity(BaseModel):
         compiled_in_fp16: how much of the FFT and Toom-Cook convolutions is in half precision, for fp16:
             ``everything``, ``products`` (with the transformed taps) or ``nothing``.
         kept_in_fp32: for fp16, what stays in float32 for the sake of parity: values by name.
+        engines: where the model was run and agrees, and nowhere else; empty in bundles of version 0.1.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -75,6 +90,7 @@ class Parity(BaseModel):
     accuracy: Accuracy | None = None
     compiled_in_fp16: str | None = None
     kept_in_fp32: list[str] = Field(default_factory=list)
+    engines: list[EngineParity] = Field(default_factory=list)
 
     @property
     def worst(self) -> float:

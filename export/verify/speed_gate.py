@@ -14,7 +14,7 @@ from dashdeploy.export.planning.plan import SpeedGate, all_direct
 from dashdeploy.export.planning.plan_refinement import refine
 from dashdeploy.export.planning.planner import Decisions
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Array, Runtime
+from dashdeploy.runtimes.base import Array, Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.timing import interleaved, ratio_of
 
@@ -81,9 +81,10 @@ def race(direct: Runtime, compiled: Runtime, samples: Mapping[str, Array] | None
         examples = ExampleInputs.of(direct.run, direct.inputs)
         feeds = examples.feeds(1, np.random.default_rng(0))
     times = interleaved(
-        {"direct": lambda: direct.run(feeds), "compiled": lambda: compiled.run(feeds)},
+        {"direct": Call(direct, feeds), "compiled": Call(compiled, feeds)},
         seconds=_SECONDS,
         min_rounds=20,
+        clock=engine_nanoseconds,
     )
     speedup = ratio_of(times["direct"], times["compiled"])
     return SpeedGate(

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
-from dashdeploy.errors import InputError
+from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
@@ -132,3 +132,36 @@ def test_every_element_type_has_numpys_name():
     for name, result in runtime.run(feeds).items():
         np.testing.assert_array_equal(result, feeds[name.removesuffix("_out")])
         assert result.dtype == feeds[name.removesuffix("_out")].dtype
+
+
+@pytest.mark.parametrize("provider", ["XnnpackExecutionProvider", "PlantedExecutionProvider"])
+def test_a_silent_fall_back_to_the_cpu_is_caught_and_named(provider, classifier):
+    """ONNX Runtime runs the model on the CPU where a provider is not there, and says nothing."""
+    import onnxruntime
+
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this build has {provider}")
+    with pytest.raises(
+        MissingCapabilityError, match=f"asked for {provider} and fell back to CPUExecutionProvider"
+    ):
+        OnnxRuntime(classifier, provider=provider)
+
+
+def test_a_provider_that_does_not_start_is_named(classifier, monkeypatch):
+    """As where a library of CUDA does not load: the provider is in the build, and the session lacks it."""
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def without_the_first(source, options, providers):
+        return real(source, options, providers=providers[1:])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", without_the_first)
+    monkeypatch.setattr(
+        "dashdeploy.runtimes.onnx_runtime._cuda_providers",
+        lambda _module: [("CUDAExecutionProvider", {}), "CPUExecutionProvider"],
+    )
+    with pytest.raises(
+        MissingCapabilityError, match=r"cannot start CUDA \(CUDAExecutionProvider\).*CPUExecutionProvider"
+    ):
+        OnnxRuntime(classifier, device="cuda")

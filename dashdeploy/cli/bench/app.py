@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dashdeploy.cli.bench.accuracy import accuracy
+from dashdeploy.cli.bench.engines import engines
 from dashdeploy.cli.bench.latency import latency
 from dashdeploy.cli.bench.layers import layers
 from dashdeploy.cli.bench.networks import networks
@@ -20,5 +21,5 @@ bench_app = typer.Typer(
 for command in (latency, search_cost, accuracy):
     bench_app.command(cls=MeasuringCommand)(command)
 bench_app.command(cls=Command)(show)
-for command in (networks, layers, serve):
+for command in (networks, engines, layers, serve):
     bench_app.command(cls=MeasuringCommand)(command)

@@ -19,6 +19,7 @@ class CpuTarget(StrEnum):
     """The targets that are measured on a CPU."""
 
     ORT_CPU = TargetName.ORT_CPU
+    ORT_WEB = TargetName.ORT_WEB
     OPENVINO = TargetName.OPENVINO
     NATIVE = TargetName.NATIVE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -60,10 +60,17 @@ class Planning(OptionGroup, panel="Plan"):
 
     target: Annotated[
         TargetName,
-        typer.Option(
-            "--target", help="The engine to compile for; ort-cpu, openvino and native are measured here."
-        ),
+        typer.Option("--target", help="The engine to compile for; those of a CPU are measured here."),
     ] = TargetName.ORT_CPU
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            "--engines",
+            metavar="NAME,NAME",
+            help="With --target auto: the engines to compile for, of which the fastest is kept; otherwise those "
+            "of the CPU that are installed.",
+        ),
+    ] = None
     device: Annotated[
         str | None,
         typer.Option(
@@ -94,13 +101,21 @@ class Planning(OptionGroup, panel="Plan"):
         ),
     ] = None
 
+    def settings(self) -> dict[str, Any]:
+        """The fields of `ExportSettings`."""
+        words = [] if self.engines is None else [word.strip() for word in self.engines.split(",")]
+        return {**self.values(), "engines": tuple(words)}
+
 
 class Precision(OptionGroup, panel="Precision"):
     """How exact the model is; the fields are those of `ExportSettings`."""
 
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"],
-        typer.Option("--precision", help="Of the ONNX model and its engines; torch files stay fp32."),
+        Literal["fp32", "fp16", "bf16", "int8"],
+        typer.Option(
+            "--precision",
+            help="Of the ONNX model and its engines; torch files stay fp32. bf16 is OpenVINO's alone.",
+        ),
     ] = "fp32"
     samples: Annotated[
         Path | None,

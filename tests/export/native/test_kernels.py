@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
-from dashdeploy.export.lowerings.single_layer import random_weights
 from dashdeploy.export.native.candidates import packed_share, plain, refuses, tiles
 from dashdeploy.export.native.planning import geometry_of
 from dashdeploy.export.passes.native_fusion import NativeChoice
+from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.runtimes.native.library import instruction_sets
 from dashdeploy.runtimes.native.program import Program
 from dashdeploy.runtimes.native.shapes import plane

@@ -1,0 +1,47 @@
+"""Runs the converter of an engine in a process of its own: it may print, crash, or take the memory with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from dashdeploy.errors import InputError
+
+_MOST_SECONDS = 1800
+
+
+def run_converter(arguments: Sequence[str], *, title: str) -> None:
+    """Run ``python ARGUMENTS``.
+
+    Args:
+        arguments: of this interpreter, such as ``-m MODULE FILE``.
+        title: of the converter, for the message of a failure.
+
+    Raises:
+        InputError: it fails, crashes, or does not end within half an hour.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_MOST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"{title} did not end within {_MOST_SECONDS // 60} minutes; choose another `target`"
+        ) from error
+    if done.returncode:
+        text = (done.stderr + b"\n" + done.stdout).decode(errors="replace")
+        raise InputError(
+            f"{title} failed with status {done.returncode}: {reason_in(text)}; choose another `target`"
+        )
+
+
+def reason_in(text: str) -> str:
+    """The line of a converter's output that says most, shortened."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower()]
+    return (telling or lines or ["it said nothing"])[-1 if not telling else 0][:300]

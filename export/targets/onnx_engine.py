@@ -1,0 +1,63 @@
+"""Every other engine of this machine's CPU that can be given an ONNX model, as a target."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.targets.base import roofline
+from dashdeploy.export.targets.cpu import CpuTarget
+from dashdeploy.machine import cpu_model
+from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.names import TargetName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
+
+_WASM_FLOPS_PER_THREAD, _WASM_BYTES_PER_THREAD = 12e9, 6e9
+"""WebAssembly has vectors of 128 bits and no fused multiply-add, so that arithmetic is dear beside memory."""
+
+
+class OnnxEngineTarget(CpuTarget):
+    """An engine of `ONNX_ENGINES`.
+
+    Args:
+        name: the engine's.
+        threads: within one operator.
+        batch: samples per call that the costs are for, and that an engine compiles for.
+        precision: in what the engine computes.
+
+    Raises:
+        MissingCapabilityError: the engine is not installed.
+    """
+
+    def __init__(
+        self, name: TargetName, threads: int, batch: int = 1, precision: Literal["fp32", "bf16"] = "fp32"
+    ) -> None:
+        super().__init__(threads)
+        self.name, self.precision = name, precision
+        self.patience = 3.0 if name is TargetName.ORT_WEB else 1.0
+        self._engine = ONNX_ENGINES[name]
+        self._version = self._engine.version()
+        self._options = Options(threads, batch, precision)
+
+    def describe(self) -> str:
+        """Engine, version, precision where it is no float32, device and threads."""
+        precision = "" if self.precision == "fp32" else f" in {self.precision}"
+        batch = f", batch {self._options.batch}" if self._engine.own_format else ""
+        version = f"{self._engine.title} {self._version}{precision}"
+        return f"{version}, {cpu_model()}, {self.threads} thread(s){batch}"
+
+    def load(self, model: bytes) -> Runtime:
+        """Load a serialized ONNX model, converted first where the engine needs that."""
+        return self._engine.load(model, self._options)
+
+    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
+        """Seconds by the roofline of the cores, in WebAssembly where that is the engine."""
+        if self.name is not TargetName.ORT_WEB:
+            return super().estimate(lowering, spec)
+        return roofline(
+            2 * lowering.multiply_adds(spec),
+            _WASM_FLOPS_PER_THREAD * self.threads,
+            lowering.bytes_moved(spec),
+            _WASM_BYTES_PER_THREAD * self.threads,
+        )
