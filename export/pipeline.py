@@ -107,12 +107,23 @@ def export_source(
     target = target_of(settings)
     source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
-    build = Build(direct, source, target, progress)
-    compiled = build.verified(build.checkable(_plan(direct, target, settings, progress)))
-    if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
-        compiled = build.raced(compiled)
+    compiled = _compile(direct, source, target, settings, progress)
+    target.forget_models()
     compiled = convert(compiled, direct, source, settings, progress)
     return _write(out, compiled, direct, source, settings, progress)
+
+
+def _compile(
+    direct: ir.Model, source: Source, target: Target, settings: ExportSettings, progress: Progress
+) -> Compiled:
+    """Planned, verified and raced, in float32."""
+    decisions = _plan(direct, target, settings, progress)
+    target.forget_models()
+    build = Build(direct, source, target, progress)
+    compiled = build.verified(build.checkable(decisions))
+    if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
+        compiled = build.raced(compiled)
+    return compiled
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:

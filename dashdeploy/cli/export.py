@@ -69,7 +69,7 @@ def export(
     from dashdeploy.inspect.inspection import inspect_bundle, inspect_plan
 
     settings = ExportSettings(
-        **planning.values(),
+        **planning.settings(),
         **precision.values(),
         name=bundle.name,
         input_shapes=shapes,

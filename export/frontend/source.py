@@ -121,7 +121,7 @@ def load_source(
         )
         model = mended
         original = serialized(model)
-        runtime = OnnxRuntime(original)
+        runtime = OnnxRuntime(original, arena="none")
     current = with_current_opset(model, path)
     if current is not model:
         progress(
@@ -134,7 +134,9 @@ def load_source(
         reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",
         precision=source_precision(current),
-        unoptimized=lambda: OnnxRuntime(path if mended is None else original, optimized=False).run,
+        unoptimized=lambda: (
+            OnnxRuntime(path if mended is None else original, optimized=False, arena="none").run
+        ),
     )
 
 
@@ -173,7 +175,7 @@ def _with_shapes(
 def _in_onnx_runtime(path: Path, model: ir.Model) -> OnnxRuntime:
     """The file in ONNX Runtime, which has no convolution in double precision or bfloat16 on a CPU."""
     try:
-        return OnnxRuntime(path)
+        return OnnxRuntime(path, arena="none")
     except InputError as error:
         for node in model.graph.all_nodes():
             kind = node.inputs[1].dtype if is_operator(node, "Conv") and node.inputs[1] is not None else None

@@ -24,10 +24,12 @@ from onnx_ir.passes import FunctionalPass, PassResult
 
 from dashdeploy.export.lowerings.graph_writer import layer_of
 from dashdeploy.export.passes.base import Unmatched
-from dashdeploy.export.verify.batches import split
+from dashdeploy.export.verify.batches import batch_of_bytes, split
 from dashdeploy.runtimes.base import Array
 
-_BATCH = 32
+_BATCH, _BYTES = 32, 2**16
+"""Samples of one call at most, and the bytes of their inputs: the quantizer runs the model unoptimized."""
+
 _QUANTIZED = ("Conv", "Gemm", "MatMul")
 
 
@@ -57,7 +59,7 @@ class Quantize(FunctionalPass):
         self.unmatched: list[Unmatched] = []
         self._layers = compiled_layers
         self._calibration = calibration
-        self._batch = batch or _BATCH
+        self._batch = batch or min(_BATCH, batch_of_bytes(calibration, _BYTES))
         self._seven_bit_weights = seven_bit_weights
 
     def call(self, model: ir.Model) -> PassResult:

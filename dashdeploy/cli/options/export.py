@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from dashdeploy.cli.options.groups import OptionGroup
-from dashdeploy.cli.options.values import input_shapes
+from dashdeploy.cli.options.values import byte_size, input_shapes
 from dashdeploy.runtimes.names import TargetName
 
 
@@ -67,6 +67,16 @@ class Planning(OptionGroup, panel="Plan"):
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="Threads that the costs are measured with.")
     ] = 1
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            help="The most memory, such as 4G, that ONNX Runtime may take for a candidate or a model that is "
+            "timed; otherwise half of what is free.",
+            show_default=False,
+        ),
+    ] = None
     ensemble: Annotated[
         bool | None,
         typer.Option(
@@ -75,6 +85,15 @@ class Planning(OptionGroup, panel="Plan"):
             show_default=False,
         ),
     ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """The values as `ExportSettings` takes them.
+
+        Raises:
+            InputError: one is wrong.
+        """
+        memory = None if self.memory is None else byte_size("--memory", self.memory)
+        return {**self.values(), "memory": memory}
 
 
 class Precision(OptionGroup, panel="Precision"):
