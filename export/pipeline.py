@@ -43,7 +43,6 @@ from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import target_of
-from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.example_inputs import ExampleInputs
@@ -100,7 +99,10 @@ def export_source(
     if settings.calibration is not None and settings.precision != "int8":
         raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
     _check_precision(source, settings)
-    check_torch_artifacts(source, settings.artifacts)
+    if settings.artifacts.torchscript or settings.artifacts.pt2:
+        from dashdeploy.export.torch.artifacts import check_torch_artifacts
+
+        check_torch_artifacts(source, settings.artifacts)
     if settings.artifacts.engine.batches_given:
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
     check_deployment_targets(settings.artifacts, out)
@@ -158,7 +160,10 @@ def _write(
     plan, lowerings = compiled.decisions.plan, compiled.decisions.lowerings
     with atomic_directory(out) as folder:
         _write_models(folder, compiled, direct, source)
-        write_torch_files(folder, source, plan, lowerings, artifacts, progress)
+        if artifacts.torchscript or artifacts.pt2:
+            from dashdeploy.export.torch.artifacts import write_torch_files
+
+            write_torch_files(folder, source, plan, lowerings, artifacts, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, compiled.parity.precision)
     bundle = Bundle.load(out)
