@@ -18,11 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import FunctionalPass, PassResult
 
 from dashdeploy.export.lowerings.graph_writer import layer_of
+from dashdeploy.export.passes.activation_ranges import activation_ranges
 from dashdeploy.export.passes.base import Unmatched
 from dashdeploy.export.verify.batches import batch_of_bytes, split
 from dashdeploy.runtimes.base import Array
@@ -73,26 +75,32 @@ class Quantize(FunctionalPass):
         self.unmatched = [Unmatched(name, "compiled layers stay in float32") for name in excluded]
         with TemporaryDirectory() as folder, _quiet_quantizer():
             path = Path(folder) / "int8.onnx"
-            self._quantize(proto, path, excluded)
+            self._quantize(model, proto, path, excluded)
             quantized = ir.load(path)
             ir.external_data.load_to_model(quantized)
         return PassResult(quantized, modified=True)
 
-    def _quantize(self, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
-        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    def _quantize(self, model: ir.Model, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
         alike = len({len(array) for array in self._calibration.values() if array.ndim}) == 1
+
         # Inputs whose samples lie along different axes, such as states, are one call.
-        batches = split(self._calibration, self._batch) if alike else iter([dict(self._calibration)])
+        def batches() -> Iterator[Mapping[str, Array]]:
+            return split(self._calibration, self._batch) if alike else iter([dict(self._calibration)])
 
-        class Samples(CalibrationDataReader):  # type: ignore[misc]
-            def get_next(self) -> dict[str, Array] | None:
-                return next(batches, None)
-
+        nodes = [node for node in model.graph if node.op_type in _QUANTIZED and node.name not in excluded]
+        known = {
+            name: tuple(np.asarray(end, np.float32) for end in ends)
+            for name, ends in activation_ranges(model, nodes, batches).items()
+        }
+        ranges = path.with_name("ranges.json")
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, known), ranges)
         quantize_static(
             proto,
             path,
-            Samples(),
+            calibration_cache_path=ranges,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             nodes_to_exclude=excluded,
