@@ -49,7 +49,6 @@ from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import CPU_TARGETS, target_of
-from dashdeploy.export.torch.artifacts import check_torch_artifacts, write_torch_files
 from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.export.verify.other_engines import check_in_engines
 from dashdeploy.export.verify.parity import expectation
@@ -136,7 +135,10 @@ def export_source(
     if settings.calibration is not None and settings.precision != "int8":
         raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
     _check_precision(source, settings)
-    check_torch_artifacts(source, settings.artifacts)
+    if settings.artifacts.torchscript or settings.artifacts.pt2:
+        from dashdeploy.export.torch.artifacts import check_torch_artifacts
+
+        check_torch_artifacts(source, settings.artifacts)
     check_native(source, settings)
     if settings.artifacts.engine.batches_given:
         settings.artifacts.engine.check_fixed_batch(fixed_batch(OnnxRuntime(serialized(source.model)).inputs))
@@ -157,10 +159,8 @@ def _compiled(
 
     def compile_for(wishes: ExportSettings) -> tuple[Target, Compiled]:
         target = target_of(wishes)
-        build = Build(direct, source, target, progress)
-        compiled = build.verified(build.checkable(_plan(direct, target, wishes, progress)))
-        if compiled.decisions.lowerings and wishes.lowering == "auto" and target.present:
-            compiled = build.raced(compiled)
+        compiled = _compile(direct, source, target, wishes, progress)
+        target.forget_models()
         compiled = convert(compiled, direct, source, wishes, progress)
         if wishes.precision in ("fp16", "int8") and wishes.target in CPU_TARGETS[1:]:
             compiled = check_in_engines(compiled, source, [target], wishes, progress)
@@ -169,6 +169,19 @@ def _compiled(
     if settings.target is TargetName.AUTO:
         return choose_engine(settings, compile_for, source, progress=progress)
     return settings, compile_for(settings)[1]
+
+
+def _compile(
+    direct: ir.Model, source: Source, target: Target, settings: ExportSettings, progress: Progress
+) -> Compiled:
+    """Planned, verified and raced, in float32."""
+    decisions = _plan(direct, target, settings, progress)
+    target.forget_models()
+    build = Build(direct, source, target, progress)
+    compiled = build.verified(build.checkable(decisions))
+    if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
+        compiled = build.raced(compiled)
+    return compiled
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:
@@ -205,7 +218,10 @@ def _write(
     with atomic_directory(out) as folder:
         _write_models(folder, compiled, direct, source)
         write_native(folder, direct, source, settings, progress)
-        write_torch_files(folder, source, plan, lowerings, artifacts, progress)
+        if artifacts.torchscript or artifacts.pt2:
+            from dashdeploy.export.torch.artifacts import write_torch_files
+
+            write_torch_files(folder, source, plan, lowerings, artifacts, progress)
         _write_own_format(folder, source, settings, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, states, compiled.parity.precision)

@@ -6,6 +6,7 @@ engines, bytes for clients. BF16 has no NumPy type and is not served.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -37,6 +38,9 @@ NUMPY_BY_DATATYPE: dict[str, np.dtype[np.generic]] = {
 
 DATATYPE_BY_NUMPY_NAME: dict[str, str] = {name: datatype for datatype, name in _NUMPY_NAMES.items()}
 """The protocol's name by NumPy's, such as FP32 for ``float32``."""
+
+_AT_A_TIME = 2**20
+"""Random numbers, of which large inputs need many."""
 
 Dimension = Annotated[int, Field(ge=0)] | str
 """A fixed length, or the name of a dynamic axis such as ``batch``."""
@@ -71,4 +75,8 @@ class TensorSpec(FrozenModel):
             return generator.integers(0, 2, shape).astype(str).astype(object)
         if np.dtype(self.dtype).kind != "f":
             return generator.integers(0, 2, shape).astype(self.dtype)
-        return generator.standard_normal(shape).astype(self.dtype)
+        numbers = np.empty(math.prod(shape), self.dtype)
+        for start in range(0, numbers.size, _AT_A_TIME):
+            part = numbers[start : start + _AT_A_TIME]
+            part[:] = generator.standard_normal(part.size)  # in double precision, piece by piece
+        return numbers.reshape(shape)

@@ -79,6 +79,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "lowering": Effect(COMPILED),
         "tune": Effect(COMPILED),
         "threads": Effect(COMPILED),
+        "memory": Effect(COMPILED),
         "ensemble": Effect(frozenset({RUN})),
         "precision": Effect(COMPILED),
         "samples": Effect(frozenset({ONNX})),

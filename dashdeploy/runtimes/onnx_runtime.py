@@ -207,6 +207,8 @@ def _options(
     if arena == "shared":
         options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_cpu_mem_arena = arena != "none"
+    # With it a second call takes one block for all values, while the arena keeps the pieces of the first call.
+    options.enable_mem_pattern = arena == "own"
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4

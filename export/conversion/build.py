@@ -36,6 +36,8 @@ _NEVER_RUN = (
     "{chosen} is left out: no known inputs run the branch of the If where it lies; give some with `samples`"
 )
 
+_TOO_LARGE = "{chosen} is left out: with it the model needs more than `memory` for the values in between"
+
 _UNTRUE = "{chosen} is left out: in a body of control flow, the model's own shapes are not what runs there"
 
 
@@ -82,6 +84,11 @@ class Build:
         self._progress("checking that the compiled model agrees with the reference")
         try:
             parity = self._parity(decisions)
+        except MemoryError as error:
+            if not decisions.lowerings:
+                raise InputError(f"the model needs more than `memory` allows: {error}") from error
+            self._progress("compiled, the model needs more memory than `memory` allows: direct")
+            return self.verified(without_layers(decisions, list(decisions.lowerings), _TOO_LARGE))
         except (
             Exception
         ) as error:  # every engine raises classes of its own, and a shape that differs is a GateError

@@ -34,9 +34,10 @@ def write_sample_request(folder: Path, examples: ExampleInputs, samples: Mapping
         return
     batch = examples.fixed_batch or 1
     feeds = examples.first(samples, batch) if samples else examples.feeds(batch, np.random.default_rng(0))
+    if sum(feeds[spec.name].size for spec in inputs) > _MOST_VALUES:
+        return
     tensors = [_tensor(spec, feeds[spec.name]) for spec in inputs]
-    if sum(len(tensor["data"]) for tensor in tensors) <= _MOST_VALUES:
-        (folder / SAMPLE_NAME).write_text(json.dumps({"inputs": tensors}) + "\n", encoding="utf-8")
+    (folder / SAMPLE_NAME).write_text(json.dumps({"inputs": tensors}) + "\n", encoding="utf-8")
 
 
 def _tensor(spec: TensorSpec, array: Array) -> dict[str, Any]:

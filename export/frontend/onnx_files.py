@@ -7,13 +7,16 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
-import torch
-from torch import nn
 
 from dashdeploy.errors import InputError, first_line
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _LARGEST = 2**31 - 2**20
 """Bytes of weights that one message of protobuf takes, with some room for the graph."""
@@ -152,6 +155,8 @@ def from_torch(module: nn.Module, sample: torch.Tensor, *, input_name: str, outp
         input_name: the model's input.
         output_name: the model's output.
     """
+    import torch
+
     with _quiet_exporter():
         program = torch.onnx.export(
             module,

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import torch
-from torch import nn
 
 from dashdeploy.artifacts.run import SAMPLES_NAME
-from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.export.frontend.automatic_padding import with_explicit_pads
 from dashdeploy.export.frontend.graph_values import is_operator
@@ -30,6 +28,11 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+
+if TYPE_CHECKING:  # an ONNX file needs no torch, which is large
+    from torch import nn
+
+    from dashdeploy.backbones.run import Run
 
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
@@ -102,6 +105,8 @@ def load_source(
     if path.is_dir():
         if input_shapes:
             raise InputError("`input_shapes` is for ONNX files: a run knows its input's shape")
+        from dashdeploy.backbones.run import Run
+
         return _from_run(Run.load(path), progress, ensemble)
     if not path.exists() and path.suffix != ".onnx":
         raise InputError(
@@ -136,7 +141,9 @@ def load_source(
         reference=_onnx_reference(path, runtime),
         reference_name=f"{path.name} in {runtime.describe()}",
         precision=source_precision(current),
-        unoptimized=lambda: OnnxRuntime(path if mended is None else original, optimized=False).run,
+        unoptimized=lambda: (
+            OnnxRuntime(path if mended is None else original, optimized=False, arena="none").run
+        ),
     )
 
 
@@ -179,7 +186,7 @@ def _in_onnx_runtime(path: Path, model: ir.Model, content: Path | bytes) -> Onnx
         content: the file, or the bytes that are run in its place.
     """
     try:
-        return OnnxRuntime(content)
+        return OnnxRuntime(content, arena="none")
     except InputError as error:
         for node in model.graph.all_nodes():
             kind = node.inputs[1].dtype if is_operator(node, "Conv") and node.inputs[1] is not None else None
@@ -240,6 +247,8 @@ def from_modules(
         progress: told what is being done.
         single: the first member where `searched` is an ensemble, in evaluation mode.
     """
+    import torch
+
     sample = torch.zeros(2, *input_shape)
 
     def to_onnx(module: nn.Module, what: str) -> ir.Model:
@@ -274,6 +283,8 @@ def _onnx_reference(path: Path, runtime: Runtime) -> Reference:
 
 
 def _torch_reference(module: nn.Module) -> Reference:
+    import torch
+
     @torch.inference_mode()
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
         return {OUTPUT_NAME: module(torch.from_numpy(np.asarray(feeds[INPUT_NAME]))).numpy()}

@@ -18,16 +18,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import FunctionalPass, PassResult
 
 from dashdeploy.export.lowerings.graph_writer import layer_of
+from dashdeploy.export.passes.activation_ranges import activation_ranges
 from dashdeploy.export.passes.base import Unmatched
-from dashdeploy.export.verify.batches import split
+from dashdeploy.export.verify.batches import batch_of_bytes, split
 from dashdeploy.runtimes.base import Array
 
-_BATCH = 32
+_BATCH, _BYTES = 32, 2**16
+"""Samples of one call at most, and the bytes of their inputs: the quantizer runs the model unoptimized."""
+
 _QUANTIZED = ("Conv", "Gemm", "MatMul")
 
 
@@ -57,7 +61,7 @@ class Quantize(FunctionalPass):
         self.unmatched: list[Unmatched] = []
         self._layers = compiled_layers
         self._calibration = calibration
-        self._batch = batch or _BATCH
+        self._batch = batch or min(_BATCH, batch_of_bytes(calibration, _BYTES))
         self._seven_bit_weights = seven_bit_weights
 
     def call(self, model: ir.Model) -> PassResult:
@@ -71,27 +75,33 @@ class Quantize(FunctionalPass):
         self.unmatched = [Unmatched(name, "compiled layers stay in float32") for name in excluded]
         with TemporaryDirectory() as folder, _quiet_quantizer():
             path = Path(folder) / "int8.onnx"
-            self._quantize(proto, path, excluded)
+            self._quantize(model, proto, path, excluded)
             quantized = ir.load(path)
             ir.external_data.load_to_model(quantized)
         return PassResult(quantized, modified=True)
 
-    def _quantize(self, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
-        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    def _quantize(self, model: ir.Model, proto: onnx.ModelProto, path: Path, excluded: list[str]) -> None:
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+        from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
         first = {axes[0] for value in proto.graph.input if (axes := _axes(value))}
         alike = len(first) == 1
+
         # Inputs whose samples lie along different axes, such as states, are one call.
-        batches = split(self._calibration, self._batch) if alike else iter([dict(self._calibration)])
+        def batches() -> Iterator[Mapping[str, Array]]:
+            return split(self._calibration, self._batch) if alike else iter([dict(self._calibration)])
 
-        class Samples(CalibrationDataReader):  # type: ignore[misc]
-            def get_next(self) -> dict[str, Array] | None:
-                return next(batches, None)
-
+        nodes = [node for node in model.graph if node.op_type in _QUANTIZED and node.name not in excluded]
+        known = {
+            name: tuple(np.asarray(end, np.float32) for end in ends)
+            for name, ends in activation_ranges(model, nodes, batches).items()
+        }
+        ranges = path.with_name("ranges.json")
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, known), ranges)
         quantize_static(
             proto,
             path,
-            Samples(),
+            calibration_cache_path=ranges,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             nodes_to_exclude=excluded,

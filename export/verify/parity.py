@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
@@ -21,7 +23,8 @@ Half precision keeps 11 bits, so that one rounding is up to 5e-4, and roundings 
 Eight bits change a single output by tens of percent without changing its class: what judges them is the accuracy.
 """
 
-_RANDOM_BATCHES = (1, 3)
+_RANDOM_BATCHES, _MOST_BYTES = (1, 3), 2**26
+"""Of random inputs; the second one is smaller where its inputs would have more bytes."""
 
 _TWO_STEPS_OF_INT8 = 2 / 127
 """A sum in another order may round to the next step of eight bits, there and in the layer behind."""
@@ -166,9 +169,17 @@ def input_sets(
 
 
 def _batches(examples: ExampleInputs) -> tuple[int, ...]:
-    """A fixed batch admits one size only."""
+    """A fixed batch admits one size only, and large inputs a smaller second one, or none."""
     fixed = examples.fixed_batch
-    return _RANDOM_BATCHES if fixed is None else (fixed,)
+    if fixed is not None:
+        return (fixed,)
+    sample = sum(
+        math.prod(axis if isinstance(axis, int) else 1 for axis in spec.shape) * np.dtype(spec.dtype).itemsize
+        for spec in examples.inputs
+    )
+    one, several = _RANDOM_BATCHES
+    second = min(several, _MOST_BYTES // max(sample, 1))
+    return (one, second) if second > one else (one,)
 
 
 def _refuse_unknown_types(inputs: tuple[TensorSpec, ...]) -> None:

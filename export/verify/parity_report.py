@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from dashdeploy.errors import GateError
 from dashdeploy.export.verify.accuracy import Accuracy
 from dashdeploy.runtimes.base import Array
+
+_Largest = npt.NDArray[np.float64]
+
+_AT_A_TIME = 2**20
+"""Numbers that are compared at a time, or one channel."""
 
 NOT_JUDGED = ", not judged"
 
@@ -140,17 +147,16 @@ def compare(
     a, b = _numbers(np.asarray(got), np.asarray(expected))
     if a.shape != b.shape:
         raise GateError(f"output {name} has shape {a.shape}, the reference {b.shape}; nothing was written")
-    finite = np.isfinite(b)
-    # Where the reference itself is not a number the compiled model must say the same.
-    same = np.array_equal(np.isfinite(a), finite) and np.array_equal(a[~finite], b[~finite], equal_nan=True)
-    a, b = np.where(finite & np.isfinite(a), a, 0.0), np.where(finite, b, 0.0)
-    errors, sizes = _largest(a - b), _largest(b)
+    channels = [_compare_channels(*part) for part in _parts(a, b, noise)]
+    errors, sizes, noises = (np.concatenate([each[i] for each in channels]) for i in range(3))
+    same = all(each[3] for each in channels)
+    product, mine, theirs = (sum(each[4][i] for each in channels) for i in range(3))
     sizes = np.where(sizes > 0, sizes, float(sizes.max(initial=0.0)) or 1.0)
-    noises = np.zeros_like(sizes) if noise is None else _largest(np.asarray(noise)) / sizes
+    noises = noises / sizes
     strains = errors / sizes / (tolerance + _NOISES * np.minimum(noises, _MOST_NOISE))
     worst = int(np.argmax(strains)) if strains.size else None
     relative = 0.0 if worst is None else float(errors[worst] / sizes[worst])
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    norms = float(np.sqrt(mine) * np.sqrt(theirs))
     classes = a.ndim == 2 and a.shape[1] > 1 and a.size > 0
     return OutputParity(
         output=name,
@@ -158,12 +164,49 @@ def compare(
         max_abs_error=float(errors.max(initial=0.0)) if same else float("inf"),
         max_relative_error=relative if same else float("inf"),
         noise=0.0 if worst is None else float(noises[worst]),
-        cosine=min(1.0, float(np.vdot(a, b)) / norms if norms else 1.0),
-        top1_agreement=float(np.mean(a.argmax(1) == b.argmax(1))) if classes else None,
+        cosine=min(1.0, product / norms if norms else 1.0),
+        top1_agreement=float(np.mean(_classes(a) == _classes(b))) if classes else None,
     )
 
 
-def _by_channel(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+_Sums = tuple[float, float, float]
+
+
+def _compare_channels(
+    a: Array, b: Array, noise: Array | None
+) -> tuple[_Largest, _Largest, _Largest, bool, _Sums]:
+    """Of channels, [channels, everything else]: errors, sizes and noises; whether what is no number agrees; and sums.
+
+    The sums are the inner product of all elements of both, and the squares of their norms.
+    """
+    mine, theirs = a.astype(np.float64), b.astype(np.float64)
+    finite = np.isfinite(theirs)
+    # Where the reference itself is not a number the compiled model must say the same.
+    same = np.array_equal(np.isfinite(mine), finite) and np.array_equal(
+        mine[~finite], theirs[~finite], equal_nan=True
+    )
+    mine, theirs = np.where(finite & np.isfinite(mine), mine, 0.0), np.where(finite, theirs, 0.0)
+    noises = np.zeros(len(b)) if noise is None else _largest(noise.astype(np.float64))
+    sums = float(np.vdot(mine, theirs)), float(np.vdot(mine, mine)), float(np.vdot(theirs, theirs))
+    return _largest(mine - theirs), _largest(theirs), noises, same, sums
+
+
+def _parts(a: Array, b: Array, noise: Array | None) -> Iterator[tuple[Array, Array, Array | None]]:
+    """Both outputs and the noise, some channels at a time: in double precision large outputs fill the memory."""
+    mine, theirs = _by_channel(a), _by_channel(b)
+    beside = None if noise is None else _by_channel(np.asarray(noise))
+    step = max(1, _AT_A_TIME // max(mine.shape[1], 1))
+    for start in range(0, max(len(mine), 1), step):
+        some = slice(start, start + step)
+        yield mine[some], theirs[some], None if beside is None else beside[some]
+
+
+def _classes(values: Array) -> npt.NDArray[np.int64]:
+    """Of each row the place of the largest number, what is no number counting as zero."""
+    return np.asarray(np.where(np.isfinite(values), values, 0.0).argmax(1))
+
+
+def _by_channel(values: Array) -> Array:
     """[channels, everything else]; see `OutputParity` for what a channel is."""
     if values.ndim < 3 or not values.size:
         return values.reshape(1, values.size)
@@ -171,13 +214,13 @@ def _by_channel(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1))
 
 
-def _largest(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The largest magnitude of each channel."""
-    return np.asarray(np.abs(_by_channel(values)).max(axis=1, initial=0.0))
+def _largest(values: _Largest) -> _Largest:
+    """The largest magnitude of each channel, of [channels, everything else]."""
+    return np.asarray(np.abs(values).max(axis=1, initial=0.0))
 
 
-def _numbers(got: Array, expected: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _numbers(got: Array, expected: Array) -> tuple[Array, Array]:
     """Both as numbers; text is equal to the other, or as far off as what is not a number."""
     if expected.dtype.kind in "OSU" and got.shape == expected.shape:
         return np.where(got == expected, 0.0, np.nan), np.zeros(expected.shape)
-    return got.astype(np.float64), expected.astype(np.float64)
+    return got, expected

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime, renew_shared_arena
 
 
 def serialized(nodes, inputs, outputs):
@@ -165,3 +165,18 @@ def test_a_provider_that_does_not_start_is_named(classifier, monkeypatch):
         MissingCapabilityError, match=r"cannot start CUDA \(CUDAExecutionProvider\).*CPUExecutionProvider"
     ):
         OnnxRuntime(classifier, device="cuda")
+
+
+def test_a_shared_arena_has_a_limit(sum_and_difference):
+    feeds = {name: np.ones((2**18, 3), "f4") for name in "ab"}  # 3 MiB each
+    try:
+        renew_shared_arena(2**20)
+        small = OnnxRuntime(sum_and_difference, arena="shared")
+        with pytest.raises(MemoryError, match="smaller than requested"):
+            small.run(feeds)
+        renew_shared_arena(2**24)
+        assert OnnxRuntime(sum_and_difference, arena="shared").run(feeds)["sum"].sum() == 2**19 * 3
+        assert small.run({name: array[:9] for name, array in feeds.items()})["sum"].shape == (9, 3)
+    finally:
+        renew_shared_arena()
+    assert OnnxRuntime(sum_and_difference, arena="none").run(feeds)["difference"].max() == 0

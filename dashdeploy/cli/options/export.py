@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dashdeploy.cli.options.groups import OptionGroup
-from dashdeploy.cli.options.values import input_shapes, state_pairs
+from dashdeploy.cli.options.values import byte_size, input_shapes, state_pairs
 from dashdeploy.runtimes.names import TargetName
 
 
@@ -92,6 +92,16 @@ class Planning(OptionGroup, panel="Plan"):
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="Threads that the costs are measured with.")
     ] = 1
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            help="The most memory, such as 4G, that ONNX Runtime may take for a candidate or a model that is "
+            "timed; otherwise half of what is free.",
+            show_default=False,
+        ),
+    ] = None
     ensemble: Annotated[
         bool | None,
         typer.Option(
@@ -102,9 +112,14 @@ class Planning(OptionGroup, panel="Plan"):
     ] = None
 
     def settings(self) -> dict[str, Any]:
-        """The fields of `ExportSettings`."""
+        """The fields of `ExportSettings`.
+
+        Raises:
+            InputError: one is wrong.
+        """
         words = [] if self.engines is None else [word.strip() for word in self.engines.split(",")]
-        return {**self.values(), "engines": tuple(words)}
+        memory = None if self.memory is None else byte_size("--memory", self.memory)
+        return {**self.values(), "engines": tuple(words), "memory": memory}
 
 
 class Precision(OptionGroup, panel="Precision"):

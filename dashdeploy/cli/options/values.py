@@ -86,6 +86,24 @@ def duration(option: str, text: str, *, example: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+_BYTES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def byte_size(option: str, text: str) -> int:
+    """Read an amount of memory such as ``4G``, ``512MiB`` or ``1.5G``, in bytes; units are powers of 1024.
+
+    Raises:
+        InputError: it is not a positive number with a unit or without one.
+    """
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    size = 0 if match is None else int(float(match[1]) * 2 ** _BYTES[match[2].upper()])
+    if size < 1:
+        raise InputError(
+            f"{option} {text}: not an amount of memory; write a number and K, M, G or T, such as {option} 4G"
+        )
+    return size
+
+
 def height_and_width(option: str, text: str) -> tuple[int, int]:
     """Read a size of images such as ``64x48``, height first, or ``64`` for squares.
 

@@ -218,3 +218,16 @@ def test_plain_tensorrt_asks_the_driver_first():
     assert error.value.exit_code == 3
     with pytest.raises(MissingCapabilityError, match="TensorRT-RTX needs an NVIDIA GPU"):
         RTX.load(to_run=True)
+
+
+def test_engines_hold_the_tables_of_the_taps(tmp_path, onnx_model):
+    """TensorRT-RTX keeps operators on constants, so it gets none."""
+    text = 'g (float[b,64,64] x) => (float[b,64,64] y) { y = Conv<pads = [3,3]>(x, "stem.weight") }'
+    source = prepare(ir.from_proto(onnx_model(text, **{"stem.weight": (64, 64, 7)})))
+    path = saved(lower(source, {"stem": ToomCook((32,))}), tmp_path / "m.onnx")
+    folded = saved(lower(source, {"stem": ToomCook((32,))}, fold_taps=True), tmp_path / "folded.onnx")
+    tables = 43 * 64 * 64 * 4  # 10 real points, and three products for each of 11 pairs
+    assert path.stat().st_size < tables / 3 < tables < folded.stat().st_size
+    engines = [build_engine(each, RTX, ONE).content for each in (path, folded)]
+    assert len(engines[0]) > tables
+    assert len(engines[0]) == pytest.approx(len(engines[1]), rel=0.01)

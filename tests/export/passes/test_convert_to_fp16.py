@@ -145,3 +145,14 @@ def test_an_export_in_half_precision(tmp_path, network, lowering):
         f"random, batch {batch}{how}" for batch in (1, 3) for how in ("", ", every operator rounded")
     }
     assert all(0 < entry["max_relative_error"] < 5e-3 for entry in parity["outputs"])
+
+
+@pytest.mark.parametrize("part", COMPILED_IN_FP16)
+def test_taps_are_stored_in_half_and_transformed_in_single_precision(network, fft, part):
+    half = to_fp16(fft(network, expected=1), ["stem"], part)
+    taps = [value for name, value in half.graph.initializers.items() if name.startswith("stem/taps")]
+    stored = {value.dtype for value in taps if "matrix" not in value.name and "shape" not in value.name}
+    assert stored == {ir.DataType.FLOAT if part == "nothing" else ir.DataType.FLOAT16}
+    products = [node for node in half.graph if node.op_type == "MatMul" and node.name.startswith("stem/taps")]
+    assert len(products) == 3
+    assert {node.inputs[0].dtype for node in products} == {ir.DataType.FLOAT}

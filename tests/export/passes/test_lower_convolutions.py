@@ -2,13 +2,16 @@
 
 from itertools import pairwise
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.lowerings.direct import Direct
+from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.passes.sequence import lower, prepare
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32: the transforms add about a decimal digit to a direct sum's rounding."""
@@ -184,3 +187,19 @@ def test_any_chain(onnx_model, fft, largest_error, chain, batch):
     text = f"g (float[b,{cin},{length}] x) => (float[b,{cout},m] y) {{ {' '.join(nodes)} y = Neg({value}) }}"
     model = onnx_model(text, **initializers)
     assert largest_error(model, fft(model, expected=2), batch) <= TOLERANCE
+
+
+def test_equal_constants_of_layers_are_stored_once(onnx_model):
+    text = """g (float[b,8,200] x) => (float[b,8,200] y) {
+        h = Conv<pads = [7,7]>(x, "a.weight") y = Conv<pads = [7,7]>(h, "b.weight") }"""
+    prepared = prepare(ir.from_proto(onnx_model(text, **{"a.weight": (8, 8, 15), "b.weight": (8, 8, 15)})))
+    both = lower(prepared, {"a": FFT((40,)), "b": FFT((40,))})
+    names = set(both.graph.initializers)
+    assert {"a/taps", "b/taps"} <= names
+    assert "a/analysis_0.matrix" in names
+    assert not any(name.endswith((".matrix", ".rows", ".shape")) for name in names if name.startswith("b/"))
+    x = {"x": np.random.default_rng(0).standard_normal((2, 8, 200)).astype("f4")}
+    got, expected = (
+        OnnxRuntime(ir.to_proto(model).SerializeToString()).run(x)["y"] for model in (both, prepared)
+    )
+    assert np.abs(got - expected).max() < 5e-6 * np.abs(expected).max()

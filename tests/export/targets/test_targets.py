@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from dashdeploy.errors import InputError, MissingCapabilityError
@@ -131,3 +132,24 @@ def test_published_rates_are_those_of_the_units():
         assert device.source
         assert device.flops == pytest.approx(2e9 * lanes * gigahertz, rel=0.01)
         assert device.bandwidth == pytest.approx(1e9 * bits / 8 * gigabits, rel=0.01)
+
+
+def test_a_candidate_that_needs_more_memory_takes_for_ever():
+    long = SPEC.model_copy(
+        update={"spatial": (20000,)}
+    )  # 640 KB in and out, and several times that for tiles
+    target = OrtCpuTarget(1, memory=2_500_000)
+    times, errors = target.measure([Direct(), FFT((16,))], long, seconds=0.01)
+    assert np.isfinite(times[0]).all()
+    assert np.isinf(times[1]).all()
+    assert errors[1] == np.inf
+    with pytest.raises(MemoryError):
+        OrtCpuTarget(1, memory=1000).measure([Direct(), FFT((16,))], long, seconds=0.01)
+    times, _ = OrtCpuTarget(1).measure([Direct(), FFT((16,))], long, seconds=0.01)
+    assert np.isfinite(times[1]).all()
+
+
+def test_only_tensorrt_keeps_operators_on_constants():
+    estimated = ExportSettings(target="tensorrt-rtx", device="rtx-4090", tune="estimate")
+    assert OrtCpuTarget(1).folds_constants
+    assert not target_of(estimated).folds_constants
