@@ -138,6 +138,8 @@ CASES = {
         "preferred_batches": ("4", "8"),
         "measure_batches": (True, False),
         "queue_size": ("1", "2"),
+        "max_sequences": ("1", "2"),
+        "sequence_idle_seconds": ("1", "2"),
         "request_timeout": ("1", "2"),
         "drain_seconds": ("1", "2"),
         "body_limit": ("1", "2"),

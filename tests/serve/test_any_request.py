@@ -199,16 +199,34 @@ def array_of(kind, values):
         return np.array(values, kind)
 
 
-def expected(model, asked):
-    """What NumPy computes; None if the request is not valid."""
+def values_of(kind, data, count):
+    """What stands in strange `data` after all, flat or nested: [1.0] and [[[[0]]]] are a number; None if not."""
+    while isinstance(data, list) and data and all(isinstance(each, list) for each in data):
+        data = [value for each in data for value in each]
+    types = {"f": (int, float), "i": (int,), "b": (bool,), "O": (str,)}[np.dtype(kind).kind]
+    if not isinstance(data, list) or len(data) != count or any(type(each) not in types for each in data):
+        return None
+    if np.dtype(kind).kind == "i" and any(
+        not np.iinfo(kind).min <= each <= np.iinfo(kind).max for each in data
+    ):
+        return None
+    return data
+
+
+def expected(model, asked, *, as_json=False):
+    """What NumPy computes; None if the request is not valid. Strange data are sent in JSON alone."""
     inputs, compute = MODELS[model]
     if sorted(name for name, *_ in asked) != sorted(inputs):
         return None
     feeds, lengths = {}, {}
-    for name, kind, datatype, shape, values, strange in asked:
-        axes = inputs[name][1]
-        if strange is not None or datatype != DATATYPES[kind] or len(shape) != len(axes):
+    for name, kind, datatype, shape, drawn, strange in asked:
+        axes, values = inputs[name][1], drawn
+        if datatype != DATATYPES[kind] or len(shape) != len(axes):
             return None
+        if strange is not None:
+            values = values_of(kind, strange, math.prod(shape)) if as_json else None
+            if values is None:
+                return None
         for axis, length in zip(axes, shape, strict=True):
             right = length >= 1 and lengths.setdefault(axis, length) == length
             if not (right if isinstance(axis, str) else length == axis):
@@ -280,7 +298,7 @@ def check_http(connection, request, *, binary):
     connection.request("POST", f"/v2/models/{model}/infer", body, headers)
     response = connection.getresponse()
     status, content = response.status, json.loads(response.read())
-    right = expected(model, asked)
+    right = expected(model, asked, as_json=True)
     if right is None:
         assert status in (400, 413), (status, content)
         assert list(content) == ["error"] and "\n" not in content["error"]
@@ -331,6 +349,20 @@ relaxed = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 @given(request=requests())
 def test_any_request(connection, stub, way, request):
     WAYS[way](request, connection, stub)
+
+
+RIGHT = [[1], [1.5], [[[[0]]]], [2**63], [2**70], [1e400], [math.nan]]
+WRONG = [[True], ["1"], [[]], [None], [], [[1], [2]], 1.5]
+
+
+@pytest.mark.parametrize("way", ["json", "binary"])
+@pytest.mark.parametrize(
+    "strange, right", [(each, True) for each in RIGHT] + [(each, False) for each in WRONG]
+)
+def test_strange_data_that_are_right_after_all(connection, way, strange, right):
+    asked = [("x", "float32", "FP32", [1], [], strange), ("k", "float32", "FP32", [1], [2.0], None)]
+    assert (expected("lengths", asked, as_json=True) is not None) == right
+    check_http(connection, ("lengths", asked), binary=way == "binary")
 
 
 @pytest.mark.slow

@@ -153,6 +153,8 @@ def _from_json(data: object, spec: TensorSpec, shape: list[int]) -> Array:
         raise RequestError(
             400, f"input '{spec.name}': shape {shape} does not match the {len(values)} elements of 'data'"
         )
+    if shape and not isinstance(data, list):
+        raise RequestError(400, f"input '{spec.name}': 'data' is one value, not an array")
     # Checked first because NumPy would read strings as numbers, cut off fractions, and take all for true.
     if not set(map(type, values)) <= _JSON_TYPES[dtype.kind]:
         raise RequestError(400, f"input '{spec.name}': 'data' does not hold {datatype} values alone")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
-from time import monotonic
+from time import monotonic, perf_counter_ns
 
 import numpy as np
 
@@ -119,13 +119,17 @@ class LiveSequences:
         """
         control = request.sequence
         assert control is not None
-        deadline = monotonic() + model.granted(request.timeout)
+        deadline, since_ns = monotonic() + model.granted(request.timeout), perf_counter_ns()
         sequence = self._joined(model, control)
         if not sequence.turns.idle:
             self._check_room(model)
         self._waiting[model.name, model.version] += 1
         try:
             await sequence.turns.take(model=model.name, timeout=deadline - monotonic(), gone=gone)
+        except (RequestError, asyncio.CancelledError) as error:
+            late = isinstance(error, RequestError) and error.status == 503
+            model.statistics.count_failure("OTHER" if late else "CANCELED", perf_counter_ns() - since_ns)
+            raise
         finally:
             self._waiting[model.name, model.version] -= 1
             self._drop_if_over(model.name, control.id, sequence)
@@ -138,7 +142,9 @@ class LiveSequences:
                     states = initial_states(home.interface, request.feeds, limit=limit)
                 feeds = {**request.feeds, **states}
                 _check_feeds(feeds, home.interface)
-                results = await home.infer(feeds, timeout=max(0.0, deadline - monotonic()), gone=gone)
+                results = await home.infer(
+                    feeds, timeout=max(0.0, deadline - monotonic()), gone=gone, since_ns=since_ns
+                )
                 self._advance(sequence, home, control, results)
                 return home, results
         finally:

@@ -153,7 +153,12 @@ class ServedModel:
             raise self._not_ready()
 
     async def infer(
-        self, feeds: Mapping[str, Array], *, timeout: float | None = None, gone: Gone | None = None
+        self,
+        feeds: Mapping[str, Array],
+        *,
+        timeout: float | None = None,
+        gone: Gone | None = None,
+        since_ns: int | None = None,
     ) -> dict[str, Array]:
         """Run the model for one request, in a batch with others if they came together; see `Engine.infer`.
 
@@ -161,8 +166,9 @@ class ServedModel:
             feeds: the checked inputs.
             timeout: seconds that the client grants; never more than the server's own limit.
             gone: as in `Engine.infer`.
+            since_ns: likewise.
         """
-        return await self._engine.infer(feeds, timeout=self.granted(timeout), gone=gone)
+        return await self._engine.infer(feeds, timeout=self.granted(timeout), gone=gone, since_ns=since_ns)
 
     def granted(self, timeout: float | None) -> float:
         """The seconds that a request has for its answer, of those that its client grants."""

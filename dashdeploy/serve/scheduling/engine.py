@@ -105,7 +105,12 @@ class Engine:
             raise self.refusal()
 
     async def infer(
-        self, feeds: Mapping[str, Array], *, timeout: float, gone: Gone | None = None
+        self,
+        feeds: Mapping[str, Array],
+        *,
+        timeout: float,
+        gone: Gone | None = None,
+        since_ns: int | None = None,
     ) -> dict[str, Array]:
         """Queue a request and wait for its results; cancelling it takes it out of the queue.
 
@@ -113,6 +118,7 @@ class Engine:
             feeds: one array per input, checked against the model.
             timeout: the most seconds until the results are there.
             gone: returns when the client has gone; awaited only if the request has to wait.
+            since_ns: when it came, on `perf_counter_ns`'s clock, if it waited elsewhere before; None for now.
 
         Returns:
             One array per output; arrays may be views of a batch's.
@@ -126,8 +132,8 @@ class Engine:
             if self._inline.expect_quick(_shapes(feeds)):
                 await asyncio.sleep(0)  # lets every request that has arrived by now come as far as here
                 if self._present == 1 and not self._running:
-                    return await self._infer_inline(self._pending(feeds))
-            return await self._infer_queued(self._pending(feeds), timeout=timeout, gone=gone)
+                    return await self._infer_inline(self._pending(feeds, since_ns))
+            return await self._infer_queued(self._pending(feeds, since_ns), timeout=timeout, gone=gone)
         finally:
             self._present -= 1
 
@@ -174,14 +180,16 @@ class Engine:
         self._statistics.count_failure("REJECTED")
         return RequestError(503, f"the queue of model '{self._name}' is full; try again", retry_after=1)
 
-    def _pending(self, feeds: Mapping[str, Array]) -> Pending:
-        if not self._batched:
-            return Pending(feeds, 1, None)
-        lengths = {array.shape[0] for array in feeds.values()}
-        if len(lengths) != 1:  # the model decides what that means; alone it hurts nobody
-            return Pending(feeds, 1, None)
-        signature: Signature = tuple((name, feeds[name].shape[1:]) for name in sorted(feeds))
-        return Pending(feeds, lengths.pop(), signature)
+    def _pending(self, feeds: Mapping[str, Array], since_ns: int | None) -> Pending:
+        lengths = {array.shape[0] for array in feeds.values()} if self._batched else set()
+        signature: Signature | None = None
+        # Where lengths differ, the model decides what that means; alone it hurts nobody.
+        if len(lengths) == 1:
+            signature = tuple((name, feeds[name].shape[1:]) for name in sorted(feeds))
+        pending = Pending(feeds, lengths.pop() if signature else 1, signature)
+        if since_ns is not None:
+            pending.queued_ns = since_ns
+        return pending
 
     async def _give_up(self, pending: Pending, gone: Gone) -> None:
         await gone()

@@ -199,6 +199,9 @@ def test_a_turn_that_comes_too_late_is_given_up_and_costs_no_step(slow_sum, mode
             late.result()
         assert error.value.status == 503
         assert third.result()[0] == 3
+    assert metric(slow_sum, "nv_inference_request_failure", model="sum", reason="OTHER") == 1
+    # The third one waited for 0.18 s, which is part of its time.
+    assert metric(slow_sum, "nv_inference_queue_duration_us", model="sum") > 150_000
 
 
 def test_a_client_that_leaves_while_it_waits_costs_no_step(slow_sum, ask):
@@ -220,6 +223,7 @@ def test_a_client_that_leaves_while_it_waits_costs_no_step(slow_sum, ask):
                 client.infer("sum", [grpc_tensor], sequence_id=1, client_timeout=0.05)
         assert first.result()[0] == 2
     assert ask(slow_sum, 1)[0] == 3
+    assert metric(slow_sum, "nv_inference_request_failure", model="sum", reason="CANCELED") == 2
 
 
 def test_different_sequences_run_at_once_and_share_batches(tmp_path, models, start_server):

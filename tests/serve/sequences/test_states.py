@@ -37,6 +37,19 @@ def test_a_sequence_gives_what_the_states_fed_back_by_hand_give(client, by_hand,
     assert np.abs(expected[-1] - by_hand(chunks[-1:])[0][0]).max() > 1e-3, "the state changes nothing"
 
 
+def test_states_on_another_engine(tmp_path, models, start_server, by_hand):
+    """The server keeps them, so that an engine needs to know nothing of sequences."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    bundle = models.gru(tmp_path / "gru")
+    chunks = chunks_of(5)
+    with start_server([bundle], engine="openvino") as running:
+        client = models.clients["binary"](running)
+        for number, (chunk, y) in enumerate(zip(chunks, by_hand(chunks)[0], strict=True)):
+            found, _ = client.ask("gru", {"x": chunk}, sequence_id=1, **flags(number, 5))
+            np.testing.assert_allclose(found["y"], y, atol=1e-5)
+        client.close()
+
+
 def test_sequences_do_not_touch_each_other_or_requests_without_one(client, by_hand):
     streams = {name: chunks_of(3, seed=seed) for seed, name in enumerate(["a", "b", 12])}
     expected = {name: by_hand(chunks)[0] for name, chunks in streams.items()}
