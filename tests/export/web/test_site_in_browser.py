@@ -115,10 +115,17 @@ def assert_agrees(got, reference):
     np.testing.assert_allclose(got, reference, rtol=0, atol=1e-5 * np.abs(reference).max())
 
 
-def drop(page, name, content):
+@contextmanager
+def predicting(page):
+    """What is done within leads to one more prediction, which is waited for."""
     before = int(page.evaluate("() => document.body.dataset.predictions"))
-    page.evaluate(DROP, [name, base64.b64encode(content).decode()])
+    yield
     predicted(page, before + 1)
+
+
+def drop(page, name, content):
+    with predicting(page):
+        page.evaluate(DROP, [name, base64.b64encode(content).decode()])
 
 
 def npy(array):
@@ -157,8 +164,9 @@ def test_a_dropped_file_is_predicted(browser, searched, site):
             ("sound.wav", sound.getvalue(), series[None], "sound.wav: 128 samples at 8000 Hz, not resampled"),
             ("many.npy", npy(many), many, "many.npy"),
         ):  # fmt: skip
-            page.click("#sample")
-            page.wait_for_function("() => !document.querySelector('.said').textContent")
+            with predicting(page):
+                page.click("#sample")
+            assert page.text_content(".said") == ""
             drop(page, name, content)
             assert page.inner_text(".said") == said
             assert_agrees(logits(page), expected(searched, x))
