@@ -83,11 +83,15 @@ def fresh_environment(folder, *install):
     return python
 
 
-def modules(tree):
+PARTS_OF_PAGES = (".js", ".mjs", ".css", ".html")
+
+
+def modules(tree, suffixes=(".py",)):
     return {
         path.relative_to(tree).as_posix()
         for package in (tree / "dashdeploy", *(tree / "dashdeploy" / stage for stage in STAGES))
-        for path in package.rglob("*.py")
+        for path in package.rglob("*")
+        if path.suffix in suffixes
     }
 
 
@@ -96,6 +100,7 @@ def modules(tree):
 def test_the_wheel_holds_every_module_and_nothing_else(way, tree, dist):
     names = zipfile.ZipFile(dist[way]).namelist()
     assert {name for name in names if name.endswith(".py")} == modules(tree)
+    assert {name for name in names if name.endswith(PARTS_OF_PAGES)} == modules(tree, PARTS_OF_PAGES)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"dashdeploy"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

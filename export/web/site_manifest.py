@@ -79,6 +79,7 @@ class Site(_Strict):
         labels: class names by index, for a classifier; otherwise empty.
         multi_label: whether a sample may have several of them.
         files: the ``compiled`` model and the ``direct`` one.
+        uses: which of them predicts; the direct one where it is faster in the page's engine.
         sample: a request to try the model with, relative to the site; None if there is none.
         engine: onnxruntime-web's version.
         checked_in: where the models were checked, in words; None where they were not.
@@ -92,6 +93,7 @@ class Site(_Strict):
     labels: list[str]
     multi_label: bool
     files: dict[str, SiteFile]
+    uses: Literal["compiled", "direct"] = "compiled"
     sample: str | None
     engine: str
     checked_in: str | None

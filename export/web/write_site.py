@@ -24,6 +24,9 @@ _FILES: Mapping[str, tuple[str, str]] = {
 }
 """The bundle's file and the site's, by what the page calls the model."""
 
+_FASTER = 0.97
+"""Below which share of the compiled model's time the direct one is faster, and not merely timed at another moment."""
+
 _HEADERS = """\
 # Netlify, Cloudflare Pages and others read this file. A page that is isolated from other origins may use threads.
 /*
@@ -98,7 +101,13 @@ def _checked(bundle: Bundle, site: Path, progress: Progress) -> tuple[str | None
     compiled, direct = found[COMPILED].ms, found[DIRECT].ms
     ratio = f"{direct / compiled:.2f} times as fast as direct"
     progress(f"{checked_in}: compiled {compiled:.1f} ms, direct {direct:.1f} ms, {ratio}")
+    if _direct_is_faster(found):
+        progress("the compiled model is slower there: the page predicts with the direct one")
     return checked_in, found
+
+
+def _direct_is_faster(found: Mapping[str, Found]) -> bool:
+    return bool(found) and found[DIRECT].ms < _FASTER * found[COMPILED].ms
 
 
 def _manifest(bundle: Bundle, site: Path, checked_in: str | None, found: Mapping[str, Found]) -> Site:
@@ -121,6 +130,7 @@ def _manifest(bundle: Bundle, site: Path, checked_in: str | None, found: Mapping
         labels=manifest.labels,
         multi_label=manifest.multi_label,
         files=files,
+        uses="direct" if _direct_is_faster(found) else "compiled",
         sample=None if bundle.file(SAMPLE_NAME) is None else SAMPLE_NAME,
         engine=engine_version(),
         checked_in=checked_in,

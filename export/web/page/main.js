@@ -45,7 +45,7 @@ async function predict() {
   const mine = ++turn;
   draw();
   try {
-    const answer = await run("compiled", inputs);
+    const answer = await run(site.uses, inputs);
     if (mine !== turn) return;
     outputs = answer.outputs;
     drawAnswer();
@@ -91,7 +91,7 @@ function listen(sample) {
 
 async function start() {
   site = await json("site.json");
-  const loading = load("compiled", site.files.compiled.path);
+  const loading = load(site.uses, site.files[site.uses].path);
   loading.catch(() => {}); // awaited below
   const sample = site.sample ? tensorsOfRequest(await json(site.sample)) : null;
   document.title = $("name").textContent = site.name;
@@ -109,8 +109,8 @@ async function start() {
   listen(sample);
   await predict();
   say("ready");
-  const {compiled, direct} = site.files;
-  await load("direct", direct.path);
+  const {compiled, direct} = site.files, other = site.uses === "direct" ? "compiled" : "direct";
+  await load(other, site.files[other].path);
   $("speed").hidden = false;
   const sizes = `compiled file ${megabytes(compiled.bytes)}, direct ${megabytes(direct.bytes)}`;
   const how = () => `on ${inputs.map(tensor => shapeText(tensor.shape)).join(", ")}, with ${threads} thread${threads > 1 ? "s" : ""}; ${sizes}`;

@@ -10,6 +10,7 @@ import threading
 from contextlib import contextmanager
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from scipy.io import wavfile
@@ -52,7 +53,11 @@ class Files(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(searched, tmp_path_factory):
     folder = tmp_path_factory.mktemp("web") / "site"
-    write_site(searched.bundle, folder)
+    written = write_site(searched.bundle, folder)
+    # So small a network may be faster direct; what is to be seen here is the compiled one.
+    (folder / "site.json").write_text(
+        written.model_copy(update={"uses": "compiled"}).model_dump_json(indent=2)
+    )
     return folder
 
 
@@ -61,11 +66,13 @@ def served(folder, headers=None):
     kind = type("Served", (Files,), {"headers_besides": headers})
     handler = functools.partial(kind, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
@@ -108,10 +115,17 @@ def assert_agrees(got, reference):
     np.testing.assert_allclose(got, reference, rtol=0, atol=1e-5 * np.abs(reference).max())
 
 
-def drop(page, name, content):
+@contextmanager
+def predicting(page):
+    """What is done within leads to one more prediction, which is waited for."""
     before = int(page.evaluate("() => document.body.dataset.predictions"))
-    page.evaluate(DROP, [name, base64.b64encode(content).decode()])
+    yield
     predicted(page, before + 1)
+
+
+def drop(page, name, content):
+    with predicting(page):
+        page.evaluate(DROP, [name, base64.b64encode(content).decode()])
 
 
 def npy(array):
@@ -150,8 +164,9 @@ def test_a_dropped_file_is_predicted(browser, searched, site):
             ("sound.wav", sound.getvalue(), series[None], "sound.wav: 128 samples at 8000 Hz, not resampled"),
             ("many.npy", npy(many), many, "many.npy"),
         ):  # fmt: skip
-            page.click("#sample")
-            page.wait_for_function("() => !document.querySelector('.said').textContent")
+            with predicting(page):
+                page.click("#sample")
+            assert page.text_content(".said") == ""
             drop(page, name, content)
             assert page.inner_text(".said") == said
             assert_agrees(logits(page), expected(searched, x))
@@ -215,6 +230,23 @@ def test_readable_on_a_phone_and_from_a_folder_below(browser, site, scheme):
         )
         brightness = [sum(map(int, color[4:-1].split(","))) for color in (paper, ink)]
         assert (brightness[0] > brightness[1]) == (scheme == "light")
+
+
+def test_predicts_with_the_direct_model_where_that_is_the_faster_one(browser, searched, site, tmp_path):
+    other = shutil.copytree(site, tmp_path / "other")
+    text = (other / "site.json").read_text()
+    (other / "site.json").write_text(text.replace('"uses": "compiled"', '"uses": "direct"'))
+    # Another network of the same inputs, so that it shows which one predicts.
+    model = onnx.load(other / "model.onnx")
+    negated = model.graph.node.add()
+    negated.op_type = "Neg"
+    model.graph.node[-2].output[0] = "plain"
+    negated.input.append("plain")
+    negated.output.append(model.graph.output[0].name)
+    onnx.save(model, other / "model.onnx")
+    with served(other) as address, opened(browser, address) as page:
+        assert_agrees(logits(page), expected(searched, searched.bundle.sample()["input"]))
+        page.wait_for_function("() => document.querySelector('#how').textContent")
 
 
 def test_a_missing_file_is_named(browser, site, tmp_path):

@@ -14,6 +14,8 @@ from dashdeploy.export import pipeline
 from dashdeploy.export.artifact_settings import ArtifactSettings
 from dashdeploy.export.deploy.add_artifacts import add_artifacts
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.web import write_site as write_site_module
+from dashdeploy.export.web.page_engine_check import Found
 from dashdeploy.export.web.site_manifest import Site
 from dashdeploy.export.web.write_site import write_site
 from dashdeploy.web import onnxruntime_web as package
@@ -73,6 +75,18 @@ def test_a_model_that_says_something_else_is_not_written(bundle, tmp_path):
     ):
         write_site(wrong, tmp_path / "site")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("compiled", "direct", "uses"), [(2, 3, "compiled"), (3, 2.95, "compiled"), (3, 2, "direct")]
+)
+def test_the_page_predicts_with_the_faster_one(searched, tmp_path, monkeypatch, compiled, direct, uses):
+    found = {"compiled": Found(1e-7, compiled), "direct": Found(1e-7, direct)}
+    monkeypatch.setattr(write_site_module, "check_in_node", lambda *_: ("an engine", found))
+    said = []
+    assert write_site(searched.bundle, tmp_path / "site", said.append).uses == uses
+    assert ("slower there" in said[-1]) == (uses == "direct")
 
 
 @needs_node
