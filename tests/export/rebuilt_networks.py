@@ -192,12 +192,11 @@ class Crepe(nn.Module):
 def write_onnx(network, shape, path):
     """Export a network by torch's exporter, with a batch of any size."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, *shape)).astype("f4"))
-    torch.onnx.export(
-        network,
-        (x,),
-        path,
-        input_names=["x"],
-        output_names=["y"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
+    # The newer exporter takes minutes for a recurrence of 500 steps.
+    recurrent = any(isinstance(each, nn.LSTM) for each in network.modules())
+    axes = (
+        {"dynamo": False, "dynamic_axes": {"x": {0: "batch"}, "y": {0: "batch"}}}
+        if recurrent
+        else {"dynamic_shapes": ({0: torch.export.Dim("batch")},)}
     )
+    torch.onnx.export(network, (x,), path, input_names=["x"], output_names=["y"], verbose=False, **axes)
