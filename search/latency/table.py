@@ -23,7 +23,7 @@ from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 from dashdeploy.search.supernet.probe import probe
 
-ON_THIS_MACHINE = (TargetName.ORT_CPU, TargetName.OPENVINO)
+ON_THIS_MACHINE = (TargetName.ORT_CPU, TargetName.OPENVINO, TargetName.NATIVE)
 
 
 def latency_table(
