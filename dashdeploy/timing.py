@@ -79,7 +79,7 @@ def interleaved(
         raise ValueError("interleaved: there is nothing to time")
     if min_rounds < 1:
         raise ValueError(f"interleaved: min_rounds is {min_rounds}; use at least 1")
-    names, clock = list(callables), clock or _wall_clock
+    names, clock = list(callables), clock or wall_clock
     with _garbage_collector_off():
         _warm_up(callables, names, clock, limit=warmup)
         rounds: dict[str, list[int]] = {name: [] for name in names}
@@ -174,7 +174,8 @@ def _time_round(
         into[name].append(clock(function))
 
 
-def _wall_clock(function: Callable[[], object]) -> int:
+def wall_clock(function: Callable[[], object]) -> int:
+    """The nanoseconds that a call takes; a `Clock`."""
     start = perf_counter_ns()
     function()
     return perf_counter_ns() - start

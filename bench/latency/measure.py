@@ -39,6 +39,7 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.engines import engine_of
 from dashdeploy.runtimes.example_inputs import ExampleInputs
+from dashdeploy.runtimes.names import EngineName
 from dashdeploy.timing import (
     Clock,
     Seconds,
@@ -107,16 +108,15 @@ def measure_latency(
     rows: list[LatencyRow] = []
     speedups: list[Speedup] = []
     noise: list[BatchNoise] = []
-    peaks = {count: measured_peak(count) for count in counts}
+    clock = thread_clock if cpu_time else None
+    peaks = {count: measured_peak(count, clock) for count in counts}
     for count in counts:
         runtimes = {key: variant.load(count) for key, variant in variants.items()}
         described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
         examples = _check_batches(variants, runtimes, batches, progress)
         for batch in batches:
             progress(f"batch {batch}: timing {_named(runtimes)}, {count} thread(s), for {seconds:g} s")
-            times = _times(
-                variants, runtimes, examples, batch, count, seconds, thread_clock if cpu_time else None
-            )
+            times = _times(variants, runtimes, examples, batch, count, seconds, clock)
             control = times.pop(_CONTROL)
             for key, series in times.items():
                 rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
@@ -278,7 +278,9 @@ def _row(variant: Variant, key: Key, batch: int, threads: int, times: Seconds, p
     label, engine, name = key
     p50, p90, p99 = (1e3 * value for value in percentiles(times, (50, 90, 99)))
     bounds = [(1e3 * low, 1e3 * high) for low, high in percentile_intervals(times, (50, 90, 99))]
-    count = multiply_adds(variant.bundle, name)
+    # The plan counts what the portable model multiplies, not what native kernels do.
+    native = (engine, name) == (EngineName.NATIVE, COMPILED)
+    count = None if native else multiply_adds(variant.bundle, name)
     rate = None if count is None else count * batch / (1e-3 * p50)
     return LatencyRow(
         bundle=label,

@@ -123,7 +123,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "bench layers": {"batches": Effect(excludes=("rank=2",))},
     "bench networks": {
         option: Effect(excludes=("save",))
-        for option in ("batches", "threads", "seconds", "target", "report_file")
+        for option in ("batches", "threads", "seconds", "target", "cpu_time", "report_file")
     },
 }
 """By command and by the parameter's name."""

@@ -64,6 +64,12 @@ def packed_share(spec: ConvSpec, tile: tuple[int, ...]) -> float:
     return 2 * _frequencies(tile) * splits / prod(spec.kernel)
 
 
+def estimate(spec: ConvSpec, choice: NativeChoice) -> float:
+    """Seconds of one call, by counting."""
+    living = trim(spec)
+    return _seconds(living, choice.tile) if choice.tile else 2 * living.multiply_adds / _FLOPS
+
+
 def _tilings(spec: ConvSpec) -> Iterator[tuple[int, ...]]:
     axes = []
     for axis in range(spec.rank):

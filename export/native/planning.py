@@ -11,7 +11,7 @@ import numpy as np
 from dashdeploy.export.frontend.convolutions import Convolution
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim
-from dashdeploy.export.native.candidates import plain, refuses, tiles
+from dashdeploy.export.native.candidates import estimate, plain, refuses, tiles
 from dashdeploy.export.passes.native_fusion import NativeChoice
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
@@ -53,10 +53,7 @@ def plan_native(
         settings: the user's wishes: `lowering`, `tune`, `batch` and `threads` count.
         progress: told of each measurement before it starts.
     """
-    device = (
-        f"native kernels {ABI_VERSION} ({chosen_instructions()}), {cpu_model()}, {settings.threads} thread(s)"
-    )
-    cache = TuningCache(device)
+    cache = TuningCache(describe_native(settings.threads))
     choices: dict[str, NativeChoice] = {}
     layers = []
     for number, convolution in enumerate(convolutions, start=1):
@@ -70,13 +67,34 @@ def plan_native(
         if len(candidates) > 1 and settings.tune == "measure":
             place = f"{convolution.name} ({number} of {len(convolutions)})"
             costs = _costs(spec, candidates, settings.threads, cache, place, progress)
-        elif len(candidates) > 1 and settings.lowering == "auto" and spec.multiply_adds > 0:
-            candidates = candidates[1:2]  # the tile of the least estimate
-        chosen = min(candidates, key=lambda each: costs.get(each.label, 0.0))
+            chosen = min(candidates, key=lambda each: costs[each.label])
+        else:
+            chosen = min(candidates, key=lambda each: estimate(spec, each))
         choices[convolution.name] = chosen
         milliseconds = {label: seconds * 1e3 for label, seconds in costs.items()}
         layers.append(NativeLayer(name=convolution.name, chosen=chosen.label, milliseconds=milliseconds))
     return NativePlan(choices, layers)
+
+
+def describe_native(threads: int) -> str:
+    """The kernels, their version and instruction set, the processor and the threads, in one line."""
+    return f"native kernels {ABI_VERSION} ({chosen_instructions()}), {cpu_model()}, {threads} thread(s)"
+
+
+def seconds_of(spec: ConvSpec, settings: ExportSettings, place: str, progress: Progress) -> float:
+    """What the cheapest kernel of a convolution takes, measured or estimated as the settings say.
+
+    Args:
+        spec: a convolution that a native kernel computes.
+        settings: `tune` and `threads` count.
+        place: what progress calls it.
+        progress: told of each measurement before it starts.
+    """
+    candidates = _candidates(spec, settings)
+    if settings.tune == "estimate":
+        return min(estimate(spec, each) for each in candidates)
+    cache = TuningCache(describe_native(settings.threads))
+    return min(_costs(spec, candidates, settings.threads, cache, place, progress).values())
 
 
 def _candidates(spec: ConvSpec, settings: ExportSettings) -> list[NativeChoice]:

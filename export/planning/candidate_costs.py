@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.native.candidates import refuses
+from dashdeploy.export.native.planning import describe_native, seconds_of
 from dashdeploy.export.planning.planner import Planner
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
@@ -44,6 +46,10 @@ class CandidateCosts:
         self.device = found.describe()
         self._planner = Planner(settings, found, TuningCache(self.device), progress)
         self._known: dict[ConvSpec, float] = {}
+        self._settings, self._progress = settings, progress
+        self._native = settings.target is TargetName.NATIVE
+        if self._native:
+            self.device = describe_native(settings.threads)
 
     def milliseconds(self, spec: ConvSpec, place: str) -> float:
         """The cost of a convolution by its cheapest lowering.
@@ -52,6 +58,8 @@ class CandidateCosts:
             spec: the convolution.
             place: what progress calls it.
         """
+        if spec not in self._known and self._native and refuses(spec) is None:
+            self._known[spec] = 1e3 * seconds_of(spec, self._settings, place, self._progress)
         if spec not in self._known:
             layer, _ = self._planner.plan_layer(place, spec, place)
             self._known[spec] = self._planner.cost_of(layer)

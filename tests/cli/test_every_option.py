@@ -170,6 +170,7 @@ CASES = {
         "threads": ("1", "2"),
         "seconds": ("1", "2"),
         "target": ("ort-cpu", "openvino"),
+        "cpu_time": (None, True),
         "save": ("one", "two"),
         "json_file": ("one.json", "nowhere/one.json"),
         "report_file": ("one.html", "nowhere/one.html"),

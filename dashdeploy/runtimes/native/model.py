@@ -81,12 +81,14 @@ class NativeModel:
             return lambda values: values.update(runtime.run({name: values[name] for name in stage.inputs}))
         program = Steps(stage.nodes, facts, stage.inputs, stage.outputs, self._threads).program
         self._programs.append(program)
+        # Nothing of the weights is kept: the program has packed them.
+        shapes = {name: facts.shapes[name] for name in (*stage.inputs, *stage.outputs)}
 
         def run(values: Values) -> None:
             arrays = [np.ascontiguousarray(values[name], dtype=np.float32) for name in stage.inputs]
             batch = arrays[0].shape[0]
             if any(
-                array.shape[1:] != facts.shapes[name] or array.shape[0] != batch
+                array.shape[1:] != shapes[name] or array.shape[0] != batch
                 for name, array in zip(stage.inputs, arrays, strict=True)
             ):
                 raise InputError("a value within the model has not the shape that it was planned for")
@@ -95,7 +97,7 @@ class NativeModel:
             else:
                 results = program.run(batch, arrays)
             for name, result in zip(stage.outputs, results, strict=True):
-                values[name] = result.reshape(batch, *facts.shapes[name])
+                values[name] = result.reshape(batch, *shapes[name])
 
         return run
 

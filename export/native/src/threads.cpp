@@ -12,6 +12,20 @@
 
 namespace dd {
 
+namespace {
+
+// The next step of a program mostly comes sooner than a thread wakes up.
+template <typename Condition>
+void spin(const Condition& met) {
+  for (int turn = 0; turn < 2000 && !met(); ++turn) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+  }
+}
+
+}  // namespace
+
 struct Threads::State {
   int count;
   std::vector<std::thread> workers;
@@ -21,8 +35,8 @@ struct Threads::State {
   const std::function<void(int, long, int)>* work = nullptr;
   long total = 0, block = 0;
   std::atomic<long> next{0};
-  int generation = 0, busy = 0;
-  bool stop = false;
+  std::atomic<int> generation{0}, busy{0};
+  std::atomic<bool> stop{false};
   std::exception_ptr error;
 
   void take(int thread) {
@@ -42,6 +56,7 @@ struct Threads::State {
   void serve(int thread) {
     int seen = 0;
     for (;;) {
+      spin([&] { return stop || generation != seen; });
       {
         std::unique_lock<std::mutex> lock(guard);
         wake.wait(lock, [&] { return stop || generation != seen; });
@@ -95,6 +110,7 @@ void Threads::blocks(long total, int most, int multiple, const std::function<voi
   }
   s.wake.notify_all();
   s.take(0);
+  spin([&] { return s.busy == 0; });
   std::unique_lock<std::mutex> lock(s.guard);
   s.done.wait(lock, [&] { return s.busy == 0; });
   if (s.error) {

@@ -10,6 +10,7 @@ from torch import nn
 
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.lowerings.registry import LOWERINGS
+from dashdeploy.export.native.candidates import estimate, plain, tiles
 from dashdeploy.export.planning.candidate_costs import CandidateCosts
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.selection import target_of
@@ -17,6 +18,7 @@ from dashdeploy.inspect.inspection import inspect_run
 from dashdeploy.ops.aggconv.module import AggConv1d
 from dashdeploy.ops.conv.padded_conv import with_kernel
 from dashdeploy.runtimes.names import TargetName
+from dashdeploy.runtimes.native.library import instruction_sets
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable, likeliest_within
 from dashdeploy.search.latency.table import latency_table, spec_of
 from dashdeploy.search.pipeline import search
@@ -118,6 +120,25 @@ def test_a_candidate_costs_what_its_cheapest_lowering_does():
             for lowering in kind.variants(spec)
         ]
         assert costs.milliseconds(spec, "it") == pytest.approx(1e3 * min(estimates), rel=0.05)
+
+
+def test_a_candidate_costs_what_its_cheapest_native_kernel_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("DASHDEPLOY_CACHE", str(tmp_path))
+    try:
+        instruction_sets()
+    except MissingCapabilityError as error:
+        pytest.skip(str(error))
+    spec = spec_of(nn.Conv1d(64, 64, 19, dilation=15, padding="same"), (1000,))
+    costs = CandidateCosts(TargetName.NATIVE, None, "estimate")
+    assert costs.device.startswith("native kernels")
+    estimates = [estimate(spec, each) for each in (plain(spec), *tiles(spec, 6))]
+    assert costs.milliseconds(spec, "it") == pytest.approx(1e3 * min(estimates))
+    measured = CandidateCosts(TargetName.NATIVE, None, "measure").milliseconds(spec, "it")
+    direct = CandidateCosts(TargetName.NATIVE, None, "estimate").milliseconds(
+        spec_of(nn.Conv1d(64, 64, 1), (1000,)), "short"
+    )
+    assert 0.02 < measured < 20
+    assert direct < 1e3 * min(estimates)
 
 
 @pytest.mark.parametrize(
