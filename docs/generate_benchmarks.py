@@ -16,6 +16,7 @@ from typing import Any
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.accuracy.published import PUBLISHED
 from dashdeploy.bench.accuracy.report import AccuracyReport
+from dashdeploy.bench.engines.report import EnginesReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.rows import LatencyRow
 from dashdeploy.bench.layers.report import SLOWER, LayersReport, geometric_mean
@@ -30,6 +31,17 @@ PAGE, RESULTS = FOLDER / "benchmarks.md", FOLDER / "results"
 
 WANTED = {"resnet1d": 2.5, "tcn": 1.6, "inceptiontime": 1.6, "wrn-16-4": 1.5, "convnext": 1.0}
 """Direct over compiled, at batch 1 on one thread; in the order of the list."""
+
+
+WANTED_IN_ENGINES = {
+    "ort-cpu": ("2.5", "1.0"),
+    "ort-web": ("4.5", "0.60"),
+    "openvino": ("2.5", "1.0"),
+    "openvino-bf16": ("1.6", None),
+    "iree": ("40", None),
+    "aoti": ("2.0", None),
+}
+"""Of resnet1d, batch 1, one thread, AVX-512: direct / compiled at least, compiled / backbone at most."""
 
 
 def main() -> int:
@@ -224,6 +236,51 @@ def ratio_of(result: LatencyReport, row: LatencyRow | None) -> str | None:
     return None if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
+def engines(results: Sequence[EnginesReport]) -> str:
+    """Per model and engine the medians of its variants, the ratios with what was wanted, errors, sizes and memory."""
+    parts = []
+    for each in results:
+        for model in each.models:
+            beside: dict[str, dict[str, Any]] = {}
+            for row in each.rows:
+                if row.model == model:
+                    beside.setdefault(row.engine, {})[row.variant] = row
+            rows = []
+            for engine, variants in beside.items():
+                wanted = (
+                    WANTED_IN_ENGINES.get(engine)
+                    if (model, each.batch, each.threads) == ("resnet1d", 1, 1)
+                    else None
+                )
+                compiled = variants.get("compiled")
+                ratios = [
+                    each.ratio(model, engine, of) for of in ("direct / compiled", "compiled / backbone")
+                ]
+                shown = [
+                    None if one is None else f"{one.median:.2f} ({one.low:.2f} to {one.high:.2f})"
+                    for one in ratios
+                ]
+                rows.append(
+                    [
+                        engine,
+                        *(
+                            f"{variants[name].p50_ms:.2f}" if name in variants else None
+                            for name in ("backbone", "direct", "compiled")
+                        ),
+                        *(cell for pair in zip(shown, wanted or (None, None), strict=True) for cell in pair),
+                        None if compiled is None else f"{compiled.error:.1e}",
+                        None if compiled is None else f"{compiled.file_mib:.1f}",
+                        f"{each.runtime_mib[engine]:.0f}" if engine in each.runtime_mib else None,
+                        None if compiled is None or compiled.peak_mib is None else f"{compiled.peak_mib:.0f}",
+                    ]
+                )
+            headers = ["engine", "backbone ms", "direct ms", "compiled ms", "direct / compiled", "at least"]
+            headers += ["compiled / backbone", "at most", "error", "file MiB", "runtime MiB", "peak MiB"]
+            parts += [f"{model}, batch {each.batch}, {each.threads} thread(s):", markdown(headers, rows)]
+        parts += ["\n".join(f"- {line}" for line in each.notes()), origin(each.provenance)]
+    return "\n\n".join(parts)
+
+
 def layers(results: Sequence[LayersReport]) -> str:
     """The geometric mean of every subset and rank."""
     subsets, ranks = {}, {}
@@ -295,6 +352,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Sequence], str]]] = {
     "latency": ("Latency of the demo", latency),
     "layers": ("Layers, measured", on_each_machine(layers)),
     "networks": ("Networks, measured", on_each_machine(networks)),
+    "engines": ("Every engine, measured", on_each_machine(engines)),
     "serve": ("Serving, measured", serve),
     "search-cost": ("A step of the search", on_each_machine(search_cost)),
     "accuracy": ("Accuracy", accuracy),

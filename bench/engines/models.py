@@ -10,7 +10,15 @@ from tempfile import TemporaryDirectory
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.common.checks import suggestion
-from dashdeploy.bench.engines.candidates import ENGINES, PROVIDER, TORCH, TORCH_FILES, missing, onnx_engine
+from dashdeploy.bench.engines.candidates import (
+    AOTI,
+    ENGINES,
+    PROVIDER,
+    TORCH,
+    TORCH_FILES,
+    missing,
+    onnx_engine,
+)
 from dashdeploy.bench.latency.variants import DIRECT
 from dashdeploy.bench.networks.measure import check_names, export_network
 from dashdeploy.errors import DashdeployError, InputError
@@ -93,7 +101,9 @@ def _network(
     folder.mkdir()
     planned: dict[str, Bundle] = {}
     refused: dict[str, str] = {}
-    torch_files = ArtifactSettings(torchscript=EngineName.TORCHSCRIPT in engines, pt2=TORCH in engines)
+    torch_files = ArtifactSettings(
+        torchscript=EngineName.TORCHSCRIPT in engines, pt2=bool({TORCH, AOTI} & set(engines))
+    )
     base = ExportSettings(threads=threads, batch=batch, artifacts=torch_files)
     bundle = export_network(name, folder / EngineName.ORT_CPU, base, progress=progress)
     for engine in engines:
