@@ -25,5 +25,5 @@ function ask(message) {
 /** Loads the file of a model under a name; {threads, version} of the engine. */
 export const load = (name, path) => ask({load: name, url: new URL(path, document.baseURI).href});
 
-/** Runs a model that was loaded; {outputs, ms}. */
-export const run = (name, feeds) => ask({run: name, feeds});
+/** Runs a model that was loaded; {outputs, ms}, the mean of so many repeats. */
+export const run = (name, feeds, repeats = 1) => ask({run: name, feeds, repeats});

@@ -16,7 +16,7 @@ async function json(path) {
   return response.json();
 }
 
-const megabytes = bytes => `${(bytes / 1e6).toPrecision(3)} MB`;
+const sizeText = bytes => (bytes < 1e6 ? `${(bytes / 1e3).toPrecision(3)} kB` : `${(bytes / 1e6).toPrecision(3)} MB`);
 const row = () => Math.max(0, Number($("row").value) - 1);
 
 function say(text, bad = false) {
@@ -112,7 +112,7 @@ async function start() {
   const {compiled, direct} = site.files, other = site.uses === "direct" ? "compiled" : "direct";
   await load(other, site.files[other].path);
   $("speed").hidden = false;
-  const sizes = `compiled file ${megabytes(compiled.bytes)}, direct ${megabytes(direct.bytes)}`;
+  const sizes = `compiled file ${sizeText(compiled.bytes)}, direct ${sizeText(direct.bytes)}`;
   const how = () => `on ${inputs.map(tensor => shapeText(tensor.shape)).join(", ")}, with ${threads} thread${threads > 1 ? "s" : ""}; ${sizes}`;
   $("measure").addEventListener("click", () => time(how()));
   await time(how());
