@@ -108,10 +108,12 @@ def run_export(path, out, *options):
 def same(got, expected, tolerance):
     for name, value in expected.items():
         assert got[name].shape == value.shape
-        assert np.abs(got[name] - value).max() <= tolerance * np.abs(value).max()
+        # ONNX Runtime's Sigmoid is exact to a unit in the last place of 1, and the PP-OCR detector's are below 2e-4.
+        assert np.abs(got[name] - value).max() <= tolerance * np.abs(value).max() + 2**-22
 
 
 def check(bundle_path, original_path):
+    """Verified, and as the original is in both engines."""
     bundle = Bundle.load(bundle_path)
     assert verify(bundle.path).data["good"]
     original = OnnxRuntime(original_path)
