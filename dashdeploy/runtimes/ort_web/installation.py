@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from dashdeploy.artifacts.atomic import atomic_directory
@@ -42,6 +43,20 @@ def find_node() -> Path:
             f"https://nodejs.org (on Debian: apt-get install nodejs npm), then run: {INSTALL_COMMAND}"
         )
     return Path(found)
+
+
+@cache
+def node_version(node: Path) -> str:
+    """What ``node --version`` says, without its first letter: V8 is what makes WebAssembly fast.
+
+    Raises:
+        MissingCapabilityError: the program does not run.
+    """
+    try:
+        done = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingCapabilityError(f"{node} does not run: {error}; install Node.js again") from error
+    return done.stdout.strip().removeprefix("v")
 
 
 def find_package() -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.base import Array
-from dashdeploy.runtimes.ort_web.installation import find_node, find_package, pinned_version
+from dashdeploy.runtimes.ort_web.installation import find_node, find_package, node_version, pinned_version
 from dashdeploy.runtimes.ort_web.node_process import shared_process
 
 
@@ -47,13 +47,13 @@ class OrtWeb:
 
     @staticmethod
     def engine_version() -> str:
-        """The pinned version.
+        """The pinned version, and Node's.
 
         Raises:
             MissingCapabilityError: Node or onnxruntime-web is missing.
         """
-        find_node(), find_package()
-        return pinned_version()
+        node, _ = find_node(), find_package()
+        return f"{pinned_version()} in Node {node_version(node)}"
 
     @property
     def process(self) -> int:
@@ -85,8 +85,8 @@ class OrtWeb:
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
-        versions = f"onnxruntime-web {self._process.version} (WebAssembly), Node {self._process.node}"
-        return f"{versions}, CPU, {self.threads} thread(s)"
+        version = f"{self._process.version} in Node {self._process.node}"
+        return f"onnxruntime-web {version}, CPU, {self.threads} thread(s)"
 
 
 def _specs(described: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
