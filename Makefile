@@ -84,6 +84,6 @@ proto: $(STAMP)  ## Compile dashdeploy/serve/grpc/inference.proto again.
 	  --descriptor_set_out=dashdeploy/serve/grpc/inference.pb dashdeploy/serve/grpc/inference.proto
 
 clean:  ## Remove what was built or measured, the environment included.
-	rm -rf .venv build dist demo dashdeploy/web/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f dashdeploy/runtimes/native/libdashdeploy_native.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 Each kind of result has a part of the page between two comments, which is written anew; everything else on the page
 is prose and stays. A kind without its comments is appended at the end. Results of `bench networks` are of the kind
-latency, too: those in files called networks-*.json have a part of their own.
+latency, too: those in files called networks-*.json and native-*.json have parts of their own.
 """
 
 import subprocess
@@ -51,7 +51,7 @@ def main() -> int:
     by_kind: dict[str, list[Result]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         result = load_result(path)
-        part = "networks" if path.stem.startswith("networks") else result.kind
+        part = next((name for name in ("networks", "native") if path.stem.startswith(name)), result.kind)
         by_kind.setdefault(part, []).append(result)
         for doubt in doubts(result.provenance):
             print(f"{path.relative_to(FOLDER.parent)}: {doubt}", file=sys.stderr)
@@ -281,6 +281,60 @@ def engines(results: Sequence[EnginesReport]) -> str:
     return "\n\n".join(parts)
 
 
+WANTED_OF_NATIVE = {
+    "avx512": {"resnet1d": 4.0, "tcn": 2.5, "inceptiontime": 2.5, "wrn-16-4": 3.0, "convnext": 1.0},
+    "avx2": {"resnet1d": 3.0},
+}
+"""Direct over native at batch 1, by instruction set."""
+
+WANTED_OF_BATCHES = 3.5
+"""Direct over native, of ResNet1D with AVX-512 and batches of more than one."""
+
+
+def native(results: Sequence[LatencyReport]) -> str:
+    """Networks in the native kernels; one without a native model in what its bundle runs."""
+    rows = []
+    for each in results:
+        instructions = next(
+            (
+                words.partition("(")[2].partition(")")[0]
+                for words in each.engines.values()
+                if "native" in words
+            ),
+            "",
+        )
+        for compiled in (row for row in each.rows if row.variant == "compiled"):
+            alike = [
+                row
+                for row in each.rows
+                if (row.bundle, row.engine, row.batch) == (compiled.bundle, compiled.engine, compiled.batch)
+            ]
+            beside = {row.variant: row for row in alike}
+            wanted = WANTED_OF_NATIVE.get(instructions, {}).get(compiled.bundle)
+            if compiled.batch > 1:
+                wanted = WANTED_OF_BATCHES if instructions == "avx512" else None
+            backbone = beside.get("backbone")
+            over = None if backbone is None else each.speedup_of(backbone)
+            rows.append(
+                [
+                    compiled.bundle,
+                    instructions if compiled.engine == "native" else f"none, {compiled.engine}",
+                    compiled.batch,
+                    *(
+                        f"{beside[name].p50_ms:.2f}" if name in beside else None
+                        for name in ("backbone", "direct")
+                    ),
+                    f"{compiled.p50_ms:.2f}",
+                    ratio_of(each, beside.get("direct")),
+                    wanted,
+                    None if over is None else f"{1 / over.median:.2f}",
+                ]
+            )
+    headers = ["network", "instructions", "batch", "backbone ms", "direct ms", "native ms"]
+    headers += ["direct / native", "wanted", "native / backbone"]
+    return "\n\n".join([markdown(headers, rows), "\n".join(origin(each.provenance) for each in results)])
+
+
 def layers(results: Sequence[LayersReport]) -> str:
     """The geometric mean of every subset and rank."""
     subsets, ranks = {}, {}
@@ -353,6 +407,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Sequence], str]]] = {
     "layers": ("Layers, measured", on_each_machine(layers)),
     "networks": ("Networks, measured", on_each_machine(networks)),
     "engines": ("Every engine, measured", on_each_machine(engines)),
+    "native": ("Native kernels", native),
     "serve": ("Serving, measured", serve),
     "search-cost": ("A step of the search", on_each_machine(search_cost)),
     "accuracy": ("Accuracy", accuracy),

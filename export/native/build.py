@@ -22,7 +22,7 @@ LIBRARY = "dashdeploy_native.dll" if sys.platform == "win32" else "libdashdeploy
 """The library's file; it lies in the folder of `dashdeploy.runtimes.native`."""
 
 _COMMON = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math")
-_SHARED = ("plan", "program", "threads")
+_SHARED = ("plan", "program", "steps", "threads")
 _X86 = {
     "portable": ("-march=x86-64", "-DDD_WIDTH=4"),
     "avx2": ("-march=x86-64-v3", "-DDD_WIDTH=8"),

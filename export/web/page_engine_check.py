@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dashdeploy.artifacts.bundle import DIRECT_NAME, PARITY_NAME, Bundle
-from dashdeploy.errors import GateError
+from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.expectation import Expectation
 from dashdeploy.export.verify.parity import TOLERANCE, input_sets
@@ -17,7 +17,7 @@ from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
-from dashdeploy.runtimes.onnx_runtime_web import OnnxRuntimeWeb
+from dashdeploy.runtimes.ort_web.runtime import OrtWeb
 
 _WARM_UP, _ROUNDS = 2, 7
 
@@ -60,21 +60,17 @@ def check_in_node(bundle: Bundle, files: Mapping[str, Path]) -> tuple[str, dict[
         lambda: OnnxRuntime(bundle.path / DIRECT_NAME, optimized=False).run,
     )
     parity = Parity.model_validate(bundle.read_json(PARITY_NAME))
-    engines = {name: OnnxRuntimeWeb(path) for name, path in files.items()}
-    try:
-        errors = {name: _error(name, engine, expected, parity) for name, engine in engines.items()}
-        times = _times(engines, _one_batch(expected))
-        described = next(iter(engines.values())).describe()
-    finally:
-        for engine in engines.values():
-            engine.close()
+    engines = {name: OrtWeb(path, threads=1) for name, path in files.items()}
+    errors = {name: _error(name, engine, expected, parity) for name, engine in engines.items()}
+    times = _times(engines, _one_batch(expected))
+    described = next(iter(engines.values())).describe()
     return described, {name: Found(errors[name], times[name]) for name in engines}
 
 
-def _error(name: str, engine: OnnxRuntimeWeb, expected: Expectation, at_export: Parity) -> float:
+def _error(name: str, engine: OrtWeb, expected: Expectation, at_export: Parity) -> float:
     try:
         got = [run_on_all(engine.run, expected.inputs, feeds) for _, feeds in expected.sets]
-    except RuntimeError as error:
+    except InputError as error:
         raise GateError(
             f"the {name} model does not run in {engine.describe()}: {error}; the site was not written"
         ) from error
@@ -97,12 +93,12 @@ def _one_batch(expected: Expectation) -> Mapping[str, Array]:
     return examples.first((judged or [feeds for _, feeds in expected.sets])[0], examples.fixed_batch or 1)
 
 
-def _times(engines: Mapping[str, OnnxRuntimeWeb], feeds: Mapping[str, Array]) -> dict[str, float]:
+def _times(engines: Mapping[str, OrtWeb], feeds: Mapping[str, Array]) -> dict[str, float]:
     """Medians in milliseconds, run by turns."""
     taken: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(_WARM_UP + _ROUNDS):
         for name, engine in engines.items():
             engine.run(feeds)
             if turn >= _WARM_UP:
-                taken[name].append(engine.milliseconds)
+                taken[name].append(engine.inside_nanoseconds * 1e-6)
     return {name: float(np.median(each)) for name, each in taken.items()}

@@ -10,10 +10,13 @@ import onnx
 
 from dashdeploy.artifacts.atomic import atomic_directory, check_writable, sha256_of
 from dashdeploy.artifacts.bundle import DIRECT_NAME, MODEL_NAME, SAMPLE_NAME, Bundle
+from dashdeploy.export.web.engine_files import engine_files
 from dashdeploy.export.web.page_engine_check import Found, check_in_node
 from dashdeploy.export.web.site_manifest import COMPILED, DIRECT, SITE_NAME, Site, SiteFile, SiteTensor
 from dashdeploy.progress import Progress, silent
-from dashdeploy.web.onnxruntime_web import engine_files, engine_version, find_node
+from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
+from dashdeploy.runtimes.ort_web.installation import find_package, pinned_version
 from dashdeploy.web.page_files import SHARED, page_files
 
 _OWN = "dashdeploy.export.web", "page"
@@ -42,7 +45,7 @@ def check_site(folder: Path) -> None:
         InputError: the folder is there already, or cannot be written.
         MissingCapabilityError: onnxruntime-web is not installed.
     """
-    engine_version()
+    find_package()
     check_writable(folder, parameter="web")
 
 
@@ -93,8 +96,9 @@ def _write_page(site: Path) -> None:
 
 
 def _checked(bundle: Bundle, site: Path, progress: Progress) -> tuple[str | None, dict[str, Found]]:
-    if find_node() is None:
-        progress("Node.js is not on the PATH: the models are not checked in onnxruntime-web")
+    missing = ONNX_ENGINES[EngineName.ORT_WEB].missing()
+    if missing is not None:
+        progress(f"the models are not checked in onnxruntime-web: {missing}")
         return None, {}
     progress("checking the models in onnxruntime-web")
     checked_in, found = check_in_node(bundle, {name: site / target for name, (_, target) in _FILES.items()})
@@ -132,6 +136,6 @@ def _manifest(bundle: Bundle, site: Path, checked_in: str | None, found: Mapping
         files=files,
         uses="direct" if _direct_is_faster(found) else "compiled",
         sample=None if bundle.file(SAMPLE_NAME) is None else SAMPLE_NAME,
-        engine=engine_version(),
+        engine=pinned_version(),
         checked_in=checked_in,
     )

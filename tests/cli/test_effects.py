@@ -38,7 +38,8 @@ from dashdeploy.cli.effects import (
     DataKind,
     SourceKind,
 )  # fmt: skip
-from dashdeploy.web.onnxruntime_web import what_is_missing
+from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 
 TEXT = """<ir_version: 9, opset_import: ["" : 17]>
 g (float[b,2,64] x) => (float[b,4,64] y) <float[4,2,9] w> { y = Conv<pads = [4,4]>(x, w) }"""
@@ -50,7 +51,7 @@ QUICK = ("--lowering", "direct", "--tune", "estimate")
 INT8, FP16 = ("--precision", "int8"), ("--precision", "fp16")
 GPU = ("--target", "tensorrt")
 WITH_RTX, WITH_KSERVE = ("--trt-rtx", "--compute-capabilities", "8.9"), ("--kserve", "with.yaml")
-MISSING = what_is_missing()
+MISSING = ONNX_ENGINES[EngineName.ORT_WEB].missing()
 NEEDS_WEB = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 SWITCH = (None, True)
 

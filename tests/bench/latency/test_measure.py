@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.torch_variants import load_program
 from dashdeploy.bench.latency.variants import peak_mib, variants_of
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 FILES = {
     "backbone": "baseline/backbone.onnx",
@@ -88,6 +90,25 @@ def test_every_batch_and_variant_has_a_row(bundle_of):
         assert row.size_mib > 0
         assert [each.percentile for each in row.intervals] == [50, 90, 99]
         assert all(each.low_ms <= each.high_ms for each in row.intervals)
+
+
+def test_the_processor_time_does_not_count_what_a_call_waits(bundle_of, monkeypatch):
+    """Each call sleeps 5 ms, which the wall clock sees and the thread's own time does not."""
+    real = OnnxRuntime.run
+
+    def slow(self, feeds):
+        time.sleep(0.005)
+        return real(self, feeds)
+
+    monkeypatch.setattr(OnnxRuntime, "run", slow)
+    bundle = bundle_of("direct", "compiled")
+    wall = measure_latency(bundle, batches=[1], seconds=0.01)
+    own = measure_latency(bundle, batches=[1], seconds=0.01, cpu_time=True)
+    assert own.cpu_time and not wall.cpu_time
+    assert min(row.p50_ms for row in wall.rows) >= 5
+    assert max(row.p50_ms for row in own.rows) < 5
+    assert "processor time of the calling thread" in own.text()
+    assert "processor time" not in wall.text()
 
 
 @pytest.mark.parametrize(
@@ -234,6 +255,7 @@ def test_peak_memory_is_that_of_the_largest_batch(bundle_of):
         ({"batches": [1, -2]}, "batch -2 is not a batch size"),
         ({"batches": [1, 1]}, "given twice"),
         ({"threads": 0}, "`threads=0`"),
+        ({"threads": 2, "cpu_time": True}, "`cpu_time` is of one thread"),
         ({"seconds": 0}, "`seconds=0`"),
         ({"seconds": float("nan")}, "`seconds=nan`"),
         ({"seconds": float("inf")}, "`seconds=inf`"),

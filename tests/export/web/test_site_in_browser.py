@@ -17,9 +17,10 @@ import torch
 from scipy.io import wavfile
 
 from dashdeploy.export.web.write_site import write_site
-from dashdeploy.web.onnxruntime_web import what_is_missing
+from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 
-MISSING = what_is_missing()
+MISSING = ONNX_ENGINES[EngineName.ORT_WEB].missing()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 LENGTH = 128
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}

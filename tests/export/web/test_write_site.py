@@ -18,9 +18,11 @@ from dashdeploy.export.web import write_site as write_site_module
 from dashdeploy.export.web.page_engine_check import Found
 from dashdeploy.export.web.site_manifest import Site
 from dashdeploy.export.web.write_site import write_site
-from dashdeploy.web import onnxruntime_web as package
+from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
+from dashdeploy.runtimes.ort_web import installation
 
-MISSING = package.what_is_missing(to_run=True)
+MISSING = ONNX_ENGINES[EngineName.ORT_WEB].missing()
 needs_node = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
@@ -128,17 +130,19 @@ def test_tensors_in_files_beside_a_model_are_taken_in(bundle, tmp_path):
 
 
 def test_a_machine_without_the_engine_is_told_before_long_work(searched, tmp_path, monkeypatch):
-    (tmp_path / "package-lock.json").write_bytes((package.web_folder() / "package-lock.json").read_bytes())
-    monkeypatch.setattr(package, "web_folder", lambda: tmp_path)
+    monkeypatch.setattr(installation, "_roots", lambda: (tmp_path / "nowhere",))
     settings = ExportSettings(artifacts=ArtifactSettings(web=tmp_path / "site"))
     for call in (
         lambda: pipeline.export_site(searched.run, settings),
         lambda: add_artifacts(searched.bundle.path, None, settings),
         lambda: pipeline.export(searched.run, tmp_path / "bundle", settings),
     ):
-        with pytest.raises(MissingCapabilityError, match=r"onnxruntime-web is not installed; .* npm ci"):
+        with pytest.raises(
+            MissingCapabilityError,
+            match=r"onnxruntime-web .* is not installed; install it with: .*ort_web\.installation",
+        ):
             call()
-    assert [path.name for path in tmp_path.iterdir()] == ["package-lock.json"]
+    assert not list(tmp_path.iterdir())
 
 
 @needs_node
