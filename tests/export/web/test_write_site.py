@@ -59,7 +59,7 @@ def test_a_site_holds_what_the_bundle_says(searched, tmp_path):
         assert file.ms > 0
     assert site.labels == searched.labels
     assert site.inputs[0].model_dump() == {"name": "input", "datatype": "FP32", "shape": [-1, 2, 128]}
-    assert site.checked_in.startswith(f"onnxruntime-web {site.engine}, Node v")
+    assert site.checked_in.startswith(f"onnxruntime-web {site.engine} in Node ")
     assert (folder / "sample.json").read_bytes() == (searched.bundle.path / "sample.json").read_bytes()
     assert any("times as fast" in line for line in said)
     assert "compiled" in site.text(folder)
