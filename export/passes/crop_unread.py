@@ -147,6 +147,7 @@ class _Cropping:
         self._graph.insert_before(node, same)
         ir.convenience.replace_all_uses_with(output, same.outputs[0], replace_graph_outputs=True)
         same.outputs[0].name, output.name = output.name, None
+        self._whole[same.outputs[0]] = self._whole[output]
         if own is not None:
             self._parts[same.outputs[0]] = self._parts.pop(output)
         self._graph.remove(node, safe=True)

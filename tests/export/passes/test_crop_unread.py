@@ -118,6 +118,12 @@ def networks(draw):
         if draw(st.booleans()):
             nodes.append(make_node("Sigmoid", [following], [f"s{step}"]))
             following = f"s{step}"
+        if out > 12 and draw(st.booleans()):  # a causal network cuts the end off
+            less = draw(st.integers(1, 4))
+            bounds = {f"b{step}": 0, f"e{step}": out - less, f"d{step}": 2}
+            constants |= {name: np.array([number]) for name, number in bounds.items()}
+            nodes.append(make_node("Slice", [following, *bounds], [f"t{step}"]))
+            following, out = f"t{step}", out - less
         value, size = following, out
     first = draw(st.integers(0, size - 1))
     constants |= {"from": np.array([first]), "to": np.array([draw(st.integers(first + 1, size))])}
