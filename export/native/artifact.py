@@ -69,15 +69,15 @@ def write_native(
             f"no native kernel computes a convolution of this model; {MODEL_NAME} is what the bundle runs"
         )
         return
+    tolerance = source_tolerance(source.precision)
     try:
         model = serialized(to_native(direct, plan.choices))
         runtime = NativeModel(model, threads=settings.threads)
+        expected = expectation(source, runtime.inputs, source.samples)
+        parity, _ = measure_parity(runtime, expected, source.precision, tolerance=tolerance)
     except InputError as error:
         progress(f"no {NATIVE_NAME}: {error}; {MODEL_NAME} is what the bundle runs")
         return
-    tolerance = source_tolerance(source.precision)
-    expected = expectation(source, runtime.inputs, source.samples)
-    parity, _ = measure_parity(runtime, expected, source.precision, tolerance=tolerance)
     if parity.failed:
         progress(f"no {NATIVE_NAME}: it differs from {parity.reference} by {parity.worst:.1e}")
         return

@@ -35,7 +35,11 @@ class Facts:
         """The facts of a graph whose shapes were inferred."""
         constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
         infos = {info.name: info for info in (*graph.value_info, *graph.input, *graph.output)}
-        shapes = {name: shape for name, info in infos.items() if (shape := _shape(info)) is not None}
+        shapes = {
+            name: shape
+            for name, info in infos.items()
+            if name not in constants and (shape := _shape(info)) is not None
+        }
         readers: dict[str, int] = {}
         for name in (
             *(x for node in graph.node for x in node.input),
