@@ -47,7 +47,7 @@ def find_node() -> Path:
 
 @cache
 def node_version(node: Path) -> str:
-    """What ``node --version`` says, without its first letter: V8 is what makes WebAssembly fast.
+    """The version of the program, such as 20.20.2: its V8 is what makes WebAssembly fast.
 
     Raises:
         MissingCapabilityError: the program does not run.
