@@ -18,7 +18,7 @@ from dashdeploy.export.frontend.source import Source
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.graph_writer import layer_of
 from dashdeploy.export.lowerings.trimmed import Trimmed
-from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16
+from dashdeploy.export.passes.precision.convert_to_fp16 import COMPILED_IN_FP16
 from dashdeploy.export.passes.sequence import simulate_fp16, to_fp16
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.verify.expectation import Expectation

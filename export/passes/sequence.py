@@ -24,7 +24,6 @@ from onnx_ir.passes.common import (
 
 from dashdeploy.errors import InputError
 from dashdeploy.export.lowerings.base import Lowering
-from dashdeploy.export.passes.convert_to_fp16 import ConvertToFp16, control_flow
 from dashdeploy.export.passes.crop_unread import CropUnread
 from dashdeploy.export.passes.fold_batch_norm import FoldBatchNorm
 from dashdeploy.export.passes.fold_constants import FoldConstants
@@ -33,9 +32,10 @@ from dashdeploy.export.passes.horizontal_fusion import HorizontalFusion
 from dashdeploy.export.passes.layout_assignment import AssignLayout
 from dashdeploy.export.passes.lower_convolutions import LowerConvolutions
 from dashdeploy.export.passes.native_fusion import FuseNative, NativeChoice
-from dashdeploy.export.passes.quantize import Quantize
+from dashdeploy.export.passes.precision.convert_to_fp16 import ConvertToFp16, control_flow
+from dashdeploy.export.passes.precision.quantize import Quantize
+from dashdeploy.export.passes.precision.simulate_fp16 import SimulateFp16
 from dashdeploy.export.passes.share_constants import ShareConstants
-from dashdeploy.export.passes.simulate_fp16 import SimulateFp16
 from dashdeploy.export.passes.sink_batch_norm_through_concat import SinkBatchNormThroughConcat
 from dashdeploy.runtimes.base import Array
 

@@ -17,7 +17,7 @@ from dashdeploy.export.engines.sidecar import EngineSidecar
 from dashdeploy.export.engines.write_engines import write_engine
 from dashdeploy.export.lowerings.graph_writer import layer_of
 from dashdeploy.export.lowerings.toom_cook import ToomCook
-from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16
+from dashdeploy.export.passes.precision.convert_to_fp16 import COMPILED_IN_FP16
 from dashdeploy.export.passes.sequence import lower, prepare, to_fp16, to_int8
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
 

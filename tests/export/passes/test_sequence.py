@@ -8,15 +8,15 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
-from dashdeploy.export.passes.convert_to_fp16 import ConvertToFp16
 from dashdeploy.export.passes.fold_batch_norm import FoldBatchNorm
 from dashdeploy.export.passes.fold_pads import FoldPads
 from dashdeploy.export.passes.horizontal_fusion import HorizontalFusion
 from dashdeploy.export.passes.layout_assignment import AssignLayout
 from dashdeploy.export.passes.lower_convolutions import LowerConvolutions
-from dashdeploy.export.passes.quantize import Quantize
+from dashdeploy.export.passes.precision.convert_to_fp16 import ConvertToFp16
+from dashdeploy.export.passes.precision.quantize import Quantize
+from dashdeploy.export.passes.precision.simulate_fp16 import SimulateFp16
 from dashdeploy.export.passes.sequence import lower, prepare, simulate_fp16, to_fp16
-from dashdeploy.export.passes.simulate_fp16 import SimulateFp16
 from dashdeploy.export.passes.sink_batch_norm_through_concat import SinkBatchNormThroughConcat
 
 NORM = {"s": np.full(6, 2, "f4"), "o": np.ones(6, "f4"), "m": np.zeros(6, "f4"), "v": np.ones(6, "f4")}

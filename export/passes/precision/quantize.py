@@ -24,8 +24,8 @@ import onnx_ir as ir
 from onnx_ir.passes import FunctionalPass, PassResult
 
 from dashdeploy.export.lowerings.graph_writer import layer_of
-from dashdeploy.export.passes.activation_ranges import activation_ranges
 from dashdeploy.export.passes.base import Unmatched
+from dashdeploy.export.passes.precision.activation_ranges import activation_ranges
 from dashdeploy.export.verify.batches import batch_of_bytes, split
 from dashdeploy.runtimes.base import Array
 

@@ -7,7 +7,7 @@ import pytest
 
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.lowerings.toom_cook import ToomCook
-from dashdeploy.export.passes.convert_to_fp16 import COMPILED_IN_FP16
+from dashdeploy.export.passes.precision.convert_to_fp16 import COMPILED_IN_FP16
 from dashdeploy.export.passes.sequence import lower, prepare, simulate_fp16, to_fp16
 from dashdeploy.export.pipeline import export
 from dashdeploy.export.settings import ExportSettings
