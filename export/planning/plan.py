@@ -85,6 +85,7 @@ class Plan(BaseModel):
         inputs: the shapes that it is for, by input; names stand for axes that stay dynamic.
         lengths: that dynamic axes had where the model was checked, if they are not the batch: layers behind them are
             direct, whatever their length. Export with a fixed shape to have them planned.
+        memory: bytes that a candidate could take at most, where the user gave them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,6 +99,7 @@ class Plan(BaseModel):
     speed: SpeedGate | None = None
     inputs: dict[str, list[int | str]] = Field(default_factory=dict)
     lengths: list[int] = Field(default_factory=list)
+    memory: int | None = None
 
     @property
     def compiled_layers(self) -> list[str]:

@@ -92,6 +92,7 @@ def choose_lowerings(
         tune=settings.tune,
         lowering=settings.lowering,
         layers=layers,
+        memory=settings.memory,
     )
     return Decisions(plan, lowerings, frozenset(fused))
 
