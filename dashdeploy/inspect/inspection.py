@@ -138,13 +138,19 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
         plan: the content of ``plan.json``.
     """
     parts = [
-        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`{_lengths(plan)}",
+        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`{_memory(plan)}{_lengths(plan)}",
         plan_table(plan),
         candidate_table(plan),
         speed_line(plan),
         engine_lines(plan),
     ]
     return Inspection("\n\n".join(part for part in parts if part), dict(plan))
+
+
+def _memory(plan: Mapping[str, Any]) -> str:
+    """The memory that a candidate could take at most; empty if the user gave none."""
+    memory = plan.get("memory")
+    return "" if memory is None else f", each in at most {memory / 2**30:.3g} GiB"
 
 
 def _lengths(plan: Mapping[str, Any]) -> str:

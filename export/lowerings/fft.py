@@ -58,7 +58,7 @@ class FFT(Lowering):
     """
 
     name: ClassVar[str] = "fft"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     tile: tuple[int, ...]
 
     @classmethod

@@ -70,7 +70,7 @@ class ToomCook(Lowering):
     """
 
     name: ClassVar[str] = "toom-cook"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     tile: tuple[int, ...]
 
     @classmethod

@@ -107,6 +107,7 @@ class Plan(BaseModel):
         engines: what the target was chosen from, for ``target=auto``.
         lengths: that dynamic axes had where the model was checked, if they are not the batch: layers behind them are
             direct, whatever their length. Export with a fixed shape to have them planned.
+        memory: bytes that a candidate could take at most, where the user gave them.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -122,12 +123,13 @@ class Plan(BaseModel):
     lengths: list[int] = Field(default_factory=list)
     engine_precision: str = "fp32"
     engines: list[EngineCost] = Field(default_factory=list)
+    memory: int | None = None
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Earlier versions refuse fields that they do not know, and most plans can do without the newest ones."""
         content: dict[str, Any] = serialized(self)
-        defaults: dict[str, object] = {"engine_precision": "fp32", "engines": []}
+        defaults: dict[str, object] = {"engine_precision": "fp32", "engines": [], "memory": None}
         return {name: value for name, value in content.items() if value != defaults.get(name, ...)}
 
     @property

@@ -93,6 +93,7 @@ def choose_lowerings(
         lowering=settings.lowering,
         layers=layers,
         engine_precision=target.precision,
+        memory=settings.memory,
     )
     return Decisions(plan, lowerings, frozenset(fused))
 

@@ -68,6 +68,7 @@ CASES = {
     "lowering": (("direct", "fft"), []),
     "tune": (("estimate", "measure"), []),
     "threads": (("1", "2"), []),
+    "memory": (("4G", "2G"), []),
     "ensemble": ((None, False), []),
     "precision": (("fp32", "fp16"), []),
     "samples": (("{sources}/small.npz", "{sources}/large.npz"), []),
