@@ -288,8 +288,9 @@ ELSEWHERE = {
     ("bench latency", "bound"): ("b", "--bound", "15"),
     ("bench layers", "batches"): ("--rank", "2", "--batches", "1,8"),
     **{
-        ("bench networks", name): ("--save", "o", flag, value)
-        for name, flag, value in (
+        ("bench networks", name): ("--save", "o", flag, *value)
+        for name, flag, *value in (
+            ("cpu_time", "--cpu-time"),
             ("batches", "--batches", "1"),
             ("threads", "--threads", "1"),
             ("seconds", "--seconds", "5"),
