@@ -14,7 +14,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.base import Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.names import TargetName
-from dashdeploy.timing import Seconds, interleaved
+from dashdeploy.timing import Clock, Seconds, interleaved
 
 
 class Target(ABC):
@@ -85,9 +85,13 @@ class Target(ABC):
             calls[str(index)] = Call(runtime, feeds)
         return self._timed(calls, seconds)
 
+    def clock(self) -> Clock:
+        """What times a candidate."""
+        return engine_nanoseconds
+
     def _timed(self, calls: Mapping[str, Call], seconds: float) -> list[Seconds]:
-        clock, patient = engine_nanoseconds, self.patience * seconds
-        times = interleaved(calls, seconds=patient, min_rounds=7, warmup=0.1, clock=clock)
+        patient = self.patience * seconds
+        times = interleaved(calls, seconds=patient, min_rounds=7, warmup=0.1, clock=self.clock())
         return [times[name] for name in calls]
 
 
