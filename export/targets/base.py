@@ -15,7 +15,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.base import Array, Call, Runtime, engine_nanoseconds
 from dashdeploy.runtimes.names import TargetName
-from dashdeploy.timing import Seconds, interleaved
+from dashdeploy.timing import Clock, Seconds, interleaved
 
 LAYER_TOLERANCE = 5e-6
 """Largest difference from direct, as a share of the largest output, with which a candidate may win (fp32).
@@ -159,13 +159,17 @@ class Target(ABC):
             seconds=self.patience * seconds,
             min_rounds=rounds,
             warmup=0.1 if seconds else 0.0,
-            clock=engine_nanoseconds,
+            clock=self.clock(),
         )
         return times["first"], times["other"]
 
+    def clock(self) -> Clock:
+        """What times a candidate."""
+        return engine_nanoseconds
+
     def _timed(self, calls: Mapping[str, Call], seconds: float) -> list[Seconds]:
-        clock, patient = engine_nanoseconds, self.patience * seconds
-        times = interleaved(calls, seconds=patient, min_rounds=7, warmup=0.1, clock=clock)
+        patient = self.patience * seconds
+        times = interleaved(calls, seconds=patient, min_rounds=7, warmup=0.1, clock=self.clock())
         return [times[name] for name in calls]
 
 

@@ -60,6 +60,14 @@ class OrtWeb:
         """The process that runs the model."""
         return self._process.pid
 
+    def processor_nanoseconds(self) -> int | None:
+        """What the process's main thread has taken of the processor so far; None where the system does not tell."""
+        try:
+            text = Path(f"/proc/{self.process}/task/{self.process}/schedstat").read_text(encoding="ascii")
+        except OSError:
+            return None
+        return int(text.split()[0])
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the model once; see `Runtime.run`.
 
