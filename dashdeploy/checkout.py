@@ -20,7 +20,7 @@ _MISSING_CAPABILITY = 3
 def refuse_missing_stages(package: Path) -> None:
     """Say that the folder `package` of dashdeploy lacks a stage, and how to get it.
 
-    A package that is no folder, but lies in a zip file, is left alone.
+    A package that is not a folder, but lies in a zip file, is left alone.
 
     Raises:
         ImportError: a program imports dashdeploy.

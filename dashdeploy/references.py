@@ -22,8 +22,8 @@ def is_reference(text: str) -> bool:
 def load_reference(parameter: str, text: str) -> Callable[..., Any]:
     """Import what ``module:name`` names; the working directory is looked in as well.
 
-    Not by `pkgutil.resolve_name`, which refuses modules whose name is no identifier (``my-net.py``) and does not tell
-    an import that fails from a name that is absent.
+    Not by `pkgutil.resolve_name`, which refuses modules whose name is not an identifier (``my-net.py``) and does not
+    tell an import that fails from a name that is absent.
 
     Args:
         parameter: the parameter that holds the reference, for the message.

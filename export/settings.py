@@ -35,8 +35,8 @@ class ExportSettings(FrozenModel):
             ONNX Runtime; None is half of what is free.
         precision: the element types of the ONNX model that is written; ``bf16`` leaves it in float32, and OpenVINO
             computes it in bfloat16.
-        samples: an ``.npz`` file of real inputs for a model that is no run: parity is checked, the speed gate timed
-            and int8 calibrated on them, and ``sample.json`` has the first one.
+        samples: an ``.npz`` file of real inputs for a model that is not a run: parity is checked, the speed gate
+            timed and int8 calibrated on them, and ``sample.json`` has the first one.
         calibration: an ``.npz`` file for int8; None takes the samples.
         max_accuracy_drop: by how much the accuracy on the validation samples may be lower than the reference's,
             as a share.

@@ -58,7 +58,7 @@ def search(
         progress: told what is being done, a line at a time. `dashdeploy.progress.to_stderr` shows it on stderr, on a
             terminal as a bar; `dashdeploy.progress.silent` shows nothing.
         max_seconds: about how long it may take, in seconds; None is as long as it needs.
-        data_options: what is predicted, the loss, the metric, the scaling, for data of one's own:
+        data_options: what is predicted, the loss, the metric, the scaling, for your own data:
             ``dashdeploy.DataOptions(predict="regression", normalize="channels")``.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
 
@@ -73,7 +73,7 @@ def search(
         KeyboardInterrupt: the user interrupted it; ``resume=True`` goes on.
 
     Example:
-        Arrays and a network of one's own, searched and used::
+        Arrays and your own network, searched and used::
 
             run = dashdeploy.search(
                 {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test},
@@ -108,7 +108,7 @@ def reference_of(backbone: Backbone) -> str:
     """The name under which a run can build the backbone again.
 
     Raises:
-        InputError: it is no function or class of a module, so that another process could not find it.
+        InputError: it is not a function or class of a module, so that another process could not find it.
     """
     if isinstance(backbone, str):
         return backbone

@@ -29,7 +29,7 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
-# A busy machine is no failure. The rest is Hypothesis's own profile, which it chooses by the environment.
+# A busy machine is not a failure. The rest is Hypothesis's own profile, which it chooses by the environment.
 settings.register_profile(
     "unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -179,7 +179,7 @@ def test_files_are_neither_long_nor_many_that_are_short():
         for path in files_below(PACKAGE)
     }
     assert {path: count for path, count in lines.items() if count > LARGEST_FILE} == {}
-    # The docstring of a folder is no file in this sense.
+    # The docstring of a folder is not a file in this sense.
     short = [path for path, count in lines.items() if count < SMALL_FILE and not path.endswith("__init__.py")]
     assert len(short) < MOST_SMALL_FILES, short
 

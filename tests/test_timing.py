@@ -88,7 +88,7 @@ def test_interval_takes_the_ranks_of_the_source():
     assert (estimate.median, estimate.low, estimate.high) == (50.5, 40.0, 61.0)
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(deadline=None)  # a busy machine is not a failure
 @given(st.lists(st.floats(1e-6, 10), min_size=1, max_size=200), st.floats(0.1, 10))
 def test_interval_contains_the_median_and_scales(times, factor):
     b = np.array(times)

@@ -9,7 +9,7 @@ from dashdeploy.errors import InputError
 
 
 def check_seconds(seconds: float) -> None:
-    """Refuse a time to measure for that is no time.
+    """Refuse a time to measure for that is not a time.
 
     Args:
         seconds: the value of the parameter of that name.

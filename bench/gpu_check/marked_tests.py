@@ -28,7 +28,7 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
     root = Path(dashdeploy.bench.__file__).resolve().parents[1]
     files = sorted(path for path in (root / "tests").rglob("test_*.py") if _MARK in path.read_text("utf-8"))
     if not files:
-        yield Row(what="tests", reason=f"{root} is no checkout of the project: it has no tests")
+        yield Row(what="tests", reason=f"{root} is not a checkout of the project: it has no tests")
         return
     names = [str(path.relative_to(root)) for path in files]
     words = [

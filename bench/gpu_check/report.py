@@ -61,7 +61,7 @@ class GpuCheckReport(BenchResult):
         provenance: machine, date, command, versions.
         device: ``cuda``, or ``cpu`` for a rehearsal, which says nothing about a GPU.
         description: the GPU, its driver and libraries; None for a rehearsal.
-        quick: whether the sizes were the smallest, and the figures are no measurement.
+        quick: whether the sizes were the smallest, and the figures are not measurements.
         seconds: that all of it took.
         sections: in their order.
     """

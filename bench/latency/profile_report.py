@@ -13,7 +13,7 @@ class LayerTime(FrozenModel):
 
     Attributes:
         layer: its name, or an operator's in brackets.
-        lowering: how it is computed; empty for what is no planned layer.
+        lowering: how it is computed; empty for what is not a planned layer.
         ms: milliseconds of a call.
         nodes: milliseconds of a call by operator.
     """

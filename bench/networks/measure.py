@@ -159,7 +159,7 @@ def measure_networks(
 ) -> list[LatencyReport]:
     """Measure what `exported_networks` gives, each network in rounds of its own.
 
-    They are no alternatives to each other, and in common rounds the slow ones would leave the quick ones few calls.
+    They are not alternatives to each other, and in common rounds the slow ones would leave the quick ones few calls.
 
     Args:
         bundles: the networks.

@@ -56,7 +56,7 @@ def load_result(path: Path) -> Result:
 
     Raises:
         NoResultFileError: there is no such file.
-        InputError: the file is no result, or is of another version.
+        InputError: the file is not a result, or is of another version.
     """
     try:
         content = json.loads(path.read_bytes(), parse_constant=_number, parse_float=_number)
@@ -67,7 +67,7 @@ def load_result(path: Path) -> Result:
     kind = str(content.get("kind")) if isinstance(content, dict) else "none"
     if kind not in KINDS:
         raise InputError(
-            f"{path}: {kind!r} is no kind of result that can be shown; choose a file of bench {', '.join(KINDS)}"
+            f"{path}: {kind!r} is not a kind of result that can be shown; choose a file of bench {', '.join(KINDS)}"
         )
     model = KINDS[kind]
     known, found = version_of(model), content.get("format_version")
@@ -87,7 +87,7 @@ def load_result(path: Path) -> Result:
 def _number(words: str) -> float:
     value = float(words)
     if not isfinite(value):
-        raise ValueError(f"{words} is no figure")
+        raise ValueError(f"{words} is not a figure")
     return value
 
 

@@ -219,7 +219,7 @@ class Bundle:
 
 
 def _everything_in(folder: Path) -> Iterator[str]:
-    """Whatever is in `folder` and is no folder itself, by its path within; links are not followed."""
+    """Whatever is in `folder` and is not a folder itself, by its path within; links are not followed."""
     for parent, folders, files in os.walk(folder):
         links = [name for name in folders if (Path(parent) / name).is_symlink()]
         for name in sorted([*files, *links]):

@@ -130,7 +130,7 @@ class RunDirectory:
         members = settings.get("ensemble", 1) if isinstance(settings, dict) else 1
         if type(members) is not int or members < 1:
             raise InputError(
-                f"{self.path / CONFIG_NAME}: ensemble = {members!r} is no number of members; the file was "
+                f"{self.path / CONFIG_NAME}: ensemble = {members!r} is not a number of members; the file was "
                 "changed by hand, search again"
             )
         return members

@@ -39,10 +39,10 @@ def states_problem(
                 return f"the model has no {kind} {each!r}; it has {', '.join(known)}"
         given, returned = known_inputs[name], known_outputs[next_name]
         if given.dtype == "object":
-            return f"the input {name!r} is text, which is no state"
+            return f"the input {name!r} is text, which is not a state"
         if not _fits(given, returned):
             return (
-                f"the output {next_name!r} ({_described(returned)}) is no next value of the input {name!r} "
+                f"the output {next_name!r} ({_described(returned)}) is not a next value of the input {name!r} "
                 f"({_described(given)})"
             )
     if len(set(states.values())) < len(states):

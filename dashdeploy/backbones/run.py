@@ -56,7 +56,7 @@ class Run(RunDirectory):
             return self._scaled(Ensemble(members, kind).eval())
         except KeyError as error:
             raise InputError(
-                f"{self.path / CONFIG_NAME}: kind = {kind!r} is no kind of task; search again"
+                f"{self.path / CONFIG_NAME}: kind = {kind!r} is not a kind of task; search again"
             ) from error
 
     def backbone_model(self) -> nn.Module:

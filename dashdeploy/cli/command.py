@@ -43,5 +43,5 @@ class Command(TyperCommand):
 def _heading(parameter: Any) -> str:  # noqa: ANN401 - typer does not export the classes of parameters
     if parameter.param_type_name == "argument":
         return "Arguments"
-    # The option --help is no option of typer's own class.
+    # The option --help is not an option of typer's own class.
     return getattr(parameter, "rich_help_panel", None) or "Options"

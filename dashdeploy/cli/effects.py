@@ -2,7 +2,7 @@
 
 `EFFECTS` is the one table of this. Before a command runs, every option that was written on its command line is looked
 up there, and one without an effect is refused. An option that the table does not name always has one. Defaults and
-environment variables are no one's wish for this call: they are not looked up. A dry run takes the whole command line
+environment variables are not a wish for this call: they are not looked up. A dry run takes the whole command line
 that it is a rehearsal of, so it excludes nothing.
 """
 
@@ -40,7 +40,7 @@ class DataKind(Enum):
     CSV = "the lines of a CSV file are series of one channel and one length"
     TABLE = "a table holds series of even steps, and its columns say where channels are"
     RECORDINGS = "recordings are series of even steps and say where channels are"
-    IMAGES = "images say where channels are and are no series"
+    IMAGES = "images say where channels are and are not series"
 
 
 BUILT_IN, FACTORY, ARRAYS, TS, CSV, TABLE, RECORDINGS, IMAGES = DataKind

@@ -40,7 +40,7 @@ def checked_inputs(
         may_miss: whether some may be NaN, which are filled later.
 
     Raises:
-        InputError: they are no numbers, have other axes, or some are NaN, infinite or too large.
+        InputError: they are not numbers, have other axes, or some are NaN, infinite or too large.
     """
     check_form(where, name, array.dtype, array.shape)
     single = finite(where, name, array, mend_of_gaps(may_miss), may_miss=may_miss)
@@ -51,7 +51,7 @@ def check_form(where: object, name: str, dtype: np.dtype[np.generic], shape: tup
     """Refuse inputs of another type or shape than networks take.
 
     Raises:
-        InputError: they are no numbers, have other axes, or are none at all.
+        InputError: they are not numbers, have other axes, or are none at all.
     """
     if dtype.kind not in "fiub":
         refuse(where, f"{name} has dtype {dtype}", "use real numbers (float32)")
@@ -115,7 +115,7 @@ def check_finite_blocks(
 
 
 def refuse_unknown(where: object, name: str, count: int, first: str, mend: str) -> NoReturn:
-    """Say that some of an array is no number.
+    """Say that some of an array is not a number.
 
     Raises:
         InputError: always.

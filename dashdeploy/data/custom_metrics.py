@@ -133,7 +133,7 @@ class RelativeL2(torchmetrics.MeanMetric):
     """
 
     def __init__(self, units: Affine | None = None) -> None:
-        super().__init__(nan_strategy="disable")  # an error that is no number must show
+        super().__init__(nan_strategy="disable")  # an error that is not a number must show
         self.units = units
         self.set_dtype(torch.float64)
 

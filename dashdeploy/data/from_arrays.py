@@ -1,6 +1,6 @@
 """A task from arrays: x_train, y_train, x_test, y_test and, if wanted, x_val, y_val, labels.
 
-Every way to bring one's own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, tables,
+Every way to bring your own data ends here: ``.npz`` files, folders of ``.npy`` files, ``.ts`` files, tables,
 factories, arrays of a program.
 """
 
@@ -123,13 +123,13 @@ def task_from_arrays(
     if options.target_column is not None:
         refuse(
             where,
-            "it is no table, so it has no columns",
+            "it is not a table, so it has no columns",
             f"leave out `target_column={options.target_column}`",
         )
     if options.timestamps != "refuse":
-        refuse(where, "it is no .ts file, so it has no time stamps", "leave out `timestamps=resample`")
+        refuse(where, "it is not a .ts file, so it has no time stamps", "leave out `timestamps=resample`")
     if options.image_size is not None:
-        refuse(where, "it is no folder of images", "leave out `image_size`")
+        refuse(where, "it is not a folder of images", "leave out `image_size`")
     known = names_of_arrays(where, list(arrays), "save it as numpy.savez(path, {}=…)")
     called = {**known, **(called or {})}
     settled = in_memory_if_they_fit(

@@ -51,7 +51,7 @@ FAR_MEAN, FAR_DEVIATION = 3.0, 10.0
 
 
 def where_far(scale: Affine) -> Affine | None:
-    """`scale` for those channels whose numbers are no good for training as they are; None if there are none.
+    """`scale` for those channels whose numbers cannot be trained on as they are; None if there are none.
 
     A mean of more than `FAR_MEAN` deviations makes steps of the zeros that convolutions pad with. A deviation of more
     than `FAR_DEVIATION` gives a channel far too much say; if all are less than its inverse, weights begin too small.

@@ -321,7 +321,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         """What to save; `learned` is what the kind of estimator adds."""
         parameters = self.get_params(deep=False) | {"backbone": reference_of(self.backbone)}
         if not _is_number(self.random_state):
-            parameters["random_state"] = None  # the state of a generator is no JSON
+            parameters["random_state"] = None  # the state of a generator is not JSON
         names = getattr(self, "feature_names_in_", None)
         return Description(
             estimator=type(self).__name__,

@@ -184,7 +184,7 @@ def _ort_web() -> Engine:
 
 
 def _native() -> Engine:
-    """The native kernels, which are no package: what they were built for, or what building them takes."""
+    """The native kernels, which are not package: what they were built for, or what building them takes."""
     try:
         found = ", ".join(instruction_sets())
     except MissingCapabilityError as error:

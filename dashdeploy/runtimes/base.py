@@ -63,7 +63,7 @@ def engine_nanoseconds(call: Callable[[], object]) -> int:
     """Times a call, in nanoseconds: a clock for `dashdeploy.timing.interleaved`.
 
     A runtime in another process says how long the run took there (its attribute ``inside_nanoseconds``); the way
-    there and back is no part of the engine.
+    there and back is not a part of the engine.
 
     Args:
         call: a `Call`; anything else has the wall clock's time.

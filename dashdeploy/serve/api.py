@@ -38,7 +38,7 @@ def serve(
     Raises:
         InputError: a bundle is missing, damaged or a duplicate; an address cannot be bound; a setting is wrong.
         MissingCapabilityError: a package of the ``serve`` extra, or the engine, is not installed.
-        TypeError: a name in `fields` is no setting.
+        TypeError: a name in `fields` is not a setting.
 
     Example:
         ::

@@ -72,7 +72,7 @@ def with_samples(
     several = fixed_batch(inputs) is not None
     feeds = {spec.name: _fitting(spec, arrays, path, several=several) for spec in inputs}
     if unused:
-        progress(f"{path.name}: {', '.join(unused)} is no input of the model and is not used")
+        progress(f"{path.name}: {', '.join(unused)} is not an input of the model and is not used")
     counts = sample_counts(feeds, inputs)
     if len(set(counts.values())) > 1:
         differ = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -33,7 +33,7 @@ def check_deployment_targets(settings: ArtifactSettings, bundle: Path) -> None:
     if repository is not None:
         messages()
         if repository.exists() and not repository.is_dir():
-            raise InputError(f"`triton_repository={repository}` is no folder; name another one")
+            raise InputError(f"`triton_repository={repository}` is not a folder; name another one")
     if service is not None:
         check_storage_uri(settings.storage_uri)
         if service.is_dir() or not service.absolute().parent.is_dir():

@@ -137,7 +137,7 @@ def read_kserve(path: Path) -> InferenceService:
     """Read an InferenceService that dashdeploy wrote.
 
     Raises:
-        InputError: the file is no YAML, or has a field or a value that KServe does not know.
+        InputError: the file is not YAML, or has a field or a value that KServe does not know.
     """
     try:
         return InferenceService.model_validate(yaml.safe_load(path.read_bytes()))

@@ -18,7 +18,7 @@ from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 
 _MOST_VALUES = 200_000
-"""Two megabytes of text; a larger input is no sample for a person."""
+"""Two megabytes of text; a larger input is too large for a person to read."""
 
 
 def write_sample_request(folder: Path, examples: ExampleInputs, samples: Mapping[str, Array]) -> None:

@@ -149,7 +149,7 @@ def _variants(bundle: Bundle) -> Iterator[Variant]:
     name = bundle.manifest.name
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise InputError(
-            f"the name {name!r} is no folder of a Triton repository; choose another one with `name`"
+            f"the name {name!r} is not a folder of a Triton repository; choose another one with `name`"
         )
     yield Variant(name, ONNX, bundle.path / MODEL_NAME)
     engine = bundle.file(_TENSORRT.file)

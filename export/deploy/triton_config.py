@@ -168,7 +168,7 @@ def parse_config(path: Path) -> Any:  # noqa: ANN401 - a protobuf message
         return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
     except FileNotFoundError as error:
         raise InputError(
-            f"{path.parent} is no model of a Triton repository: it has no {CONFIG_NAME}"
+            f"{path.parent} is not a model of a Triton repository: it has no {CONFIG_NAME}"
         ) from error
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise InputError(

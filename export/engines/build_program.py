@@ -30,7 +30,7 @@ def main() -> None:
     """Build what the command line asks for."""
     fixed = _fixed_addresses()
     result = os.dup(1)
-    os.dup2(2, 1)  # what the library prints is no part of the result
+    os.dup2(2, 1)  # what the library prints is not a part of the result
     request = json.loads(sys.argv[1])
     if request["capabilities"]:  # plain TensorRT times its kernels
         _one_thread_at_a_time()

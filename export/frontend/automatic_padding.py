@@ -60,12 +60,12 @@ def with_explicit_pads(model: ir.Model) -> ir.Model | None:
     """
     if not any(map(_cannot_run, _nodes(model))):
         return None
-    mended = model.clone()
-    ShapeInferencePass(strict_mode=False)(mended)
-    for node in _nodes(mended):
+    padded = model.clone()
+    ShapeInferencePass(strict_mode=False)(padded)
+    for node in _nodes(padded):
         if _cannot_run(node):
             _write_pads(node)
-    return mended
+    return padded
 
 
 def _nodes(model: ir.Model) -> Iterator[ir.Node]:

@@ -92,7 +92,7 @@ def _contradict(declared: onnx.ValueInfoProto, inferred: onnx.ValueInfoProto | N
 
 
 def with_constant_weights(model: ir.Model) -> tuple[ir.Model, list[str]]:
-    """A copy of `model` whose initializers are no inputs as well, and the names of those that were.
+    """A copy of `model` whose initializers are not inputs as well, and the names of those that were.
 
     Up to IR version 3 every weight is an input, too, and exporters have an option that writes later models so. It
     lets callers replace weights; nobody who runs a bundle does, and no compiler can do anything with such weights.

@@ -119,14 +119,14 @@ def load_source(
         several = f" and {len(replaceable) - 1} more are" if len(replaceable) > 1 else " is"
         progress(f"{replaceable[0]}{several} both weight and input of {path.name}: taken as weights")
     model = _with_shapes(model, input_shapes, path, progress)
-    mended = with_explicit_pads(model)
-    if mended is None:
+    padded = with_explicit_pads(model)
+    if padded is None:
         runtime, original = _in_onnx_runtime(path, model, path), path.read_bytes()
     else:
         progress(
             "writing out the padding of convolutions with dilation, since ONNX Runtime refuses auto_pad there"
         )
-        model = mended
+        model = padded
         original = serialized(model)
         runtime = _in_onnx_runtime(path, model, original)
     current = with_current_opset(model, path)
@@ -142,7 +142,7 @@ def load_source(
         reference_name=f"{path.name} in {runtime.describe()}",
         precision=source_precision(current),
         unoptimized=lambda: (
-            OnnxRuntime(path if mended is None else original, optimized=False, arena="none").run
+            OnnxRuntime(path if padded is None else original, optimized=False, arena="none").run
         ),
     )
 

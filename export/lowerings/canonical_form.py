@@ -1,7 +1,7 @@
 """The canonical form of a convolution: the same sums with the fewest taps and the fewest spatial axes, exactly.
 
-Dead taps are left out first. Then an axis that the kernel spans as a whole, without padding, is no spatial axis: its
-one output sums over all its positions as it sums over the channels, so the axis is folded into these,
+Dead taps are left out first. Then an axis that the kernel spans as a whole, without padding, is not a spatial axis:
+its one output sums over all its positions as it sums over the channels, so the axis is folded into these,
 
     y[o, 0, n] = sum_c sum_h sum_k w[o, c, h, k] x[c, h, n + k] = sum_(c,h) sum_k w[o, (c,h), k] x[(c,h), n + k]
 

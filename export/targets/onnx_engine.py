@@ -42,7 +42,7 @@ class OnnxEngineTarget(CpuTarget):
         self._options = Options(threads, batch, precision)
 
     def describe(self) -> str:
-        """Engine, version, precision where it is no float32, device and threads."""
+        """Engine, version, precision where it is not float32, device and threads."""
         precision = "" if self.precision == "fp32" else f" in {self.precision}"
         batch = f", batch {self._options.batch}" if self._engine.own_format else ""
         version = f"{self._engine.title} {self._version}{precision}"

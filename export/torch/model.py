@@ -34,7 +34,7 @@ def lower_module(
 ) -> LoweredModule:
     """A copy of `module` with the named convolutions replaced.
 
-    A layer of the plan that is no module of its own (a functional call, a parametrized weight) stays torch's.
+    A layer of the plan that is not a module of its own (a functional call, a parametrized weight) stays torch's.
 
     Args:
         module: in evaluation mode.

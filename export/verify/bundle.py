@@ -56,7 +56,7 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
         progress: told what is being done.
 
     Raises:
-        InputError: a file is no plan, parity report or sidecar, or contradicts another one.
+        InputError: a file is not a plan, parity report or sidecar, or contradicts another one.
         GateError: the model or an artifact does not agree with its reference.
     """
     note("files", f"all {len(bundle.manifest.files)} match their sha256; none is missing, none is foreign")
@@ -132,7 +132,7 @@ def _sidecar(bundle: Bundle, name: str, kind: type[Sidecar]) -> Sidecar:
 
 
 def _check_versions(bundle: Bundle, note: Note) -> None:
-    """Another version is no error, since what it computes is checked below, but worth to be known."""
+    """Another version is not an error, since what it computes is checked below, but worth to be known."""
     others = []
     for package, made_with in bundle.manifest.tools.items():
         try:

@@ -128,7 +128,7 @@ def _moved(feeds: Feeds, generator: np.random.Generator) -> dict[str, Array]:
 
 
 def _spread(expected: Array, others: Sequence[Array]) -> Array:
-    """The largest difference of each element; 0 where it is no finite number, which must agree as it is."""
+    """The largest difference of each element; 0 where it is not a finite number, which must agree as it is."""
     if expected.dtype.kind not in "fiub":
         return np.zeros(expected.shape)
     center = expected.astype(np.float64)

@@ -175,7 +175,7 @@ _Sums = tuple[float, float, float]
 def _compare_channels(
     a: Array, b: Array, noise: Array | None
 ) -> tuple[_Largest, _Largest, _Largest, bool, _Sums]:
-    """Of channels, [channels, everything else]: errors, sizes and noises; whether what is no number agrees; and sums.
+    """Of channels, [channels, everything else]: errors, sizes and noises; whether NaN agrees; and sums.
 
     The sums are the inner product of all elements of both, and the squares of their norms.
     """
@@ -202,7 +202,7 @@ def _parts(a: Array, b: Array, noise: Array | None) -> Iterator[tuple[Array, Arr
 
 
 def _classes(values: Array) -> npt.NDArray[np.int64]:
-    """Of each row the place of the largest number, what is no number counting as zero."""
+    """Of each row the place of the largest number, what is not a number counting as zero."""
     return np.asarray(np.where(np.isfinite(values), values, 0.0).argmax(1))
 
 

@@ -71,6 +71,6 @@ def verify(path: Path, progress: Progress = silent) -> Findings:
         raise InputError(f"{path}: no such bundle, Triton repository or InferenceService")
     else:
         raise InputError(
-            f"{path} is no bundle (no {MANIFEST_NAME}), no Triton repository (no {CONFIG_NAME}) and no .yaml file"
+            f"{path} is not a bundle (no {MANIFEST_NAME}), no Triton repository (no {CONFIG_NAME}) and no .yaml file"
         )
     return findings

@@ -103,13 +103,13 @@ class Site(_Strict):
         """Read the ``site.json`` of a site.
 
         Raises:
-            InputError: `folder` is no site.
+            InputError: `folder` is not a site.
         """
         path = folder / SITE_NAME
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise InputError(f"{folder} is no site of `web`: it has no {SITE_NAME}") from error
+            raise InputError(f"{folder} is not a site of `web`: it has no {SITE_NAME}") from error
         except ValidationError as error:
             raise InputError(f"{path}: {first_problem(error)}; write the site again with `web`") from error
 

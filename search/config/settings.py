@@ -146,7 +146,7 @@ class SearchSettings(FrozenModel):
             backbone's once compiled; the expected latency counts, so less is added for less. 0 looks at the loss
             alone.
         latency_budget: milliseconds that all convolutions may take; the weight is searched for, and the
-            architecture keeps to it. None is no budget.
+            architecture keeps to it. None sets no budget.
         latency_target: the engine that is compiled for, as `ExportSettings.target`.
         latency_device: the GPU that is compiled for where it is not here, as `ExportSettings.device`.
         latency_costs: ``measure`` times each candidate on the target, ``estimate`` counts; ``auto`` measures what

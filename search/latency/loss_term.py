@@ -149,7 +149,7 @@ def likeliest_within(
     Args:
         log_shares: per layer, of all candidates.
         table: their costs.
-        budget: milliseconds of all convolutions; None is no budget.
+        budget: milliseconds of all convolutions; None sets no budget.
     """
 
     def best(multiplier: float) -> list[int]:

@@ -257,7 +257,7 @@ class PhaseModule(L.LightningModule):
                 self.best_state = {key: tensor.detach().cpu().clone() for key, tensor in state.items()}
 
     def _is_no_worse(self, value: float) -> bool:
-        """Whether `value` of the metric is at least as good as the best; one that is no number is worse than any."""
+        """Whether `value` of the metric is at least as good as the best; NaN is worse than any."""
         best = self.best_value
         if best is None or math.isnan(best):
             return True

@@ -19,7 +19,7 @@ class TimeLimit:
     """The time that a run may take, the parts before an interruption included.
 
     Args:
-        seconds: for the whole run; None is no limit.
+        seconds: for the whole run; None sets no limit.
         phases: names of the run's phases, in order.
         expected: what each is expected to take, by which they share what is left; None is `SHARES`.
         before: seconds that phases took which were finished before an interruption.

@@ -71,7 +71,7 @@ OUTPUTS = [
         ({"h0": "h"}, "the model has no output 'h'; it has y, hn, cn, i, tn"),
         (
             {"h0": "y"},
-            r"the output 'y' \(float32 b x 2\) is no next value of the input 'h0' \(float32 1 x b x 4\)",
+            r"the output 'y' \(float32 b x 2\) is not a next value of the input 'h0' \(float32 1 x b x 4\)",
         ),
         ({"h0": "i"}, "is no next value"),
         ({"t": "tn"}, "text"),

@@ -178,7 +178,7 @@ def test_bench_of_batch_zero(tmp_path, written_bundle):
 ROWS = "1,2,3,up\n4,5,6,down\n" * 8
 TABLES = {
     "ragged": (ROWS + "1,2\n", [], ["line 17 has 2 cells"]),
-    "text": ("a,b,c,label\n" + ROWS + "1,x,3,up\n", [], ["line 18, column 'b': 'x' is no number"]),
+    "text": ("a,b,c,label\n" + ROWS + "1,x,3,up\n", [], ["line 18, column 'b': 'x' is not a number"]),
     "numbers": (ROWS.replace("up", "0.5").replace("down", "1.5"), [], ["column 3", "--predict regression"]),
     "no such column": (
         "a,b,c,label\n" + ROWS,

@@ -24,7 +24,11 @@ from dashdeploy.errors import stage_call
         ("search", "`kernel_sizes=1,0`: no", "--kernel-sizes 1,0: no"),
         ("search", "`max_seconds=3` is short; `latency_target`", "--time-limit 3 is short; --target"),
         ("search", "`separable=False` and `separable=True`", "--dense and --separable"),
-        ("export", "`kernel_sizes=1,0` is no option of export", "`kernel_sizes=1,0` is no option of export"),
+        (
+            "export",
+            "`kernel_sizes=1,0` is not an option of export",
+            "`kernel_sizes=1,0` is not an option of export",
+        ),
         ("export", "`input_shapes` and `trt_rtx=True`", "--input-shape and --trt-rtx"),
         ("bench latency", "`engine=tensorrt`", "--engine tensorrt"),
         ("export", "the layer `conv 1` and ``x``", "the layer `conv 1` and ``x``"),

@@ -173,7 +173,7 @@ REFUSED = {
     "no name": (arrays(["ape", "", "cow"]), "y_train is empty text at index 1; name its class"),
     "one class": (arrays(["ape"] * 3), "y_train holds the one class ape"),
     "one class by its index": (arrays([1] * 3, ["ape", "bee"]), "y_train holds the one class bee"),
-    "text that is no name": (
+    "text that is not a name": (
         arrays(["a", "b", "d"], ["a", "b", "c"]),
         "y_train is d at index 2, which is none of labels (a, b, c); add it there, or correct it",
     ),

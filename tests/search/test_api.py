@@ -1,4 +1,4 @@
-"""``dashdeploy.search`` as a function, with data and models of one's own."""
+"""``dashdeploy.search`` as a function, with data and models of your own."""
 
 import subprocess
 import sys

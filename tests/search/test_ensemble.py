@@ -190,7 +190,7 @@ def test_a_member_that_is_missing_is_named(run, tmp_path):
     config = json.loads((run.path / "config.json").read_text())
     config["settings"]["ensemble"] = "many"
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="ensemble = 'many' is no number of members"):
+    with pytest.raises(InputError, match="ensemble = 'many' is not a number of members"):
         Run.load(tmp_path / "run")
 
 

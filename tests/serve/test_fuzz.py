@@ -111,7 +111,7 @@ def test_schemathesis_finds_nothing(server, tmp_path):
     checks += ["response_schema_conformance"]
     command += ["--checks", ",".join(checks), "--phases", "coverage,fuzzing", "--request-timeout", "30"]
     command += ["--max-examples", str(EXAMPLES), "--no-color"]
-    # Refused with 503 unless enabled, as in Triton, which is no fault of the server.
+    # Refused with 503 unless enabled, as in Triton, which is not a fault of the server.
     command += ["--exclude-path-regex", "repository/models"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=1800)
     print(done.stdout[-600:])

@@ -201,11 +201,11 @@ def test_csv_is_what_was_written(read_csv, table, separator, newline, header):
         ("", "the file is empty"),
         ("# only a comment\n\n", "the file is empty"),
         ("1,2\n3\n", "line 2 has 1 cells, line 1 has 2"),
-        ("1,2\n\n3,x\n", "line 3, cell 2 is no number: x"),
+        ("1,2\n\n3,x\n", "line 3, cell 2 is not a number: x"),
         ("1,2\n3,\n", "line 2, cell 2 is empty: fill it in"),
         ("1,5;2\n3;4\n", "line 1, cell 1 is 1,5: write decimals with a point"),
-        ("1,nan\n", "line 1, cell 2 is no number: nan"),
-        ("a,1\n2,3\n", "line 1, cell 1 is no number: a"),
+        ("1,nan\n", "line 1, cell 2 is not a number: nan"),
+        ("a,1\n2,3\n", "line 1, cell 1 is not a number: a"),
     ],
 )
 def test_csv_that_is_none_is_refused(read_csv, text, reason):

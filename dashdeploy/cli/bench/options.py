@@ -112,7 +112,7 @@ class MeasuringCommand(Command):
 def name_stdout(words: Sequence[str]) -> list[str]:
     """Put ``-`` behind every ``--json`` that no file follows.
 
-    What follows is no file if it is an option or an existing folder (``bench latency --json BUNDLE``).
+    What follows is not a file if it is an option or an existing folder (``bench latency --json BUNDLE``).
     """
     named: list[str] = []
     for word, following in zip(words, [*words[1:], *[None] * bool(words)], strict=True):

@@ -42,7 +42,7 @@ class BundleFolder(OptionGroup, panel="Bundle"):
         """The fixed shapes by input.
 
         Raises:
-            InputError: one is no shape.
+            InputError: one is not a shape.
         """
         return input_shapes("--input-shape", self.input_shape or [])
 
@@ -50,7 +50,7 @@ class BundleFolder(OptionGroup, panel="Bundle"):
         """The output by the input that holds a state.
 
         Raises:
-            InputError: one is no pair of names.
+            InputError: one is not a pair of names.
         """
         return state_pairs("--state", self.state or [])
 
@@ -188,7 +188,7 @@ class Engines(OptionGroup, panel="Further artifacts"):
     ] = "1,8,32"
 
     def given(self, written: Collection[str]) -> dict[str, str]:
-        """The options that stand on the command line, by name: for a fixed batch, the default is no wish.
+        """The options that stand on the command line, by name: for a fixed batch, the default is not a wish.
 
         Args:
             written: the names of all options there.

@@ -145,7 +145,7 @@ class Latency(OptionGroup, panel="Latency"):
         """The settings by name; None is not given.
 
         Raises:
-            InputError: the budget is no time.
+            InputError: the budget is not a time.
         """
         budget = self.latency_budget
         return {
@@ -220,9 +220,9 @@ class RunFolder(OptionGroup, panel="Run"):
     ] = False
 
     def max_seconds(self) -> float | None:
-        """The longest time in seconds; None is no bound.
+        """The longest time in seconds; None sets no bound.
 
         Raises:
-            InputError: it is no time.
+            InputError: it is not a time.
         """
         return None if self.time_limit is None else duration("--time-limit", self.time_limit, example="30m")

@@ -45,7 +45,7 @@ def version_policy(option: str, text: str) -> tuple[str, VersionPolicy]:
     """Read ``latest:2`` or ``mnist1d=specific:1,3``: the model's name, empty for all models, and its policy.
 
     Raises:
-        InputError: it is no version policy.
+        InputError: it is not a version policy.
     """
     from dashdeploy.serve.settings import VersionPolicy
 

@@ -80,7 +80,7 @@ def names_of_classes(where: object, names: Array | None) -> Array | None:
     """`names`, if they are names of classes.
 
     Raises:
-        InputError: they are no text, or have other axes.
+        InputError: they are not text, or have other axes.
     """
     if names is not None and (names.dtype.kind not in "Uiu" or names.ndim != 1):
         refuse(

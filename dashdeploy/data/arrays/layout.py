@@ -16,7 +16,7 @@ _MUCH_SMALLER = 8
 """A last axis this many times shorter than the others is rather channels than time: no data set of the UEA archive
 has as many channels for its length, and three axes of an accelerometer have more than 24 values."""
 _FEWEST_ROWS = 4
-"""An image has more rows than this, so that a second axis with more is no axis of channels."""
+"""An image has more rows than this, so that a second axis with more is not an axis of channels."""
 
 
 def in_channels_first(

@@ -22,7 +22,7 @@ def as_array(where: object, name: str, value: Any) -> Array | StoredArray:  # no
         value: an array, a tensor on any device, a data frame or one of its columns, or a list of these.
 
     Raises:
-        InputError: it is no array, or its samples differ in more than their length.
+        InputError: it is not an array, or its samples differ in more than their length.
     """
     if isinstance(value, StoredArray):
         return value
@@ -38,7 +38,7 @@ def as_array(where: object, name: str, value: Any) -> Array | StoredArray:  # no
     except ValueError:  # NumPy's word for lists of several lengths
         return _stacked(where, name, value)
     except Exception as error:
-        refuse(where, f"{name} is no array ({type(value).__name__}: {error})", "give a NumPy array")
+        refuse(where, f"{name} is not an array ({type(value).__name__}: {error})", "give a NumPy array")
     if array.dtype.kind == "O" and array.size and any(_is_nested(each) for each in array.flat):
         return _stacked(where, name, array)
     return array
@@ -97,7 +97,7 @@ def _sample(where: object, name: str, index: int, value: Any) -> Array:  # noqa:
         else:
             sample = np.asarray(value, np.float64)
     except (ValueError, TypeError) as error:
-        refuse(where, f"{name} is no series at index {index} ({error})", "give numbers")
+        refuse(where, f"{name} is not a series at index {index} ({error})", "give numbers")
     if sample.ndim not in (1, 2) or not sample.size:
-        refuse(where, f"{name} is no series at index {index}", "give [length] or [channels, length] each")
+        refuse(where, f"{name} is not a series at index {index}", "give [length] or [channels, length] each")
     return sample[None] if sample.ndim == 1 else sample

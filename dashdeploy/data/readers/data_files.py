@@ -50,7 +50,9 @@ def load_data(data: Any, *, seed: int = 0, options: DataOptions | None = None) -
         if hasattr(data, "columns") or hasattr(data, "column_names"):
             _refuse_layout("data", options)
             return load_frame(data, seed=seed, options=options)
-        refuse("data", f"{type(data).__name__} is no data set", "give a path, arrays by name or a data frame")
+        refuse(
+            "data", f"{type(data).__name__} is not a data set", "give a path, arrays by name or a data frame"
+        )
     path = Path(data)
     if path.suffix == ".ts" or (path.is_dir() and any(path.glob("*.ts"))):
         _refuse_layout(path, options)

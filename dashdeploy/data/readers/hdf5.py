@@ -99,7 +99,7 @@ def _dataset(path: Path, file: Any, name: str) -> Any:  # noqa: ANN401
         to = f" in {link.filename}" if isinstance(link, h5py.ExternalLink) else ""
         refuse(path, f"{name} is a link to {link.path}{to}, which is not there", "copy that as well")
     if not isinstance(dataset, h5py.Dataset):
-        refuse(path, f"{name} is no dataset", "write the array there")
+        refuse(path, f"{name} is not a dataset", "write the array there")
     return dataset
 
 

@@ -47,7 +47,7 @@ def read_npy(path: Path) -> Array:
     """Read one ``.npy`` file, without pickle.
 
     Raises:
-        InputError: it cannot be read, is no ``.npy`` file, is cut short, or needs pickle.
+        InputError: it cannot be read, is not a ``.npy`` file, is cut short, or needs pickle.
     """
     with _named_errors(path), path.open("rb") as file:
         array: Array = np.lib.format.read_array(file, allow_pickle=False)

@@ -58,7 +58,7 @@ def read_pickle(where: Path, file: IO[bytes] | GzipFile, encoding: str = "latin1
         encoding: of Python 2's strings, ``latin1`` or ``bytes``.
 
     Raises:
-        InputError: it is no pickle, is cut short, or holds anything else.
+        InputError: it is not a pickle, is cut short, or holds anything else.
     """
     try:
         return _ArraysOnly(file, encoding=encoding).load()

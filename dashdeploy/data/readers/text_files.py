@@ -23,10 +23,10 @@ def lines_of(path: Path, mend: str) -> list[str]:
 
     Args:
         path: the file.
-        mend: what to do if it is no text file.
+        mend: what to do if it is not a text file.
 
     Raises:
-        InputError: it cannot be read, or is no text file.
+        InputError: it cannot be read, or is not a text file.
     """
     try:
         content = path.read_bytes()

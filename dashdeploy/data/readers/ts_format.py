@@ -174,7 +174,9 @@ def _number(path: Path, number: int, label: str) -> float:
         return float(label)
     except ValueError:
         refuse(
-            path, f"line {number}: the target {label!r} is no number", "write a number behind the last colon"
+            path,
+            f"line {number}: the target {label!r} is not a number",
+            "write a number behind the last colon",
         )
 
 
@@ -189,7 +191,7 @@ def _values(path: Path, number: int, channel: int, text: str, may_miss: bool) ->
         )
         if not wrong:
             refuse(path, f"{place}: between two commas is nothing", "write ? for a value that is missing")
-        refuse(path, f"{place}: a value ({wrong[:20]}) is no number", "fill it in, or drop the series")
+        refuse(path, f"{place}: a value ({wrong[:20]}) is not a number", "fill it in, or drop the series")
     if np.isinf(values).any():
         refuse(path, f"{place}: a value is infinite", "correct it, or write ? for a value that is missing")
     if not may_miss and np.isnan(values).any():

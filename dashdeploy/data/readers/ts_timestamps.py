@@ -81,7 +81,7 @@ def _channel(path: Path, number: int, channel: int, text: str, may_miss: bool) -
         pair = _PAIR.match(text, at)
         if pair is None:
             wrong = text[at : at + 20].strip() or "nothing"
-            refuse(path, f"{place}: {wrong} is no pair of a time stamp and a value", "write (stamp,value)")
+            refuse(path, f"{place}: {wrong} is not a pair of a time stamp and a value", "write (stamp,value)")
         at = pair.end()
         stamp, value = pair[1].strip(), pair[2].strip()
         time, is_date = _time(path, place, stamp)
@@ -125,7 +125,7 @@ def _value(path: Path, place: str, text: str, may_miss: bool) -> float:
     try:
         value = float("nan") if text == "?" else float(text)
     except ValueError:
-        refuse(path, f"{place}: a value ({text[:20]}) is no number", "correct it, or drop the series")
+        refuse(path, f"{place}: a value ({text[:20]}) is not a number", "correct it, or drop the series")
     if np.isinf(value):
         refuse(path, f"{place}: a value is infinite", "correct it, or write ? for a value that is missing")
     if np.isnan(value) and not may_miss:

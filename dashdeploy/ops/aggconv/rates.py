@@ -50,7 +50,7 @@ class Rates:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not isinstance(value, int | float) or not 0 < value < float("inf"):
-                raise ValueError(f"{name} = {value!r} is no rate; use a number above 0")
+                raise ValueError(f"{name} = {value!r} is not a rate; use a number above 0")
 
 
 AVX512 = Rates(

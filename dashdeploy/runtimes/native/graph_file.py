@@ -107,7 +107,7 @@ def read_native_model(path: Path) -> ModelProto:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # protobuf's DecodeError is not public under one name
-        raise InputError(f"{path} is damaged: it is no ONNX model; {_AGAIN}") from error
+        raise InputError(f"{path} is damaged: it is not an ONNX model; {_AGAIN}") from error
     check_version(model, str(path))
     return model
 

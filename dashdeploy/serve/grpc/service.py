@@ -164,7 +164,7 @@ class InferenceService:
         response.ready = self._is(self._readiness.check_server)
 
     async def _model_ready(self, request: Message, response: Message) -> None:
-        """Whether a model is ready; as in Triton, one that is not there is not ready, which is no error."""
+        """Whether a model is ready; as in Triton, one that is not there is not ready, which is not an error."""
         try:
             model = self._repository.find(request.name, request.version)
         except RequestError as error:

@@ -55,7 +55,7 @@ class RequestMiddleware:
         attributes = {"http.request.method": method, "url.path": path}
         with self._tracing.request(method, carried, attributes) as span:
             status = await self._answer(scope, receive, send)
-            # A path without a route may be anything, so it is no span's name.
+            # A path without a route may be anything, so it is not a span's name.
             name = f"{method} {path}" if "endpoint" in scope else None
             span.end(status, failed=status >= 500, name=name)
 

@@ -72,7 +72,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, as far as it is no endless head."""
+        """Parse what came, as far as it is not an endless head."""
         if self._head_timer is not None:
             self._head_bytes += len(data)
         super().data_received(data)

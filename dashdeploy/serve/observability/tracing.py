@@ -99,7 +99,7 @@ class Tracing:
         endpoint: the URL of a collector that takes OTLP over HTTP, such as ``http://127.0.0.1:4318``.
 
     Raises:
-        InputError: that is no URL of HTTP.
+        InputError: that is not a URL of HTTP.
         MissingCapabilityError: the ``otel`` extra is not installed.
     """
 

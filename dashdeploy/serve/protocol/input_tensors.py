@@ -118,7 +118,7 @@ def raw_input(body: bytes, model: str, inputs: Mapping[str, TensorSpec], *, limi
     Source: Triton, "Raw Binary Request".
 
     Raises:
-        RequestError: 400, the model has more inputs or more dynamic axes, or the bytes are no whole number of
+        RequestError: 400, the model has more inputs or more dynamic axes, or the bytes are not a whole number of
             rows; 413, the tensor is larger than `limit`.
     """
     if len(inputs) != 1:
@@ -136,7 +136,7 @@ def raw_input(body: bytes, model: str, inputs: Mapping[str, TensorSpec], *, limi
     if spec.dtype != "object" and dynamic and row:
         if not body or len(body) % row:
             raise RequestError(
-                400, f"unexpected size for input '{spec.name}': {len(body)} bytes are no multiple of {row}"
+                400, f"unexpected size for input '{spec.name}': {len(body)} bytes are not a multiple of {row}"
             )
         shape[dynamic[0]] = len(body) // row
     return {spec.name: from_raw(body, spec, check_shape(shape, spec, limit=limit))}

@@ -121,7 +121,7 @@ class ModelRepository:
         """The model `name` in the given version, or in the highest that is served.
 
         Raises:
-            RequestError: 404 for an unknown model or version, 400 for a version that is no number.
+            RequestError: 404 for an unknown model or version, 400 for a version that is not a number.
         """
         versions = self._models.get(name)
         if versions is None:

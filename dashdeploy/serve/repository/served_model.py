@@ -45,7 +45,7 @@ class ServedModel:
         states: the output that is the next value of each input that holds a state, by the input's name.
         interface: these four.
         sample: a request to try the model with, as JSON; None if the bundle has none.
-        labels: class names by index; empty if the model is no classifier.
+        labels: class names by index; empty if the model is not a classifier.
         multi_label: whether a sample may have several of them.
         batched: whether requests may share a run.
         curve: what a sample costs by the batch; None if it was not measured.
@@ -210,7 +210,7 @@ class ServedModel:
                 self.sample, None, model=self.name, inputs=self.inputs, outputs=self.outputs
             )
             runtime.run(request.feeds)
-        except Exception:  # every engine raises classes of its own; a sample is no promise
+        except Exception:  # every engine raises classes of its own; a sample is not a promise
             return None
         return request.feeds
 

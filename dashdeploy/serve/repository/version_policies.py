@@ -72,13 +72,13 @@ def from_config(text: str, name: str) -> VersionPolicy:
         name: the model's name, for the messages.
 
     Raises:
-        RequestError: 400, it is no JSON, sets other fields, or is no policy.
+        RequestError: 400, it is not JSON, sets other fields, or is not a policy.
     """
     try:
         config = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise RequestError(
-            400, f"failed to load '{name}': the parameter 'config' is no JSON: {error}"
+            400, f"failed to load '{name}': the parameter 'config' is not JSON: {error}"
         ) from error
     problem = RequestError(
         400,

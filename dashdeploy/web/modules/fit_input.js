@@ -26,7 +26,7 @@ function ways(shape, wanted) {
   const full = axes => [...Array(missing).fill(1), ...axes];
   const found = [{shape: full(shape)}];
   const swaps = {3: [0, 2, 1], 4: [0, 3, 1, 2]}[wanted.length];
-  // Of the swapped axes only the first, that of samples, may be missing; a list of values is no table.
+  // Of the swapped axes only the first, that of samples, may be missing; a list of values is not a table.
   if (swaps && missing <= 1) {
     const order = swaps.map(axis => axis - missing).filter(axis => axis >= 0);
     const last = wanted.length === 3 ? "length by channels" : "height by width by channels";

@@ -31,5 +31,5 @@ function numberOf(cell, line, place) {
   const where = `line ${line}, cell ${place}`;
   if (!cell) throw new Error(`${where} is empty: fill it in`);
   if (DECIMAL_COMMA.test(cell)) throw new Error(`${where} is ${cell}: write decimals with a point`);
-  throw new Error(`${where} is no number: ${cell.slice(0, 40)}`);
+  throw new Error(`${where} is not a number: ${cell.slice(0, 40)}`);
 }

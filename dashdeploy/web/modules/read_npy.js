@@ -13,7 +13,7 @@ const TYPES = {
 /** {shape, values, notes} of the bytes (an ArrayBuffer), or an Error that says what is wrong. */
 export function readNpy(buffer) {
   const bytes = new Uint8Array(buffer), view = new DataView(buffer);
-  if (bytes.length < 12 || String.fromCharCode(...bytes.subarray(0, 6)) !== MAGIC) throw new Error("this is no .npy file");
+  if (bytes.length < 12 || String.fromCharCode(...bytes.subarray(0, 6)) !== MAGIC) throw new Error("this is not a .npy file");
   const long = bytes[6] >= 2, start = long ? 12 : 10;
   const end = start + (long ? view.getUint32(8, true) : view.getUint16(8, true));
   if (end > bytes.length) throw new Error("the file is cut short");

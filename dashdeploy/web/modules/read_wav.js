@@ -17,7 +17,7 @@ const READ = {
 export function readWav(buffer) {
   const view = new DataView(buffer);
   const word = at => (at + 4 <= buffer.byteLength ? String.fromCharCode(...new Uint8Array(buffer, at, 4)) : "");
-  if (word(0) !== "RIFF" || word(8) !== "WAVE") throw new Error("this is no WAV file");
+  if (word(0) !== "RIFF" || word(8) !== "WAVE") throw new Error("this is not a WAV file");
   let format = null;
   for (let at = 12; at + 8 <= buffer.byteLength;) {
     const size = view.getUint32(at + 4, true), start = at + 8;

@@ -91,5 +91,7 @@ def test_a_layout_of_files_that_have_their_own_is_refused(tmp_path):
             InputError, match="its format says where channels are; leave out `layout=channels-first`"
         ):
             load_data(tmp_path / name, options=FIRST)
-    with pytest.raises(InputError, match="it is no table, so it has no columns; leave out `target_column=y`"):
+    with pytest.raises(
+        InputError, match="it is not a table, so it has no columns; leave out `target_column=y`"
+    ):
         load_data(arrays((3, 8)), options=DataOptions(target_column="y"))

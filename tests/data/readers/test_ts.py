@@ -73,7 +73,7 @@ CASES = {
         "line 6, channel 1: between two commas is nothing; write ?",
     ),
     "an infinite value": (HEADER + UP.replace("2", "-inf"), "line 6, channel 1: a value is infinite"),
-    "text": (HEADER + UP + UP.replace("0,0", "0,x"), "line 7, channel 2: a value (x) is no number"),
+    "text": (HEADER + UP + UP.replace("0,0", "0,x"), "line 7, channel 2: a value (x) is not a number"),
     "an unknown class": (
         HEADER + UP.replace("up", "left"),
         "line 6: class 'left' is not one that @classLabel names",
@@ -90,9 +90,9 @@ CASES = {
         "neither @classLabel",
     ),
     "one class": (HEADER.replace(" down", "") + UP, "@classLabel names 1 classes"),
-    "a target that is no number": (
+    "a target that is not a number": (
         HEADER.replace("@classLabel true up down", "@targetlabel true") + UP,
-        "line 6: the target 'up' is no number",
+        "line 6: the target 'up' is not a number",
     ),
 }
 

@@ -48,7 +48,7 @@ def test_every_precision_is_checked_on_them(tmp_path, plain, precision):
     said = []
     bundle = export(plain, tmp_path / "out", settings, progress=said.append)
     assert any(label.startswith("samples, batch 5") for label in labels(bundle))
-    assert "s.npz: y_train is no input of the model and is not used" in said
+    assert "s.npz: y_train is not an input of the model and is not used" in said
     (sample,) = bundle.read_json("sample.json")["inputs"]
     assert sample["shape"] == [1, 8, 64]
     assert np.array_equal(np.float32(sample["data"]), given[0].ravel())

@@ -62,8 +62,8 @@ def test_another_network_from_a_file_of_the_same_name_is_refused_and_takes_a_nam
     assert "give it a --name of its own" in refused.stderr
     assert (tmp_path / "repository/bundle/config.pbtxt").read_bytes() == before
     assert versions(tmp_path / "repository/bundle") == ["1"]
-    mended = export("heartbeat/bundle", "--triton-repository", "repository", "--name", "heartbeat")
-    assert mended.exit_code == 0, mended.stderr
+    renamed = export("heartbeat/bundle", "--triton-repository", "repository", "--name", "heartbeat")
+    assert renamed.exit_code == 0, renamed.stderr
     assert versions(tmp_path / "repository/heartbeat") == ["1"]
 
 

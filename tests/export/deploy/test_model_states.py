@@ -89,7 +89,7 @@ def test_a_bundle_gets_states_later_and_keeps_the_rest(tmp_path, model):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("--state", "x=y"), r"error: --state x=y: the output 'y' \(float32 q x 4\) is no next value"),
+        (("--state", "x=y"), r"error: --state x=y: the output 'y' \(float32 q x 4\) is not a next value"),
         (("--state", "h=state_out"), "--state h=state_out: the model has no input 'h'; it has x, state_in"),
         (
             ("--state", "state_in"),

@@ -168,12 +168,12 @@ def strided_model(length):
 
 
 def test_poolings_and_strides_are_padded_as_the_length_asks():
-    mended = with_explicit_pads(ir.from_proto(strided_model(20)))
-    (pool,) = mended.graph
+    padded = with_explicit_pads(ir.from_proto(strided_model(20)))
+    (pool,) = padded.graph
     # 7 outputs, 3 apart, of 7 positions each, need 25: 5 more than there are, the larger half before them.
     assert list(pool.attributes["pads"].as_ints()) == [3, 2]
     assert "auto_pad" not in pool.attributes
-    assert with_explicit_pads(mended) is None
+    assert with_explicit_pads(padded) is None
 
 
 def test_a_stride_over_an_unknown_length_is_refused():

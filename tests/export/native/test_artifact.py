@@ -142,7 +142,7 @@ def test_a_damaged_sidecar_is_refused(bundle):
             NativeModel(bundle.path / NATIVE_NAME)
     sidecar.unlink()
     (bundle.path / NATIVE_NAME).write_bytes(b"\xff" * 50)
-    with pytest.raises(InputError, match="damaged: it is no ONNX model"):
+    with pytest.raises(InputError, match="damaged: it is not an ONNX model"):
         NativeModel(bundle.path / NATIVE_NAME)
 
 

@@ -56,7 +56,7 @@ def test_large_samples_are_run_a_few_at_a_time(rows):
     if rows == "samples":
         assert np.array_equal(y, x.sum(axis=1))
         assert sizes == [4, 4, 4]
-    else:  # what is no row for each sample needs all of them in one call
+    else:  # what is not a row for each sample needs all of them in one call
         assert y == pytest.approx(x.sum(), abs=0.1)
         assert sizes == [4, 11]
 

@@ -66,7 +66,7 @@ def test_the_layer_that_contributes_most_goes_back_to_direct(planned):
     assert plain.chosen.startswith("fft") and sharp.chosen == "direct"
     assert sharp.reason.startswith("fft") and "parity" in sharp.reason
     assert said[-1] == "parity holds with sharp direct"
-    assert not [line for line in said if line.startswith("warning")]  # rounding is no fault
+    assert not [line for line in said if line.startswith("warning")]  # rounding is not a fault
 
 
 def test_a_wrong_lowering_is_left_out_and_not_in_silence(planned):

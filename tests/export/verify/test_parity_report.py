@@ -28,7 +28,7 @@ def test_a_small_channel_counts_as_much_as_a_large_one():
     got = expected.copy()
     got[0, 2, 0] = 1e-3
     assert compare("y", "random", got, expected).max_relative_error == pytest.approx(1e-6)
-    # Classes are no channels: a single score may be near zero.
+    # Classes are not channels: a single score may be near zero.
     rows = compare("y", "random", np.float32([[10, 1e-6]]), np.float32([[10, 2e-6]]))
     assert rows.max_relative_error == pytest.approx(1e-7)
 

@@ -310,7 +310,7 @@ def test_a_file_is_dropped_on_one_of_several_inputs(browser, address):
         ("short.csv", csv(random(2, 29)), "short.csv: it holds 2 x 29 values, the input x takes 2 x 30 (channels"),
         ("long.wav", wav(random(2, 44100), 44100), "it holds 2 x 44100 values"),
         ("mono.wav", wav(random(1, 30)), "it holds 1 x 30 values"),
-        ("words.csv", b"a,b\n1,2\n3,c\n", "line 3, cell 2 is no number: c"),
+        ("words.csv", b"a,b\n1,2\n3,c\n", "line 3, cell 2 is not a number: c"),
         ("arrays.npz", b"PK", "save one as .npy"),
         ("photo.png", b"\x89PNG", "give a CSV, .npy or WAV file"),
         ("holes.npy", npy(np.full((2, 30), np.nan)), "value 1 is NaN"),

@@ -107,7 +107,7 @@ def test_spans_of_both_protocols_reach_a_collector(tmp_path, write, start_server
         if span.name == "run":
             assert attributes(span)["dashdeploy.batch.rows"] == (1 if outer.name.startswith("POST") else 2)
     failed = [span for span in spans if span.name.endswith("gather/infer")]
-    # OpenTelemetry: a client's mistake is no error of the server.
+    # OpenTelemetry: a client's mistake is not an error of the server.
     assert sorted((attributes(span)["http.response.status_code"], span.status.code) for span in failed) == [
         (400, 0),
         (500, 2),

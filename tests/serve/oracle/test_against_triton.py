@@ -100,7 +100,7 @@ def test_metadata(pair, conformance):
         )
         assert differing(found) == {".platform"}  # the engines differ
     ours, theirs = outcomes(pair, lambda client: conformance.plain(client.call("get_model_metadata", "sum")))
-    # Here a client may give a state itself; in Triton it is no input.
+    # Here a client may give a state itself; in Triton it is not an input.
     assert differing([ours, theirs]) == {
         ".platform",
         *(f".inputs.total.{field}" for field in ("name", "datatype", "shape")),

@@ -22,7 +22,7 @@ TEXTS = hnp.arrays("object", SHAPES, elements=st.text(max_size=5))
 TENSORS = TEXTS | st.sampled_from(FIXED_SIZE).flatmap(lambda name: hnp.arrays(name, SHAPES))
 SPEC = {"x": TensorSpec(name="x", shape=("batch", 2), dtype="float32")}
 
-patiently = settings(deadline=None)  # a busy machine is no failure
+patiently = settings(deadline=None)  # a busy machine is not a failure
 
 
 def specs_of(arrays):

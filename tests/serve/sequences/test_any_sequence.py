@@ -35,7 +35,7 @@ class Expected:
         """The total, or None if the request is refused."""
         sequence, start = asked["sequence_id"], bool(asked["sequence_start"])
         if sequence in (0, "", None):
-            # Without a sequence, the state is the client's to send: "state" is no mistake then.
+            # Without a sequence, the state is the client's to send: "state" is not a mistake then.
             if start or asked["sequence_end"] or asked["mistake"] != "state":
                 return None
             return asked["value"] + np.zeros((asked["rows"], 2))

@@ -138,7 +138,7 @@ def _number(entry: _Entry) -> float:
     try:
         return float(entry.label)
     except ValueError:
-        refuse(entry.place, f"the label {entry.label} is no number", "correct it, or learn classes")
+        refuse(entry.place, f"the label {entry.label} is not a number", "correct it, or learn classes")
 
 
 def _top(name: str) -> str:
@@ -190,6 +190,6 @@ def _from_table(table: Path, records: Sequence[str]) -> dict[str, _Entry]:
             refuse(place, f"{name} has a label already", "keep one of the lines")
         split = row[columns["split"]].lower() if "split" in columns else ""
         if split and split not in SPLIT_NAMES:
-            refuse(place, f"{split} is no split", "write train, test or val")
+            refuse(place, f"{split} is not a split", "write train, test or val")
         entries[name] = _Entry(place, row[columns["label"]], SPLIT_NAMES.get(split))
     return entries

@@ -142,7 +142,7 @@ def _header(path: Path) -> _Header:
     try:
         header: Any = wfdb.rdheader(str(path))
     except Exception as error:  # a damaged header raises almost anything
-        refuse(place, f"it is no WFDB header ({' '.join(str(error).split())})", "copy it again")
+        refuse(place, f"it is not a WFDB header ({' '.join(str(error).split())})", "copy it again")
     if isinstance(header, wfdb.MultiRecord):
         refuse(place, "it is a record of several segments", "write each segment as a record, or join them")
     if not header.n_sig or not header.sig_len:

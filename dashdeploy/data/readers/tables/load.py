@@ -105,7 +105,7 @@ def _task(
             if wrong is not None:
                 refuse(
                     where if each == "train" else test_path,
-                    f"{part.place(wrong)}, {part.target}: {str(targets[each][wrong])[:20]!r} is no number",
+                    f"{part.place(wrong)}, {part.target}: {str(targets[each][wrong])[:20]!r} is not a number",
                     "leave out `predict=regression` to learn classes, or correct it",
                 )
     longest = max(part.series.shape[2] for part in samples.values())

@@ -116,7 +116,7 @@ def typed_targets(targets: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def first_text(targets: Array) -> int | None:
-    """Index of the first target that is no number; None where all are."""
+    """Index of the first target that is not a number; None where all are."""
     if targets.dtype.kind != "U":
         return None
     return next((index for index, each in enumerate(targets) if not _NUMBER.fullmatch(str(each))), None)

@@ -248,7 +248,7 @@ def _numbers(path: Path, name: str, column: pyarrow.Array, place: Any) -> npt.ND
         decimal_comma = _LOOSE_NUMBER.fullmatch(cell) is not None
         refuse(
             path,
-            f"{place(index)}, {name}: {cell[:20]!r} is no number",
+            f"{place(index)}, {name}: {cell[:20]!r} is not a number",
             "write decimal points"
             if decimal_comma
             else "correct it, or leave the cell empty if it is missing",

@@ -72,7 +72,7 @@ function replaceInput(tensor) {
   showAnswer(null);
 }
 
-/** The tensors in the text; an empty list where it is no request. */
+/** The tensors in the text; an empty list where it is not a request. */
 function tensorsOf(text) {
   try {
     return tensorsOfRequest(JSON.parse(text));
@@ -95,7 +95,7 @@ export function drawInputs() {
 
 const row = () => Math.max(0, Number($("row").value) - 1);
 
-/** What is in the form, with the checkbox's wish; text that is no JSON is for the server to refuse. */
+/** What is in the form, with the checkbox's wish; text that is not JSON is for the server to refuse. */
 function body() {
   const text = $("request").value;
   if (!$("classes").checked) return text;

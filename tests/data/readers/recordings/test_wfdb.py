@@ -94,7 +94,7 @@ def test_numbers_to_predict(folder, refusal):
     task = load_data(path, options=DataOptions(predict="regression"))
     assert task.kind == "regression" and len(task.test.targets) == 4
     (path / "labels.csv").write_text("record,target\n" + rows.replace("2.5", "much"))
-    assert "line 7: the label much is no number" in refusal(path, predict="regression")
+    assert "line 7: the label much is not a number" in refusal(path, predict="regression")
 
 
 def test_folders_that_divide(folder):
@@ -189,7 +189,7 @@ WRONG = {
     "cut short": (lambda p: (p / "r03.dat").write_bytes(b"12345678"), "r03.hea: its signals cannot be read"),
     "no signals": (lambda p: (p / "r03.dat").unlink(), "its signals are in r03.dat, which is not there"),
     "no header": (lambda p: (p / "RECORDS").write_text("r00\nr99\n"), "r99.hea: there is no such header"),
-    "no header at all": (lambda p: (p / "r03.hea").write_text("hello\n"), "r03.hea: it is no WFDB header"),
+    "no header at all": (lambda p: (p / "r03.hea").write_text("hello\n"), "r03.hea: it is not a WFDB header"),
     "segments": (lambda p: (p / "r03.hea").write_text("r03/2 2 100 240\nr01 120\nr02 120\n"), "of several segments"),
     "other channels": (lambda p: write(p, "r03", signal(3, channels=1)), "its channels are I, those of r00 I, II"),
     "other units": (lambda p: write(p, "r03", units=["mV", "uV"]), "channel II is in uV, in r00 in mV"),
@@ -198,7 +198,7 @@ WRONG = {
     "a record twice": (lambda p: edit(p / "labels.csv", "r03", "r02"), "line 5: r02 has a label already"),
     "an unknown record": (lambda p: edit(p / "labels.csv", "r03", "x"), "line 5: there is no record x"),
     "an empty label": (lambda p: edit(p / "labels.csv", "r03,a", "r03,"), "line 5: there is no label"),
-    "an unknown split": (lambda p: edit(p / "labels.csv", "r03,a,train", "r03,a,later"), "later is no split"),
+    "an unknown split": (lambda p: edit(p / "labels.csv", "r03,a,train", "r03,a,later"), "later is not a split"),
     "no split": (lambda p: edit(p / "labels.csv", "r03,a,train", "r03,a,"), "r03 is of no split"),
     "no training": (lambda p: edit(p / "labels.csv", "train", "test"), "no record is for training"),
     "other columns": (lambda p: edit(p / "labels.csv", "label", "thing"), "its columns are record, thing, split"),

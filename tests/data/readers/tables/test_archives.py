@@ -136,7 +136,7 @@ def test_what_is_wrong_with_the_archive_s_files(tmp_path, refusal):
     test.write_text("1\t0.1\n")
     assert load_data(train).input_shape == (1, 2)  # series of the test may be shorter
     test.write_text("1\t0.1\tx\n")
-    assert "d_TEST.tsv: line 1, column 2 (from 0): 'x' is no number" in refusal(train)
+    assert "d_TEST.tsv: line 1, column 2 (from 0): 'x' is not a number" in refusal(train)
     test.write_text("1\t0.1\t0.2\n2\t0.1\n")
     assert "d_TEST.tsv: line 2 has 2 cells, the first 3" in refusal(train)
     test.write_text("NaN\t0.1\t0.2\n")
@@ -272,4 +272,4 @@ def test_arff_targets_that_are_not_there(tmp_path, refusal):
     assert "attribute 'relationalAtt' is relational" in refusal(
         tmp_path / "Mine_TRAIN.arff", target_column="relationalAtt"
     )
-    assert "sample 1, column 'y': 'u' is no number" in refusal(path, predict="regression")
+    assert "sample 1, column 'y': 'u' is not a number" in refusal(path, predict="regression")

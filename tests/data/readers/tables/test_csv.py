@@ -135,7 +135,9 @@ def test_numbers_to_predict(tmp_path, refusal):
     assert "add `predict=regression`" in refusal(tmp_path / "d.csv")
     (tmp_path / "d.csv").write_text("a,b,y\n" + "1,2,3\n" * 9 + "1,2,x\n")
     message = refusal(tmp_path / "d.csv", predict="regression")
-    assert "line 11, column 'y': 'x' is no number; leave out `predict=regression` to learn classes" in message
+    assert (
+        "line 11, column 'y': 'x' is not a number; leave out `predict=regression` to learn classes" in message
+    )
 
 
 def test_a_pair_of_files(tmp_path, tables):
@@ -177,11 +179,11 @@ WRONG = {
     "one column": ("1\n2\n", "line 1 has one cell; separate the values and the target by commas"),
     "too few cells": (GOOD + "\n7,8,up\n", "line 18 has 3 cells, the first 4; give every line the same cells"),
     "too many cells": ("a,b,c,label\n" + GOOD + "7,8,9,1,up\n", "line 18 has 5 cells, the first 4"),
-    "text": (GOOD + "7,x8,9,up\n", "line 17, column 1 (from 0): 'x8' is no number; correct it, or leave"),
-    "text under a header": ("a,b,c,d\n" + GOOD + "7,8,x9,up\n", "line 18, column 'c': 'x9' is no number"),
-    "text in the first line": ("0.1,x,3,up\n" + GOOD, "line 1, column 1 (from 0): 'x' is no number"),
-    "infinity": (GOOD + "7,inf,9,up\n", "line 17, column 1 (from 0): 'inf' is no number"),
-    "decimal commas": ("1,5;2,5;up\n" * 9, "line 1, column 0 (from 0): '1,5' is no number; write decimal points"),
+    "text": (GOOD + "7,x8,9,up\n", "line 17, column 1 (from 0): 'x8' is not a number; correct it, or leave"),
+    "text under a header": ("a,b,c,d\n" + GOOD + "7,8,x9,up\n", "line 18, column 'c': 'x9' is not a number"),
+    "text in the first line": ("0.1,x,3,up\n" + GOOD, "line 1, column 1 (from 0): 'x' is not a number"),
+    "infinity": (GOOD + "7,inf,9,up\n", "line 17, column 1 (from 0): 'inf' is not a number"),
+    "decimal commas": ("1,5;2,5;up\n" * 9, "line 1, column 0 (from 0): '1,5' is not a number; write decimal points"),
     "names twice": ("a,b,a,label\n" + GOOD, "columns 0 and 2 (from 0) are both called 'a'; rename one"),
     "no class": (GOOD + "7,8,9,\n", "line 17, column 3 (from 0): the target is missing; fill it in"),
     "one class": (GOOD.replace("up", "down"), "column 3 (from 0) holds the one class down"),
@@ -258,7 +260,7 @@ def test_lines_longer_than_a_block(tmp_path):
 def test_quotes_and_line_breaks(tmp_path, refusal):
     path = tmp_path / "d.csv"
     path.write_text('"a","b, c","la\nbel"\n' + '1,"2","x ""y"""\n"3",4,z\n' * 8 + "1,q,z\n")
-    assert "line 18, column 'b, c': 'q' is no number" in refusal(path)  # rows, with the header
+    assert "line 18, column 'b, c': 'q' is not a number" in refusal(path)  # rows, with the header
     path.write_text(path.read_text().replace("q", "5"))
     assert read_text_table(path, None).target == "column 'la\\nbel'"
     assert load_data(path).labels == ('x "y"', "z")

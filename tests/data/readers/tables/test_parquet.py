@@ -254,5 +254,5 @@ def test_what_is_wrong_with_a_data_frame(refusal):
     long = pd.DataFrame({"a": np.arange(15.0), "y": 1}, index=levels)
     assert "data: it has row names of 2 levels, so that a sample has several rows" in refusal(long)
     assert "data: X has row names of 2 levels" in refusal({"X": long[["a"]], "y": np.arange(5)})
-    assert "data: list is no data set; give a path, arrays by name or a data frame" in refusal([1, 2])
+    assert "data: list is not a data set; give a path, arrays by name or a data frame" in refusal([1, 2])
     assert "leave out `layout=channels-last`" in refusal(pd.DataFrame({"a": [1]}), layout="channels-last")

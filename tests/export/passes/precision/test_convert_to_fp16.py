@@ -93,7 +93,7 @@ def test_rounding_shows_what_onnx_runtime_hides(onnx_model):
     half = to_fp16(prepare(ir.from_proto(model)), [], "nothing")
     x = {"x": np.full((1, 4), 10, np.float32)}
     assert np.isfinite(run(half, x)["y"]).all()
-    assert np.isinf(run(simulate_fp16(half), x)["y"]).all()  # 300 000 is no half
+    assert np.isinf(run(simulate_fp16(half), x)["y"]).all()  # 300 000 is not a half
 
 
 def test_a_model_that_overflows_in_half_is_not_written(tmp_path, onnx_model):
