@@ -162,7 +162,8 @@ def _compiled(
         compiled = _compile(direct, source, target, wishes, progress)
         target.forget_models()
         compiled = convert(compiled, direct, source, wishes, progress)
-        if wishes.precision in ("fp16", "int8") and wishes.target in CPU_TARGETS[1:]:
+        on_cpu = wishes.target in CPU_TARGETS and wishes.target is not TargetName.ORT_CPU
+        if wishes.precision in ("fp16", "int8") and on_cpu:
             compiled = check_in_engines(compiled, source, [target], wishes, progress)
         return target, compiled
 

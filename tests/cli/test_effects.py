@@ -261,7 +261,8 @@ def test_a_run_of_one_network_has_no_choice_among_several(outcome, flag):
 
 def test_what_a_bundle_refuses_is_what_was_decided_when_it_was_compiled():
     assert {name for name, effect in EFFECTS["export"].items() if effect.sources == COMPILED} == {
-        "dry_run", "target", "engines", "device", "batch", "lowering", "tune", "threads", "precision", "calibration",
+        "dry_run", "target", "engines", "device", "batch", "lowering", "tune", "threads", "memory", "precision",
+        "calibration",
     }  # fmt: skip
 
 

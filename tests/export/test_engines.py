@@ -35,7 +35,7 @@ SPEC = ConvSpec(
     pads_begin=(7,),
     pads_end=(7,),
 )
-OTHERS = [name for name in CPU_TARGETS if name is not TargetName.ORT_CPU]
+OTHERS = [name for name in CPU_TARGETS if name not in (TargetName.ORT_CPU, TargetName.NATIVE)]
 
 
 def needs(name):
