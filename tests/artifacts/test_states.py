@@ -73,7 +73,7 @@ OUTPUTS = [
             {"h0": "y"},
             r"the output 'y' \(float32 b x 2\) is not a next value of the input 'h0' \(float32 1 x b x 4\)",
         ),
-        ({"h0": "i"}, "is no next value"),
+        ({"h0": "i"}, "is not a next value"),
         ({"t": "tn"}, "text"),
         ({"h0": "hn", "c0": "hn"}, "two inputs have one output"),
     ],

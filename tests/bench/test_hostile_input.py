@@ -130,7 +130,7 @@ def of_another_version(path):
         (lambda: damaged(rows=[{}]), "rows.0.bundle: Field required"),
         (lambda: damaged(surprise=1), "surprise: Extra inputs are not permitted"),
         (lambda: damaged(kind="weights"), "'weights' is not a kind of result that can be shown"),
-        (lambda: damaged(kind=["latency"]), "is no kind of result that can be shown"),
+        (lambda: damaged(kind=["latency"]), "is not a kind of result that can be shown"),
         (lambda: damaged(format_version=2), "format version 2, but this dashdeploy reads 3"),
         (lambda: damaged(format_version=None), "format version None, but this dashdeploy reads 3"),
         (lambda: '"latency"', "'none' is not a kind of result"),

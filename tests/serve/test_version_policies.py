@@ -137,8 +137,8 @@ def test_a_roll_back_drops_no_request_and_is_counted_by_version(three, start_ser
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"config": "{"}, "no JSON"),
-        ({"config": {"version_policy": {"all": {}}}}, "no JSON"),
+        ({"config": "{"}, "not JSON"),
+        ({"config": {"version_policy": {"all": {}}}}, "not JSON"),
         ({"config": '{"max_batch_size": 8}'}, "may set 'version_policy' alone"),
         ({"config": '{"version_policy": {"specific": {"versions": [8]}}}'}, "selects none of 1, 2, 3"),
         ({"config": '{"version_policy": {"latest": {"num_versions": 0}}}'}, "may set 'version_policy' alone"),

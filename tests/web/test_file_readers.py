@@ -104,8 +104,8 @@ def test_npy_of_long_integers(read_npy, dtype):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"PK\x03\x04 and more than twelve bytes", "no .npy file"),
-        (b"", "no .npy file"),
+        (b"PK\x03\x04 and more than twelve bytes", "not a .npy file"),
+        (b"", "not a .npy file"),
         (saved(np.ones(9))[:-1], "cut short"),
         (saved(np.ones(9))[:40], "cut short"),
         (saved(np.array(["a"])), "save numbers"),
@@ -164,7 +164,7 @@ def test_wav_that_is_none_is_refused(read_wav):
         soundfile.write(file, np.zeros(samples), 8000, format="WAV", subtype=subtype)
         return file.getvalue()
 
-    assert "no WAV file" in read_wav(b"RIFX....WAVE")["error"]
+    assert "not a WAV file" in read_wav(b"RIFX....WAVE")["error"]
     assert "mu-law" in read_wav(written("ULAW"))["error"]
     assert read_wav(written("PCM_16")[:-10])["error"] == "the file is cut short: 190 of 200 bytes are there"
     assert "cut short" in read_wav(written("PCM_16")[:30])["error"]

@@ -100,7 +100,7 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path, path, wor
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--triton-repository", "{tmp}/m.onnx"], "is no folder"),
+        (["--triton-repository", "{tmp}/m.onnx"], "is not a folder"),
         (["--triton-repository", "{tmp}/b/repository"], "within the bundle"),
         (["--kserve", "{tmp}/nowhere/service.yaml"], "a folder that is there"),
         (["--kserve", "{tmp}/b/service.yaml"], "within the bundle"),

@@ -141,7 +141,7 @@ def test_places_that_are_nothing_of_the_kind(tmp_path):
     with pytest.raises(InputError, match="no such bundle, Triton repository or InferenceService"):
         verify(tmp_path / "nowhere", silent)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="is no bundle"):
+    with pytest.raises(InputError, match="is not a bundle"):
         verify(tmp_path / "empty", silent)
 
 

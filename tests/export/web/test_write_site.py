@@ -157,7 +157,7 @@ def test_without_node_the_site_is_written_and_says_that_it_was_not_checked(searc
 
 
 def test_what_is_no_site_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"is no site of `web`: it has no site\.json"):
+    with pytest.raises(InputError, match=r"is not a site of `web`: it has no site\.json"):
         Site.load(tmp_path)
     (tmp_path / "site.json").write_text("{}")
     with pytest.raises(InputError, match=r"site\.json: .*; write the site again with `web`"):

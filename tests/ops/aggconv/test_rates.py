@@ -92,7 +92,7 @@ OF_A_GPU = rates_as_json(GPU)
     "content", [{}, [], OF_A_GPU | {"more": 1.0}, OF_A_GPU | {"fft": 0.0}, OF_A_GPU | {"fft": "x"}]
 )
 def test_what_is_no_rates_is_refused(content):
-    with pytest.raises(ValueError, match=r"not rates of AggConv|is no rate"):
+    with pytest.raises(ValueError, match=r"not rates of AggConv|is not a rate"):
         rates_from_json(content)
     assert rates_from_json(rates_as_json(GPU)) == GPU
 
