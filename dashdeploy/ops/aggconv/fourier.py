@@ -17,7 +17,7 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,13 +124,28 @@ class _Problem:
         """The columns of as many bins as `piece` says, each."""
         return (columns,) if self.depthwise else torch.split(columns, self.piece(kernel) * self.groups)
 
-    def product(self, x: Tensor, w: Tensor) -> Tensor:
-        """The output's spectrum, Y = W X."""
-        return x * w if self.depthwise else torch.bmm(x, w.mT)
+    def product(self, x: Tensor, responses: Iterable[Tensor], kernel: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The output's spectrum, Y = W X, and the responses W where they are worth keeping."""
+        keep = self.taps.bins * kernel.shape[1:].numel() <= KEPT_SPECTRUM
+        if self.depthwise:
+            (w,) = responses
+            return x * w, [w] if keep else []
+        kept: list[Tensor] = []
+        y = x.new_empty(*x.shape[:2], kernel.shape[1] // self.groups)
+        for some, here, w in zip(self.pieces(x, kernel), self.pieces(y, kernel), responses, strict=True):
+            torch.bmm(some, w.mT, out=here)
+            kept += [w] if keep else []
+        return y, kept
 
-    def input_gradient(self, dy: Tensor, w: Tensor) -> Tensor:
+    def input_gradient(self, dy: Tensor, responses: Iterable[Tensor], kernel: Tensor) -> Tensor:
         """The spectrum of the input's gradient, dX = conj(W) dY."""
-        return dy * w.conj() if self.depthwise else torch.bmm(dy, w.conj())
+        if self.depthwise:
+            (w,) = responses
+            return dy * w.conj()
+        dx = dy.new_empty(*dy.shape[:2], kernel.shape[2])
+        for some, here, w in zip(self.pieces(dy, kernel), self.pieces(dx, kernel), responses, strict=True):
+            torch.bmm(some, w.conj(), out=here)
+        return dx
 
     def kernel_gradient(self, dy: Tensor, x: Tensor, kernel: Tensor) -> Tensor:
         """The gradient of the taps, from dW = dY conj(X); [taps, out * in / groups]."""
@@ -158,15 +173,10 @@ class _Correlation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, problem: _Problem) -> Tensor:  # noqa: ANN401
         columns = problem.columns(problem.tiling.cut(x, problem.groups))
-        kept: list[Tensor] = []
-        products = []
-        keep = problem.taps.bins * kernel.shape[1:].numel() <= KEPT_SPECTRUM
-        for some, response in zip(problem.pieces(columns, kernel), problem.responses(kernel), strict=True):
-            products.append(problem.product(some, response))
-            kept += [response] if keep else []
+        y, kept = problem.product(columns, problem.responses(kernel), kernel)
         ctx.problem = problem
         ctx.save_for_backward(columns, kernel, *kept)
-        return problem.tiling.join(problem.tiles(_joined(products), len(x)))
+        return problem.tiling.join(problem.tiles(y, len(x)))
 
     @staticmethod
     @once_differentiable
@@ -176,13 +186,8 @@ class _Correlation(torch.autograd.Function):
         dy = problem.columns(problem.tiling.cut_gradient(gradient, problem.groups))
         dx = dk = None
         if ctx.needs_input_grad[0]:
-            responses = zip(problem.pieces(dy, kernel), kept or problem.responses(kernel), strict=True)
-            spectra = [problem.input_gradient(some, response) for some, response in responses]
-            dx = problem.tiling.join_gradient(problem.tiles(_joined(spectra), len(gradient)))
+            spectrum = problem.input_gradient(dy, kept or problem.responses(kernel), kernel)
+            dx = problem.tiling.join_gradient(problem.tiles(spectrum, len(gradient)))
         if ctx.needs_input_grad[1]:
             dk = problem.kernel_gradient(dy, columns, kernel).view(kernel.shape)
         return dx, dk, None
-
-
-def _joined(pieces: list[Tensor]) -> Tensor:
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
