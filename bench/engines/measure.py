@@ -26,7 +26,7 @@ from dashdeploy.bench.latency.rows import BatchNoise
 from dashdeploy.bench.latency.variants import BACKBONE, COMPILED, DIRECT
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Array, Call, Runtime, engine_nanoseconds
+from dashdeploy.runtimes.base import Array, Call, Runtime, engine_clock
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.timing import RatioEstimate, Seconds, interleaved, percentiles, ratio_of
@@ -159,7 +159,7 @@ class _Clock:
 
     def __call__(self, call: Callable[[], object]) -> int:
         start = perf_counter_ns()
-        inside = engine_nanoseconds(call)
+        inside = engine_clock(call)
         if isinstance(call, Call):
             self.trips[id(call.runtime)].append(perf_counter_ns() - start)
         return inside

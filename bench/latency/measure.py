@@ -36,7 +36,7 @@ from dashdeploy.bench.latency.variants import (
 )
 from dashdeploy.errors import InputError
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Call, Runtime, engine_nanoseconds
+from dashdeploy.runtimes.base import Call, Runtime, engine_clock
 from dashdeploy.runtimes.engines import engine_of
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.names import EngineName
@@ -251,7 +251,7 @@ def _times(
             min_rounds=_MIN_ROUNDS,
             warmup=min(seconds, _MOST_WARMUP_SECONDS if load == 0 else _MOST_WARMUP_SECONDS / 2),
             settle=several,
-            clock=clock or engine_nanoseconds,
+            clock=clock or engine_clock,
         )
         for name, key in names.items():
             series[key].append(measured[name])

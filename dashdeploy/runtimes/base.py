@@ -59,7 +59,7 @@ class Call:
         return self.runtime.run(self.feeds)
 
 
-def engine_nanoseconds(call: Callable[[], object]) -> int:
+def engine_clock(call: Callable[[], object]) -> int:
     """Times a call, in nanoseconds: a clock for `dashdeploy.timing.interleaved`.
 
     A runtime in another process says how long the run took there (its attribute ``inside_nanoseconds``); the way
@@ -75,8 +75,8 @@ def engine_nanoseconds(call: Callable[[], object]) -> int:
     return elapsed if inside is None else int(inside)
 
 
-def processor_nanoseconds(call: Callable[[], object]) -> int:
-    """Times a call of one thread by what it takes of the processor: a clock as `engine_nanoseconds`.
+def processor_clock(call: Callable[[], object]) -> int:
+    """Times a call of one thread by what it takes of the processor: a clock as `engine_clock`.
 
     On a machine that is shared it says what the wall clock would say alone: a call that waits for its turn takes
     4 ms longer, or none, and candidates of 1 ms are told apart by luck.
@@ -88,7 +88,7 @@ def processor_nanoseconds(call: Callable[[], object]) -> int:
     if read is None:
         read = process_time_ns
     elif read() is None:  # this system does not tell
-        return engine_nanoseconds(call)
+        return engine_clock(call)
     start = int(read())
     call()
     return max(1, int(read()) - start)

@@ -11,7 +11,7 @@ from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.native.model import NativeModel
-from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options, OwnFormat
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.openvino import OpenVino
 from dashdeploy.runtimes.ort_web.runtime import OrtWeb
@@ -33,7 +33,6 @@ class EngineKind:
         backend: Triton's name of the backend.
         on_gpu: whether it runs on a GPU.
         load: makes the runtime of a bundle's file; the last argument is the threads within one operator.
-        value: of the parameter.
     """
 
     name: EngineName
@@ -43,7 +42,6 @@ class EngineKind:
     backend: str
     on_gpu: bool
     load: Callable[[Bundle, Path, int | None], Runtime]
-    value: object = True
 
     @property
     def wish(self) -> dict[str, object]:
@@ -71,17 +69,15 @@ def _ort_web(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     return OrtWeb(file, threads=threads)
 
 
-def _converted(engine: EngineName) -> Callable[[Bundle, Path, int | None], Runtime]:
-    """Loads the file of an engine that has a format of its own."""
-    own = ONNX_ENGINES[engine].own_format
-    assert own is not None
+def _with_own_format(name: EngineName, own: OwnFormat) -> EngineKind:
+    """An engine of `ONNX_ENGINES` that runs a file of its own."""
 
     def load(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
         batch = int(bundle.read_json(f"{file.name}.json")["batch"])
         manifest = bundle.manifest
         return own.open(file, manifest.inputs, manifest.outputs, Options(threads, batch))
 
-    return load
+    return EngineKind(name, own.file, "target", name, name, on_gpu=False, load=load)
 
 
 def _torchscript(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
@@ -101,6 +97,11 @@ def _rtx(_bundle: Bundle, file: Path, _threads: int | None) -> Runtime:
     return TensorRT(file, RTX)
 
 
+_OF_OWN_FORMAT = [
+    _with_own_format(engine.name, own)
+    for engine in ONNX_ENGINES.values()
+    if (own := engine.own_format) is not None
+]
 _ONNX = "onnxruntime_onnx", "onnxruntime"
 _PLAN = "tensorrt_plan", "tensorrt"
 
@@ -113,10 +114,7 @@ ENGINES: Mapping[str, EngineKind] = {
         EngineKind(
             EngineName.OPENVINO, MODEL_NAME, None, "openvino", "openvino", on_gpu=False, load=_openvino
         ),
-        *(
-            EngineKind(name, file, "target", name, name, on_gpu=False, load=_converted(name))
-            for name, file in ((EngineName.MNN, "model.mnn"), (EngineName.IREE, "model.vmfb"))
-        ),
+        *_OF_OWN_FORMAT,
         EngineKind(
             EngineName.TORCHSCRIPT,
             TORCHSCRIPT_NAME,
@@ -138,7 +136,6 @@ ENGINES: Mapping[str, EngineKind] = {
             "dashdeploy",
             on_gpu=False,
             load=_native,
-            value="native",
         ),
     )
 }
@@ -190,7 +187,7 @@ def load_engine(bundle: Bundle, name: str | None = None, *, threads: int | None 
     try:
         return kind.load(bundle, file, threads)
     except MissingCapabilityError as error:
-        if name is None and (kind.on_gpu or kind.file == NATIVE_NAME):
+        if name is None and (kind.on_gpu or kind.file != MODEL_NAME):
             raise MissingCapabilityError(
                 f"{bundle.path} was made for {kind.name}: {error}; or run it on the CPU with: "
                 f"`engine={EngineName.ORT_CPU}`"

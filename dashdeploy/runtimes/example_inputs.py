@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
-from dashdeploy.runtimes.base import Array
+from dashdeploy.runtimes.base import Array, Runtime
 
 Run = Callable[[Mapping[str, Array]], object]
 
@@ -71,6 +71,20 @@ class ExampleInputs:
         except Exception:  # every engine raises classes of its own
             return False
         return True
+
+    @classmethod
+    def to_time(cls, runtime: Runtime, samples: Mapping[str, Array] | None, batch: int) -> dict[str, Array]:
+        """What a model is timed on: the first real inputs if there are any, otherwise random ones.
+
+        Args:
+            runtime: the model.
+            samples: real inputs by name; None or empty where there are none.
+            batch: samples per call, unless the model takes one batch only.
+        """
+        if samples:
+            examples = cls(runtime.inputs)
+            return examples.first(samples, examples.fixed_batch or batch)
+        return cls.of(runtime.run, runtime.inputs).feeds(batch, np.random.default_rng(0))
 
     @property
     def fixed_batch(self) -> int | None:

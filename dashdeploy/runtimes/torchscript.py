@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +55,40 @@ class TorchScript:
         Raises:
             InputError: the module gives another number of tensors than it is said to.
         """
-        torch = self._torch
-        tensors = [torch.from_numpy(_writeable(feeds[spec.name])) for spec in self.inputs]
-        with torch.inference_mode():
-            result = self._module(*tensors)
-        values = [result] if isinstance(result, torch.Tensor) else list(result)
-        if len(values) != len(self.outputs):
-            raise InputError(f"the module gives {len(values)} outputs, not {len(self.outputs)}")
-        return {spec.name: value.numpy() for spec, value in zip(self.outputs, values, strict=True)}
+        return call_program(self._module, feeds, self.inputs, self.outputs)
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
         threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
         return f"TorchScript in torch {self._torch.__version__.partition('+')[0]}, CPU, {threads}"
+
+
+def call_program(
+    program: Callable[..., Any],
+    feeds: Mapping[str, Array],
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+) -> dict[str, Array]:
+    """Run a program of torch once on arrays.
+
+    Args:
+        program: takes a tensor for each input, in order, and gives one or several.
+        feeds: the arrays by name.
+        inputs: what it takes.
+        outputs: what it gives.
+
+    Raises:
+        InputError: it gives another number of tensors.
+    """
+    import torch
+
+    tensors = [torch.from_numpy(_writeable(feeds[spec.name])) for spec in inputs]
+    with torch.inference_mode():
+        result = program(*tensors)
+    values = [result] if isinstance(result, torch.Tensor) else list(result)
+    if len(values) != len(outputs):
+        raise InputError(f"the module gives {len(values)} outputs, not {len(outputs)}")
+    return {spec.name: value.numpy() for spec, value in zip(outputs, values, strict=True)}
 
 
 def _writeable(array: Array) -> Array:

@@ -1,5 +1,5 @@
-"""What pages in a browser share: modules that draw tensors and read files, and the engine that npm brings.
+"""What pages in a browser share: modules that draw tensors and read files.
 
 `modules/` holds plain JavaScript modules and one style sheet, without a build step; the server's console and the site
-of an export show the same ones. Imports `dashdeploy.errors`; runtimes, export and serve import it.
+of an export show the same ones. Imports nothing; export and serve import it.
 """

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from dashdeploy.errors import DashdeployError, GateError, InputError
 from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.frontend.onnx_files import serialized
@@ -19,7 +17,7 @@ from dashdeploy.export.planning.plan import EngineCost
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Call, Runtime, engine_nanoseconds
+from dashdeploy.runtimes.base import Call, Runtime, engine_clock
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
@@ -99,19 +97,13 @@ def _engines(settings: ExportSettings) -> list[TargetName]:
 
 
 def _times(runtimes: dict[TargetName, Runtime], source: Source, batch: int) -> dict[TargetName, Seconds]:
-    first = next(iter(runtimes.values()))
-    if source.samples:
-        examples = ExampleInputs(first.inputs)
-        feeds = examples.first(source.samples, examples.fixed_batch or batch)
-    else:
-        examples = ExampleInputs.of(first.run, first.inputs)
-        feeds = examples.feeds(batch, np.random.default_rng(0))
+    feeds = ExampleInputs.to_time(next(iter(runtimes.values())), source.samples, batch)
     times = interleaved(
         {str(name): Call(runtime, feeds) for name, runtime in runtimes.items()},
         seconds=_SECONDS_PER_ENGINE * len(runtimes),
         min_rounds=20,
         settle=True,
-        clock=engine_nanoseconds,
+        clock=engine_clock,
     )
     return {name: times[str(name)] for name in runtimes}
 

@@ -20,7 +20,7 @@ from dashdeploy.machine import cpu_model
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
-from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, Options, OwnFormat
+from dashdeploy.runtimes.onnx_engines import OnnxEngine, Options, OwnFormat
 
 
 class OwnFormatSidecar(BaseModel):
@@ -51,11 +51,6 @@ class OwnFormatSidecar(BaseModel):
     precision: str
     batch: int
     parity: Parity
-
-
-def own_format_files() -> dict[str, EngineName]:
-    """The engine of every file that this module writes."""
-    return {each.own_format.file: each.name for each in ONNX_ENGINES.values() if each.own_format is not None}
 
 
 def write_own_format(

@@ -19,7 +19,7 @@ from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.verify.parity import expectation, measure_parity, source_tolerance
 from dashdeploy.machine import cpu_model
 from dashdeploy.progress import Progress
-from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.base import Call, Runtime
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.native.graph_file import NativeSidecar
@@ -124,13 +124,8 @@ def _race(
     """Milliseconds by file, and how many times as fast as all-direct and as the portable model the native one is."""
     progress("timing the native model against the all-direct and the portable one")
     runtimes: dict[str, Runtime] = {**others, NATIVE_NAME: native}
-    if source.samples:
-        examples = ExampleInputs(native.inputs)
-        feeds = examples.first(source.samples, examples.fixed_batch or settings.batch)
-    else:
-        examples = ExampleInputs.of(native.run, native.inputs)
-        feeds = examples.feeds(settings.batch, np.random.default_rng(0))
-    calls = {name: (lambda runtime=runtime: runtime.run(feeds)) for name, runtime in runtimes.items()}
+    feeds = ExampleInputs.to_time(native, source.samples, settings.batch)
+    calls = {name: Call(runtime, feeds) for name, runtime in runtimes.items()}
     times = interleaved(calls, seconds=_SECONDS, min_rounds=20, settle=True)
     milliseconds = {name: float(np.median(each)) * 1e3 for name, each in times.items()}
     ratios = [ratio_of(times[name], times[NATIVE_NAME]).median for name in (DIRECT_NAME, MODEL_NAME)]

@@ -13,7 +13,7 @@ from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
-from dashdeploy.runtimes.base import Array, Call, Runtime, engine_nanoseconds
+from dashdeploy.runtimes.base import Array, Call, Runtime, engine_clock
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.timing import Clock, Seconds, interleaved
 
@@ -152,7 +152,7 @@ class Target(ABC):
     ) -> tuple[Seconds, Seconds]:
         """Seconds per round of two models; of slow ones there are fewer rounds, and one where there is no time."""
         calls = {"first": Call(first, feeds), "other": Call(other, feeds)}
-        slow = engine_nanoseconds(calls["other"]) * 1e-9 > _SLOW
+        slow = engine_clock(calls["other"]) * 1e-9 > _SLOW
         rounds = 1 if not seconds else _SLOW_ROUNDS if slow else _ROUNDS
         times = interleaved(
             calls,
@@ -165,7 +165,7 @@ class Target(ABC):
 
     def clock(self) -> Clock:
         """What times a candidate."""
-        return engine_nanoseconds
+        return engine_clock
 
     def _timed(self, calls: Mapping[str, Call], seconds: float) -> list[Seconds]:
         patient = self.patience * seconds

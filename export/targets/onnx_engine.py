@@ -9,7 +9,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import roofline
 from dashdeploy.export.targets.cpu import CpuTarget
 from dashdeploy.machine import cpu_model
-from dashdeploy.runtimes.base import Runtime, processor_nanoseconds
+from dashdeploy.runtimes.base import Runtime, processor_clock
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.timing import Clock
@@ -54,7 +54,7 @@ class OnnxEngineTarget(CpuTarget):
 
     def clock(self) -> Clock:
         """The processor's time where one thread runs, which holds on a machine that is shared."""
-        return processor_nanoseconds if self.threads == 1 else super().clock()
+        return processor_clock if self.threads == 1 else super().clock()
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds by the roofline of the cores, in WebAssembly where that is the engine."""

@@ -27,7 +27,7 @@ from dashdeploy.export.torch.artifacts import TorchSidecar
 from dashdeploy.export.torch.fresh_process import run_fresh
 from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.expectation import Expectation
-from dashdeploy.export.verify.parity import TOLERANCE, input_sets
+from dashdeploy.export.verify.parity import TOLERANCE, bundle_expectation
 from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Runtime
@@ -71,14 +71,7 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
     _check_interface(bundle, model)
     note("interface", "the model's inputs and outputs are the manifest's")
     progress("comparing the model with the all-direct one")
-    direct = OnnxRuntime(bundle.path / DIRECT_NAME)
-    expected = Expectation(
-        direct.run,
-        DIRECT_NAME,
-        tuple(bundle.manifest.inputs),  # the direct model may leave open what was fixed when it was compiled
-        input_sets(direct.run, tuple(bundle.manifest.inputs), bundle.sample(), samples_name="sample"),
-        lambda: OnnxRuntime(bundle.path / DIRECT_NAME, optimized=False).run,
-    )
+    expected = bundle_expectation(bundle)
     _check_model(bundle, model, parity, expected, note)
     for name in (TORCHSCRIPT_NAME, PT2_NAME):
         if bundle.file(name) is not None:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dashdeploy.artifacts.bundle import DIRECT_NAME, Bundle
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.frontend.source import Source
@@ -15,6 +16,7 @@ from dashdeploy.export.verify.expectation import Expectation, Feeds
 from dashdeploy.export.verify.parity_report import NOT_JUDGED, EngineParity, Parity
 from dashdeploy.runtimes.base import Array, Runtime
 from dashdeploy.runtimes.example_inputs import ExampleInputs, Run
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 4e-2, "int8": 0.5}
 """Largest difference as a share of the largest magnitude of the reference's channel, by precision.
@@ -43,6 +45,21 @@ def expectation(
     """
     sets = input_sets(source.reference, inputs, samples, precision, source.samples_name)
     return Expectation(source.reference, source.reference_name, inputs, sets, source.unoptimized)
+
+
+def bundle_expectation(bundle: Bundle, precision: str = "fp32") -> Expectation:
+    """What a bundle's all-direct model says on random inputs of two batch sizes, and on the bundle's sample if any.
+
+    Args:
+        bundle: the bundle.
+        precision: of the models that are compared with it.
+    """
+    file = bundle.path / DIRECT_NAME
+    run = OnnxRuntime(file).run
+    # The direct model may leave open what was fixed when it was compiled.
+    inputs = tuple(bundle.manifest.inputs)
+    sets = input_sets(run, inputs, bundle.sample(), precision, samples_name="sample")
+    return Expectation(run, DIRECT_NAME, inputs, sets, lambda: OnnxRuntime(file, optimized=False).run)
 
 
 def source_tolerance(precision: str) -> float:

@@ -14,7 +14,7 @@ from dashdeploy.export.planning.plan import SpeedGate, all_direct
 from dashdeploy.export.planning.plan_refinement import refine
 from dashdeploy.export.planning.planner import Decisions
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.base import Array, Call, Runtime, engine_nanoseconds
+from dashdeploy.runtimes.base import Array, Call, Runtime, engine_clock
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.timing import interleaved, ratio_of
 
@@ -74,17 +74,12 @@ def race(direct: Runtime, compiled: Runtime, samples: Mapping[str, Array] | None
         compiled: the compiled model.
         samples: real inputs, of which the first is run; None or empty takes random ones.
     """
-    if samples:
-        examples = ExampleInputs(direct.inputs)
-        feeds = examples.first(samples, examples.fixed_batch or 1)
-    else:
-        examples = ExampleInputs.of(direct.run, direct.inputs)
-        feeds = examples.feeds(1, np.random.default_rng(0))
+    feeds = ExampleInputs.to_time(direct, samples, batch=1)
     times = interleaved(
         {"direct": Call(direct, feeds), "compiled": Call(compiled, feeds)},
         seconds=_SECONDS,
         min_rounds=20,
-        clock=engine_nanoseconds,
+        clock=engine_clock,
     )
     speedup = ratio_of(times["direct"], times["compiled"])
     return SpeedGate(

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dashdeploy.artifacts.bundle import DIRECT_NAME, PARITY_NAME, Bundle
+from dashdeploy.artifacts.bundle import PARITY_NAME, Bundle
 from dashdeploy.errors import GateError, InputError
-from dashdeploy.export.verify.batches import run_on_all
 from dashdeploy.export.verify.expectation import Expectation
-from dashdeploy.export.verify.parity import TOLERANCE, input_sets
+from dashdeploy.export.verify.parity import TOLERANCE, bundle_expectation, measure_parity
 from dashdeploy.export.verify.parity_report import NOT_JUDGED, Parity
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.example_inputs import ExampleInputs
-from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.ort_web.runtime import OrtWeb
 
 _WARM_UP, _ROUNDS = 2, 7
@@ -49,16 +47,7 @@ def check_in_node(bundle: Bundle, files: Mapping[str, Path]) -> tuple[str, dict[
         GateError: a model says something else than the reference.
         InputError: the engine refuses a model.
     """
-    inputs = tuple(bundle.manifest.inputs)
-    reference = OnnxRuntime(bundle.path / DIRECT_NAME)
-    precision = bundle.manifest.precision
-    expected = Expectation(
-        reference.run,
-        DIRECT_NAME,
-        inputs,
-        input_sets(reference.run, inputs, bundle.sample(), precision, samples_name="sample"),
-        lambda: OnnxRuntime(bundle.path / DIRECT_NAME, optimized=False).run,
-    )
+    expected = bundle_expectation(bundle, bundle.manifest.precision)
     parity = Parity.model_validate(bundle.read_json(PARITY_NAME))
     engines = {name: OrtWeb(path, threads=1) for name, path in files.items()}
     errors = {name: _error(name, engine, expected, parity) for name, engine in engines.items()}
@@ -68,14 +57,13 @@ def check_in_node(bundle: Bundle, files: Mapping[str, Path]) -> tuple[str, dict[
 
 
 def _error(name: str, engine: OrtWeb, expected: Expectation, at_export: Parity) -> float:
+    tolerance = max(TOLERANCE[at_export.precision], at_export.tolerance)
     try:
-        got = [run_on_all(engine.run, expected.inputs, feeds) for _, feeds in expected.sets]
+        parity, _ = measure_parity(engine, expected, at_export.precision, tolerance=tolerance)
     except InputError as error:
         raise GateError(
             f"the {name} model does not run in {engine.describe()}: {error}; the site was not written"
         ) from error
-    tolerance = max(TOLERANCE[at_export.precision], at_export.tolerance)
-    parity = expected.compare(got, at_export.precision, tolerance)
     if parity.failed:
         worst = max(parity.failed, key=lambda entry: entry.max_relative_error)
         raise GateError(

@@ -10,7 +10,6 @@ from onnx import numpy_helper
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
-from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.pipeline import export, export_source, plan_export
@@ -24,17 +23,9 @@ from dashdeploy.runtimes.engines import load_engine
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from tests.export.convolutions import conv
 
-SPEC = ConvSpec(
-    in_channels=8,
-    out_channels=8,
-    spatial=(200,),
-    kernel=(15,),
-    strides=(1,),
-    dilations=(1,),
-    pads_begin=(7,),
-    pads_end=(7,),
-)
+SPEC = conv(8, 8, 200, 15, pads=7)
 OTHERS = [name for name in CPU_TARGETS if name not in (TargetName.ORT_CPU, TargetName.NATIVE)]
 
 
@@ -101,6 +92,25 @@ def test_a_bundle_is_planned_and_checked_in_its_engine_and_says_so(name, small_s
     assert sidecar["model_sha256"] == bundle.manifest.files["model.onnx"]
     assert engine.title in rows[engine.own_format.file]["runs_in"]
     assert checks[engine.own_format.file].startswith("differs by ")
+
+
+def test_without_the_engine_of_a_bundle_the_one_that_runs_every_bundle_is_named(
+    small_source, tmp_path, monkeypatch
+):
+    needs("mnn")
+    settings = ExportSettings(target="mnn", lowering="direct", tune="estimate")
+    bundle = export_source(small_source, tmp_path / "bundle", settings)
+
+    def gone():
+        raise MissingCapabilityError("MNN is not installed")
+
+    monkeypatch.setattr("dashdeploy.runtimes.converted.mnn.engine_version", gone)
+    with pytest.raises(MissingCapabilityError) as error:
+        load_engine(bundle)
+    words = "MNN is not installed; or run it on the CPU with: `engine=ort-cpu`"
+    assert str(error.value) == f"{bundle.path} was made for mnn: {words}"
+    with pytest.raises(MissingCapabilityError, match=r"^MNN is not installed$"):
+        load_engine(bundle, "mnn")
 
 
 def test_what_an_engine_computes_otherwise_is_not_exported_for_it(pooled, tmp_path):

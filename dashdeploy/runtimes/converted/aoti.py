@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.converter_process import run_converter
+from dashdeploy.runtimes.torchscript import call_program
 
 
 def engine_version() -> str:
@@ -82,18 +82,18 @@ class Aoti:
             self._program: Any = torch._inductor.aoti_load_package(str(package))
         except Exception as error:  # torch raises what it likes for a file it refuses
             raise InputError(f"AOTInductor cannot load {package}: {first_line(error)}") from error
-        self._torch, self._threads = torch, threads
+        self._threads = threads
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the program once; see `Runtime.run`."""
-        torch = self._torch
-        arrays = [np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype) for spec in self.inputs]
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of arrays that cannot be written, which nothing here does
-            result = self._program(*map(torch.from_numpy, arrays))
-        values = [result] if isinstance(result, torch.Tensor) else list(result)
-        return {spec.name: value.numpy() for spec, value in zip(self.outputs, values, strict=True)}
+        """Run the program once; see `Runtime.run`.
+
+        Raises:
+            InputError: the program gives another number of tensors than it is said to.
+        """
+        # The compiled code goes by the layout that it was compiled for.
+        arrays = {spec.name: np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype) for spec in self.inputs}
+        return call_program(self._program, arrays, self.inputs, self.outputs)
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""

@@ -4,12 +4,10 @@ import os
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.native.candidates import packed_share, plain, refuses, tiles
 from dashdeploy.export.native.planning import geometry_of
@@ -18,6 +16,7 @@ from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.runtimes.native.library import instruction_sets
 from dashdeploy.runtimes.native.program import Program
 from dashdeploy.runtimes.native.shapes import plane
+from tests.export.convolutions import conv, convolutions, reference, typical_size
 
 TOLERANCE = 6e-6
 """Of the typical size of the largest output, as in test_tiled.py of the lowerings. Where there are many outputs the
@@ -29,69 +28,6 @@ except MissingCapabilityError:
     INSTRUCTIONS = []
 
 EXAMPLES = int(os.environ.get("DASHDEPLOY_FUZZ_EXAMPLES", "60"))
-
-
-def conv(cin, cout, spatial, kernel, dilations=1, pads=0, groups=1, strides=1, bias=True):
-    rank = 1 if isinstance(spatial, int) else len(spatial)
-
-    def each(value):
-        return (value,) * rank if isinstance(value, int) else tuple(value)
-
-    pads = [(pads, pads)] * rank if isinstance(pads, int) else pads
-    return ConvSpec(
-        in_channels=cin,
-        out_channels=cout,
-        groups=groups,
-        spatial=each(spatial),
-        kernel=each(kernel),
-        strides=each(strides),
-        dilations=each(dilations),
-        pads_begin=tuple(before for before, _ in pads),
-        pads_end=tuple(after for _, after in pads),
-        bias=bias,
-    )
-
-
-@st.composite
-def axes(draw, longest, widest_kernel, widest_dilation, widest_stride):
-    """Extent, taps, dilation, stride and padding of one axis: any at all that leaves an output."""
-    k, d = draw(st.integers(1, widest_kernel)), draw(st.integers(1, widest_dilation))
-    extent = draw(st.integers(1, longest))
-    field = d * (k - 1)
-    missing = max(0, field + 1 - extent)
-    if draw(st.booleans()):
-        before, after = field // 2, field - field // 2
-    else:
-        before = draw(st.integers(0, field + 5))
-        least = max(0, missing - before)
-        after = draw(st.integers(least, max(least, min(field + 5, longest + field - extent - before))))
-    return extent, k, d, draw(st.integers(1, widest_stride)), (before, after)
-
-
-@st.composite
-def convolutions(draw, rank, most_channels, **limits):
-    """Dense, grouped or depthwise, with a bias or without."""
-    if draw(st.booleans()):
-        groups = draw(st.integers(1, 4))
-        cin, cout = (groups * draw(st.integers(1, most_channels // groups)) for _ in range(2))
-    else:
-        groups = cin = draw(st.integers(1, most_channels))
-        cout = groups * draw(st.integers(1, 2))
-    spatial, kernel, dilations, strides, pads = zip(*(draw(axes(**limits)) for _ in range(rank)), strict=True)
-    return conv(cin, cout, spatial, kernel, dilations, pads, groups, strides, draw(st.booleans()))
-
-
-def reference(spec, x, weight, bias):
-    pads = [pad for both in zip(spec.pads_begin, spec.pads_end, strict=True) for pad in both[::-1]][::-1]
-    convolve = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d}[spec.rank]
-    return convolve(
-        torch.nn.functional.pad(torch.from_numpy(x).double(), pads),
-        torch.from_numpy(weight).double(),
-        None if bias is None else torch.from_numpy(bias).double(),
-        stride=spec.strides,
-        dilation=spec.dilations,
-        groups=spec.groups,
-    ).numpy()
 
 
 def rows_first(array):
@@ -120,12 +56,11 @@ def native(spec, choice, x, weight, bias, *, instructions, threads=1, added=None
 
 
 def largest_error(spec, choice, batch, *, instructions=None, threads=1, fused=False, damage=None):
-    """The largest error of an output, as a share of the typical size of the largest one."""
+    """The largest error of an output, as a share of the `typical_size` of the largest one."""
     weight, bias = random_weights(spec)
     generator = np.random.default_rng(1)
     x = generator.standard_normal((batch, spec.in_channels, *spec.spatial)).astype("f4")
     expected = reference(spec, x, weight, bias)
-    inputs = np.sqrt(reference(spec, x.astype(np.float64) ** 2, np.ones_like(weight), None))
     added = generator.standard_normal(expected.shape).astype("f4") if fused else None
     used = weight.copy()
     if damage is not None:
@@ -136,10 +71,7 @@ def largest_error(spec, choice, batch, *, instructions=None, threads=1, fused=Fa
     if added is not None:
         expected = np.maximum(expected + added, 0)
     assert y.shape == expected.shape
-    per_channel = (1, -1, *[1] * spec.rank)
-    taps = np.sqrt(np.mean(weight.astype(np.float64) ** 2, axis=tuple(range(1, weight.ndim))))
-    typical = taps.reshape(per_channel) * inputs + (0 if bias is None else np.abs(bias).reshape(per_channel))
-    return np.abs(y - expected).max() / max(typical.max(), 1.0 if fused else 1e-30)
+    return np.abs(y - expected).max() / max(typical_size(spec, x, weight, bias), 1.0 if fused else 1e-30)
 
 
 def any_choice(spec, data):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.settings import ExportSettings
@@ -14,17 +13,9 @@ from dashdeploy.export.targets.absent import DEVICES
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.runtimes.gpus import find_gpus
+from tests.export.convolutions import conv
 
-SPEC = ConvSpec(
-    in_channels=8,
-    out_channels=8,
-    spatial=(200,),
-    kernel=(15,),
-    strides=(1,),
-    dilations=(1,),
-    pads_begin=(7,),
-    pads_end=(7,),
-)
+SPEC = conv(8, 8, 200, 15, pads=7)
 
 
 @pytest.mark.parametrize("kind", [OrtCpuTarget, OpenVinoTarget])
