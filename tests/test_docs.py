@@ -71,3 +71,14 @@ def test_every_setting_of_the_search_is_in_its_docs():
 
     text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
     assert [name for name in SearchSettings.model_fields if f"`{name}`" not in text] == []
+
+
+def test_decisions_are_records_and_the_oldest_comes_first():
+    records = re.split(
+        r"^## ", (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )[1:]
+    parts = ["Date:", "Context.", "Decision.", "Figures."]
+    for record in records:
+        assert re.findall(r"^\*\*(\w+[:.])\*\*", record, flags=re.MULTILINE) == parts, record.splitlines()[0]
+    dates = [re.search(r"Date:\*\* (\d{4}-\d\d-\d\d)", record).group(1) for record in records]
+    assert dates == sorted(dates)
