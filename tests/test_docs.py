@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from dashdeploy.cli.app import app
@@ -82,3 +84,17 @@ def test_decisions_are_records_and_the_oldest_comes_first():
         assert re.findall(r"^\*\*(\w+[:.])\*\*", record, flags=re.MULTILINE) == parts, record.splitlines()[0]
     dates = [re.search(r"Date:\*\* (\d{4}-\d\d-\d\d)", record).group(1) for record in records]
     assert dates == sorted(dates)
+
+
+def test_the_newest_version_is_named_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## \[(\d[\d.]*)\] - (\d{4}-\d\d-\d\d)$", changelog, flags=re.MULTILINE)
+    assert changelog.index("## [Unreleased]") < changelog.index(f"## [{project['version']}]")
+    assert versions[0] == (project["version"], citation["date-released"])
+    assert citation["version"] == project["version"]
+    numbers = [[int(part) for part in version.split(".")] for version, _ in versions]
+    assert numbers == sorted(numbers, reverse=True)
+    kinds = {"Breaking", "Added", "Changed", "Deprecated", "Fixed", "Removed", "Security"}
+    assert set(re.findall(r"^### (.*)$", changelog, flags=re.MULTILINE)) <= kinds
