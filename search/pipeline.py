@@ -286,7 +286,7 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
         How many trials this process ran.
 
     Raises:
-        InputError: there is no unfinished run at `out` whose search is over and that tunes, or it was started with
+        InputError: `out` holds no unfinished run whose search is over and that tunes, or it was started with
             something else.
     """
     folder = staging_path(out)

@@ -98,3 +98,27 @@ def test_the_newest_version_is_named_everywhere():
     assert numbers == sorted(numbers, reverse=True)
     kinds = {"Breaking", "Added", "Changed", "Deprecated", "Fixed", "Removed", "Security"}
     assert set(re.findall(r"^### (.*)$", changelog, flags=re.MULTILINE)) <= kinds
+
+
+UNPLAIN = re.compile(r"\b(?:is\s+no|of\s+one.s\s+own|what\s+is\s+told|mended)\b", flags=re.IGNORECASE)
+"""Phrases of translated English, also across the end of a line."""
+
+
+def test_the_texts_are_free_of_phrases_that_read_as_translated():
+    sources = [
+        path
+        for folder in ("dashdeploy", "search", "export", "bench", "docs")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    texts = [
+        path for path in sources if path.suffix in {".py", ".md", ".js", ".mjs", ".html", ".j2", ".proto"}
+    ]
+    found = []
+    for path in [*ROOT.glob("*.md"), *texts]:
+        content = path.read_text(encoding="utf-8")
+        found += [
+            f"{path.relative_to(ROOT)}:{content.count(chr(10), 0, each.start()) + 1}: {each.group()}"
+            for each in UNPLAIN.finditer(content)
+        ]
+    assert len(texts) > 400
+    assert found == []

@@ -88,7 +88,7 @@ def measure_layers(
         progress: told in one line what is being done.
 
     Raises:
-        InputError: there is no convolution, or no time to measure for.
+        InputError: the list has no convolution, or `seconds` leaves no time to measure.
     """
     check_seconds(seconds)
     if not specs:

@@ -160,7 +160,7 @@ class Bundle:
         return bundle
 
     def verify_hashes(self) -> None:
-        """Check that every file the manifest names is there and has its sha256, and that there is no other.
+        """Check that every file the manifest names is there and has its sha256, and that the folder holds no other.
 
         Raises:
             InputError: a file is missing, escapes the bundle, has another hash, or is foreign.

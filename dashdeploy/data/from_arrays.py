@@ -102,8 +102,8 @@ def task_from_arrays(
             none of x_val and y_val, and perhaps ``labels``, the names of classes. Classes may be called anything, see
             `dashdeploy.data.class_labels`. Without test arrays, a fifth of the samples becomes the test part.
         options: what is predicted, the loss, the metric, the scaling.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val, and for
-            the test, if there is no x_test and y_test.
+        seed: chooses what is held out of the training data for validation, where x_val and y_val are absent, and for
+            the test, where x_test and y_test are absent.
         source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
             are the same.
         settings: search settings that suit the data, by preset.

@@ -75,8 +75,8 @@ def _to_int8(
 
     model = quantized(compiled.model, decisions.plan.compiled_layers)
     if decisions.lowerings and settings.lowering == "auto":
-        # Convolutions of eight bits are quick, FFT convolutions stay float32: who wins is decided again. There is no
-        # refinement, since each step of it would be calibrated anew.
+        # Convolutions of eight bits are quick, FFT convolutions stay float32: who wins is decided again. Nothing is
+        # refined, because each step of it would be calibrated anew.
         direct_model = quantized(direct, [])
         decisions = pass_speed_gate(
             decisions,

@@ -158,7 +158,7 @@ def _variants(bundle: Bundle) -> Iterator[Variant]:
 
 
 def _known_versions(folder: Path) -> dict[int, str]:
-    """The sha256 of every version that the model's configuration names; empty where there is no such model."""
+    """The sha256 of every version that the model's configuration names; empty without such a model."""
     if not folder.exists():
         return {}
     config = parse_config(folder / CONFIG_NAME)

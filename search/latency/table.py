@@ -48,7 +48,7 @@ def latency_table(
         progress: told of each measurement before it starts.
 
     Raises:
-        InputError: no candidates keep to the budget, or there is no such device.
+        InputError: no candidates keep to the budget, or the device does not exist.
         MissingCapabilityError: the target's engine or device is not here.
     """
     tune = settings.latency_costs

@@ -21,7 +21,7 @@ def backbone_name(task: Task, settings: SearchSettings) -> str:
     """The backbone that the settings name, or DASH's for the task.
 
     Raises:
-        InputError: there is no such backbone, or its inputs have other axes.
+        InputError: the backbone does not exist, or its inputs have other axes.
     """
     name = DEFAULTS.get(task.rank, "") if settings.backbone == "auto" else settings.backbone
     if not name or RANKS.get(name, task.rank) != task.rank:

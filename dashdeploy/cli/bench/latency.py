@@ -225,7 +225,7 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
     """Settings that give a bundle everything that `engines` may ask of it.
 
     Raises:
-        InputError: there is no such engine; better known before the export than after it.
+        InputError: the engine does not exist; better known before the export than after it.
     """
     from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE, check_engine
     from dashdeploy.export.artifact_settings import ArtifactSettings

@@ -26,8 +26,8 @@ def load_data(data: Any, *, seed: int = 0, options: DataOptions | None = None) -
             folder of sounds or images by class, a folder of WFDB records, or a table (CSV, Parquet, ARFF, the UCR
             archive's text files); or arrays, tensors or data frames by name, as an ``.npz``
             file has them; or a data frame with one sample in each row and a target column.
-        seed: chooses what is held out of the training data for validation, and for the test where there is no part
-            for it.
+        seed: chooses what is held out of the training data for validation, and for the test where the data have no
+            part for it.
         options: what is predicted, the loss, the metric, the scaling.
 
     Returns:

@@ -35,7 +35,8 @@ def load_hdf5(path: Path, *, seed: int = 0, options: DataOptions | None = None) 
 
     Args:
         path: the file.
-        seed: chooses what is held out of the training data for validation, and for the test if there is no test part.
+        seed: chooses what is held out of the training data for validation, and for the test where the data have no
+            test part.
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:

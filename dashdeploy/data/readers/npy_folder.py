@@ -25,8 +25,8 @@ def load_npy_folder(folder: Path, *, seed: int = 0, options: DataOptions | None 
 
     Args:
         folder: the folder.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val,
-            and for the test, if there is no x_test and y_test.
+        seed: chooses what is held out of the training data for validation, where x_val and y_val are absent,
+            and for the test, where x_test and y_test are absent.
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:

@@ -116,7 +116,7 @@ def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
     """The header by lower-case name, and the index of the first line of data."""
     end = next((index for index, line in enumerate(lines) if line.strip().lower() == "@data"), None)
     if end is None:
-        refuse(path, "there is no line @data", "name a .ts file of the UCR or UEA archive")
+        refuse(path, "the line @data is missing", "name a .ts file of the UCR or UEA archive")
     header: dict[str, str] = {}
     for line in lines[:end]:
         name, _, value = line.strip().replace("\t", " ").partition(" ")
