@@ -77,7 +77,7 @@ audit:  ## Compare constraints.txt with known vulnerabilities; needs pypi.org.
 	# Strict, because what an index does not know would otherwise count as free of vulnerabilities.
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-format: $(STAMP)  ## Let ruff mend style and format.
+format: $(STAMP)  ## Let ruff correct style and format.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

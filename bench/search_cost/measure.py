@@ -187,7 +187,7 @@ def _check(
     min_rounds: int,
 ) -> None:
     if not problems:
-        raise InputError("nothing to measure: no problem was given")
+        raise InputError("nothing to measure; name at least one size or length")
     for method in methods:
         if method not in METHODS:
             raise InputError(f"method {method}: no such method; choose from {', '.join(METHODS)}")

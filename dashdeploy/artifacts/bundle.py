@@ -185,7 +185,7 @@ class Bundle:
         for name in _everything_in(self.path):
             if name != MANIFEST_NAME and name not in self.manifest.files:
                 raise InputError(
-                    f"{self.path}: {name} is not named in {MANIFEST_NAME}: it was put there after export; remove it"
+                    f"{self.path}: {name} is not named in {MANIFEST_NAME}: it was added after export; remove it"
                 )
 
     def file(self, name: str) -> Path | None:

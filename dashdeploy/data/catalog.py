@@ -147,7 +147,7 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{where}: it fails with {type(error).__name__}: {error}; mend it") from error
+        raise InputError(f"{where}: it fails with {type(error).__name__}: {error}; correct it") from error
     if isinstance(made, Task):
         if options is not None and options != DataOptions():
             raise InputError(

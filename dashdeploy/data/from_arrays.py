@@ -116,7 +116,7 @@ def task_from_arrays(
             otherwise it is missing like any other.
 
     Raises:
-        InputError: an array cannot be used; the message names it and the mend.
+        InputError: an array cannot be used; the message names it and the fix.
     """
     options = options or DataOptions()
     kind = options.predict or "classification"

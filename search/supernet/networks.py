@@ -124,12 +124,12 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
     except FAILURES as error:
         raise InputError(
             f"the backbone {name} as it is retrained does not take samples of shape {list(task.input_shape)}: "
-            f"{first_line(error)}; choose other arguments for it"
+            f"{first_line(error)}; choose other arguments"
         ) from error
     wanted = [SAMPLES, task.outputs, *(task.input_shape[1:] if task.dense else ())]
     if not isinstance(output, Tensor) or list(output.shape) != wanted:
         given = f"shape {list(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise InputError(
             f"`backbone={name}`: for {SAMPLES} samples it gives {given}, and the task {task.name} needs one tensor "
-            f"of shape {wanted}: samples, outputs{', then every position' if task.dense else ''}; mend the network"
+            f"of shape {wanted}: samples, outputs{', then every position' if task.dense else ''}; correct the network"
         )

@@ -55,7 +55,7 @@ class Points(OptionGroup, panel="Points and methods"):
         )
         if self.rank is not None:
             raise InputError(
-                "--rank does not go with --sizes and --lengths, which are of series; leave it out"
+                "--rank cannot be combined with --sizes and --lengths, which are for series; omit it"
             )
         return chosen
 

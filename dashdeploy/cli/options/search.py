@@ -173,9 +173,10 @@ class Latency(OptionGroup, panel="Latency"):
         for option, value in {"--target": self.target, "--device": self.device}.items():
             if value is not None:
                 raise InputError(
-                    f"{option} {value} says whose latency counts, and none does; add --latency-weight or "
+                    f"{option} {value} chooses whose latency counts, but the search does not count latency; "
+                    "add --latency-weight or "
                     "--latency-budget"
-                    + ("; where to train is said by --devices" if option == "--device" else "")
+                    + ("; to choose where to train, use --devices" if option == "--device" else "")
                 )
 
 

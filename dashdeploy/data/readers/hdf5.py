@@ -40,7 +40,7 @@ def load_hdf5(path: Path, *, seed: int = 0, options: DataOptions | None = None) 
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:
-        InputError: the file or one of its datasets cannot be used; the message names the dataset and the mend.
+        InputError: the file or one of its datasets cannot be used; the message names the dataset and the fix.
         MissingCapabilityError: h5py is not installed.
     """
     try:

@@ -47,7 +47,7 @@ def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | No
         options: the loss, the metric, the scaling, what becomes of several lengths, the size of images.
 
     Raises:
-        InputError: there is nothing of the kind, or a file cannot be used; the message names it and the mend.
+        InputError: there is nothing of the kind, or a file cannot be used; the message names it and the fix.
         MissingCapabilityError: the package that decodes them is not installed.
     """
     options = options or DataOptions()

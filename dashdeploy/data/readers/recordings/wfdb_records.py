@@ -56,7 +56,7 @@ def load_wfdb(folder: Path, *, seed: int = 0, options: DataOptions | None = None
             default) and of several lengths.
 
     Raises:
-        InputError: a record or its label cannot be used; the message names it and the mend.
+        InputError: a record or its label cannot be used; the message names it and the fix.
         MissingCapabilityError: wfdb is not installed.
     """
     try:
