@@ -25,7 +25,7 @@ class InputError(DashdeployError):
 
 
 class MissingCapabilityError(DashdeployError):
-    """This machine lacks what was asked for (package, driver, device); names the command that installs it."""
+    """This machine lacks a package, a driver or a device; the message has the command that installs it."""
 
     exit_code = 3
 

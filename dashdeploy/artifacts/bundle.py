@@ -102,7 +102,9 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files were found and, unless told otherwise, hashed; it holds no others.
+    """A bundle on disk.
+
+    Loading it checks that all files are there, that each has its sha256, and that there are no others.
 
     Example:
         ::
@@ -124,7 +126,7 @@ class Bundle:
 
         Args:
             path: the folder.
-            verify: whether to check the hashes; a caller that reads no more than the manifest may leave it.
+            verify: whether to check the hashes; False is enough to read the manifest alone.
 
         Returns:
             The bundle.

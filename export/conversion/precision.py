@@ -40,7 +40,7 @@ def convert(
         direct: the all-direct model, in float32.
         source: what both come from.
         settings: the user's wishes.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: int8 has nothing to calibrate on, or fp16 meets control flow.

@@ -34,7 +34,7 @@ def load_data(data: Any, *, seed: int = 0, options: DataOptions | None = None) -
         The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
 
     Raises:
-        InputError: it is none of these, or cannot be used; the message names the place and the fix.
+        InputError: the data have another form or cannot be used; the message names the place and the fix.
         MissingCapabilityError: the package that reads it is not installed.
 
     Example:
