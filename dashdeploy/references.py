@@ -30,7 +30,7 @@ def load_reference(parameter: str, text: str) -> Callable[..., Any]:
         text: such as ``mine.networks:unet``.
 
     Raises:
-        InputError: there is no such module or name, importing it fails, or it cannot be called.
+        InputError: the module or name does not exist, importing it fails, or it cannot be called.
     """
     where = f"`{parameter}={text}`"
     module_name, _, name = text.partition(":")

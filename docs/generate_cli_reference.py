@@ -32,7 +32,7 @@ that says why. The table is in `dashdeploy/cli/effects.py`.
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | the input was wrong; one line says what, where and how to mend it |
+| 1 | the input was wrong; one line says what, where, and how to correct it |
 | 2 | usage: an unknown option, a missing argument |
 | 3 | this machine lacks what was asked for; the line gives the command that installs it |
 | 4 | the parity gate or the speed gate failed; nothing was written |

@@ -44,7 +44,7 @@ def compile(
             knows its own.
         out: the bundle's folder; it must not exist.
         target: the engine to compile for, one of `TargetName`.
-        progress: told what is being done, a line at a time.
+        progress: a function that gets a line for each step.
         settings: further fields of `ExportSettings`, such as ``threads=4`` or ``precision="fp16"``.
 
     Returns:
@@ -52,7 +52,7 @@ def compile(
 
     Raises:
         InputError: the model, the example or a setting is wrong.
-        MissingCapabilityError: this machine lacks what was asked for.
+        MissingCapabilityError: this machine lacks a package or a device.
         GateError: the compiled model does not agree with the original.
 
     Example:

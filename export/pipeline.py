@@ -69,7 +69,7 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
     Args:
         source: a run directory or an ONNX file.
         settings: the user's wishes.
-        progress: told what is being done, a line at a time.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: `source` is neither a run nor a valid ONNX model.
@@ -93,7 +93,7 @@ def export(source: Path, out: Path, settings: ExportSettings, *, progress: Progr
         source: a run directory or an ONNX file.
         out: the bundle's folder; it must not exist.
         settings: the user's wishes.
-        progress: told what is being done, a line at a time.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: `source` is neither a run nor a valid ONNX model, or `out` cannot be written.
@@ -112,7 +112,7 @@ def export_site(source: Path, settings: ExportSettings, *, progress: Progress = 
     Args:
         source: a run directory or an ONNX file.
         settings: the user's wishes; of the artifacts, the site alone.
-        progress: told what is being done, a line at a time.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: as `export`, or another artifact was asked for, which belongs to a bundle.

@@ -22,8 +22,9 @@ class ExportSettings(FrozenModel):
 
     Attributes:
         target: the engine that the plan is made for; ``auto`` compiles for several and keeps the fastest.
-        engines: for ``auto``, those to try, by their names as targets; empty tries the CPU's that are installed.
-        device: the GPU that the plan is made for where it is not here; see `targets.absent.DEVICES`.
+        engines: for ``auto``, the engines to compare, by their names as targets; empty compares every installed
+            CPU engine.
+        device: the GPU to plan for if this machine does not have it; see `targets.absent.DEVICES`.
         lowering: ``auto`` takes the cheaper lowering per layer; ``direct`` and ``fft`` force one wherever it
             is possible, and skip the speed gate.
         tune: ``measure`` runs every candidate on the target; ``estimate`` counts multiply-adds and bytes.
@@ -40,12 +41,12 @@ class ExportSettings(FrozenModel):
         calibration: an ``.npz`` file for int8; None takes the samples.
         max_accuracy_drop: by how much the accuracy on the validation samples may be lower than the reference's,
             as a share.
-        ensemble: of a run with an ensemble, whether all its members are exported as one model, or the first one
-            alone; None is all.
+        ensemble: for a run with an ensemble, whether to export all members as one model, or only the first; None
+            is all.
         states: the output that is the next value of each input that holds a state, by the input's name; ``"auto"``
             takes the pairs that names and shapes tell. A server then keeps them from one request of a sequence to
             the next.
-        artifacts: what is written besides the ONNX model.
+        artifacts: the files to write besides the ONNX model.
     """
 
     target: TargetName = TargetName.ORT_CPU

@@ -43,21 +43,21 @@ def search(
 ) -> Run:
     """Search the kernels that fit `data`, and train the result; ``dashdeploy.search(...)`` is this function.
 
-    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). What was found and the
-    backbone as it was are trained with the same budget.
+    DASH chooses one kernel size and one dilation for every convolution of the backbone. The network with these
+    kernels and the original backbone are then trained with the same budget.
 
     Args:
         data: the name of a built-in task or ``module:factory``; a file or folder, arrays or tensors by name, or a
             data frame, as `dashdeploy.load_data` takes them; or a `Task`, as ``dashdeploy.task_from(X, y)`` makes it.
-        backbone: a built-in backbone's name, ``module:factory``, or the factory itself: a function or class in a
-            module, which makes an ``nn.Module``. Of the parameters in_channels, outputs, width, dense, dropout and
-            input_shape it gets those that it has.
-        out: where the run directory is to appear; it is there whole or not at all. Unfinished, it is ``OUT.partial``.
+        backbone: the name of a built-in backbone, ``module:factory``, or the factory itself: a function or class in a
+            module that makes an ``nn.Module``. It gets those of in_channels, outputs, width, dense, dropout and
+            input_shape that it has parameters for.
+        out: the run directory. It appears complete or not at all; an unfinished run is ``OUT.partial``.
         preset: ``quick``, minutes on a CPU, or ``paper``, the settings of the DASH paper.
-        resume: whether to go on with an unfinished run of the same data and settings; a finished one is returned.
-        progress: told what is being done, a line at a time. `dashdeploy.progress.to_stderr` shows it on stderr, on a
-            terminal as a bar; `dashdeploy.progress.silent` shows nothing.
-        max_seconds: about how long it may take, in seconds; None is as long as it needs.
+        resume: whether to continue an unfinished run of the same data and settings; a finished run is returned.
+        progress: a function that gets a line for each step. `dashdeploy.progress.to_stderr` prints the lines on
+            stderr, on a terminal as a bar; `dashdeploy.progress.silent` prints nothing.
+        max_seconds: the time that the search may take, in seconds, roughly; None sets no limit.
         data_options: what is predicted, the loss, the metric, the scaling, for your own data:
             ``dashdeploy.DataOptions(predict="regression", normalize="channels")``.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
@@ -67,10 +67,10 @@ def search(
         members of an ensemble.
 
     Raises:
-        InputError: a file, a name or a value is wrong, `out` is taken or cannot be written, an unfinished run is in
-            the way or was started with something else, or the training diverged.
-        MissingCapabilityError: a device, a target or a package is not here.
-        KeyboardInterrupt: the user interrupted it; ``resume=True`` goes on.
+        InputError: a file, a name or a value is wrong; `out` exists or cannot be written; an unfinished run exists
+            or was started with other settings; or the training diverged.
+        MissingCapabilityError: a device, a target or a package is missing on this machine.
+        KeyboardInterrupt: the user interrupted the search; ``resume=True`` continues it.
 
     Example:
         Arrays and your own network, searched and used::

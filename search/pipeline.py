@@ -107,7 +107,7 @@ def search(
     if out.exists():
         if resume or helps_another(out):
             return Run.load(out)
-        raise InputError(f"{out} already exists; choose another `out` or remove it first")
+        raise InputError(f"{out} already exists; choose another `out`, or remove the folder first")
     if rank(devices_of(settings)):
         return _help(task, settings, out, max_seconds)
     whole = run_settings(task, settings)
@@ -286,16 +286,16 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
         How many trials this process ran.
 
     Raises:
-        InputError: there is no unfinished run at `out` whose search is over and that tunes, or it was started with
+        InputError: `out` holds no unfinished run whose search is over and that tunes, or it was started with
             something else.
     """
     folder = staging_path(out)
     if settings.tune == "none":
         raise InputError(
-            "`join`: these settings tune nothing; start both processes with `tune=grid`, tpe or asha"
+            "`join`: these settings do not tune; start both processes with `tune=grid`, tpe or asha"
         )
     if out.exists():
-        raise InputError(f"`join`: {out} is finished; there is nothing to help with")
+        raise InputError(f"`join`: {out} is finished, so it needs no help; leave `join` out")
     writer = RunWriter(folder, writes=False)
     chosen = writer.stored(SHORTLISTED) if has_shortlist(settings) else writer.stored(FOUND)
     if chosen is None:

@@ -98,7 +98,7 @@ class RunWriter:
             mark_path = self.folder / CHECKPOINTS_NAME / f"{storage.phase}.json"
             raise InputError(
                 f"what the phase {storage.phase} left in {self.folder} cannot be read ({first_line(error)}); delete "
-                f"{mark_path} to go on from its last epoch or trial, and resume"
+                f"{mark_path} to continue from its last epoch or trial, and resume"
             ) from error
 
     def value(self, storage: Storage[Value], run: Callable[[], Value | None]) -> Value:
@@ -154,7 +154,8 @@ class RunWriter:
             return cpu_rates() if checkpoint_path(self.folder, "search").exists() else None
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path} cannot be read ({first_line(error)}); delete it and resume: the search goes on by others"
+                f"{path} cannot be read ({first_line(error)}); delete it and resume: the search then "
+                "measures new rates"
             ) from error
 
     def rates(self, rates: ComputationRates) -> None:

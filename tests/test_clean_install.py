@@ -6,7 +6,10 @@ An import that no dependency declares fails here, and nowhere else: the developm
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import venv
@@ -123,6 +126,36 @@ def test_with_the_extra_serve_a_request_is_answered(environment, exported):
     np.testing.assert_allclose(
         found, answers["logits"], atol=1e-6, rtol=0
     )  # ten times the reordered sums' rounding
+
+
+def test_the_tutorial_alone_leads_from_arrays_to_a_checked_answer(environment, tmp_path):
+    """Every block of the page in its order, in an environment and a folder that hold nothing else."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(bash|python)[^\n]*\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    alone = {"PATH": path, "HOME": str(tmp_path), "DASHDEPLOY_CACHE": str(tmp_path / "cache")}
+    fresh, installed = Environment(tmp_path / "venv", environment.wheel), []
+    for language, text in blocks:
+        if extras := re.fullmatch(r"pip install '\.\[([a-z,]+)\]'\n", text):
+            fresh.install(extras[1])
+            installed.append(extras[1])
+            continue
+        quick = text.replace("--time-limit 5m", "--time-limit 40s")
+        quick = quick.replace("--http-port 8000", f"--http-port {port} --grpc-port 0").replace("8000", port)
+        command = (
+            ["python", "-c", quick] if language == "python" else ["bash", "-euo", "pipefail", "-c", quick]
+        )
+        shell = shutil.which(command[0], path=path)
+        done = subprocess.run(
+            [shell, *command[1:]], cwd=tmp_path, env=alone, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, text + done.stdout + done.stderr
+    assert installed == ["cpu,serve", "sklearn"]
+    answered = json.loads((tmp_path / "answer.json").read_text())
+    assert answered["model_name"] == "pulses"
 
 
 ESTIMATOR = """

@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from dashdeploy.cli.app import app
@@ -71,3 +73,52 @@ def test_every_setting_of_the_search_is_in_its_docs():
 
     text = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
     assert [name for name in SearchSettings.model_fields if f"`{name}`" not in text] == []
+
+
+def test_decisions_are_records_and_the_oldest_comes_first():
+    records = re.split(
+        r"^## ", (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )[1:]
+    parts = ["Date:", "Context.", "Decision.", "Figures."]
+    for record in records:
+        assert re.findall(r"^\*\*(\w+[:.])\*\*", record, flags=re.MULTILINE) == parts, record.splitlines()[0]
+    dates = [re.search(r"Date:\*\* (\d{4}-\d\d-\d\d)", record).group(1) for record in records]
+    assert dates == sorted(dates)
+
+
+def test_the_newest_version_is_named_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## \[(\d[\d.]*)\] - (\d{4}-\d\d-\d\d)$", changelog, flags=re.MULTILINE)
+    assert changelog.index("## [Unreleased]") < changelog.index(f"## [{project['version']}]")
+    assert versions[0] == (project["version"], citation["date-released"])
+    assert citation["version"] == project["version"]
+    numbers = [[int(part) for part in version.split(".")] for version, _ in versions]
+    assert numbers == sorted(numbers, reverse=True)
+    kinds = {"Breaking", "Added", "Changed", "Deprecated", "Fixed", "Removed", "Security"}
+    assert set(re.findall(r"^### (.*)$", changelog, flags=re.MULTILINE)) <= kinds
+
+
+UNPLAIN = re.compile(r"\b(?:is\s+no|of\s+one.s\s+own|what\s+is\s+told|mended)\b", flags=re.IGNORECASE)
+"""Phrases of translated English, also across the end of a line."""
+
+
+def test_the_texts_are_free_of_phrases_that_read_as_translated():
+    sources = [
+        path
+        for folder in ("dashdeploy", "search", "export", "bench", "docs")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    texts = [
+        path for path in sources if path.suffix in {".py", ".md", ".js", ".mjs", ".html", ".j2", ".proto"}
+    ]
+    found = []
+    for path in [*ROOT.glob("*.md"), *texts]:
+        content = path.read_text(encoding="utf-8")
+        found += [
+            f"{path.relative_to(ROOT)}:{content.count(chr(10), 0, each.start()) + 1}: {each.group()}"
+            for each in UNPLAIN.finditer(content)
+        ]
+    assert len(texts) > 400
+    assert found == []

@@ -1,6 +1,6 @@
-"""Every command block of the README, the tutorial and the how-to pages runs, in order.
+"""Every block of the README, the tutorial, the how-to pages and the explanations runs, in order.
 
-The README has an empty folder of its own; the how-to pages go on in the tutorial's, as their readers do. A block
+The README has an empty folder of its own; the other pages continue in the tutorial's, as their readers do. A block
 whose fence says ``skip=REASON`` is left out. So that the rest takes seconds, search and bench get the smallest
 settings; and the port that a page shows becomes a free one.
 """
@@ -19,6 +19,7 @@ PAGES = [
     "README.md",
     "docs/tutorial.md",
     *sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs" / "how-to").glob("*.md")),
+    *sorted(f"docs/explanation/{path.name}" for path in (ROOT / "docs" / "explanation").glob("*.md")),
 ]
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SMALLEST = {
@@ -52,8 +53,11 @@ def test_what_is_left_out_has_a_reason(page):
     assert {info for _, info, _ in blocks(page)} <= {"", *(f"skip={reason}" for reason in REASONS)}
 
 
-def test_of_the_readme_and_the_tutorial_only_two_blocks_are_left_out():
+def test_of_the_readme_and_the_tutorial_few_blocks_are_left_out():
     left_out = [text.splitlines() for page in PAGES[:2] for _, info, text in blocks(page) if info]
+    # tests/test_clean_install.py runs what installs.
+    assert left_out[2:] == [["pip install '.[cpu,serve]'"], ["pip install '.[sklearn]'"]]
+    left_out = left_out[:2]
     # The second one is what the tutorial runs, step by step.
     assert left_out == [["make demo", "make test"], [line for line in left_out[1] if "dashdeploy" in line]]
     assert len(left_out[1]) == 5
@@ -73,8 +77,20 @@ RUN = [
 ]
 
 
+def skip_without_onnxruntime_web():
+    from dashdeploy.errors import MissingCapabilityError
+    from dashdeploy.runtimes.ort_web.installation import find_node, find_package
+
+    try:
+        find_node(), find_package()
+    except MissingCapabilityError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize(("page", "language", "text"), RUN)
 def test_block(folders, page, language, text):
+    if "--web" in text:
+        skip_without_onnxruntime_web()
     if language == "python":
         command = [sys.executable, "-c", text]
     else:

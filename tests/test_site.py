@@ -1,12 +1,15 @@
 """The documentation site: it builds without a warning, and all of it can be reached from its first page."""
 
+import functools
+import http.server
 import os
 import re
 import subprocess
 import sys
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
@@ -100,3 +103,68 @@ def test_every_public_name_has_its_entry(pages, site):
         name for name in (*dashdeploy.__all__, *dashdeploy._OF_EXTRAS) if name not in ("bench", "__version__")
     ]
     assert [name for name in names if f"dashdeploy.{name}" not in anchors] == []
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a line for each."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """The address of a server of the site's files; a browser runs no search worker from `file://`."""
+    handler = functools.partial(QuietHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+IN_PAGE = """() => ({
+    ids: [...document.querySelectorAll("[id]")].map(each => each.id),
+    links: [...document.querySelectorAll("a[href]")].map(each => each.href),
+    pictures: [...document.images].filter(each => !each.naturalWidth).map(each => each.src),
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+})"""
+
+
+@pytest.mark.slow
+def test_chromium_finds_no_broken_link_and_no_error(browser, address, site, pages):
+    faults, requested, seen = [], set(), {}
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.on(
+        "console", lambda each: faults.append(f"{page.url}: {each.text}") if each.type == "error" else None
+    )
+    page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))
+    page.on("requestfailed", lambda each: faults.append(f"{page.url}: {each.url} failed"))
+    page.on("request", lambda each: requested.add(each.url))
+    for path in sorted(set(pages) - {site / "404.html"}):
+        url = f"{address}/{path.relative_to(site).as_posix()}"
+        answer = page.goto(url, wait_until="networkidle")
+        assert answer.status == 200
+        seen[url] = page.evaluate(IN_PAGE)
+    page.close()
+    assert len(seen) > 25
+    assert faults == []
+    assert {url for url in requested if not url.startswith((address, "data:", "blob:"))} == set()
+
+    wide = {url: found["wide"] for url, found in seen.items() if found["wide"] > 0}
+    assert wide == {}, "a phone would scroll these pages sideways"
+    broken = [f"{url}: {picture}" for url, found in seen.items() for picture in found["pictures"]]
+    request = browser.new_context().request
+    status = functools.cache(lambda url: request.get(url).status)
+    for url, found in seen.items():
+        for link in found["links"]:
+            target, anchor = urldefrag(link)
+            if not target.startswith(address):
+                continue
+            target = target + "index.html" if target.endswith("/") else target
+            if target in seen:
+                good = not anchor or unquote(anchor) in {*seen[target]["ids"], "__top"}
+            else:
+                good = status(target) == 200
+            if not good:
+                broken.append(f"{url}: {link}")
+    assert broken == []

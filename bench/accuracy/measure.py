@@ -74,7 +74,7 @@ def measure_accuracy(plan: Plan, *, progress: Progress = silent) -> AccuracyRepo
     waiting = [search for search in searches if not search.out.exists()]
     jobs = plan.jobs or cores()
     done = len(searches) - len(waiting)
-    progress(f"{len(searches)} runs, {done} of them are there, {jobs} at once")
+    progress(f"{len(searches)} runs, {done} of them finished, {jobs} at a time")
     failures = run_searches(waiting, jobs, progress)
     results = [
         SeedResult.of(each.seed, RunDirectory.load(each.out)) for each in searches if each.out.exists()
@@ -90,7 +90,7 @@ def measure_accuracy(plan: Plan, *, progress: Progress = silent) -> AccuracyRepo
 
 def _check(plan: Plan) -> None:
     if not plan.tasks or len(set(plan.tasks)) < len(plan.tasks):
-        raise InputError(f"`tasks={','.join(plan.tasks)}`: name at least one task, and each once")
+        raise InputError(f"`tasks={','.join(plan.tasks)}`: give at least one task, and each task once")
     for task in plan.tasks:
         if task not in TASKS:
             raise InputError(f"`tasks={task}`: no such task; {suggestion(task, sorted(TASKS))}")

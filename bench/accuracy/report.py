@@ -20,7 +20,7 @@ class SeedResult(FrozenModel):
         task: the task.
         seed: the seed.
         metric: what the figures are in.
-        higher_is_better: whether more is better.
+        higher_is_better: whether a larger value is better.
         searched: test figure of the searched network.
         backbone: test figure of the backbone, trained for the same passes unless the options say otherwise.
         searched_validation: validation figure of the searched network; None if it has learned from that data and no

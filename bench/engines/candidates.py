@@ -102,7 +102,7 @@ def onnx_engine(name: str) -> tuple[OnnxEngine, Literal["fp32", "bf16"]]:
 
 
 def missing(name: str) -> str | None:
-    """Why an engine cannot be used here, with what mends it; None where it can."""
+    """Why an engine cannot be used here, with what helps; None where it can."""
     if name not in TORCH_FILES:
         return onnx_engine(name)[0].missing()
     try:

@@ -82,7 +82,7 @@ def measure_engines(
                 for name, reason in refused.items()
             }
             if not loaded:
-                raise InputError(f"{model.label}: no engine runs it: {'; '.join(skipped.values())}")
+                raise InputError(f"{model.label}: no engine can run it: {'; '.join(skipped.values())}")
             described |= {candidate.engine: runtime.describe() for candidate, runtime in loaded.items()}
             progress(f"{model.label}: timing {len(loaded)} variants for {seconds:g} s")
             measured = _timed(model, loaded, batch, threads, seconds)

@@ -38,7 +38,7 @@ class Model:
         label: what the rows call it.
         bundle: where its direct model and its backbone come from.
         planned: by engine, the bundle whose compiled model is run there; others run that of `bundle`.
-        refused: by engine, why there is no such bundle.
+        refused: by engine, why the bundle is missing.
     """
 
     label: str
@@ -51,7 +51,7 @@ def check_engines(engines: Sequence[str] | None) -> list[str]:
     """The engines that are meant, in the order of the table; all for None or ``all``.
 
     Raises:
-        InputError: there is no such engine.
+        InputError: the engine does not exist.
     """
     if engines is None or ALL in engines:
         return list(ENGINES)
@@ -88,7 +88,7 @@ def of_networks(
         progress: told in one line what is being done.
 
     Raises:
-        InputError: there is no such network or engine.
+        InputError: the network or engine does not exist.
     """
     chosen, wanted = check_names(names), check_engines(engines)
     with TemporaryDirectory(prefix="dashdeploy-engines-") as folder:

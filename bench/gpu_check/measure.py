@@ -81,7 +81,7 @@ def check_gpu(
         progress: told of every section.
 
     Raises:
-        MissingCapabilityError: there is no such device.
+        MissingCapabilityError: the device does not exist.
     """
     check_device(device)
     started = monotonic()

@@ -35,9 +35,7 @@ def check_arguments(
             elif value < 1:
                 raise InputError(f"batch {value} is not a batch size; use integers from 1 up")
         if len(set(values)) != len(values):
-            raise InputError(
-                f"{noun} sizes {', '.join(map(str, values))}: one is given twice; give each once"
-            )
+            raise InputError(f"{noun} sizes {', '.join(map(str, values))}: one appears twice; give each once")
     check_seconds(seconds)
     if cpu_time and list(threads) != [1]:
         raise InputError("`cpu_time` is of one thread; set `threads=1`, or leave `cpu_time` out")

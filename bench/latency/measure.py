@@ -151,7 +151,7 @@ def _labels(bundles: Sequence[Bundle]) -> list[str]:
         bundle.manifest.name if counts[bundle.manifest.name] == 1 else str(bundle.path) for bundle in bundles
     ]
     if len(set(labels)) < len(labels):
-        raise InputError(f"bundles {', '.join(labels)}: one is given twice; give each once")
+        raise InputError(f"bundles {', '.join(labels)}: one appears twice; give each once")
     return labels
 
 

@@ -76,7 +76,7 @@ def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Varian
         device: of torch; the name of any other engine says where it runs.
 
     Raises:
-        InputError: there is no such engine, or the bundle holds nothing that it runs.
+        InputError: the engine does not exist, or the bundle holds nothing that it runs.
     """
     check_engine(engine)
     if engine in (TORCH, TORCH_COMPILE):
@@ -108,7 +108,7 @@ def check_engine(engine: str) -> None:
     """Refuse an engine that is none.
 
     Raises:
-        InputError: there is no such engine.
+        InputError: the engine does not exist.
     """
     if engine not in ENGINES:
         raise InputError(f"engine {engine}: no such engine; choose from {', '.join(ENGINES)}, or all")

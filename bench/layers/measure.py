@@ -88,11 +88,11 @@ def measure_layers(
         progress: told in one line what is being done.
 
     Raises:
-        InputError: there is no convolution, or no time to measure for.
+        InputError: the list has no convolution, or `seconds` leaves no time to measure.
     """
     check_seconds(seconds)
     if not specs:
-        raise InputError("no convolution of the list is like that; it has 64, 128 and, in 1-D, 256 channels")
+        raise InputError("the list has no such convolution; it has 64, 128 and, in 1-D, 256 channels")
     target = OrtCpuTarget(threads)
     costs = cache or TuningCache(target.describe())
     planner = Planner(ExportSettings(threads=threads), target, costs, progress)

@@ -195,7 +195,7 @@ def _verdict(summary: str) -> bool:
     for line in summary.splitlines():
         if line.startswith("Result is"):
             return line.partition(":")[2].strip() == "VALID"
-    raise InputError("LoadGen wrote no verdict; run it again, longer")
+    raise InputError("LoadGen wrote no verdict; run it again for longer")
 
 
 def _figures(summary: str) -> dict[str, float]:

@@ -147,7 +147,7 @@ def exported_networks(
         progress: told in one line what is being done.
 
     Raises:
-        InputError: there is no such network.
+        InputError: the network does not exist.
     """
     chosen = check_names(names)
     with TemporaryDirectory(prefix="dashdeploy-networks-") as folder:
@@ -187,7 +187,7 @@ def save_networks(names: Sequence[str] | None, folder: Path, *, progress: Progre
         The files.
 
     Raises:
-        InputError: there is no such network, or the folder cannot be written.
+        InputError: the network does not exist, or the folder cannot be written.
     """
     chosen = check_names(names)
     try:
@@ -209,7 +209,7 @@ def check_names(names: Sequence[str] | None) -> list[str]:
     """The entries of `NETWORKS` that are meant; all for None.
 
     Raises:
-        InputError: there is no such network.
+        InputError: the network does not exist.
     """
     chosen = list(NETWORKS) if names is None else list(names)
     for name in chosen:

@@ -51,7 +51,7 @@ def series_problems(*, sizes: Sequence[int] = (), lengths: Sequence[int] = ()) -
         lengths: lengths of the series, at c = `FIXED_C`.
 
     Raises:
-        InputError: there is no such size.
+        InputError: the size is unknown.
     """
     if max(sizes, default=0) > len(KERNEL_SIZES):
         raise InputError(f"`sizes={max(sizes)}`: sizes are 1 to {len(KERNEL_SIZES)}")
@@ -131,7 +131,7 @@ def measure_search_cost(
 
     Raises:
         InputError: an argument is out of range, or a subprocess was killed.
-        MissingCapabilityError: there is no such device.
+        MissingCapabilityError: the device does not exist.
     """
     _check(problems, methods, threads, seconds, min_rounds)
     check_device(device)
@@ -187,7 +187,7 @@ def _check(
     min_rounds: int,
 ) -> None:
     if not problems:
-        raise InputError("nothing to measure: no problem was given")
+        raise InputError("nothing to measure; name at least one size or length")
     for method in methods:
         if method not in METHODS:
             raise InputError(f"method {method}: no such method; choose from {', '.join(METHODS)}")

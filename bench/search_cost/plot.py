@@ -36,7 +36,7 @@ def check_plot_path(plot: Path) -> None:
     if plot.suffix.lower() not in FORMATS:
         raise InputError(f"`plot={plot}`: the name must end in {', '.join(FORMATS)}")
     if not plot.absolute().parent.is_dir():
-        raise InputError(f"`plot={plot}`: there is no folder {plot.absolute().parent}; make it first")
+        raise InputError(f"`plot={plot}`: the folder does not exist: {plot.absolute().parent}; make it first")
     _matplotlib()
 
 

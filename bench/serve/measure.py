@@ -54,7 +54,7 @@ def measure_serving(
         progress: told in one line what is being measured.
 
     Raises:
-        InputError: the bundle has no model, a server did not start, or there is no time to measure for.
+        InputError: the bundle has no model, a server did not start, or `seconds` leaves no time to measure.
         MissingCapabilityError: a package is not installed.
     """
     check_seconds(seconds)

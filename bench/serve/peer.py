@@ -101,7 +101,7 @@ class Peer:
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+                reason = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
                 raise MissingCapabilityError(f"{' '.join(command)} failed: {reason}")
 
 

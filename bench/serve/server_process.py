@@ -34,7 +34,7 @@ def server_process(bundle: Path, threads: int) -> Iterator[tuple[str, str]]:
             line = process.stderr.readline()
             addresses = [word.partition("://")[2] for word in line.split() if "://" in word]
             if len(addresses) != 2:
-                raise InputError(f"the server did not start: {line.strip() or 'it said nothing'}")
+                raise InputError(f"the server did not start: {line.strip() or 'it printed nothing'}")
             yield addresses[0], addresses[1]
         finally:
             process.terminate()

@@ -40,7 +40,7 @@ SCHEMAS: Mapping[str, type[FrozenModel]] = {**KINDS, "comparison": Comparison}
 
 
 class NoResultFileError(InputError):
-    """There is no file where a result was looked for.
+    """A file of results does not exist.
 
     Args:
         path: where.
@@ -55,7 +55,7 @@ def load_result(path: Path) -> Result:
     """Read a result that was written as JSON.
 
     Raises:
-        NoResultFileError: there is no such file.
+        NoResultFileError: the file does not exist.
         InputError: the file is not a result, or is of another version.
     """
     try:

@@ -153,5 +153,5 @@ def _named_os_errors(path: Path, *, only: frozenset[int] | None = None) -> Itera
         if only is not None and error.errno not in only:
             raise
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}; choose a folder that is writable and has room"
+            f"cannot write {path}: {error.strerror or error}; choose a folder that is writable and has free space"
         ) from error

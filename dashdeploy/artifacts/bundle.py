@@ -102,7 +102,9 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose files were found and, unless told otherwise, hashed; it holds no others.
+    """A bundle on disk.
+
+    Loading it checks that all files are there, that each has its sha256, and that there are no others.
 
     Example:
         ::
@@ -124,7 +126,7 @@ class Bundle:
 
         Args:
             path: the folder.
-            verify: whether to check the hashes; a caller that reads no more than the manifest may leave it.
+            verify: whether to check the hashes; False is enough to read the manifest alone.
 
         Returns:
             The bundle.
@@ -160,7 +162,7 @@ class Bundle:
         return bundle
 
     def verify_hashes(self) -> None:
-        """Check that every file the manifest names is there and has its sha256, and that there is no other.
+        """Check that every file the manifest names is there and has its sha256, and that the folder holds no other.
 
         Raises:
             InputError: a file is missing, escapes the bundle, has another hash, or is foreign.
@@ -185,7 +187,7 @@ class Bundle:
         for name in _everything_in(self.path):
             if name != MANIFEST_NAME and name not in self.manifest.files:
                 raise InputError(
-                    f"{self.path}: {name} is not named in {MANIFEST_NAME}: it was put there after export; remove it"
+                    f"{self.path}: {name} is not named in {MANIFEST_NAME}: it was added after export; remove it"
                 )
 
     def file(self, name: str) -> Path | None:

@@ -45,7 +45,7 @@ def backbone_factory(name: str) -> Callable[..., Any]:
     """What builds the backbone `name`, one of `BACKBONES` or ``module:factory``.
 
     Raises:
-        InputError: there is no such backbone.
+        InputError: the backbone does not exist.
     """
     if is_reference(name):
         return load_reference("backbone", name)
@@ -73,7 +73,7 @@ def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         arguments: keyword arguments of its factory, such as in_channels, outputs, width and dense.
 
     Raises:
-        InputError: there is no such backbone, or it does not take these arguments.
+        InputError: the backbone does not exist, or it does not take these arguments.
     """
     factory = backbone_factory(name)
     try:

@@ -51,7 +51,7 @@ class ConvNeXt(nn.Module):
         patch: the stem's patch; 4 in the paper, less for small images.
 
     Raises:
-        ValueError: there is no such size.
+        ValueError: the size is unknown.
     """
 
     def __init__(self, in_channels: int, outputs: int, size: str = "xtiny", patch: int = 4) -> None:

@@ -27,7 +27,7 @@ class Ensemble(nn.Module):
             that mean. For numbers, it is their mean.
 
     Raises:
-        KeyError: there is no such kind.
+        KeyError: the kind does not exist.
     """
 
     def __init__(self, members: Sequence[nn.Module], kind: Kind) -> None:

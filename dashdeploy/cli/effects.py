@@ -226,7 +226,7 @@ def _name_of(context: Any) -> str:  # noqa: ANN401 - as above
 def why_none(
     name: str, effect: Effect, kind: SourceKind | None, values: Mapping[str, object], path: object = None
 ) -> str | None:
-    """Why the option `name` has no effect and how to mend that, with parameters in backticks; None where it has one.
+    """Why the option `name` has no effect and what to do, with parameters in backticks; None where it has one.
 
     Args:
         name: the option's parameter.

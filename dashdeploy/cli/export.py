@@ -32,7 +32,7 @@ def export(
         Path,
         typer.Argument(
             metavar="RUN|MODEL.onnx|BUNDLE",
-            help="A run of search, any ONNX model, or a bundle that artifacts are added to.",
+            help="A run of search, an ONNX model, or a bundle to add artifacts to.",
         ),
     ],
     bundle: BundleFolder,
@@ -45,9 +45,8 @@ def export(
 ) -> None:
     """Compile a run or an ONNX model into a bundle.
 
-    Every convolution becomes the cheaper one of a direct and an FFT convolution; the result is checked
-    against the original model. Engines and other artifacts are written beside it, or added to a bundle that
-    is there already.
+    Each convolution becomes a direct one or an FFT convolution, whichever is cheaper. The result is compared with
+    the original model before it is written. You can add engines and other artifacts now, or to a bundle later.
 
     \b
     Example:

@@ -13,15 +13,18 @@ from dashdeploy.cli.options.output import Output
 
 @with_option_groups
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="RUN|BUNDLE", help="What search or export wrote.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|BUNDLE", help="A run that search wrote, or a bundle that export wrote."),
+    ],
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", help="Write a report for people: one HTML file."),
+        typer.Option("--report", metavar="FILE", help="Write a report as one HTML file."),
     ] = None,
     *,
     output: Output,
 ) -> None:
-    """Show what is in a run or a bundle, layer by layer.
+    """Show the content of a run or a bundle, layer by layer.
 
     \b
     Example:
@@ -52,11 +55,11 @@ def verify(
     ],
     output: Output,
 ) -> None:
-    """Check what export wrote: hashes, schemas, versions, foreign files, and parity once more.
+    """Check what export wrote: hashes, schemas, versions, foreign files, and parity.
 
-    In a Triton repository every config.pbtxt must parse as Triton's own ModelConfig and fit the model beside it.
-    The first thing that is wrong ends the command: with exit 1 where something was changed, with 4 where a model
-    does not agree with its reference.
+    In a Triton repository every config.pbtxt must parse as Triton's ModelConfig and fit the model beside it. The
+    command ends at the first fault: with exit code 1 if a file was changed, and with 4 if a model does not agree with
+    its reference.
 
     \b
     Example:

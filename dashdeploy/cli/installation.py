@@ -24,7 +24,7 @@ def doctor(
 ) -> None:
     """Show versions, devices and engines.
 
-    For each engine that is missing, the command that installs it.
+    For each missing engine, the output has the command that installs it.
 
     \b
     Example:

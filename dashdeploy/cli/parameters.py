@@ -87,7 +87,7 @@ def with_options(message: str, command: Any, root: Any = None) -> str:  # noqa: 
 
 
 def _command_line(call: str, root: Any) -> str | None:  # noqa: ANN401 - as above
-    """The command that does what the call of a stage does; None where there is no such command."""
+    """The command that does what the call of a stage does; None without such a command."""
     try:
         tree = ast.parse(call, mode="eval").body
         if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):

@@ -20,11 +20,11 @@ def search(
     given: Settings,
     output: Output,
 ) -> None:
-    """Find the kernels that fit a task, and train the result.
+    """Find the kernels that fit a task, and train the network that has them.
 
-    For every convolution of the backbone, one kernel size and one dilation are chosen (DASH). The backbone
-    as it was is trained with the same budget, for comparison. Settings come from the preset, then what suits a
-    built-in task, then --config, then --set, then the options here.
+    DASH chooses one kernel size and one dilation for every convolution of the backbone. The original backbone is
+    trained with the same budget, for comparison. Each source of settings overrides the ones before it: the preset,
+    the built-in task, --config, --set, the other options.
 
     \b
     Example:

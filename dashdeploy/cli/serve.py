@@ -28,9 +28,9 @@ def serve(
 ) -> None:
     """Serve bundles over HTTP and gRPC (Open Inference Protocol).
 
-    Clients of KServe v2 and Triton work unchanged; a page at / shows what is going on, /metrics is for
-    Prometheus. A bundle that is replaced on disk is loaded without dropping a request. SIGINT or SIGTERM
-    ends the server once it has answered what it accepted.
+    Clients of KServe v2 and Triton work unchanged. The page at / shows the models and their traffic, and
+    /metrics is for Prometheus. The server loads a bundle that you replace on disk, and drops no request. On
+    SIGINT or SIGTERM it answers the requests that it accepted, and then ends.
 
     \b
     Example:

@@ -92,7 +92,7 @@ def load_task(
         The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
 
     Raises:
-        InputError: there is no such task, or its data cannot be used.
+        InputError: the task does not exist, or its data cannot be used.
         MissingCapabilityError: the package that holds its data is not installed.
 
     Example:
@@ -134,7 +134,7 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
         options: for arrays: what is predicted, the loss, the metric, the scaling.
 
     Raises:
-        InputError: there is no such function, it fails, or returns something else.
+        InputError: the function does not exist, it fails, or returns something else.
     """
     factory = load_reference("task", reference)
     where = f"`task={reference}`"
@@ -147,7 +147,7 @@ def _from_factory(reference: str, seed: int, options: DataOptions | None) -> Tas
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{where}: it fails with {type(error).__name__}: {error}; mend it") from error
+        raise InputError(f"{where}: it fails with {type(error).__name__}: {error}; correct it") from error
     if isinstance(made, Task):
         if options is not None and options != DataOptions():
             raise InputError(

@@ -1,4 +1,4 @@
-"""What can be wrong with a user's arrays, each named in one line with the place and the mend."""
+"""What can be wrong with a user's arrays, each named in one line with the place and the fix."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dashdeploy.errors import InputError
 Array = npt.NDArray[Any]
 
 
-def refuse(where: object, wrong: str, mend: str) -> NoReturn:
+def refuse(where: object, wrong: str, fix: str) -> NoReturn:
     """Say that the data at `where` cannot be used.
 
     Raises:
         InputError: always.
     """
-    raise InputError(f"{where}: {wrong}; {mend}")
+    raise InputError(f"{where}: {wrong}; {fix}")
 
 
 def shown(shape: tuple[int, ...]) -> str:
@@ -43,7 +43,7 @@ def checked_inputs(
         InputError: they are not numbers, have other axes, or some are NaN, infinite or too large.
     """
     check_form(where, name, array.dtype, array.shape)
-    single = finite(where, name, array, mend_of_gaps(may_miss), may_miss=may_miss)
+    single = finite(where, name, array, fix_for_gaps(may_miss), may_miss=may_miss)
     return single[:, None, :] if single.ndim == 2 else single
 
 
@@ -65,7 +65,7 @@ def check_form(where: object, name: str, dtype: np.dtype[np.generic], shape: tup
         refuse(where, f"{name} is empty, shape {shown(shape)}", "every axis needs at least one entry")
 
 
-def mend_of_gaps(may_miss: bool) -> str:
+def fix_for_gaps(may_miss: bool) -> str:
     """What to do about inputs that are infinite, or NaN where these are not filled."""
     return (
         "fill or drop them" if may_miss else "fill or drop them, or have NaN filled by `missing=interpolate`"
@@ -73,7 +73,7 @@ def mend_of_gaps(may_miss: bool) -> str:
 
 
 def finite(
-    where: object, name: str, array: Array, mend: str = "fill or drop them", *, may_miss: bool = False
+    where: object, name: str, array: Array, fix: str = "fill or drop them", *, may_miss: bool = False
 ) -> npt.NDArray[np.float32]:
     """Turn `array` into float32; some of it may be NaN if it `may_miss` values.
 
@@ -82,7 +82,7 @@ def finite(
     """
     known = np.isfinite(array) | np.isnan(array) if may_miss else np.isfinite(array)
     if not known.all():
-        refuse_unknown(where, name, int((~known).sum()), _first(~known), mend)
+        refuse_unknown(where, name, int((~known).sum()), _first(~known), fix)
     with np.errstate(over="ignore"):
         single = np.ascontiguousarray(array, dtype=np.float32)
     if np.isinf(single).any():
@@ -109,18 +109,18 @@ def check_finite_blocks(
         if not beyond and too_large.any():
             beyond = _first(too_large, start)
     if count:
-        refuse_unknown(where, name, count, first, mend_of_gaps(may_miss))
+        refuse_unknown(where, name, count, first, fix_for_gaps(may_miss))
     if beyond:
         refuse_beyond_float32(where, name, beyond)
 
 
-def refuse_unknown(where: object, name: str, count: int, first: str, mend: str) -> NoReturn:
+def refuse_unknown(where: object, name: str, count: int, first: str, fix: str) -> NoReturn:
     """Say that some of an array is not a number.
 
     Raises:
         InputError: always.
     """
-    refuse(where, f"{name} holds {count} values that are NaN or infinite, the first at index {first}", mend)
+    refuse(where, f"{name} holds {count} values that are NaN or infinite, the first at index {first}", fix)
 
 
 def refuse_beyond_float32(where: object, name: str, first: str) -> NoReturn:

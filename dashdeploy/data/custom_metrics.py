@@ -63,7 +63,7 @@ class MeanOverPresent(torchmetrics.Metric):
 
 
 class FalseNegativeRate(BinaryStatScores):
-    """The share of positives, over all samples and positions, whose logit is at most 0; 0 if there is no positive.
+    """The share of positives, over all samples and positions, whose logit is at most 0; 0 without positives.
 
     torchmetrics has the recall, whose difference from 1 loses digits where few positives are missed; its counts
     are used here.

@@ -39,23 +39,23 @@ class DataOptions:
     """How a data file becomes a task.
 
     Attributes:
-        predict: what is predicted; None means what the file says, or classification.
-        loss: one of ``dashdeploy.data.losses.LOSSES``; None is the kind's own.
-        metric: one of ``dashdeploy.data.metrics.METRICS``; None is the kind's own.
+        predict: what to predict; None follows the file, or means classification.
+        loss: one of ``dashdeploy.data.losses.LOSSES``; None is the default of the kind.
+        metric: one of ``dashdeploy.data.metrics.METRICS``; None is the default of the kind.
         normalize: ``channels`` scales every input channel, and every number to predict, to mean 0 and deviation 1
             over the training data; ``samples`` scales every channel of every sample by itself; ``none`` leaves both.
             None scales those channels that are far from it, see `dashdeploy.data.scaling.where_far`.
-        lengths: what becomes of series of several lengths: ``pad`` fills the end with each channel's mean over
+        lengths: how to handle series of different lengths: ``pad`` fills the end with each channel's mean over
             the training data, ``resample`` interpolates linearly to the longest training series.
-        missing: what becomes of missing values of the inputs: ``interpolate`` draws straight lines along the series,
+        missing: how to handle missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
             those of ``.ts`` files, tables and WFDB records, which have a sign for them, and refuses NaN in arrays.
-        timestamps: what becomes of ``.ts`` files whose values have time stamps: ``resample`` interpolates linearly on
+        timestamps: how to handle ``.ts`` files whose values have time stamps: ``resample`` interpolates linearly on
             an even grid whose step is the median one of the training data.
         image_size: height and width that images in folders are resized to; None takes images of one size.
         layout: of arrays with an axis of channels: ``channels-first``, [n, channels, …], or ``channels-last``,
             [n, …, channels]. None is channels first, and a note where they do not look like it.
-        target_column: of tables: the name of the column that is predicted, or its index from 0, from -1 at the end.
+        target_column: for tables: the column to predict, by name or index (0 is the first, -1 the last).
             None is the last column, or the first of a pair of the UCR archive's text files.
 
     Example:
@@ -102,8 +102,8 @@ def task_from_arrays(
             none of x_val and y_val, and perhaps ``labels``, the names of classes. Classes may be called anything, see
             `dashdeploy.data.class_labels`. Without test arrays, a fifth of the samples becomes the test part.
         options: what is predicted, the loss, the metric, the scaling.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val, and for
-            the test, if there is no x_test and y_test.
+        seed: chooses what is held out of the training data for validation, where x_val and y_val are absent, and for
+            the test, where x_test and y_test are absent.
         source: for the record; the arrays' sha256 is added where it has none, so that a resumed run sees whether they
             are the same.
         settings: search settings that suit the data, by preset.
@@ -116,7 +116,7 @@ def task_from_arrays(
             otherwise it is missing like any other.
 
     Raises:
-        InputError: an array cannot be used; the message names it and the mend.
+        InputError: an array cannot be used; the message names it and the fix.
     """
     options = options or DataOptions()
     kind = options.predict or "classification"

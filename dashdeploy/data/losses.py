@@ -114,7 +114,7 @@ def loss_by_name(kind: Kind, name: str | None = None, *, units: Affine | None = 
 def by_name(
     parameter: str, choices: Mapping[Kind, Mapping[str, Choice]], kind: Kind, name: str | None
 ) -> tuple[str, Choice]:
-    """The choice called `name` among those of `kind`; its first if there is no name.
+    """The choice called `name` among those of `kind`; its first without a name.
 
     Args:
         parameter: what is chosen, ``loss`` or ``metric``, for the message.
@@ -123,7 +123,7 @@ def by_name(
         name: what the user wrote.
 
     Raises:
-        InputError: there is no such choice, or it belongs to another kind of task.
+        InputError: the choice does not exist, or it belongs to another kind of task.
     """
     known = choices[kind]
     if name is None:

@@ -41,12 +41,12 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """How a prediction is judged.
+    """A metric of predictions.
 
     Attributes:
-        name: as it appears in ``metrics.json``, such as ``accuracy``.
+        name: the name in ``metrics.json``, such as ``accuracy``.
         create: makes a new torchmetrics metric that takes (outputs of the network, targets).
-        higher_is_better: whether more is better.
+        higher_is_better: whether a larger value is better.
 
     Example:
         For ``dashdeploy.load_task("module:factory")``, whose factory returns a `Task`::
@@ -61,7 +61,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Task:
-    """A data set, what is to be predicted from it, and how that is judged.
+    """A data set, what to predict from it, and the metric.
 
     Attributes:
         name: the built-in task's name, or the data file's.
@@ -71,16 +71,16 @@ class Task:
         labels: class names by index; empty for regression.
         loss: maps (outputs of the network, targets) to a scalar.
         metric: what is reported, and what the best epoch is chosen by.
-        train: what is learned from.
-        validation: what choices are made by; always a part of the training data.
-        test: what the final result is measured on, once; None where nothing is kept for that.
+        train: the samples to learn from.
+        validation: the samples that choices are made with; always a part of the training data.
+        test: the samples that the final result is measured on, once; None without such samples.
         source: where the data came from (a file with its sha256, or a package), for the record.
         kind: what is predicted: one class of several, any number of labels, or numbers.
         settings: search settings that suit the data, by preset; the user's own come before them.
         scaling: how the splits' inputs and targets were scaled from what the user has; the run keeps it, and its
             model takes and gives numbers as they are.
         augment: changes a batch of training inputs at random in a way that leaves the targets right; None is nothing.
-        notes: what was made of the data, a line each; a search tells its `progress` at the beginning.
+        notes: what the readers did with the data, in lines; a search passes them to `progress` at its start.
 
     Example:
         `load_task`, `load_data` and `task_from` make one::

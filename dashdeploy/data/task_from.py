@@ -53,7 +53,7 @@ def task_from(
         The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
 
     Raises:
-        InputError: an array cannot be used; the message names it and the mend.
+        InputError: an array cannot be used; the message names it and the fix.
 
     Example:
         A quick search on a data frame's columns::

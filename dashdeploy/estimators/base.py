@@ -158,7 +158,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
 
         Raises:
             InputError: the folder exists, or an option is wrong.
-            MissingCapabilityError: this machine lacks what was asked for.
+            MissingCapabilityError: this machine lacks a package or a device.
             GateError: the compiled model does not agree with the original.
             NotFittedError: nothing was fitted yet.
         """

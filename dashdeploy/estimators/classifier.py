@@ -19,9 +19,9 @@ from dashdeploy.estimators.scikit_learn import ClassifierMixin, check_classifica
 class DASHClassifier(ClassifierMixin, DASHEstimator):  # type: ignore[misc]
     """Classify series or images with a network whose kernels are searched (DASH).
 
-    `fit` is a whole run of `dashdeploy.search`: the search, the training of what was found, and of the unsearched
-    backbone for comparison. A part of the data is held out for validation; with fewer than 10 000 samples, the final
-    training learns from it as well. Predictions are made on the CPU.
+    `fit` is a complete run of `dashdeploy.search`: the search, the training of the found network, and the training
+    of the original backbone for comparison. A part of the data is held out for validation; with fewer than 10 000
+    samples, the final training also learns from it. Predictions are made on the CPU.
 
     Args:
         backbone: the network whose convolutions are searched, see `dashdeploy.search`.
@@ -36,12 +36,13 @@ class DASHClassifier(ClassifierMixin, DASHEstimator):  # type: ignore[misc]
             targets, too), ``samples`` every channel of every sample; None scales nothing. It is part of the model.
         validation_share: the part of the data that is held out.
         devices: as `dashdeploy.SearchSettings` has them. Several need an `out` and a number as `random_state`.
-        random_state: of what is held out, the weights and the order of the data. None differs from fit to fit.
-        time_limit: about how long `fit` may take, in seconds.
+        random_state: the seed of the held-out samples, the weights and the order of the data. None gives another
+            result in each fit.
+        time_limit: the time that `fit` may take, in seconds, roughly.
         settings: further fields of `dashdeploy.SearchSettings`, such as ``{"shortlist": 1, "batch_size": 16}``.
         out: a folder for the run, which must not exist; None keeps the run in memory alone. With it, an estimator can
             be fitted once.
-        verbose: whether `fit` and `export` tell on stderr what they do.
+        verbose: whether `fit` and `export` print their progress on stderr.
 
     Attributes:
         classes_: the classes, sorted.
@@ -76,7 +77,7 @@ class DASHClassifier(ClassifierMixin, DASHEstimator):  # type: ignore[misc]
         Raises:
             ValueError: X or y cannot be used, a parameter is wrong, or the training diverged; it is an
                 `InputError`, too, where this library says so.
-            MissingCapabilityError: a device or a package is not here.
+            MissingCapabilityError: a device or a package is missing on this machine.
         """
         x, y = self._training_data(X, y)
         check_classification_targets(y)

@@ -17,7 +17,7 @@ from dashdeploy.estimators.scikit_learn import RegressorMixin
 class DASHRegressor(RegressorMixin, DASHEstimator):  # type: ignore[misc]
     """Predict numbers from series or images with a network whose kernels are searched (DASH).
 
-    The parameters are those of `DASHClassifier`, and so are the attributes, but for ``classes_``.
+    The parameters and attributes are those of `DASHClassifier`, except for ``classes_``.
 
     Example:
         ::
@@ -43,7 +43,7 @@ class DASHRegressor(RegressorMixin, DASHEstimator):  # type: ignore[misc]
         Raises:
             ValueError: X or y cannot be used, a parameter is wrong, or the training diverged; it is an
                 `InputError`, too, where this library says so.
-            MissingCapabilityError: a device or a package is not here.
+            MissingCapabilityError: a device or a package is missing on this machine.
         """
         x, y = self._training_data(X, y, multi_output=True, y_numeric=True)
         numbers = torch.from_numpy(np.array(y, np.float32))

@@ -43,7 +43,7 @@ class Engine(BaseModel):
         name: the engine or the extra.
         version: the installed version; None if it is not installed.
         works: whether it can be used on this machine.
-        needs: what is missing, with the command that mends it; empty if nothing is.
+        needs: what is missing, with the command that installs it; empty if nothing is.
     """
 
     name: str

@@ -147,7 +147,7 @@ def engine_of(bundle: Bundle, name: str | None = None) -> EngineKind:
     A bundle that was planned for TensorRT but has no engine of it is run by ONNX Runtime on the CPU.
 
     Raises:
-        InputError: there is no such engine, or the bundle lacks the file that it loads.
+        InputError: the engine does not exist, or the bundle lacks the file that it loads.
     """
     if name is None:
         kind = ENGINES.get(bundle.manifest.target, ENGINES[EngineName.ORT_CPU])

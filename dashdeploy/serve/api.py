@@ -19,7 +19,7 @@ def serve(
     settings: ServeSettings | None = None,
     **fields: Any,  # noqa: ANN401 - each has the type of the settings' field
 ) -> None:
-    """Serve bundles over HTTP and gRPC (Open Inference Protocol, version 2) until the process is to stop.
+    """Serve bundles over HTTP and gRPC (Open Inference Protocol, version 2) until the process stops.
 
     The call blocks. SIGINT (Ctrl-C) and SIGTERM end it after the accepted requests are answered; a second signal
     cuts this short. Call it from the main thread, because it handles these two signals. Every bundle is verified,

@@ -106,18 +106,18 @@ class ServeSettings:
         allow_remote: whether `host` may be another address than this machine's loopback.
         engine: the engine that runs every bundle; None runs each on what it was made for.
         threads: threads within one operator of a model; None leaves the choice to the engine.
-        instances: how many runs of one model may be under way at once.
+        instances: the number of simultaneous runs of one model.
         batching: how requests are batched.
         body_limit: the most bytes of a request, before and after decompression, and of a tensor in it.
         request_timeout: the most seconds from a request's arrival in the queue to its answer.
-        drain_seconds: the most seconds that accepted requests get once the server is to stop.
+        drain_seconds: the most seconds that accepted requests have after the server was asked to stop.
         reload_seconds: the seconds between two scans of the bundles on disk for changes; 0 never scans.
         version_policies: which versions are served, by the model's name; under `EVERY_MODEL` (``""``) for the models
             that are not named.
-        max_sequences: the most sequences of one model whose states are kept at once; one more is refused.
+        max_sequences: the most live sequences of one model; another one is refused.
         sequence_idle_seconds: the seconds without a request after which a sequence ends by itself.
         allow_model_control: whether clients may load and unload models.
-        api_keys: one of these must come with every request but the health checks; empty lets everyone in.
+        api_keys: every request except health checks needs one of these; empty allows every request.
         tls_certificate: PEM file of the certificate chain; together with `tls_key` it turns TLS on.
         tls_key: PEM file of the private key.
         grpc_reflection: whether gRPC clients may ask which services and messages there are, as grpcurl does.

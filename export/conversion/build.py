@@ -48,7 +48,7 @@ class Build:
         direct: the all-direct model.
         source: what it must agree with.
         target: where models run.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
     """
 
     def __init__(self, direct: ir.Model, source: Source, target: Target, progress: Progress) -> None:

@@ -40,7 +40,7 @@ def choose_engine(
         settings: with ``target=auto``; its engines, or those that are installed if it names none.
         compile_for: compiles and checks the model for the target of the settings that it is given.
         source: what is compiled, for its samples.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Returns:
         The settings with the engine that was chosen, and the compiled model.

@@ -42,7 +42,7 @@ def to_half_precision(
         compiled: in float32.
         source: what it must agree with.
         settings: the user's wishes.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         GateError: nothing that holds weights can be in half precision, or the accuracy drops too far.

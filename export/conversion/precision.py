@@ -40,7 +40,7 @@ def convert(
         direct: the all-direct model, in float32.
         source: what both come from.
         settings: the user's wishes.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: int8 has nothing to calibrate on, or fp16 meets control flow.
@@ -75,8 +75,8 @@ def _to_int8(
 
     model = quantized(compiled.model, decisions.plan.compiled_layers)
     if decisions.lowerings and settings.lowering == "auto":
-        # Convolutions of eight bits are quick, FFT convolutions stay float32: who wins is decided again. There is no
-        # refinement, since each step of it would be calibrated anew.
+        # Convolutions of eight bits are quick, FFT convolutions stay float32: who wins is decided again. Nothing is
+        # refined, because each step of it would be calibrated anew.
         direct_model = quantized(direct, [])
         decisions = pass_speed_gate(
             decisions,

@@ -37,7 +37,7 @@ def add_artifacts(
         path: the bundle.
         out: the new bundle; None replaces the old one, which stays in place until the new one is whole.
         settings: the user's wishes, of which the artifacts count.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: the bundle is damaged, nothing was asked for that can be added, or `out` cannot be written.

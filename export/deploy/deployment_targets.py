@@ -80,7 +80,7 @@ def write_deployment_targets(
     Args:
         bundle: the finished bundle.
         settings: the user's wishes.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
         name: what the model is called there; None takes the bundle's name. Whoever gives it vouches that a model
             of this name in the repository is the same one.
 

@@ -81,7 +81,7 @@ def write_triton_repository(
         bundle: a bundle.
         repository: the repository; it is made where it is missing.
         batches: smallest, most usual and largest batch, as of the engines.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
         named: whether the user named the model; otherwise a model that came from another source, or is another
             network, is another model.
         batches_given: whether the user chose `batches`; then a model that is there already gets them, too.
@@ -158,7 +158,7 @@ def _variants(bundle: Bundle) -> Iterator[Variant]:
 
 
 def _known_versions(folder: Path) -> dict[int, str]:
-    """The sha256 of every version that the model's configuration names; empty where there is no such model."""
+    """The sha256 of every version that the model's configuration names; empty without such a model."""
     if not folder.exists():
         return {}
     config = parse_config(folder / CONFIG_NAME)

@@ -70,7 +70,7 @@ def write_own_format(
         own: its format.
         expected: what the model must say.
         options: threads and batch.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         GateError: the file, loaded again, does not agree with the reference.

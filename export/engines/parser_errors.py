@@ -37,8 +37,8 @@ def parser_error(
     Args:
         errors: what the parser found; the first one counts.
         flavor: whose parser it is.
-        compiled_layers: names of the layers that dashdeploy wrote; an operator of theirs that is refused is
-            no fault of the user's.
+        compiled_layers: names of the layers that dashdeploy wrote; a refused operator of
+            theirs is not the user's fault.
     """
     if not errors:
         return InputError(f"{flavor.title} cannot parse the model and gives no reason")

@@ -77,7 +77,7 @@ class EngineSettings(FrozenModel):
             if not re.fullmatch(r"[1-9][0-9]?\.[0-9]", value, re.ASCII):
                 raise ValueError(f"{value!r} is not a compute capability; write it like 8.9")
             if values.count(value) > 1:
-                raise ValueError(f"{value} comes twice; name each once")
+                raise ValueError(f"{value} appears twice; name each once")
         return values
 
     @field_validator("batches")

@@ -27,7 +27,7 @@ class EngineSidecar(BaseModel):
         tf32: whether fp32 products may be rounded to TF32; never.
         batches: smallest, most usual and largest batch; None where the model's batch is fixed.
         reproducible: whether a second build gave the same bytes when the engine was written. Never of plain TensorRT,
-            which times its kernels, nor where the builder's addresses cannot be fixed; there is no second build then.
+            which times its kernels, nor where the builder's addresses cannot be fixed; the engine is built once then.
         layers: the lowering of every convolution.
         checked: ``built``: no GPU has run it; ``parity``: it was run here and agrees with the reference.
     """

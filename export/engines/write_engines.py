@@ -42,7 +42,7 @@ def write_engines(
         plan: how its layers are computed.
         precision: the ONNX model's.
         settings: the user's wishes.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Returns:
         Why a flavor cannot be built on this machine, by flavor; the rest of the bundle is whole without it.
@@ -109,7 +109,7 @@ def write_engine(
         settings: for which GPUs and batches.
         precision: the model's.
         layers: the chosen lowering by the layer's name.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         MissingCapabilityError: the flavor cannot build on this machine.

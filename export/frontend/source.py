@@ -95,7 +95,7 @@ def load_source(
     Args:
         path: the run or the file.
         input_shapes: shapes to fix, by input name, for an ONNX file.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
         ensemble: as `ExportSettings.ensemble`.
 
     Raises:
@@ -244,7 +244,7 @@ def from_modules(
         searched: what is compiled, in evaluation mode.
         backbone: the unsearched one, in evaluation mode; None if there is none.
         input_shape: [channels, *spatial], without the batch.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
         single: the first member where `searched` is an ensemble, in evaluation mode.
     """
     import torch

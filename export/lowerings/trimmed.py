@@ -23,7 +23,7 @@ class Trimmed(Lowering):
 
     @classmethod
     def refuses(cls, spec: ConvSpec) -> str | None:
-        """Where the canonical form is the convolution as it is, or there is no output."""
+        """Where the canonical form is the convolution as it is, or nothing is left of the output."""
         if min(spec.out_spatial) < 1:
             return "no output: the kernel is longer than the padded input"
         return "every tap is alive, and no axis can be folded" if _least(spec) == spec else None

@@ -32,7 +32,7 @@ _OTHERS = {"portable": ("-DDD_WIDTH=4",)}
 
 
 class BuildError(Exception):
-    """There is no compiler, or it refuses the sources; the message is one line."""
+    """A compiler is missing, or it refuses the sources; the message is one line."""
 
 
 def find_compiler() -> str | None:
@@ -50,7 +50,7 @@ def build(folder: Path, *, extra: Sequence[str] = ()) -> Path:
         extra: further flags of the compiler, such as those of a sanitizer.
 
     Raises:
-        BuildError: there is no compiler, or it refuses the sources.
+        BuildError: a compiler is missing, or it refuses the sources.
     """
     compiler = find_compiler()
     if compiler is None:

@@ -30,7 +30,7 @@ class CandidateCosts:
         progress: told of each measurement before it starts.
 
     Raises:
-        InputError: there is no such device, or costs cannot be kept.
+        InputError: the device does not exist, or costs cannot be kept.
         MissingCapabilityError: the target's engine or device is not here.
     """
 

@@ -150,7 +150,7 @@ class Target(ABC):
     def _alternate(
         self, first: Runtime, other: Runtime, feeds: Mapping[str, Array], seconds: float
     ) -> tuple[Seconds, Seconds]:
-        """Seconds per round of two models; of slow ones there are fewer rounds, and one where there is no time."""
+        """Seconds per round of two models; of slow ones there are fewer rounds, and one round if time is short."""
         calls = {"first": Call(first, feeds), "other": Call(other, feeds)}
         slow = engine_clock(calls["other"]) * 1e-9 > _SLOW
         rounds = 1 if not seconds else _SLOW_ROUNDS if slow else _ROUNDS

@@ -60,5 +60,5 @@ class TensorRTTarget(Target):
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:  # noqa: ARG002
         """Refused: the rates of this GPU are not known, and it can be measured."""
         raise InputError(
-            f"`target={self._flavor.title}`: the GPU is here, so leave `tune=estimate` out; or name a `device`"
+            f"`target={self._flavor.title}`: this machine has the GPU: omit `tune=estimate`, or name a `device`"
         )

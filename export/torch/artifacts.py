@@ -77,7 +77,7 @@ def write_torch_files(
         plan: how the layers of the ONNX model are computed.
         lowerings: those of them that are not direct, by name.
         settings: the user's wishes.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         GateError: a file does not run with plain torch, or does not agree with the reference.

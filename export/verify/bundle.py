@@ -53,7 +53,7 @@ def check_bundle(bundle: Bundle, note: Note, progress: Progress = silent) -> Non
     Args:
         bundle: as `Bundle.load` gives it.
         note: told each check and what it found.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: a file is not a plan, parity report or sidecar, or contradicts another one.

@@ -35,7 +35,7 @@ def check_in_engines(
         source: what it must agree with.
         targets: the engines.
         settings: the user's wishes; its calibration data stand in for samples in int8.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         GateError: it differs in one of them; the message names the engine.

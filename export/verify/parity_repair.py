@@ -37,7 +37,7 @@ def repair(
         decisions: those whose model fails.
         parity: how it does.
         measure: builds the model of some decisions and compares it with the reference.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Returns:
         The decisions and their parity, which fails only where that of the all-direct model does.

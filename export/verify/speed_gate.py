@@ -40,7 +40,7 @@ def pass_speed_gate(
         build: builds the model of other decisions, for a refinement; None takes all or nothing.
         samples: real inputs to run on; None or empty takes random ones.
         precision: of both models.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Returns:
         What ships: the decisions themselves, some with fewer compiled layers, or none; the plan holds the race.

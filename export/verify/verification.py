@@ -51,7 +51,7 @@ def verify(path: Path, progress: Progress = silent) -> Findings:
 
     Args:
         path: a bundle, a Triton repository or one model of it, or an InferenceService.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: it is none of these, or was changed, damaged or made wrongly.

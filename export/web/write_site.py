@@ -55,7 +55,7 @@ def write_site(bundle: Bundle, folder: Path, progress: Progress = silent) -> Sit
     Args:
         bundle: the bundle.
         folder: the site; it must not exist.
-        progress: told what is being done.
+        progress: a function that gets a line for each step.
 
     Raises:
         InputError: the folder cannot be written, or a page has no such element type.

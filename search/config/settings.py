@@ -257,7 +257,7 @@ class SearchSettings(FrozenModel):
             The settings.
 
         Raises:
-            InputError: there is no such preset or field, or a value is not allowed.
+            InputError: the preset or field does not exist, or a value is not allowed.
         """
         if name not in PRESETS:
             raise InputError(f"`preset={name}`: no such preset; choose from {', '.join(PRESETS)}")

@@ -66,7 +66,7 @@ def parse_assignment(text: str) -> tuple[str, object]:
     """Read ``name=value``: the value is JSON, a list without brackets, or a word.
 
     Raises:
-        InputError: there is no name or no ``=``.
+        InputError: the name or ``=`` is missing.
     """
     name, separator, value = text.partition("=")
     if not separator or not name:

@@ -65,7 +65,7 @@ def check_devices(settings: RunSettings, samples: int, held_out: int) -> None:
 
 
 def rank(devices: Devices) -> int:
-    """This process's rank in its run; 0 where there is no other."""
+    """This process's rank in its run; 0 where it runs alone."""
     return 0 if devices.processes == 1 else _number("RANK", "SLURM_PROCID")
 
 

@@ -48,7 +48,7 @@ def latency_table(
         progress: told of each measurement before it starts.
 
     Raises:
-        InputError: no candidates keep to the budget, or there is no such device.
+        InputError: no candidates keep to the budget, or the device does not exist.
         MissingCapabilityError: the target's engine or device is not here.
     """
     tune = settings.latency_costs
@@ -87,7 +87,7 @@ def latency_table(
     if settings.latency_budget is not None and table.least > settings.latency_budget:
         raise InputError(
             f"`latency_budget={settings.latency_budget:g}ms`: the convolutions with the cheapest kernels take "
-            f"{table.least:.4g} ms on {settings.latency_target}; ask for more, or for a smaller `width`"
+            f"{table.least:.4g} ms on {settings.latency_target}; raise the budget, or choose a smaller `width`"
         )
     return table
 

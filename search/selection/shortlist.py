@@ -101,7 +101,7 @@ def choose_from_shortlist(
     for round_ in plan:
         if round_.number:
             alive = survivors([rows[index] for index in alive], SURVIVORS)
-            progress(f"short list: {len(alive) - 1} candidates go on, and the original kernels")
+            progress(f"short list: {len(alive) - 1} candidates stay, with the original kernels")
         share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
         parts = from_all(_train(task, settings, candidates, alive, round_, folder, share, progress))
         scores = _together(parts)

@@ -42,7 +42,7 @@ def open_staging_directory(out: Path, config: dict[str, Any], *, resume: bool) -
     if folder.exists():
         if not resume:
             raise InputError(
-                f"{folder} is an unfinished run; go on with it by adding `resume=True`, or delete that folder"
+                f"{folder} is an unfinished run; add `resume=True` to continue it, or delete that folder"
             )
         if (folder / CONFIG_NAME).exists():
             check_same(folder, config)
@@ -55,7 +55,7 @@ def open_staging_directory(out: Path, config: dict[str, Any], *, resume: bool) -
                 write_json(folder / CONFIG_NAME, config)
             yield folder
     except Timeout as error:
-        raise InputError(f"another process is at work on {folder}; wait, or choose another `out`") from error
+        raise InputError(f"another process is working on {folder}; wait, or choose another `out`") from error
 
 
 def refuses_writing(error: OSError, folder: Path) -> bool:
@@ -75,7 +75,7 @@ def finish_staging_directory(folder: Path, out: Path) -> None:
     _remove_leftovers(folder)
     if out.exists():
         raise InputError(
-            f"{out} has appeared during the run; move it away, and finish {folder} with `resume=True`"
+            f"{out} appeared during the run; move it away, then finish {folder} with `resume=True`"
         )
     (folder / LOCK_NAME).unlink(missing_ok=True)
     folder.rename(out)
@@ -99,7 +99,7 @@ def phase_result(folder: Path, phase: PhaseName) -> dict[str, Any] | None:
         result: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
     except ValueError as error:
         raise InputError(
-            f"{path} is damaged ({error}); delete it to go on from the phase's last epoch or trial, and resume"
+            f"{path} is damaged ({error}); delete it to continue from the phase's last epoch or trial, and resume"
         ) from error
     return result
 

@@ -21,7 +21,7 @@ def backbone_name(task: Task, settings: SearchSettings) -> str:
     """The backbone that the settings name, or DASH's for the task.
 
     Raises:
-        InputError: there is no such backbone, or its inputs have other axes.
+        InputError: the backbone does not exist, or its inputs have other axes.
     """
     name = DEFAULTS.get(task.rank, "") if settings.backbone == "auto" else settings.backbone
     if not name or RANKS.get(name, task.rank) != task.rank:
@@ -124,12 +124,12 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
     except FAILURES as error:
         raise InputError(
             f"the backbone {name} as it is retrained does not take samples of shape {list(task.input_shape)}: "
-            f"{first_line(error)}; choose other arguments for it"
+            f"{first_line(error)}; choose other arguments"
         ) from error
     wanted = [SAMPLES, task.outputs, *(task.input_shape[1:] if task.dense else ())]
     if not isinstance(output, Tensor) or list(output.shape) != wanted:
         given = f"shape {list(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise InputError(
             f"`backbone={name}`: for {SAMPLES} samples it gives {given}, and the task {task.name} needs one tensor "
-            f"of shape {wanted}: samples, outputs{', then every position' if task.dense else ''}; mend the network"
+            f"of shape {wanted}: samples, outputs{', then every position' if task.dense else ''}; correct the network"
         )

@@ -146,7 +146,9 @@ def train_phase(
             if writes:
                 write_json(kept, rollbacks)
             factor = ROLLBACK_FACTOR ** len(rollbacks)
-            progress(f"{error.loss}; back to the last good epoch, with {factor:.2g} times the learning rates")
+            progress(
+                f"{error.loss}; returning to the last good epoch, with {factor:.2g} times the learning rates"
+            )
         else:
             return TrainedPhase(module, _record(module, rollbacks))
 

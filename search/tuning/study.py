@@ -85,14 +85,16 @@ def writing_to_the_study(settings: RunSettings, folder: Path) -> Iterator[None]:
         cause = error.__cause__ or error
         raise InputError(
             f"the study of `tune` at {without_password(storage_url(settings, folder))} cannot be written: "
-            f"{first_line(getattr(cause, 'orig', None) or cause)}; make room or mend the database, and go on with "
-            "`resume=True`"
+            f"{first_line(getattr(cause, 'orig', None) or cause)}; free space or repair the database, then "
+            "continue with `resume=True`"
         ) from error
 
 
 @contextmanager
 def _named_errors(settings: RunSettings, url: str) -> Iterator[None]:
-    mend = "mend `tune_storage`" if settings.tune_storage else "make room, and go on with `resume=True`"
+    mend = (
+        "correct `tune_storage`" if settings.tune_storage else "free space, then continue with `resume=True`"
+    )
     try:
         yield
     except Exception as error:  # SQLAlchemy, its drivers and Optuna raise dozens of classes

@@ -72,7 +72,7 @@ def test_options_that_no_measurement_fits(written_bundle, words, code, message):
 
 
 def test_one_bundle_twice_and_two_of_one_name(written_bundle, tmp_path):
-    assert "one is given twice" in answer("latency", written_bundle, written_bundle)[1]
+    assert "one appears twice" in answer("latency", written_bundle, written_bundle)[1]
     other = shutil.copytree(written_bundle, tmp_path / "other" / "rectifier")
     words = ["latency", written_bundle, other, "--batches", "1", "--seconds", "0.01", "--json"]
     done = CliRunner().invoke(app, ["bench", *map(str, words)])
@@ -84,8 +84,8 @@ def test_one_bundle_twice_and_two_of_one_name(written_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["layers", "--channels", "7"], "no convolution of the list is like that"),
-        (["layers", "--rank", "2", "--channels", "256"], "no convolution of the list is like that"),
+        (["layers", "--channels", "7"], "it has 64, 128 and, in 1-D, 256 channels"),
+        (["layers", "--rank", "2", "--channels", "256"], "it has 64, 128 and, in 1-D, 256 channels"),
         (["networks", "resnet1"], "did you mean resnet1d"),
         (["search-cost", "--sizes", "9"], "sizes are 1 to 7"),
         (["accuracy", "--tasks", "mnist2d", "--out", "runs"], "no such task"),

@@ -78,7 +78,7 @@ def test_usage_errors_exit_2():
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (InputError("wrong: mend it"), 1),
+        (InputError("wrong: correct it"), 1),
         (MissingCapabilityError("missing: pip install it"), 3),
         (GateError("parity"), 4),
         (MemoryError(), 1),
@@ -131,7 +131,7 @@ def test_a_reader_that_goes_away_is_no_error(written_run):
         ("1,x", "--dilations 1,x: dilation x is not a dilation; use integers from 1 up"),
         ("1,,7", "--dilations 1,,7: dilation (empty) is not a dilation; use integers from 1 up"),
         ("1.5", "--dilations 1.5: dilation 1.5 is not a dilation; use integers from 1 up"),
-        ("3,3", "--dilations 3,3: dilation 3 comes twice; name each once"),
+        ("3,3", "--dilations 3,3: dilation 3 appears twice; name each once"),
         ("", "--dilations is empty; give at least one dilation, such as --dilations 3"),
     ],
 )

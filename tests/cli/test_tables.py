@@ -29,7 +29,7 @@ def test_a_csv_file(tmp_path):
     assert config["labels"] == ["down", "up"]
     assert config["source"]["target_column"] == "column 'label'"
     assert config["source"]["test_split"] == "20% of the samples, stratified, seed 3"
-    assert said.count("there is no test part: 20% of the samples, stratified, seed 3, are kept") == 1
+    assert said.count("test part: 20% of the samples, stratified, seed 3, are kept") == 1
 
 
 def test_arrays_with_channels_at_the_end(tmp_path):

@@ -124,17 +124,17 @@ def here(tmp_path, monkeypatch):
         ("--latency-weight 1 --device gtx", "--device gtx: --target ort-cpu is this machine's CPU"),
         (
             "--target openvino",
-            "--target openvino says whose latency counts, and none does; add --latency-weight",
+            "; add --latency-weight or --latency-budget",
         ),
         (
             "--device cuda",
-            "add --latency-weight or --latency-budget; where to train is said by --devices",
+            "add --latency-weight or --latency-budget; to choose where to train, use --devices",
         ),
         (
             "--latency-budget 1us --set latency_costs=estimate",
             "--latency-budget 0.001ms: the convolutions with",
         ),
-        ("--join", "--join: these settings tune nothing; start both processes with --tune grid, tpe or asha"),
+        ("--join", "start both processes with --tune grid, tpe or asha"),
         ("--join --tune grid", "run.partial has no architecture yet; join once the run is there"),
         ("--tune grid --set tune_storage=nodb://x", "the study of --tune at nodb://x cannot be opened"),
     ],
@@ -156,7 +156,7 @@ def test_a_finished_run_needs_no_help(here, npz):
         app, ["search", "--data", str(npz), *["--join", "--tune", "grid", "--out", "run"]]
     )
     assert result.exit_code == 1
-    assert result.stderr == "error: --join: run is finished; there is nothing to help with\n"
+    assert "--join: run is finished" in result.stderr
 
 
 def test_a_device_that_is_not_here_is_exit_code_three(here, npz):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_config_records_everything_the_run_was_started_with(finished, waves_file
     assert (config["input_shape"], config["labels"], config["seed"]) == ([1, 24], ["0", "1", "2"], 7)
     assert config["settings"] == config["asked"] == small.model_dump(mode="json")
     assert config["plan"] == {}  # all epochs were given
-    assert config["versions"]["torch"] == torch.__version__
+    assert config["versions"]["torch"] == version("torch")
     assert config["samples"] == {"train": 76, "validation": 14, "test": 60}
 
 

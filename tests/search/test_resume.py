@@ -118,7 +118,10 @@ def test_interrupted_by_the_user(waves_task, small, finished, tmp_path):
 
 def test_two_processes_do_not_share_an_unfinished_run(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
-    with FileLock(staging_path(out) / ".lock"), pytest.raises(InputError, match="another process is at work"):
+    with (
+        FileLock(staging_path(out) / ".lock"),
+        pytest.raises(InputError, match=r"wait, or choose another `out`"),
+    ):
         search(waves_task, small, out, resume=True)
 
 
@@ -276,9 +279,7 @@ def test_what_has_got_the_run_s_name_meanwhile_is_not_replaced(waves_task, small
         return waves_task.metric.create()
 
     task = dataclasses.replace(waves_task, metric=dataclasses.replace(waves_task.metric, create=metric))
-    with pytest.raises(
-        InputError, match=r"run has appeared during the run; move it away, and finish .*`resume=True`"
-    ):
+    with pytest.raises(InputError, match=r"run appeared .*; move it away, then finish .*`resume=True`"):
         search(task, small, out, resume=True)
     assert (out / "thesis.tex").read_text() == "years of work"
     out.rename(tmp_path / "elsewhere")

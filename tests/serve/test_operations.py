@@ -285,7 +285,7 @@ def test_starts_that_are_refused_in_one_line(tmp_path, write, certificate):
         "not a PEM certificate and its private key": [bundle, *tls, broken],
         "give both or neither": [bundle, "--tls-key", certificate[1]],
         "add --allow-remote": [bundle, "--host", "0.0.0.0"],
-        "there is no key in it": [bundle, "--api-key-file", "/dev/null"],
+        "/dev/null: the file holds no key; write one": [bundle, "--api-key-file", "/dev/null"],
         "larger than --max-batch": [bundle, "--max-batch", "4", "--preferred-batches", "8"],
         "not a collector's URL": [bundle, "--traces", "127.0.0.1:4318"],
         "cannot be written": [bundle, "--access-log", tmp_path / "no" / "folder" / "log"],

@@ -81,7 +81,7 @@ def test_what_is_served(three, write, start_server, policies, served):
     "policies, message",
     [
         ({"times": {"specific": [7]}}, "model 'times' has no version 7; it has 1, 2, 3"),
-        ({"time": {"latest": 1}}, "there is no model 'time'; there are times"),
+        ({"time": {"latest": 1}}, "model 'time' is unknown; use one of times"),
     ],
 )
 def test_a_policy_that_serves_nothing_is_refused(three, start_server, policies, message):

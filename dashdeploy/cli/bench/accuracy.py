@@ -15,27 +15,34 @@ from dashdeploy.errors import InputError
 
 @with_option_groups
 def accuracy(
-    out: Annotated[Path, typer.Option("--out", help="The folder of the runs; what is there is kept.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The folder for the runs. Finished runs in it are kept.")
+    ],
     tasks: Annotated[
-        str, typer.Option("--tasks", help="Built-in tasks; dashdeploy tasks lists them.")
+        str, typer.Option("--tasks", help="The built-in tasks to search. dashdeploy tasks lists them.")
     ] = "mnist1d",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from 0 up.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="The number of seeds, from 0 up.")] = 5,
     preset: Annotated[Preset, typer.Option("--preset", help="The settings of every search.")] = "quick",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="One more setting of every search, as in search."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting of every search, as in search. You can repeat it."
+        ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Searches at once; otherwise one per core.")
+        int | None,
+        typer.Option(
+            "--jobs", min=1, help="The number of simultaneous searches. The default is one for each core."
+        ),
     ] = None,
     *,
     output: ResultOutput,
 ) -> None:
     """Search tasks with several seeds, DASH beside its backbone.
 
-    Every task and seed is a search of its own, which trains both for the same passes (or the backbone for those that
-    make up for the search as well, --set backbone_epochs=N) and looks at the test data once. The same command goes
-    on where it was stopped.
+    Each task and seed is one search. It trains both networks for the same number of passes and uses the test data
+    once. To give the backbone the time of the search as well, use --set backbone_epochs=N. Run the same command again
+    to continue after an interruption.
 
     \b
     Example:

@@ -17,13 +17,13 @@ from dashdeploy.errors import InputError
 @with_option_groups
 def engines(
     bundles: Annotated[
-        list[Path] | None, typer.Argument(metavar="[BUNDLE]...", help="What export wrote.")
+        list[Path] | None, typer.Argument(metavar="[BUNDLE]...", help="The bundles that export wrote.")
     ] = None,
     networks: Annotated[
         str | None,
         typer.Option(
             "--networks",
-            help="Networks of bench networks, such as resnet1d,tcn, or all; each is planned for every engine.",
+            help="Networks of bench networks, such as resnet1d,tcn, or all. Each is planned for every engine.",
         ),
     ] = None,
     engines: Annotated[
@@ -39,24 +39,24 @@ def engines(
     seconds: Annotated[
         float,
         typer.Option(
-            "--seconds", min=0.01, max=86400, help="How long to time each model, all engines together."
+            "--seconds", min=0.01, max=86400, help="Seconds for each model, for all engines together."
         ),
     ] = 20.0,
     memory: Annotated[
         bool,
         typer.Option(
             "--memory/--no-memory",
-            help="Whether to measure the peak memory, of each in a process of its own.",
+            help="Also measure the peak memory, in one process for each variant.",
         ),
     ] = True,
     *,
     output: ResultOutput,
 ) -> None:
-    """Run one model in every engine that is here: latency, error, sizes, memory.
+    """Run one model in every installed engine: latency, error, sizes, memory.
 
-    The backbone, the direct model and the compiled one take turns in all engines, in one process. A bundle's compiled
-    model was planned for one of them; a network of the list is planned for each. What is missing is named with the
-    command that installs it.
+    The backbone, the direct model and the compiled model take turns in all engines, in one process. The compiled
+    model of a bundle was planned for one engine; networks of the list are planned for each engine. The output names
+    missing engines, with the command that installs them.
 
     \b
     Example:

@@ -33,37 +33,45 @@ class Measurement(OptionGroup, panel="Measurement"):
         str | None,
         typer.Option(
             "--networks",
-            help="Compile and time these networks of bench networks too, such as resnet1d,tcn, or all.",
+            help="Also compile and time these networks of bench networks, such as resnet1d,tcn, or all.",
         ),
     ] = None
-    batches: Annotated[str, typer.Option("--batches", help="The batch sizes; with --loadgen one.")] = _BATCHES
+    batches: Annotated[str, typer.Option("--batches", help="The batch sizes; with --loadgen only one.")] = (
+        _BATCHES
+    )
     threads: Annotated[
         str,
-        typer.Option("--threads", help="Threads within one operator; several, such as 1,2, are compared."),
+        typer.Option(
+            "--threads",
+            help="The number of threads in one operator. Several numbers, such as 1,2, are compared.",
+        ),
     ] = "1"
     seconds: Annotated[
         float,
         typer.Option(
-            "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
+            "--seconds", min=0.01, max=86400, help="Seconds for each batch size, for all variants together."
         ),
     ] = 2.0
     engine: Annotated[
         str | None,
         typer.Option(
             "--engine",
-            help=f"What runs the bundles, one or several of {', '.join(EngineName)}, torch, torch-compile, or all "
-            "that are here; otherwise what each was compiled for.",
+            help=f"The engines that run the bundles: one or several of {', '.join(EngineName)}, torch, "
+            "torch-compile, or all that are here. The default is the engine that each was compiled for.",
         ),
     ] = None
     device: Annotated[
         Literal["cpu", "cuda"],
-        typer.Option("--device", help="Where torch and torch-compile run; other engines' names say it."),
+        typer.Option(
+            "--device", help="The device for torch and torch-compile. The names of other engines say theirs."
+        ),
     ] = "cpu"
     memory: Annotated[
-        bool, typer.Option("--memory", help="Measure the peak memory too, of each in a process of its own.")
+        bool, typer.Option("--memory", help="Also measure the peak memory, in one process for each variant.")
     ] = False
     profile: Annotated[
-        bool, typer.Option("--profile", help="Where the compiled model's time goes, by layer (ONNX Runtime).")
+        bool,
+        typer.Option("--profile", help="Show the time of each layer of the compiled model (ONNX Runtime)."),
     ] = False
 
     def sizes(self) -> list[int]:
@@ -92,28 +100,34 @@ class LoadGen(OptionGroup, panel="MLPerf LoadGen"):
 
     loadgen: Annotated[
         Literal["single-stream", "offline", "server"] | None,
-        typer.Option("--loadgen", help="Run this scenario of MLPerf LoadGen instead, with its own verdict."),
+        typer.Option("--loadgen", help="Run this scenario of MLPerf LoadGen instead, and show its verdict."),
     ] = None
     url: Annotated[
         str | None,
-        typer.Option("--url", help="With --loadgen: ask this running server instead, http://HOST:PORT."),
+        typer.Option("--url", help="With --loadgen: measure this running server, http://HOST:PORT."),
     ] = None
     qps: Annotated[
         float | None,
         typer.Option(
-            "--qps", min=0.001, help="With --loadgen server: queries a second; otherwise found out."
+            "--qps",
+            min=0.001,
+            help="With --loadgen server: queries a second. By default the command finds the rate.",
         ),
     ] = None
     bound: Annotated[
         float,
-        typer.Option("--bound", min=0.001, help="With --loadgen server: milliseconds that 99 % must keep."),
+        typer.Option(
+            "--bound",
+            min=0.001,
+            help="With --loadgen server: the latency in milliseconds that 99 % of the queries must keep.",
+        ),
     ] = 15.0
 
 
 @with_option_groups
 def latency(
     bundles: Annotated[
-        list[Path] | None, typer.Argument(metavar="BUNDLE...", help="What export wrote.")
+        list[Path] | None, typer.Argument(metavar="BUNDLE...", help="The bundles that export wrote.")
     ] = None,
     *,
     measurement: Measurement,
@@ -122,8 +136,8 @@ def latency(
 ) -> None:
     """Time the compiled model, the direct one, the backbone, and one network of an ensemble.
 
-    The variants take turns in one process, so that whatever else the machine does hits all of them. Several bundles
-    and several engines are compared in the same rounds; networks of the list have rounds of their own.
+    The variants take turns in one process, so other work on the machine affects all of them alike. Bundles and
+    engines are compared in the same rounds. Networks of the list have separate rounds.
 
     \b
     Example:
@@ -225,7 +239,7 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
     """Settings that give a bundle everything that `engines` may ask of it.
 
     Raises:
-        InputError: there is no such engine; better known before the export than after it.
+        InputError: the engine does not exist; better known before the export than after it.
     """
     from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE, check_engine
     from dashdeploy.export.artifact_settings import ArtifactSettings

@@ -14,22 +14,23 @@ from dashdeploy.cli.options.values import positive_integers
 @with_option_groups
 def layers(
     rank: Annotated[
-        int | None, typer.Option("--rank", min=1, max=2, help="Only convolutions of so many dimensions.")
+        int | None,
+        typer.Option("--rank", min=1, max=2, help="Only convolutions with this number of dimensions."),
     ] = None,
     batches: Annotated[str, typer.Option("--batches", help="The batch sizes of the 1-D list.")] = "1,8",
     channels: Annotated[
-        str, typer.Option("--channels", help="Only convolutions of so many channels.")
+        str, typer.Option("--channels", help="Only convolutions with these numbers of channels.")
     ] = "64,128,256",
     threads: Threads = 1,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.01, max=86400, help="How long to time each convolution.")
+        float, typer.Option("--seconds", min=0.01, max=86400, help="Seconds for each convolution.")
     ] = 0.5,
     *,
     output: ResultOutput,
 ) -> None:
     """Time a fixed list of single convolutions, direct against chosen.
 
-    The plan is made first; then both are timed again, taking turns.
+    The command first plans each convolution. Then it times both forms again, in turns.
 
     \b
     Example:

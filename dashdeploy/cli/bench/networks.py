@@ -28,14 +28,14 @@ class CpuTarget(StrEnum):
 def networks(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Networks of the list; otherwise all of them."),
+        typer.Argument(metavar="[NAME]...", help="Networks of the list. The default is all of them."),
     ] = None,
     batches: Annotated[str, typer.Option("--batches", help="The batch sizes.")] = "1",
     threads: Threads = 1,
     seconds: Annotated[
         float,
         typer.Option(
-            "--seconds", min=0.01, max=86400, help="How long to time each batch size, all variants together."
+            "--seconds", min=0.01, max=86400, help="Seconds for each batch size, for all variants together."
         ),
     ] = 5.0,
     target: Annotated[
@@ -43,14 +43,16 @@ def networks(
     ] = CpuTarget.ORT_CPU,
     cpu_time: Annotated[
         bool,
-        typer.Option("--cpu-time", help="Time the thread's processor time: for a machine that is not idle."),
+        typer.Option(
+            "--cpu-time", help="Measure the processor time of the thread, for a machine that is not idle."
+        ),
     ] = False,
     save: Annotated[
         Path | None,
         typer.Option(
             "--save",
             metavar="FOLDER",
-            help="Write the networks there as ONNX files, for export and others; nothing is timed.",
+            help="Write the networks to this folder as ONNX files, and time nothing.",
         ),
     ] = None,
     *,
@@ -58,7 +60,7 @@ def networks(
 ) -> None:
     """Compile and time a fixed list of whole networks.
 
-    Their weights are random. Each is compared with all its convolutions direct, and with the original
+    The weights are random. Each network is compared with the same network all-direct, and with its original
     backbone.
 
     \b

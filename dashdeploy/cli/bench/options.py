@@ -40,13 +40,11 @@ def _checked_json(file: str | None) -> str | None:
     return file
 
 
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads within one operator.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="The number of threads in one operator.")]
 
 ReportFile = Annotated[
     Path | None,
-    typer.Option(
-        "--report", metavar="FILE", callback=_checked_page, help="Write a report for people: one HTML file."
-    ),
+    typer.Option("--report", metavar="FILE", callback=_checked_page, help="Write a report as one HTML file."),
 ]
 
 
@@ -59,7 +57,7 @@ class ResultOutput(OptionGroup):
             "--json",
             metavar="[FILE]",
             callback=_checked_json,
-            help="Write the result to FILE as JSON; without FILE, to stdout and nothing else.",
+            help="Write the result as JSON to FILE, or to stdout without FILE.",
         ),
     ] = None
     report_file: ReportFile = None

@@ -21,7 +21,9 @@ class Points(OptionGroup, panel="Points and methods"):
 
     methods: Annotated[
         str | None,
-        typer.Option("--methods", help="The methods to compare, such as auto,mixed-results; otherwise all."),
+        typer.Option(
+            "--methods", help="The methods to compare, such as auto,mixed-results. The default is all."
+        ),
     ] = None
     rank: Annotated[
         int | None, typer.Option("--rank", min=1, max=2, help="Only series (1) or only images (2).")
@@ -34,7 +36,7 @@ class Points(OptionGroup, panel="Points and methods"):
         str | None, typer.Option("--lengths", help="Only these lengths of the series, such as 250,1000.")
     ] = None
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer points and rounds; a minute instead of ten.")
+        bool, typer.Option("--quick", help="Measure fewer points and rounds: a minute instead of ten.")
     ] = False
 
     def problems(self) -> list[Problem]:
@@ -53,7 +55,7 @@ class Points(OptionGroup, panel="Points and methods"):
         )
         if self.rank is not None:
             raise InputError(
-                "--rank does not go with --sizes and --lengths, which are of series; leave it out"
+                "--rank cannot be combined with --sizes and --lengths, which are for series; omit it"
             )
         return chosen
 
@@ -63,10 +65,15 @@ class Timing(OptionGroup, panel="Measurement"):
 
     device: Annotated[
         Literal["cpu", "cuda"],
-        typer.Option("--device", help="Where the steps run; cuda is the first GPU, in fp32 without TF32."),
+        typer.Option(
+            "--device", help="The device for the steps. cuda is the first GPU, in fp32 without TF32."
+        ),
     ] = "cpu"
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Torch's threads; otherwise as many as cores.")
+        int | None,
+        typer.Option(
+            "--threads", min=1, help="The number of threads of torch. The default is the number of cores."
+        ),
     ] = None
     seconds: Annotated[
         float | None,
@@ -74,7 +81,7 @@ class Timing(OptionGroup, panel="Measurement"):
             "--seconds",
             min=0.01,
             max=86400,
-            help="How long to time each point, all methods together; otherwise 4, with --quick 1.",
+            help="Seconds for each point, for all methods together. The default is 4, and 1 with --quick.",
         ),
     ] = None
     rounds: Annotated[
@@ -82,12 +89,10 @@ class Timing(OptionGroup, panel="Measurement"):
         typer.Option(
             "--rounds",
             min=1,
-            help="The fewest rounds of each point, however long they take; otherwise 3, with --quick 2.",
+            help="The least number of rounds for each point. The default is 3, and 2 with --quick.",
         ),
     ] = None
-    memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Whether to measure the peak memory as well.")
-    ] = True
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Also measure the peak memory.")] = True
 
 
 @with_option_groups
@@ -96,15 +101,16 @@ def search_cost(
     timing: Timing,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the figure into FILE: .png, .svg or .pdf."),
+        typer.Option("--plot", metavar="FILE", help="Draw the figure to FILE: .png, .svg or .pdf."),
     ] = None,
     *,
     output: ResultOutput,
 ) -> None:
     """Time a training step of the search, by the way AggConv is computed.
 
-    Figure 1 of the DASH paper: the size c of the search space from 1 to 7, and the length of the series; and a
-    search space of images. The methods take turns in one process; each has a process of its own for its memory.
+    The points are those of Figure 1 of the DASH paper (the size c of the search space from 1 to 7, and the length of
+    the series), and a search space of images. The methods take turns in one process. Peak memory is measured in
+    one process for each method.
 
     \b
     Example:

@@ -13,20 +13,21 @@ from dashdeploy.cli.options.groups import with_option_groups
 
 @with_option_groups
 def serve(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What export wrote.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that export wrote.")],
     connections: Annotated[
-        int, typer.Option("--connections", min=1, help="Requests under way at once for the throughput.")
+        int,
+        typer.Option("--connections", min=1, help="The number of simultaneous requests for the throughput."),
     ] = 16,
     threads: Threads = 1,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, max=86400, help="How long each part takes.")
+        float, typer.Option("--seconds", min=0.1, max=86400, help="Seconds for each part.")
     ] = 10.0,
     peer: Annotated[
         Path | None,
         typer.Option(
             "--peer",
             metavar="FOLDER",
-            help="Compare with MLServer, which is installed into this folder (some 500 MB) if need be.",
+            help="Compare with MLServer. The command installs it into this folder if it is missing (500 MB).",
         ),
     ] = None,
     *,
@@ -34,8 +35,8 @@ def serve(
 ) -> None:
     """Measure what serving costs.
 
-    One request at a time over HTTP and gRPC takes turns with the engine's call in this process; then many
-    requests at once.
+    First, single requests over HTTP and gRPC take turns with a call of the engine in this process. Then many
+    requests run at the same time.
 
     \b
     Example:

@@ -16,22 +16,20 @@ from dashdeploy.errors import InputError
 @with_option_groups
 def show(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="What a bench command wrote with --json FILE.")
+        Path, typer.Argument(metavar="FILE", help="A result that a bench command wrote with --json FILE.")
     ],
     other: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[OTHER]", help="Another result of the same kind, to compare its ratios with."
-        ),
+        typer.Argument(metavar="[OTHER]", help="Another result of the same kind, to compare with."),
     ] = None,
     report: ReportFile = None,
     *,
     output: Output,
 ) -> None:
-    """Show a result again that a bench command wrote, or compare two.
+    """Show the result of a bench command again, or compare two results.
 
-    Two of latency, networks, layers or search-cost are compared by their ratios: milliseconds depend on the
-    machine's clock, ratios of what took turns should be the same in every run.
+    Results of latency, networks, layers and search-cost are compared by their ratios. Milliseconds depend on the
+    machine's clock, but ratios between variants that took turns should be the same in every run.
 
     \b
     Example:

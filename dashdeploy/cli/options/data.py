@@ -28,14 +28,16 @@ class TaskSource(OptionGroup, panel="Task"):
         Path | None,
         typer.Option(
             "--data",
-            help="Your own data: an .npz file with x_train, y_train, x_test, y_test, or X, y; a folder of such .npy "
-            "files; an HDF5, CSV, Parquet or ARFF file; a pair NAME_TRAIN, NAME_TEST of .ts, .tsv, .txt or these; a "
-            "folder of sounds or images by class, or of WFDB records.",
+            help="Your own data: an .npz file with x_train, y_train, x_test and y_test, or with X and y; a "
+            "folder of .npy "
+            "files with these names; an HDF5, CSV, Parquet or ARFF file; a pair NAME_TRAIN and NAME_TEST of "
+            ".ts, .tsv "
+            "or .txt files; a folder of sounds or images by class; or a folder of WFDB records.",
         ),
     ] = None
     data_dir: Annotated[
         Path | None,
-        typer.Option("--data-dir", help="The folder with the files of a task of NAS-Bench-360."),
+        typer.Option("--data-dir", help="The folder that holds the files of a NAS-Bench-360 task."),
     ] = None
 
     def check(self) -> None:
@@ -92,50 +94,55 @@ class DataHandling(OptionGroup, panel="Task"):
         Literal["classification", "multi-label", "regression"] | None,
         typer.Option(
             "--predict",
-            help="What your own data gives for each sample: one class, any number of labels, or numbers.",
+            help="What to predict for each sample of your own data: one class, any number of labels, or numbers.",
         ),
     ] = None
     loss: Annotated[
         str | None,
         typer.Option(
             "--loss",
-            help="For your own data: cross_entropy or focal; binary_cross_entropy; mse, mae, huber or relative_l2.",
+            help="The loss for your own data. For classes: cross_entropy or focal; for labels: "
+            "binary_cross_entropy; for "
+            "numbers: mse, mae, huber or relative_l2.",
         ),
     ] = None
     metric: Annotated[
         str | None,
         typer.Option(
             "--metric",
-            help="For your own data: accuracy, balanced_accuracy, f1, auroc, map or fnr; mae, mse, rmse, r2 or "
-            "relative_l2.",
+            help="The metric for your own data. For classes and labels: accuracy, balanced_accuracy, f1, "
+            "auroc, map or "
+            "fnr; for numbers: mae, mse, rmse, r2 or relative_l2.",
         ),
     ] = None
     normalize: Annotated[
         Literal["channels", "samples", "none"] | None,
         typer.Option(
             "--normalize",
-            help="Scale each channel to mean 0 and deviation 1 over the training data, or within each sample. The "
-            "model that comes out does it by itself. By default, channels where the numbers are far from that.",
+            help="Scale each channel to mean 0 and deviation 1, over the training data (channels) or within "
+            "each sample "
+            "(samples). The exported model scales its inputs itself. By default, inputs that are far from mean 0 and "
+            "deviation 1 are scaled by channels.",
         ),
     ] = None
     lengths: Annotated[
         Literal["pad", "resample"],
-        typer.Option("--lengths", help="What becomes of series of several lengths."),
+        typer.Option("--lengths", help="How to handle series of different lengths."),
     ] = "pad"
     missing: Annotated[
         Literal["interpolate", "mean", "refuse"] | None,
         typer.Option(
             "--missing",
-            help="What becomes of missing values: interpolated along the series, the channel's mean over the "
-            "training data, or refused. By default those of .ts files, tables and WFDB records are interpolated and "
-            "arrays with NaN refused.",
+            help="How to handle missing values: interpolate along the series, use the mean of the channel over the "
+            "training data, or refuse. The default is interpolate for .ts files, tables and WFDB records, and refuse "
+            "for arrays.",
         ),
     ] = None
     timestamps: Annotated[
         Literal["refuse", "resample"],
         typer.Option(
             "--timestamps",
-            help="What becomes of .ts files whose values have time stamps: refused, or interpolated on an even grid.",
+            help="How to handle .ts files whose values have time stamps: refuse, or interpolate on an even grid.",
         ),
     ] = "refuse"
     image_size: Annotated[
@@ -143,14 +150,14 @@ class DataHandling(OptionGroup, panel="Task"):
         typer.Option(
             "--image-size",
             metavar="HxW",
-            help="Resize the images of a folder to this height and width in pixels.",
+            help="Resize the images of a folder to this height and width, in pixels.",
         ),
     ] = None
     layout: Annotated[
         Literal["channels-first", "channels-last"] | None,
         typer.Option(
             "--layout",
-            help="Where arrays have their channels: behind the samples, as by default, or at the end.",
+            help="The axis of the channels in arrays: the second (channels-first, the default) or the last.",
         ),
     ] = None
     target_column: Annotated[
@@ -158,7 +165,8 @@ class DataHandling(OptionGroup, panel="Task"):
         typer.Option(
             "--target-column",
             metavar="C",
-            help="The column of a table that is predicted: its name, or its index from 0, from -1 at the end. By "
-            "default the last, or the first in a pair of the UCR archive's .tsv or .txt files.",
+            help="The column of a table to predict: a name or an index (0 is the first, -1 the last). The "
+            "default is the "
+            "last column, or the first in .tsv and .txt files of the UCR archive.",
         ),
     ] = None

@@ -17,7 +17,7 @@ class BundleFolder(OptionGroup, panel="Bundle"):
     """What is written, and under which name."""
 
     out: Annotated[
-        Path | None, typer.Option("--out", help="The bundle to write; it appears whole or not at all.")
+        Path | None, typer.Option("--out", help="The bundle to write. It appears complete or not at all.")
     ] = None
     name: Annotated[
         str | None, typer.Option("--name", help="The model's name for clients; otherwise the folder's name.")
@@ -25,7 +25,7 @@ class BundleFolder(OptionGroup, panel="Bundle"):
     input_shape: Annotated[
         list[str] | None,
         typer.Option(
-            "--input-shape", metavar="NAME=1,1,1000", help="Fix an input's shape; may be given repeatedly."
+            "--input-shape", metavar="NAME=1,1,1000", help="Fix the shape of an input. You can repeat it."
         ),
     ] = None
     state: Annotated[
@@ -33,7 +33,9 @@ class BundleFolder(OptionGroup, panel="Bundle"):
         typer.Option(
             "--state",
             metavar="INPUT=OUTPUT",
-            help="The output that is an input's next value, for servers to keep; repeatable. auto finds them.",
+            help="A state: the output holds the next value of the input, and servers keep it. You can "
+            "repeat it; auto "
+            "finds all pairs.",
         ),
     ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")] = False
@@ -60,15 +62,16 @@ class Planning(OptionGroup, panel="Plan"):
 
     target: Annotated[
         TargetName,
-        typer.Option("--target", help="The engine to compile for; those of a CPU are measured here."),
+        typer.Option("--target", help="The engine to compile for. CPU engines are measured on this machine."),
     ] = TargetName.ORT_CPU
     engines: Annotated[
         str | None,
         typer.Option(
             "--engines",
             metavar="NAME,NAME",
-            help="With --target auto: the engines to compile for, of which the fastest is kept; otherwise those "
-            "of the CPU that are installed.",
+            help="With --target auto: the engines to compare. The fastest one is kept. The default is every "
+            "installed "
+            "CPU engine.",
         ),
     ] = None
     device: Annotated[
@@ -78,27 +81,32 @@ class Planning(OptionGroup, panel="Plan"):
             help="The GPU to plan for, with --tune estimate: h100, a100, l4, rtx-4090 or orin.",
         ),
     ] = None
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call that the costs are for.")] = 1
+    batch: Annotated[int, typer.Option("--batch", min=1, help="The batch size that the plan is for.")] = 1
     lowering: Annotated[
         Literal["auto", "direct", "fft"],
         typer.Option(
-            "--lowering", help="auto takes the cheaper one per layer; the others force one where possible."
+            "--lowering",
+            help="auto takes the cheapest form for each layer; direct and fft force one where possible.",
         ),
     ] = "auto"
     tune: Annotated[
         Literal["measure", "estimate"],
-        typer.Option("--tune", help="How the costs are found: by running each candidate, or by counting."),
+        typer.Option(
+            "--tune",
+            help="How to find the costs: run each candidate (measure), or count its operations (estimate).",
+        ),
     ] = "measure"
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads that the costs are measured with.")
+        int, typer.Option("--threads", min=1, help="The number of threads for measurements.")
     ] = 1
     memory: Annotated[
         str | None,
         typer.Option(
             "--memory",
             metavar="SIZE",
-            help="The most memory, such as 4G, that ONNX Runtime may take for a candidate or a model that is "
-            "timed; otherwise half of what is free.",
+            help="The most memory, such as 4G, that ONNX Runtime may use for a candidate or a timed model. "
+            "The default "
+            "is half of the free memory.",
             show_default=False,
         ),
     ] = None
@@ -106,7 +114,7 @@ class Planning(OptionGroup, panel="Plan"):
         bool | None,
         typer.Option(
             "--ensemble/--no-ensemble",
-            help="Of a run with an ensemble: all members as one model, or the first one alone; otherwise all.",
+            help="For a run with an ensemble: export all members as one model (the default), or only the first.",
             show_default=False,
         ),
     ] = None
@@ -129,7 +137,7 @@ class Precision(OptionGroup, panel="Precision"):
         Literal["fp32", "fp16", "bf16", "int8"],
         typer.Option(
             "--precision",
-            help="Of the ONNX model and its engines; torch files stay fp32. bf16 is OpenVINO's alone.",
+            help="The precision of the ONNX model and its engines; torch files stay fp32. bf16 needs OpenVINO.",
         ),
     ] = "fp32"
     samples: Annotated[
@@ -137,7 +145,7 @@ class Precision(OptionGroup, panel="Precision"):
         typer.Option(
             "--samples",
             metavar="FILE.npz",
-            help="Real inputs, an array per input: what parity, int8 and sample.json are made with.",
+            help="Real inputs, one array for each input; they are used for parity, int8 and sample.json.",
         ),
     ] = None
     calibration: Annotated[
@@ -145,7 +153,7 @@ class Precision(OptionGroup, panel="Precision"):
         typer.Option(
             "--calibration",
             metavar="FILE.npz",
-            help="Inputs to calibrate int8 on; otherwise the samples, which a run brings.",
+            help="Inputs for the calibration of int8. The default is the samples, which a run has.",
         ),
     ] = None
     max_accuracy_drop: Annotated[
@@ -154,7 +162,7 @@ class Precision(OptionGroup, panel="Precision"):
             "--max-accuracy-drop",
             min=0,
             max=1,
-            help="How much lower the accuracy on the run's validation samples may be.",
+            help="The largest drop of the accuracy on the run's validation samples.",
         ),
     ] = 0.01
 
@@ -167,7 +175,7 @@ class Artifacts(OptionGroup, panel="Further artifacts"):
     ] = False
     pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2 for a run: torch.export.")] = False
     trt_rtx: Annotated[
-        bool, typer.Option("--trt-rtx", help="Build model.rtx with TensorRT-RTX; this needs no GPU.")
+        bool, typer.Option("--trt-rtx", help="Build model.rtx with TensorRT-RTX. This works without a GPU.")
     ] = False
     trt: Annotated[
         bool, typer.Option("--trt", help="Build model.engine with TensorRT, for this machine's GPU.")
@@ -178,12 +186,17 @@ class Engines(OptionGroup, panel="Further artifacts"):
     """What the TensorRT engines are built for."""
 
     compute_capabilities: Annotated[
-        str, typer.Option("--compute-capabilities", help="The GPUs that model.rtx is built for.")
+        str,
+        typer.Option(
+            "--compute-capabilities", help="The compute capabilities of the GPUs that model.rtx is for."
+        ),
     ] = "8.0,8.6,8.9,12.0"
     engine_batches: Annotated[
         str,
         typer.Option(
-            "--engine-batches", metavar="MIN,OPT,MAX", help="The batches that TensorRT engines take."
+            "--engine-batches",
+            metavar="MIN,OPT,MAX",
+            help="The smallest, usual and largest batch of TensorRT engines.",
         ),
     ] = "1,8,32"
 
@@ -204,21 +217,21 @@ class Deployment(OptionGroup, panel="Deployment"):
         typer.Option(
             "--triton-repository",
             metavar="DIR",
-            help="Put the model into a Triton model repository, new or old.",
+            help="Add the model to a Triton model repository; the folder may exist.",
         ),
     ] = None
     kserve: Annotated[
         Path | None,
-        typer.Option("--kserve", metavar="FILE.yaml", help="Write an InferenceService of KServe."),
+        typer.Option("--kserve", metavar="FILE.yaml", help="Write a KServe InferenceService."),
     ] = None
     storage_uri: Annotated[
-        str, typer.Option("--storage-uri", help="Where KServe finds the Triton repository.")
+        str, typer.Option("--storage-uri", help="The address at which KServe finds the Triton repository.")
     ] = "pvc://models/repository"
     web: Annotated[
         Path | None,
         typer.Option(
             "--web",
             metavar="DIR",
-            help="Write a static web site that predicts in the browser; --out may then be left out.",
+            help="Write a static web site that predicts in the browser. You can then omit --out.",
         ),
     ] = None

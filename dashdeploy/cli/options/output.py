@@ -10,11 +10,16 @@ from dashdeploy.cli.console import Console
 from dashdeploy.cli.errors import remember_verbose
 from dashdeploy.cli.options.groups import OptionGroup
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress on stderr.")]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", callback=remember_verbose, help="More on stderr; tracebacks of errors."),
+    typer.Option(
+        "--verbose",
+        "-v",
+        callback=remember_verbose,
+        help="Print more on stderr, and the tracebacks of errors.",
+    ),
 ]
 
 

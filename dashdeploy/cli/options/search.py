@@ -32,7 +32,7 @@ class SearchSpace(OptionGroup, panel="Network and search space"):
         typer.Option(
             "--width",
             min=1,
-            help="Channels of the backbone's first block, of resnet1d, unet1d or a network of your own with a width.",
+            help="The number of channels of the first block, for resnet1d, unet1d and networks that have a width.",
         ),
     ] = None
     kernel_sizes: Annotated[
@@ -46,18 +46,18 @@ class SearchSpace(OptionGroup, panel="Network and search space"):
         typer.Option(
             "--exclude",
             metavar="PATTERN",
-            help="Convolutions to leave alone, by name, with * and ?; may be repeated.",
+            help="Names of convolutions to leave unchanged; * and ? are wildcards. You can repeat it.",
         ),
     ] = None
     separable: Annotated[
         bool | None,
-        typer.Option(
-            "--separable/--dense", help="Whether layers with equal channels are searched depthwise."
-        ),
+        typer.Option("--separable/--dense", help="Search layers with equal channels depthwise."),
     ] = None
     method: Annotated[
         Method | None,
-        typer.Option("--method", help="How the mixture is computed; auto takes the cheapest per layer."),
+        typer.Option(
+            "--method", help="How to compute the mixture; auto takes the cheapest way for each layer."
+        ),
     ] = None
 
     def settings(self) -> dict[str, Any]:
@@ -78,11 +78,14 @@ class Training(OptionGroup, panel="Training"):
     """How long and where to train; the fields are settings of the search."""
 
     search_epochs: Annotated[
-        int | None, typer.Option("--search-epochs", min=1, help="Passes over the data while searching.")
+        int | None,
+        typer.Option("--search-epochs", min=1, help="The number of passes over the data in the search."),
     ] = None
     retrain_epochs: Annotated[
         int | None,
-        typer.Option("--retrain-epochs", min=1, help="Passes over the data while training what was found."),
+        typer.Option(
+            "--retrain-epochs", min=1, help="The number of passes over the data in the final training."
+        ),
     ] = None
     ensemble: Annotated[
         int | None,
@@ -90,7 +93,7 @@ class Training(OptionGroup, panel="Training"):
             "--ensemble",
             metavar="N",
             min=1,
-            help="Train N networks with what was found, from other weights; their mean is the model.",
+            help="Train N networks with the found kernels, from different weights. The model is their mean.",
         ),
     ] = None
     tune: Annotated[
@@ -106,11 +109,11 @@ class Training(OptionGroup, panel="Training"):
         typer.Option(
             "--devices",
             metavar="[auto|cpu|cuda][:][N]",
-            help="auto takes a GPU if there is one; 2, cpu:2 or cuda:4 share every batch among so many.",
+            help="The devices to train on. auto uses a GPU if it finds one; 2, cpu:2 or cuda:4 share every batch.",
         ),
     ] = None
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of the split, the search and the training.")
+        int | None, typer.Option("--seed", min=0, help="The seed of the split, the search and the training.")
     ] = None
 
 
@@ -122,22 +125,26 @@ class Latency(OptionGroup, panel="Latency"):
         typer.Option(
             "--latency-weight",
             min=0,
-            help="Prefer kernels that are quick once compiled: what the backbone's own latency adds to the loss.",
+            help="Prefer kernels that are fast when compiled. The weight of the latency in the loss, as a "
+            "share of the "
+            "latency of the backbone.",
         ),
     ] = None
     latency_budget: Annotated[
         str | None,
-        typer.Option("--latency-budget", help="How long all convolutions may take, such as 2ms."),
+        typer.Option(
+            "--latency-budget", help="The most time that all convolutions may take together, such as 2ms."
+        ),
     ] = None
     target: Annotated[
         TargetName | None,
-        typer.Option("--target", help="The engine whose latency counts; otherwise ort-cpu."),
+        typer.Option("--target", help="The engine whose latency counts. The default is ort-cpu."),
     ] = None
     device: Annotated[
         str | None,
         typer.Option(
             "--device",
-            help="The GPU whose latency counts, such as l4; as in export. Where to train is said by --devices.",
+            help="The GPU whose latency counts, such as l4, as in export. To choose where to train, use --devices.",
         ),
     ] = None
 
@@ -166,9 +173,10 @@ class Latency(OptionGroup, panel="Latency"):
         for option, value in {"--target": self.target, "--device": self.device}.items():
             if value is not None:
                 raise InputError(
-                    f"{option} {value} says whose latency counts, and none does; add --latency-weight or "
+                    f"{option} {value} chooses whose latency counts, but the search does not count latency; "
+                    "add --latency-weight or "
                     "--latency-budget"
-                    + ("; where to train is said by --devices" if option == "--device" else "")
+                    + ("; to choose where to train, use --devices" if option == "--device" else "")
                 )
 
 
@@ -179,20 +187,22 @@ class Settings(OptionGroup, panel="Settings"):
         Preset | None,
         typer.Option(
             "--preset",
-            help="quick: minutes on a CPU for series, longer for images. paper: the settings of the DASH paper, for "
-            "a GPU.",
+            help="quick takes minutes on a CPU for series, and longer for images. paper has the settings of the DASH "
+            "paper, for a GPU.",
         ),
     ] = None
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE.json", help="Settings by name, or a run's config.json."),
+        typer.Option(
+            "--config", metavar="FILE.json", help="A file of settings by name, or the config.json of a run."
+        ),
     ] = None
     assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other setting, such as momentum=0.95 (docs/search.md lists them); may be repeated.",
+            help="Any other setting, such as momentum=0.95. docs/search.md lists them. You can repeat it.",
         ),
     ] = None
 
@@ -200,7 +210,9 @@ class Settings(OptionGroup, panel="Settings"):
 class RunFolder(OptionGroup, panel="Run"):
     """Where the run goes, and when it ends."""
 
-    out: Annotated[Path, typer.Option("--out", help="The folder to write; it appears whole or not at all.")]
+    out: Annotated[
+        Path, typer.Option("--out", help="The folder to write. It appears complete or not at all.")
+    ]
     time_limit: Annotated[
         str | None,
         typer.Option(
@@ -210,12 +222,13 @@ class RunFolder(OptionGroup, panel="Run"):
         ),
     ] = None
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings in --out.")
+        bool, typer.Option("--resume", help="Continue an interrupted run in --out, with the same settings.")
     ] = False
     join: Annotated[
         bool,
         typer.Option(
-            "--join", help="Help another process's unfinished run in --out with its tuning, then end."
+            "--join",
+            help="Help with the tuning of an unfinished run in --out that another process started, then end.",
         ),
     ] = False
 

@@ -25,13 +25,13 @@ class Addresses(OptionGroup, panel="Addresses"):
     http_port: Annotated[
         int,
         typer.Option(
-            "--http-port", min=0, max=65535, help="The port of HTTP; 0 takes a free one and says which."
+            "--http-port", min=0, max=65535, help="The HTTP port. 0 takes a free port and prints it."
         ),
     ] = 8000
     grpc_port: Annotated[
         int,
         typer.Option(
-            "--grpc-port", min=0, max=65535, help="The port of gRPC; 0 takes a free one and says which."
+            "--grpc-port", min=0, max=65535, help="The gRPC port. 0 takes a free port and prints it."
         ),
     ] = 8001
     allow_remote: Annotated[
@@ -39,9 +39,7 @@ class Addresses(OptionGroup, panel="Addresses"):
     ] = False
     grpc_reflection: Annotated[
         bool,
-        typer.Option(
-            "--grpc-reflection", help="Tell gRPC clients which services there are, as grpcurl asks."
-        ),
+        typer.Option("--grpc-reflection", help="Let gRPC clients such as grpcurl list the services."),
     ] = False
 
 
@@ -50,30 +48,39 @@ class Models(OptionGroup, panel="Models"):
 
     engine: Annotated[
         EngineName | None,
-        typer.Option("--engine", help="What runs the bundles; otherwise what each was made for."),
+        typer.Option(
+            "--engine",
+            help="The engine that runs the bundles. The default is the engine that each was made for.",
+        ),
     ] = None
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="Threads within one inference; otherwise the engine's choice."),
+        typer.Option(
+            "--threads", min=1, help="The number of threads in one inference. By default the engine decides."
+        ),
     ] = None
     instances: Annotated[
         int,
-        typer.Option("--instances", min=1, max=64, help="Runs of one model that may be under way at once."),
+        typer.Option("--instances", min=1, max=64, help="The number of simultaneous runs of one model."),
     ] = 1
     reload_seconds: Annotated[
         float,
-        typer.Option("--reload-seconds", min=0, help="How often to look for replaced bundles; 0: never."),
+        typer.Option(
+            "--reload-seconds", min=0, help="Seconds between two looks for replaced bundles; 0 never looks."
+        ),
     ] = 1.0
     latest: Annotated[
         int | None,
-        typer.Option("--latest", min=1, help="Short for --version-policy latest:N, for every model."),
+        typer.Option("--latest", min=1, help="The same as --version-policy latest:N."),
     ] = None
     version_policy: Annotated[
         list[str] | None,
         typer.Option(
             "--version-policy",
             metavar="[MODEL=]POLICY",
-            help="The versions to serve: all, latest:N or specific:N,N; of one model, or else of all. Repeat it.",
+            help="The versions to serve: all, latest:N or specific:N,N, for one model or for every model. "
+            "You can repeat "
+            "it.",
         ),
     ] = None
     allow_model_control: Annotated[
@@ -107,23 +114,25 @@ class Batching(OptionGroup, panel="Batching"):
     """How requests are put together."""
 
     max_batch: Annotated[
-        int, typer.Option("--max-batch", min=1, help="The most rows that requests are batched to; 1: never.")
+        int, typer.Option("--max-batch", min=1, help="The largest batch in rows; 1 switches batching off.")
     ] = 32
     batch_delay: Annotated[
         float,
         typer.Option(
-            "--batch-delay", min=0, help="Milliseconds that a request waits for company; 0 runs when idle."
+            "--batch-delay",
+            min=0,
+            help="Milliseconds that a request waits for others. With 0 an idle engine runs at once.",
         ),
     ] = 0.0
     preferred_batches: Annotated[
         str | None,
-        typer.Option("--preferred-batches", help="Batch sizes that are run without the delay, such as 8,16."),
+        typer.Option("--preferred-batches", help="Batch sizes that run without the delay, such as 8,16."),
     ] = None
     measure_batches: Annotated[
         bool,
         typer.Option(
             "--measure-batches/--no-measure-batches",
-            help="Measure a sample's cost by the batch at the start; form no batch in which it costs more.",
+            help="Measure the cost of a sample by batch size at the start, and form no batch in which it costs more.",
         ),
     ] = True
     queue_size: Annotated[
@@ -131,7 +140,8 @@ class Batching(OptionGroup, panel="Batching"):
         typer.Option(
             "--queue-size",
             min=1,
-            help="Places per model, for requests that wait and batches under way; one more gets 503.",
+            help="Places of each model, for waiting requests and running batches. When all are taken, a "
+            "request gets 503.",
         ),
     ] = 256
 
@@ -163,12 +173,18 @@ class Sequences(OptionGroup, panel="Sequences"):
 
     max_sequences: Annotated[
         int,
-        typer.Option("--max-sequences", min=1, help="Live sequences of one model; one more gets 503."),
+        typer.Option(
+            "--max-sequences",
+            min=1,
+            help="The largest number of live sequences of one model. Another one gets 503.",
+        ),
     ] = 1024
     sequence_idle_seconds: Annotated[
         float,
         typer.Option(
-            "--sequence-idle-seconds", min=0.001, help="A sequence without a request for so long is ended."
+            "--sequence-idle-seconds",
+            min=0.001,
+            help="Seconds after which a sequence without a request ends.",
         ),
     ] = 60.0
 
@@ -178,14 +194,21 @@ class Limits(OptionGroup, panel="Limits"):
 
     request_timeout: Annotated[
         float,
-        typer.Option("--request-timeout", min=0.001, help="Seconds from a request's arrival to its answer."),
+        typer.Option(
+            "--request-timeout",
+            min=0.001,
+            help="The most seconds from the arrival of a request to its answer.",
+        ),
     ] = 30.0
     drain_seconds: Annotated[
         float,
-        typer.Option("--drain-seconds", min=0, help="What accepted requests get after SIGTERM."),
+        typer.Option("--drain-seconds", min=0, help="Seconds that accepted requests have after SIGTERM."),
     ] = 30.0
     body_limit: Annotated[
-        int, typer.Option("--body-limit", min=1, help="MiB of a request, unpacked, and of a tensor in it.")
+        int,
+        typer.Option(
+            "--body-limit", min=1, help="The largest size in MiB of an uncompressed request, and of a tensor."
+        ),
     ] = 64
 
     def settings(self) -> dict[str, Any]:
@@ -205,18 +228,22 @@ class Access(OptionGroup, panel="Access"):
         typer.Option(
             "--api-key-file",
             envvar="DASHDEPLOY_API_KEY_FILE",
-            help="Keys, one per line; a request must bring one (Authorization: Bearer KEY).",
+            help="A file of keys, one in each line. A request needs one of them (Authorization: Bearer KEY).",
         ),
     ] = None
     tls_certificate: Annotated[
         Path | None,
         typer.Option(
-            "--tls-certificate", envvar="DASHDEPLOY_TLS_CERTIFICATE", help="PEM certificate; turns TLS on."
+            "--tls-certificate",
+            envvar="DASHDEPLOY_TLS_CERTIFICATE",
+            help="A PEM certificate. It switches TLS on.",
         ),
     ] = None
     tls_key: Annotated[
         Path | None,
-        typer.Option("--tls-key", envvar="DASHDEPLOY_TLS_KEY", help="PEM private key of the certificate."),
+        typer.Option(
+            "--tls-key", envvar="DASHDEPLOY_TLS_KEY", help="The PEM private key of the certificate."
+        ),
     ] = None
 
     def settings(self) -> dict[str, Any]:
@@ -236,7 +263,7 @@ class Records(OptionGroup, panel="Records"):
 
     access_log: Annotated[
         Path | None,
-        typer.Option("--access-log", help="Append a JSON line per request to this file; - is stdout."),
+        typer.Option("--access-log", help="Append a JSON line for each request to this file; - is stdout."),
     ] = None
     traces: Annotated[
         str | None,

@@ -36,7 +36,7 @@ def positive_integers(option: str, text: str, *, noun: str) -> list[int]:
         if not (entry.isascii() and entry.isdigit() and int(entry) > 0):
             raise InputError(f"{where}: {noun} {entry or '(empty)'} is not a {noun}; use integers from 1 up")
         if int(entry) in values:
-            raise InputError(f"{where}: {noun} {entry} comes twice; name each once")
+            raise InputError(f"{where}: {noun} {entry} appears twice; name each once")
         values.append(int(entry))
     return values
 
@@ -133,7 +133,7 @@ def input_shapes(option: str, texts: Iterable[str]) -> dict[str, tuple[int, ...]
         ):
             raise InputError(f"{option} {text}: not a shape; write {option} name=1,1,1000, lengths from 1 up")
         if name in shapes:
-            raise InputError(f"{option} {text}: {name} comes twice; name each input once")
+            raise InputError(f"{option} {text}: {name} appears twice; name each input once")
         shapes[name] = tuple(int(axis) for axis in lengths)
     return shapes
 
@@ -155,6 +155,6 @@ def state_pairs(option: str, texts: Iterable[str]) -> dict[str, str] | Literal["
         if not (name and next_name):
             raise InputError(f"{option} {text}: not a pair; write {option} INPUT=OUTPUT, or {option} auto")
         if name in pairs:
-            raise InputError(f"{option} {text}: {name} comes twice; name each input once")
+            raise InputError(f"{option} {text}: {name} appears twice; name each input once")
         pairs[name] = next_name
     return pairs

@@ -33,7 +33,7 @@ _KINDS = {
 _CLASS_NAMES = ("classnames", "labelnames", "targetnames")
 
 
-def names_of_arrays(where: object, found: Sequence[str], mend: str) -> dict[str, str]:
+def names_of_arrays(where: object, found: Sequence[str], fix: str) -> dict[str, str]:
     """What each array that is needed is called among those that were found.
 
     Where `REQUIRED` are all there by these very names, nothing else is looked at.
@@ -41,7 +41,7 @@ def names_of_arrays(where: object, found: Sequence[str], mend: str) -> dict[str,
     Args:
         where: what the arrays came from, for messages.
         found: names of all arrays; those that mean nothing here are left alone.
-        mend: how a missing array is added; gets its name.
+        fix: how a missing array is added; gets its name.
 
     Returns:
         The name in `found` by the name here: x_train and y_train, perhaps x_test and y_test, perhaps `OPTIONAL`,
@@ -60,7 +60,7 @@ def names_of_arrays(where: object, found: Sequence[str], mend: str) -> dict[str,
         missing = [name for name in pair if name not in known]
         if len(missing) == 1 or (missing and index == 0):
             has = ", ".join(found[:8]) or "no arrays"
-            refuse(where, f"array {missing[0]} is missing (the file has {has})", mend.format(missing[0]))
+            refuse(where, f"array {missing[0]} is missing (the file has {has})", fix.format(missing[0]))
     if whole:
         return {"x_train": known["x"], "y_train": known["y"], **_only(known, LABELS)}
     return known

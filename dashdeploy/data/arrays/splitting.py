@@ -44,7 +44,7 @@ def chosen_for_test(classes: Array | None, count: int, seed: int) -> npt.NDArray
 
 def note_of_test_part(chosen: str) -> str:
     """What is to be told of a test part that was chosen as `said_of_test_part` says."""
-    return f"there is no test part: {chosen}, are kept for the test and never learned from"
+    return f"the data have no test part: {chosen}, are kept for the test and never learned from"
 
 
 def said_of_test_part(kind: str, seed: int) -> str:

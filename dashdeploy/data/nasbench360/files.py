@@ -67,7 +67,7 @@ def entry(path: Path, content: Mapping[str, Any], *names: str) -> Any:  # noqa: 
     """``content[names[0]][names[1]]…``.
 
     Raises:
-        InputError: there is no such entry.
+        InputError: the entry does not exist.
     """
     found: Any = content
     for name in names:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WINDOW, PAD = 128, 5
 LONGEST = 512 - 2 * PAD
-FAR = 100.0  # the distance where there is no residue
+FAR = 100.0  # the distance where a residue is missing
 CAP = 16.0  # farther is all the same while learning
 VALIDATION = 100
 PAPER_EPOCHS, PAPER_SHARE = 200, 0.2
@@ -193,7 +193,7 @@ def _targets(protein: Protein, number: int, top: int, left: int) -> Tensor:
 
 
 def _window(proteins: Sequence[Protein], windows: Sequence[tuple[int, int, int]], index: int) -> Tensor:
-    """The planes [57, 128, 128] of one window; 0 where there is no residue."""
+    """The planes [57, 128, 128] of one window; 0 where a residue is missing."""
     number, top, left = windows[index]
     protein = proteins[number]
     (rows, at_rows), (columns, at_columns) = _inside(protein, top), _inside(protein, left)

@@ -26,15 +26,15 @@ def load_data(data: Any, *, seed: int = 0, options: DataOptions | None = None) -
             folder of sounds or images by class, a folder of WFDB records, or a table (CSV, Parquet, ARFF, the UCR
             archive's text files); or arrays, tensors or data frames by name, as an ``.npz``
             file has them; or a data frame with one sample in each row and a target column.
-        seed: chooses what is held out of the training data for validation, and for the test where there is no part
-            for it.
+        seed: chooses what is held out of the training data for validation, and for the test where the data have no
+            part for it.
         options: what is predicted, the loss, the metric, the scaling.
 
     Returns:
         The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
 
     Raises:
-        InputError: it is none of these, or cannot be used; the message names the place and the mend.
+        InputError: the data have another form or cannot be used; the message names the place and the fix.
         MissingCapabilityError: the package that reads it is not installed.
 
     Example:

@@ -35,11 +35,12 @@ def load_hdf5(path: Path, *, seed: int = 0, options: DataOptions | None = None) 
 
     Args:
         path: the file.
-        seed: chooses what is held out of the training data for validation, and for the test if there is no test part.
+        seed: chooses what is held out of the training data for validation, and for the test where the data have no
+            test part.
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:
-        InputError: the file or one of its datasets cannot be used; the message names the dataset and the mend.
+        InputError: the file or one of its datasets cannot be used; the message names the dataset and the fix.
         MissingCapabilityError: h5py is not installed.
     """
     try:

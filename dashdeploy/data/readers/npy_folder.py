@@ -25,12 +25,12 @@ def load_npy_folder(folder: Path, *, seed: int = 0, options: DataOptions | None 
 
     Args:
         folder: the folder.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val,
-            and for the test, if there is no x_test and y_test.
+        seed: chooses what is held out of the training data for validation, where x_val and y_val are absent,
+            and for the test, where x_test and y_test are absent.
         options: what is predicted, the loss, the metric, the scaling.
 
     Raises:
-        InputError: a file is missing or cannot be used; the message names it and the mend.
+        InputError: a file is missing or cannot be used; the message names it and the fix.
     """
     paths = {path.stem: path for path in sorted(folder.glob("*.npy"))}
     known = names_of_arrays(folder, list(paths), "save it as numpy.save(folder / '{}.npy', …)")
@@ -77,8 +77,8 @@ def _named_errors(path: Path) -> Iterator[None]:
         refuse(path, f"cannot be read ({error.strerror or error})", "check the path and its permissions")
     except ValueError as error:
         if "Object arrays" in str(error):
-            mend = "save plain numbers of one shape, and classes that are text by .astype(str)"
-            refuse(path, "it holds an object array, which needs pickle", mend)
+            fix = "save plain numbers of one shape, and classes that are text by .astype(str)"
+            refuse(path, "it holds an object array, which needs pickle", fix)
         refuse(path, f"not a whole .npy file ({' '.join(str(error).split())})", "write it with numpy.save")
 
 

@@ -26,15 +26,15 @@ def load_npz(path: str | Path, *, seed: int = 0, options: DataOptions | None = N
 
     Args:
         path: the file.
-        seed: chooses what is held out of the training data for validation, if there is no x_val and y_val,
-            and for the test, if there is no x_test and y_test.
+        seed: chooses what is held out of the training data for validation, where x_val and y_val are absent,
+            and for the test, where x_test and y_test are absent.
         options: what is predicted, the loss, the metric, the scaling.
 
     Returns:
         The task: its splits, inputs [n, channels, *spatial] in float32, and what the network is to give.
 
     Raises:
-        InputError: the file or one of its arrays cannot be used; the message names the array and the mend.
+        InputError: the file or one of its arrays cannot be used; the message names the array and the fix.
 
     Example:
         ::
@@ -75,8 +75,8 @@ def _read_array(path: Path, name: str, archive: Mapping[str, Array]) -> Array:
         array = archive[name]
     except ValueError as error:
         if "allow_pickle" in str(error) or "Object arrays" in str(error):
-            mend = "save plain numbers of one shape, and classes that are text by .astype(str)"
-            refuse(path, f"{name} is an object array, which needs pickle", mend)
+            fix = "save plain numbers of one shape, and classes that are text by .astype(str)"
+            refuse(path, f"{name} is an object array, which needs pickle", fix)
         refuse(path, f"{name} cannot be read ({error})", "write the file again")
     if not isinstance(array, np.ndarray):  # NumPy hands out a foreign member's bytes as they are
         refuse(path, f"{name} is not an array", "write the file with numpy.savez_compressed")

@@ -18,12 +18,12 @@ _ENCODINGS = ("utf-8", "cp1252", "latin-1")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 
 
-def lines_of(path: Path, mend: str) -> list[str]:
+def lines_of(path: Path, fix: str) -> list[str]:
     """The lines of a text file in the encoding that it seems to have.
 
     Args:
         path: the file.
-        mend: what to do if it is not a text file.
+        fix: what to do if it is not a text file.
 
     Raises:
         InputError: it cannot be read, or is not a text file.
@@ -41,5 +41,5 @@ def lines_of(path: Path, mend: str) -> list[str]:
         except UnicodeDecodeError:
             continue
     if _CONTROL_CHARACTERS.search(text):
-        refuse(path, "not a text file", mend)
+        refuse(path, "not a text file", fix)
     return re.split("\r\n|\r|\n", text)  # unlike splitlines, no other character ends a comment

@@ -43,7 +43,7 @@ def load_ts(
         validation_share: the part of the training data that is held out.
 
     Raises:
-        InputError: the pair is not whole, or a file cannot be used; the message names the line and the mend.
+        InputError: the pair is not whole, or a file cannot be used; the message names the line and the fix.
     """
     options = options or DataOptions()
     train_path, test_path = _pair(path)

@@ -58,7 +58,7 @@ def read_ts(
         timestamps: whether series that have them are resampled to an even grid, the training file's.
 
     Raises:
-        InputError: it cannot be read or used; the message names the line and the mend.
+        InputError: it cannot be read or used; the message names the line and the fix.
     """
     lines = lines_of(path, "name a .ts file of the UCR or UEA archive")
     header, first = _header(path, lines)
@@ -100,15 +100,15 @@ def read_ts(
     if classes is None:
         return TsFile(series, np.array([_number(path, *each) for each in labels]), None, grid)
     if training is None or training.classes is None:
-        known, where, mend = classes, "that @classLabel names", "add it there, or correct the line"
+        known, where, fix = classes, "that @classLabel names", "add it there, or correct the line"
     else:
         classes = training.classes
         known = tuple(classes[index] for index in np.unique(training.targets))
-        where, mend = "of the training series", "add training series of it, or drop this one"
+        where, fix = "of the training series", "add training series of it, or drop this one"
     for number, label in labels:
         if label not in known:
             names = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-            refuse(path, f"line {number}: class {label!r} is not one {where} ({names})", mend)
+            refuse(path, f"line {number}: class {label!r} is not one {where} ({names})", fix)
     return TsFile(series, np.array([classes.index(label) for _, label in labels], np.int64), classes, grid)
 
 
@@ -116,7 +116,7 @@ def _header(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:
     """The header by lower-case name, and the index of the first line of data."""
     end = next((index for index, line in enumerate(lines) if line.strip().lower() == "@data"), None)
     if end is None:
-        refuse(path, "there is no line @data", "name a .ts file of the UCR or UEA archive")
+        refuse(path, "the line @data is missing", "name a .ts file of the UCR or UEA archive")
     header: dict[str, str] = {}
     for line in lines[:end]:
         name, _, value = line.strip().replace("\t", " ").partition(" ")

@@ -61,7 +61,7 @@ def stamped_case(path: Path, number: int, text: str, may_miss: bool) -> tuple[li
     """One line: its channels, and what stands behind its last colon.
 
     Raises:
-        InputError: it is not in the form; the message names the line, the channel and the mend.
+        InputError: it is not in the form; the message names the line, the channel and the fix.
     """
     *channels, label = _BETWEEN_FIELDS.split(text)
     if not channels:

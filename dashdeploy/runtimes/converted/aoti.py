@@ -23,7 +23,7 @@ def engine_version() -> str:
     """The installed version of torch.
 
     Raises:
-        MissingCapabilityError: torch is not installed, or there is no C++ compiler.
+        MissingCapabilityError: torch is not installed, or a C++ compiler is missing.
     """
     try:
         import torch

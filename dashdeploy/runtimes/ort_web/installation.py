@@ -39,7 +39,7 @@ def find_node() -> Path:
     found = shutil.which("node")
     if found is None:
         raise MissingCapabilityError(
-            "onnxruntime-web needs Node.js 18 or newer, and there is no `node` on the PATH; install it from "
+            "onnxruntime-web needs Node.js 18 or newer, and `node` is not on the PATH; install it from "
             f"https://nodejs.org (on Debian: apt-get install nodejs npm), then run: {INSTALL_COMMAND}"
         )
     return Path(found)

@@ -70,7 +70,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # th
             await changed.wait()
 
     def _status(self, service: str) -> int | None:
-        """The status of a service; None if there is no such service."""
+        """The status of a service; None for an unknown service."""
         try:
             if service in ("", SERVICE, HEALTH_SERVICE):
                 self._readiness.check_server()

@@ -58,5 +58,5 @@ def read_api_keys(api_key_file: Path) -> frozenset[str]:
         raise InputError(f"`api_key_file={api_key_file}`: cannot be read: {error}") from error
     keys = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not keys:
-        raise InputError(f"`api_key_file={api_key_file}`: there is no key in it; write one per line")
+        raise InputError(f"`api_key_file={api_key_file}`: the file holds no key; write one per line")
     return keys

@@ -12,7 +12,7 @@ class RequestError(Exception):
         status: the HTTP status code, as Triton chooses it; `dashdeploy.serve.grpc.service` has the gRPC code of each.
 
             - 400: the request is malformed or does not fit the model.
-            - 401: there is no valid API key.
+            - 401: the API key is missing or wrong.
             - 404: the model is unknown.
             - 408: the body did not arrive in time.
             - 413: the body or a tensor exceeds the limit.

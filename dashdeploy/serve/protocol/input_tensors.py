@@ -105,7 +105,7 @@ def input_tensor(
     if binary is None:
         raise RequestError(
             400,
-            f"input '{spec.name}' has 'binary_data_size', but there is no Inference-Header-Content-Length",
+            f"input '{spec.name}' has 'binary_data_size', but the header Inference-Header-Content-Length is missing",
         )
     if type(size) is not int or size < 0:
         raise RequestError(400, f"input '{spec.name}': 'binary_data_size' is not a number of bytes")

@@ -50,7 +50,7 @@ def read_name_and_version(path: Path) -> tuple[str, str]:
     """The name and version in a bundle's manifest.
 
     Raises:
-        InputError: there is no readable manifest.
+        InputError: the manifest is missing or not readable.
     """
     manifest = Bundle.load(path, verify=False).manifest
     return manifest.name, manifest.version

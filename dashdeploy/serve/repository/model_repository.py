@@ -66,7 +66,7 @@ class ModelRepository:
         """Load everything, once, before the server is ready.
 
         Raises:
-            InputError: there is no bundle, one is damaged, or two hold one model in one version.
+            InputError: a bundle is missing or damaged, or two hold one model in one version.
             MissingCapabilityError: the engine is not installed.
         """
         if not self._paths:

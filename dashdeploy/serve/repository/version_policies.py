@@ -48,7 +48,7 @@ def check_selection(slots: Sequence[BundleSlot], policy: PolicyOf, names: Sequen
         versions = ", ".join(slot.version for slot in slots if slot.name == name)
         if name not in found:
             raise InputError(
-                f"`version_policies`: there is no model {name!r}; there are {', '.join(sorted(found))}"
+                f"`version_policies`: model {name!r} is unknown; use one of {', '.join(sorted(found))}"
             )
         if name not in served:
             wanted = ", ".join(map(str, policy(name).specific))

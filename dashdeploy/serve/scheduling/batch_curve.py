@@ -28,7 +28,7 @@ _BUDGET = 1.0
 _ROUNDS = 12
 
 _FEWEST = 3
-"""Sizes for which there is no time for so many rounds are left out."""
+"""Sizes for which the time does not suffice are left out."""
 
 _LARGEST_FEEDS = 64 * 1024 * 1024
 
@@ -71,7 +71,7 @@ def measure_curve(
     """Time 1, 2, 4, ... `max_rows` rows, in turns, and keep the shortest time of each.
 
     The shortest, because what disturbs a run only makes it longer. It takes about a second at most, or one run of a
-    model that is slower than that; sizes for which there is no time are left out.
+    model that is slower than that; sizes for which the time does not suffice are left out.
 
     Args:
         runtime: the model, which ran already; its first axis is a batch axis.

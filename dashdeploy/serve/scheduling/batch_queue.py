@@ -113,7 +113,7 @@ class BatchQueue:
         """Append a request.
 
         Raises:
-            QueueFullError: there is no room.
+            QueueFullError: the queue is full.
         """
         with self._changed:
             if self.is_full:
@@ -122,7 +122,7 @@ class BatchQueue:
             self._changed.notify()
 
     def discard(self, pending: Pending) -> bool:
-        """Remove a request that is no longer wanted; False if it is not waiting any more."""
+        """Remove a request that nobody waits for; False if it is not waiting any more."""
         with self._changed:
             try:
                 self._waiting.remove(pending)

@@ -62,7 +62,7 @@ function texts(values) {
   return html("ul", {class: "texts"}, ...shown, ...(values.length > shown.length ? [html("li", {class: "soft"}, "and more")] : []));
 }
 
-/** The answer of the classification extension, `value:index:label` each, as bars; null if it is no such answer. */
+/** The answer of the classification extension, `value:index:label` each, as bars; null if it is another answer. */
 function classified(tensor, row) {
   const found = sampleOf(tensor, row).values.map(text => /^([^:]+):(\d+)(?::(.*))?$/s.exec(text));
   if (!found.length || !found.every(each => each && Number.isFinite(Number(each[1])))) return null;

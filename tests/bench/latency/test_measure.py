@@ -161,7 +161,7 @@ def test_several_engines_threads_and_bundles_share_the_rounds(bundle_of, tmp_pat
         assert len({row.calls for row in report.rows if row.threads == threads}) == 1
     assert {row.bundle for row in report.rows} == {str(first.path), str(other.path)}
     assert len(report.speedups) == 8
-    with pytest.raises(InputError, match="one is given twice"):
+    with pytest.raises(InputError, match="one appears twice"):
         measure_latency([first, first])
 
 
@@ -253,7 +253,7 @@ def test_peak_memory_is_that_of_the_largest_batch(bundle_of):
         ({"batches": []}, "no batch size"),
         ({"batches": [0]}, "batch 0 is not a batch size"),
         ({"batches": [1, -2]}, "batch -2 is not a batch size"),
-        ({"batches": [1, 1]}, "given twice"),
+        ({"batches": [1, 1]}, "appears twice"),
         ({"threads": 0}, "`threads=0`"),
         ({"threads": 2, "cpu_time": True}, "`cpu_time` is of one thread"),
         ({"seconds": 0}, "`seconds=0`"),

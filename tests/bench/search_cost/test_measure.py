@@ -143,7 +143,7 @@ def test_the_figure_is_drawn(tmp_path, ending):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"problems": []}, "no problem was given"),
+        ({"problems": []}, "name at least one size or length"),
         ({"methods": ["fast"]}, "method fast: no such method; choose from auto"),
         ({"methods": []}, "name at least one"),
         ({"methods": ["auto", "auto"]}, "each once"),
@@ -165,7 +165,7 @@ def test_arguments_out_of_range_are_one_clear_line(arguments, message):
         (["--sizes", "8"], "sizes are 1 to 7"),
         (["--sizes", "0"], "size 0"),
         (["--lengths", "0"], "length 0"),
-        (["--sizes", "1", "--rank", "2"], "--rank does not go with"),
+        (["--sizes", "1", "--rank", "2"], "--rank cannot be combined with --sizes and --lengths"),
         (["--methods", "fast", "--quick"], "no such method"),
     ],
 )

@@ -18,7 +18,7 @@ def test_input_shapes():
     for bad in ("x", "x=", "=1", "x=1,0", "x=1,a", "x=1,"):
         with pytest.raises(InputError, match="not a shape"):
             input_shapes("--input-shape", [bad])
-    with pytest.raises(InputError, match="x comes twice"):
+    with pytest.raises(InputError, match="x appears twice"):
         input_shapes("--input-shape", ["x=1", "x=2"])
 
 

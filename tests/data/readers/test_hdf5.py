@@ -113,7 +113,7 @@ def test_a_test_part_is_split_off_where_there_is_none(path):
     task = load_data(path, seed=3)
     assert len(task.test.targets) == 8 and torch.bincount(task.test.targets).tolist() == [4, 4]
     assert task.source["test_split"] == "20% of the samples, stratified, seed 3"
-    assert any("there is no test part" in note for note in task.notes)
+    assert any("no test part" in note for note in task.notes)
     rows = {tuple(row) for row in X.reshape(40, -1).astype("f4").tolist()}
     parts = [task.train, task.validation, task.test]
     seen = [tuple(row) for part in parts for row in part.inputs.flatten(1).tolist()]

@@ -66,7 +66,7 @@ def test_several_lengths_are_padded_with_the_training_mean_or_resampled():
 
 
 CASES = {
-    "no data": (HEADER.replace("@data", ""), "there is no line @data"),
+    "no data": (HEADER.replace("@data", ""), "line @data"),
     "no series": (HEADER, "no series follows @data"),
     "an empty value": (
         HEADER + "1,2,:0,0,1:up\n",

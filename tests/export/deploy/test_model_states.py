@@ -95,7 +95,7 @@ def test_a_bundle_gets_states_later_and_keeps_the_rest(tmp_path, model):
             ("--state", "state_in"),
             "--state state_in: not a pair; write --state INPUT=OUTPUT, or --state auto",
         ),
-        (("--state", "a=b", "--state", "a=c"), "--state a=c: a comes twice"),
+        (("--state", "a=b", "--state", "a=c"), "--state a=c: a appears twice"),
         (("--state", "a=b", "--state", "auto"), "--state auto finds every state; leave the other ones out"),
     ],
 )

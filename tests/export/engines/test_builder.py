@@ -194,7 +194,7 @@ def test_a_gpu_that_rtx_does_not_know_is_refused_with_those_it_knows(tmp_path, o
     [
         ("", "1,8,32", "`compute_capabilities`: '' is not"),
         ("89", "1,8,32", "`compute_capabilities`: '89' is not a compute capability; write it like 8.9"),
-        ("8.9,8.9", "1,8,32", "8.9 comes twice"),
+        ("8.9,8.9", "1,8,32", "8.9 appears twice"),
         ("8.9", "1,8", "`engine_batches=1,8`: write MIN,OPT,MAX"),
         ("8.9", "1,x,8", "write MIN,OPT,MAX"),
         ("8.9", "8,1,32", "ascending"),

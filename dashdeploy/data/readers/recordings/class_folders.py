@@ -42,11 +42,12 @@ def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | No
 
     Args:
         folder: the folder that holds these, or train and test that hold these.
-        seed: chooses what is held out of the training data for validation, and for the test if there is no test part.
+        seed: chooses what is held out of the training data for validation, and for the test where the data have no
+            test part.
         options: the loss, the metric, the scaling, what becomes of several lengths, the size of images.
 
     Raises:
-        InputError: there is nothing of the kind, or a file cannot be used; the message names it and the mend.
+        InputError: there is nothing of the kind, or a file cannot be used; the message names it and the fix.
         MissingCapabilityError: the package that decodes them is not installed.
     """
     options = options or DataOptions()

@@ -181,11 +181,11 @@ def _from_table(table: Path, records: Sequence[str]) -> dict[str, _Entry]:
     for number, row in rows:
         place = f"{table}, line {number}"
         if len(row) <= max(columns.values()) or not row[columns["label"]]:
-            refuse(place, "there is no label", "write record,label, or take the line out")
+            refuse(place, "the label is missing", "write record,label, or take the line out")
         written = row[0].removesuffix(".hea")
         name = by_name.get(written)
         if name is None:
-            refuse(place, f"there is no record {written}", "copy it as well, or take the line out")
+            refuse(place, f"record {written} is missing", "copy it as well, or take the line out")
         if name in entries:
             refuse(place, f"{name} has a label already", "keep one of the lines")
         split = row[columns["split"]].lower() if "split" in columns else ""

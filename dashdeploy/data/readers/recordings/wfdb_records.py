@@ -50,12 +50,13 @@ def load_wfdb(folder: Path, *, seed: int = 0, options: DataOptions | None = None
 
     Args:
         folder: with RECORDS, or ``.hea`` files anywhere below; and the labels, see `record_labels`.
-        seed: chooses what is held out of the training data for validation, and for the test if there is no test part.
+        seed: chooses what is held out of the training data for validation, and for the test where the data have no
+            test part.
         options: what is predicted, the loss, the metric, the scaling, what becomes of missing values (interpolated by
             default) and of several lengths.
 
     Raises:
-        InputError: a record or its label cannot be used; the message names it and the mend.
+        InputError: a record or its label cannot be used; the message names it and the fix.
         MissingCapabilityError: wfdb is not installed.
     """
     try:
@@ -138,7 +139,7 @@ def _header(path: Path) -> _Header:
 
     place = path.with_name(f"{path.name}.hea")
     if not place.is_file():
-        refuse(place, "there is no such header", "copy it as well, or take the record out of RECORDS")
+        refuse(place, "the header is missing", "copy it as well, or take the record out of RECORDS")
     try:
         header: Any = wfdb.rdheader(str(path))
     except Exception as error:  # a damaged header raises almost anything

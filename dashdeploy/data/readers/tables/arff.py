@@ -70,8 +70,8 @@ def read_arff(path: Path, wanted: str | int | None) -> Samples:
     else:
         for index in others:
             if kinds[index] not in _NUMERIC:
-                mend = "leave it out, or name it in `target_column`"
-                refuse(path, f"attribute {names[index]!r} is not numeric", mend)
+                fix = "leave it out, or name it in `target_column`"
+                refuse(path, f"attribute {names[index]!r} is not numeric", fix)
         samples = [np.array([[row[index] for index in others]], np.float64) for row in rows]
     series, lengths = _stacked(path, samples)
     kind = kinds[target]

@@ -40,7 +40,7 @@ def load_table(path: Path, *, seed: int = 0, options: DataOptions | None = None)
 
     Args:
         path: a file, either file of a pair NAME_TRAIN, NAME_TEST, or a folder that holds one data set.
-        seed: chooses what is held out of the training data for validation, and for the test where there is no pair.
+        seed: chooses what is held out of the training data for validation, and for the test of a single file.
         options: what is predicted, by which column, the loss, the metric, the scaling.
 
     Raises:

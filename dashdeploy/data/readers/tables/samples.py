@@ -58,13 +58,13 @@ def target_index(
 
     Args:
         where: the file, for messages.
-        names: of all columns; None where there is no header.
+        names: of all columns; None where the table has no header.
         count: of the columns.
         wanted: a column's name, or its index from 0, or from -1 at the end. A name comes before an index.
         first: whether the first column is the target by the format's convention, rather than the last.
 
     Raises:
-        InputError: there is no such column, or no other one.
+        InputError: the column does not exist, or the table has no other one.
     """
     if count < 2:
         refuse(where, "it has one column", "a table needs the columns of the series and that of the target")

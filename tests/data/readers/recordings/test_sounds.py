@@ -95,7 +95,7 @@ def test_without_a_test_part_a_fifth_of_every_class_is_held_out(folder, whole):
     task = load_data(path, seed=5)
     assert torch.bincount(task.test.targets).tolist() == [4, 4]
     assert task.source["test_split"] == "20% of the samples, stratified, seed 5"
-    assert f"there is no test part: {task.source['test_split']}, are kept" in task.notes[0]
+    assert f"test part: {task.source['test_split']}, are kept" in task.notes[0]
     found = {
         row.tobytes() for split in (task.train, task.validation, task.test) for row in whole(split.inputs)
     }

@@ -65,7 +65,7 @@ def test_a_list_of_records_and_a_test_part_of_its_own(folder, refusal):
     path = folder(split=False, table="")
     (path / "labels.csv").rename(path / "REFERENCE.csv")
     (path / "RECORDS").write_text("".join(f"r{number:02d}\n" for number in range(18)))
-    assert "line 19: there is no record r18" in refusal(path)
+    assert "line 19: record r18" in refusal(path)
     table = (path / "REFERENCE.csv").read_text().splitlines()[:16]
     (path / "REFERENCE.csv").write_text("\n".join(table))
     task = load_data(path, seed=1)
@@ -188,7 +188,7 @@ WRONG = {
     "a wrong checksum": (lambda p: flip(p / "r03.dat"), "r03.hea: the checksum of channel I is"),
     "cut short": (lambda p: (p / "r03.dat").write_bytes(b"12345678"), "r03.hea: its signals cannot be read"),
     "no signals": (lambda p: (p / "r03.dat").unlink(), "its signals are in r03.dat, which is not there"),
-    "no header": (lambda p: (p / "RECORDS").write_text("r00\nr99\n"), "r99.hea: there is no such header"),
+    "no header": (lambda p: (p / "RECORDS").write_text("r00\nr99\n"), "r99.hea: the header is missing"),
     "no header at all": (lambda p: (p / "r03.hea").write_text("hello\n"), "r03.hea: it is not a WFDB header"),
     "segments": (lambda p: (p / "r03.hea").write_text("r03/2 2 100 240\nr01 120\nr02 120\n"), "of several segments"),
     "other channels": (lambda p: write(p, "r03", signal(3, channels=1)), "its channels are I, those of r00 I, II"),
@@ -196,8 +196,8 @@ WRONG = {
     "an empty list": (lambda p: (p / "RECORDS").write_text("\n"), "it names no record"),
     "no labels": (lambda p: (p / "labels.csv").unlink(), "no record has a label; write labels.csv"),
     "a record twice": (lambda p: edit(p / "labels.csv", "r03", "r02"), "line 5: r02 has a label already"),
-    "an unknown record": (lambda p: edit(p / "labels.csv", "r03", "x"), "line 5: there is no record x"),
-    "an empty label": (lambda p: edit(p / "labels.csv", "r03,a", "r03,"), "line 5: there is no label"),
+    "an unknown record": (lambda p: edit(p / "labels.csv", "r03", "x"), "line 5: record x"),
+    "an empty label": (lambda p: edit(p / "labels.csv", "r03,a", "r03,"), "line 5: the label is missing"),
     "an unknown split": (lambda p: edit(p / "labels.csv", "r03,a,train", "r03,a,later"), "later is not a split"),
     "no split": (lambda p: edit(p / "labels.csv", "r03,a,train", "r03,a,"), "r03 is of no split"),
     "no training": (lambda p: edit(p / "labels.csv", "train", "test"), "no record is for training"),
