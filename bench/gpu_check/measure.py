@@ -23,7 +23,7 @@ from dashdeploy.artifacts.atomic import write_text_atomically
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.common.device import check_device, describe_device
 from dashdeploy.bench.gpu_check.report import GpuCheckReport, Row, Section, Status
-from dashdeploy.errors import DashdeployError, GateError
+from dashdeploy.errors import DashdeployError, GateError, first_line
 from dashdeploy.progress import Progress, silent, to_stderr
 
 JSON_NAME, MARKDOWN_NAME = "gpu-check.json", "gpu-check.md"
@@ -93,11 +93,19 @@ def check_gpu(
     return GpuCheckReport(
         provenance=Provenance.now(),
         device=device,
-        description=describe_device(device),
+        description=_described(device),
         quick=quick,
         seconds=monotonic() - started,
         sections=tuple(done),
     )
+
+
+def _described(device: str) -> str | None:
+    """The GPU in words; what it says instead must not take along all that was measured."""
+    try:
+        return describe_device(device)
+    except RuntimeError as error:  # torch's only class for whatever a GPU does
+        return f"a GPU that does not answer after the sections: {first_line(error)}"
 
 
 def _run(name: str, task: Planned, device: str, *, quick: bool) -> Section:
