@@ -93,7 +93,9 @@ def _run(words: list[str], root: Path, seconds: float) -> Iterator[Row]:
             verdict, why = match["verdict"], match["why"]
             if verdict in ("PASSED", "SKIPPED", "XFAIL"):
                 passed = True if verdict == "PASSED" else None
-                yield Row(what=match["what"], passed=passed, reason=why or (None if passed else verdict.lower()))
+                yield Row(
+                    what=match["what"], passed=passed, reason=why or (None if passed else verdict.lower())
+                )
             else:
                 reasons.setdefault(match["what"], verdict.lower())
         code = process.wait()
