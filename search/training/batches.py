@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from dashdeploy.data.lazy_inputs import LazyInputs, joined_inputs
+from dashdeploy.data.lazy_inputs import is_lazy, joined_inputs
 from dashdeploy.data.task import Split
 
 MOST_SAMPLES, MOST_POSITIONS = (
@@ -66,7 +66,7 @@ class TensorBatches:
         """Yield (inputs, targets) batch by batch, pass by pass."""
         targets = self.split.targets
         chosen = [each for each in self._chosen() if _count(each, len(targets))]
-        if isinstance(self.split.inputs, LazyInputs) or self.pin:
+        if is_lazy(self.split.inputs) or self.pin:
             yield from _read_ahead(self._batch, chosen)
         else:
             yield from map(self._batch, chosen)

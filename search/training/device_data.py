@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dashdeploy.data.lazy_inputs import LazyInputs
+from dashdeploy.data.lazy_inputs import is_lazy
 from dashdeploy.data.task import Split
 
 MOST_OF_FREE = 0.25
@@ -24,7 +24,7 @@ def placed(split: Split, device: torch.device, free: int | None = None) -> Split
         device: where it is computed with; on anything but a GPU the split stays as it is.
         free: bytes that are free there; None asks the driver.
     """
-    if (device.type != "cuda" and free is None) or isinstance(split.inputs, LazyInputs):
+    if (device.type != "cuda" and free is None) or is_lazy(split.inputs):
         return split
     size = sum(tensor.numel() * tensor.element_size() for tensor in split)
     available = int(torch.cuda.mem_get_info(device)[0]) if free is None else free
@@ -35,7 +35,7 @@ def placed(split: Split, device: torch.device, free: int | None = None) -> Split
 
 def wants_pinning(split: Split, device: torch.device) -> bool:
     """Whether batches of the split are copied to a GPU one by one."""
-    return device.type == "cuda" and (isinstance(split.inputs, LazyInputs) or not split.inputs.is_cuda)
+    return device.type == "cuda" and (is_lazy(split.inputs) or not split.inputs.is_cuda)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
