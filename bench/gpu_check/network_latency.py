@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.bench.common.device import clock_of, without_tf32
+from dashdeploy.bench.common.device import clock_of
 from dashdeploy.bench.gpu_check.report import Figure, Row
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE
@@ -36,6 +36,7 @@ from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.model import lower_module
 from dashdeploy.progress import silent
 from dashdeploy.runtimes.names import EngineName, TargetName
+from dashdeploy.runtimes.torch_device import tf32
 from dashdeploy.timing import interleaved, ratio_of
 
 PLANNED_FOR = "a100"
@@ -93,7 +94,7 @@ def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Itera
     for batch in (1,) if quick else _BATCHES:
         x = _input(name, batch).to(device)
         calls = {key: _call(module, x.half() if "fp16" in key else x) for key, module in moved.items()}
-        with without_tf32(), torch.inference_mode():
+        with tf32(allowed=False), torch.inference_mode():
             expected, found = calls["direct"](), {key: calls[key]() for key in ("planned", "by FFT")}
             times = interleaved(
                 calls, seconds=0.1 if quick else _SECONDS, min_rounds=3, warmup=0.5, clock=clock_of(device)
@@ -120,7 +121,7 @@ def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -
     modules = {"direct": source.module, "planned": _lowered(source, "auto")}
     calls: dict[str, Callable[[], Tensor]] = {}
     try:
-        with without_tf32(), torch.inference_mode():
+        with tf32(allowed=False), torch.inference_mode():
             for key, module in modules.items():
                 moved = copy.deepcopy(module).to(device).eval()
                 compiled: nn.Module = torch.compile(copy.deepcopy(moved), dynamic=False)  # type: ignore[assignment]

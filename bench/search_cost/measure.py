@@ -16,13 +16,14 @@ import numpy as np
 
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.common.checks import check_count, check_seconds
-from dashdeploy.bench.common.device import check_device, clock_of, describe_device, without_tf32
+from dashdeploy.bench.common.device import check_device, clock_of, describe_device
 from dashdeploy.bench.search_cost.problem import Problem, gpu_peak_mib, peak_mib
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.rates import Rates, rates_as_json
 from dashdeploy.progress import Progress, silent
+from dashdeploy.runtimes.torch_device import tf32
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
@@ -137,7 +138,7 @@ def measure_search_cost(
     check_device(device)
     last = {problem.line: problem for problem in problems}
     points = []
-    with _torch_threads(threads) as used, without_tf32():
+    with _torch_threads(threads) as used, tf32(allowed=False):
         rates = _rates(device, progress)
         for problem in problems:
             progress(f"{problem.describe()}: timing {', '.join(methods)}")

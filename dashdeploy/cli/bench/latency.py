@@ -51,14 +51,22 @@ class Measurement(OptionGroup, panel="Measurement"):
         str | None,
         typer.Option(
             "--engine",
-            help=f"What runs the bundles, one or several of {', '.join(EngineName)}, torch, torch-compile, or all "
+            help=f"What runs the bundles, one or several of {', '.join(EngineName)}, torch, torch-compile, "
+            "torch-cuda-graph, or all "
             "that are here; otherwise what each was compiled for.",
         ),
     ] = None
     device: Annotated[
         Literal["cpu", "cuda"],
-        typer.Option("--device", help="Where torch and torch-compile run; other engines' names say it."),
+        typer.Option("--device", help="Where the engines of torch run; other engines' names say it."),
     ] = "cpu"
+    precisions: Annotated[
+        str,
+        typer.Option(
+            "--precisions",
+            help="What those compute in: one or several of fp32 (without TF32), tf32 (on a GPU), fp16, bf16.",
+        ),
+    ] = "fp32"
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure the peak memory too, of each in a process of its own.")
     ] = False
@@ -131,7 +139,8 @@ def latency(
       dashdeploy bench latency bundles/mnist1d --engine all --threads 1,2 --report latency.html
       dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
       dashdeploy bench latency bundles/mnist1d --networks all --engine all --batches 1
-      dashdeploy bench latency --networks resnet1d --engine torch,torch-compile,ort-cuda --device cuda
+      dashdeploy bench latency --networks resnet1d --engine torch,torch-cuda-graph,ort-cuda --device cuda
+      dashdeploy bench latency bundles/mnist1d --engine torch --device cuda --precisions fp32,bf16 --batches 1,256
       dashdeploy bench latency bundles/mnist1d --loadgen server --url http://127.0.0.1:8000 --seconds 60
     """
     console = output.console()
@@ -194,6 +203,7 @@ def _time(loaded: Sequence[Bundle], measurement: Measurement, output: ResultOutp
         seconds=measurement.seconds,
         engines=engines,
         device=measurement.device,
+        precisions=[word.strip() for word in measurement.precisions.split(",")],
         memory=measurement.memory,
         progress=console.progress,
     )
@@ -227,7 +237,7 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
     Raises:
         InputError: there is no such engine; better known before the export than after it.
     """
-    from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE, check_engine
+    from dashdeploy.bench.latency.variants import ALL, OF_TORCH, check_engine
     from dashdeploy.export.artifact_settings import ArtifactSettings
     from dashdeploy.export.settings import ExportSettings
 
@@ -236,6 +246,6 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
             check_engine(engine)
     artifacts = ArtifactSettings(
         torchscript=bool({ALL, "torchscript"} & set(engines)),
-        pt2=bool({ALL, TORCH, TORCH_COMPILE} & set(engines)),
+        pt2=bool({ALL, EngineName.TORCH_CUDA, *OF_TORCH} & set(engines)),
     )
     return ExportSettings(threads=threads, artifacts=artifacts)
