@@ -47,22 +47,28 @@ class Planned:
 
 
 SECTIONS = {
-    "tests": Planned("The tests that are marked gpu.", "marked_tests", 45),
+    "tests": Planned("The tests that are marked gpu.", "marked_tests", 75),
     "parity": Planned(
         "AggConv in float32 without TF32, every method, against equation 2 in float64 on the CPU: largest difference "
         "as a share of the largest value.",
         "parity",
-        30,
+        20,
     ),
-    "search": Planned("A tiny search, whole; and killed, then resumed.", "killed_search", 90),
+    "search": Planned("A tiny search, whole; and killed, then resumed.", "killed_search", 80),
     "search-cost": Planned(
         "Median milliseconds of a step of the search by method, for c kernel sizes and c dilations.",
         "step_cost",
-        110,
+        90,
     ),
-    "latency": Planned("Median milliseconds of the networks of the list.", "network_latency", 165),
+    "layers": Planned(
+        "Median milliseconds of single layers, direct and by FFT, beside the roofline of the peaks that are measured here "
+        "and the estimate for a GPU that is not here.",
+        "layer_rooflines",
+        40,
+    ),
+    "latency": Planned("Median milliseconds of the networks of the list.", "network_latency", 125),
 }
-"""By name, in their order; with `_GRACE_SECONDS` of each 465 seconds in all."""
+"""By name, in their order; with `_GRACE_SECONDS` of each 460 seconds in all."""
 
 
 def check_gpu(

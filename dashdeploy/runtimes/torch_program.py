@@ -16,15 +16,13 @@ from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.torch_device import (
     TorchPrecision,
+    captured,
     check_precision,
     describe_gpu,
     event_nanoseconds,
     require_cuda,
     tf32,
 )
-
-_WARM_UPS = 3
-"""Runs before a graph is captured, in which libraries choose their kernels and take their memory."""
 
 
 class TorchProgram:
@@ -92,12 +90,16 @@ class TorchProgram:
 
         Raises:
             InputError: the module gives another number of tensors than it is said to.
+            MemoryError: it needs more memory than the GPU has.
         """
         torch = self._torch
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tensors = [self._sent(torch.from_numpy(_writeable(feeds[spec.name]))) for spec in self.inputs]
-            result = self._on_gpu(tensors) if self._device == "cuda" else self._module(*tensors)
+            try:
+                tensors = [self._sent(torch.from_numpy(_writeable(feeds[spec.name]))) for spec in self.inputs]
+                result = self._on_gpu(tensors) if self._device == "cuda" else self._module(*tensors)
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(first_line(error)) from error
             values = [result] if isinstance(result, torch.Tensor) else list(result)
         if len(values) != len(self.outputs):
             raise InputError(f"the module gives {len(values)} outputs, not {len(self.outputs)}")
@@ -118,9 +120,9 @@ class TorchProgram:
                 shapes = tuple(tuple(tensor.shape) for tensor in tensors)
                 if shapes not in self._graphs:
                     self._graphs[shapes] = _Captured(self._module, tensors)
-                captured = self._graphs[shapes]
-                captured.fill(tensors)
-                call = captured.replay
+                graph = self._graphs[shapes]
+                graph.fill(tensors)
+                call = graph.replay
             results: list[Any] = []
             self.inside_nanoseconds = event_nanoseconds(lambda: results.append(call()))
             # A graph's next run writes to the same memory.
@@ -138,9 +140,7 @@ class TorchProgram:
 
 
 class _Captured:
-    """A run of a module as a CUDA graph, by the pattern of torch's notes on CUDA semantics.
-
-    It runs on a side stream first. Inputs and outputs lie where they lay when it was captured.
+    """A run of a module as a CUDA graph, whose inputs and outputs lie where they lay when it was captured.
 
     Args:
         module: what is run.
@@ -148,19 +148,8 @@ class _Captured:
     """
 
     def __init__(self, module: Callable[..., Any], tensors: Sequence[Any]) -> None:
-        import torch
-
-        cuda: Any = torch.cuda
         self._inputs = [tensor.clone() for tensor in tensors]
-        side = cuda.Stream()
-        side.wait_stream(cuda.current_stream())
-        with cuda.stream(side):
-            for _ in range(_WARM_UPS):
-                module(*self._inputs)
-        cuda.current_stream().wait_stream(side)
-        self._graph = cuda.CUDAGraph()
-        with cuda.graph(self._graph):
-            self._output = module(*self._inputs)
+        self._launch, self._output = captured(lambda: module(*self._inputs))
 
     def fill(self, tensors: Sequence[Any]) -> None:
         """Put other numbers into the inputs."""
@@ -169,7 +158,7 @@ class _Captured:
 
     def replay(self) -> Any:  # noqa: ANN401 - as above
         """Launch it; the output is overwritten by the next launch."""
-        self._graph.replay()
+        self._launch()
         return self._output
 
 
