@@ -26,7 +26,7 @@ from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.registry import LOWERINGS
-from dashdeploy.export.targets.absent import DEVICES, LAUNCH_SECONDS, SHARE_OF_PEAK, Device
+from dashdeploy.export.targets.absent import DEVICES, LAUNCH_SECONDS, SHARE_OF_PEAK, Device, named
 from dashdeploy.export.targets.base import roofline
 from dashdeploy.export.targets.on_this_gpu import TorchCudaTarget
 from dashdeploy.export.targets.single_layer import random_weights
@@ -72,7 +72,7 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
 def _specs(device: str, *, quick: bool) -> list[ConvSpec]:
     """Layers of ResNet1D and of a wide residual network, as a search finds them."""
     batches = (1, 64, 256) if device == "cuda" else (1,)
-    shapes = [
+    shapes: list[tuple[int, tuple[int, ...], tuple[int, ...], int]] = [
         (channels, (1000,), (k,), d) for channels in (64, 128, 256) for k, d in ((7, 1), (7, 15), (19, 15))
     ]
     shapes += [(64, (32, 32), (7, 7), d) for d in (1, 3)]
@@ -103,11 +103,7 @@ def _peaks(device: str, *, quick: bool) -> dict[str, float]:
         found = {"fp32": 2 * measured_peak(torch.get_num_threads())}
     clock = clock_of(device) or wall_clock
     size = _COPIED >> (8 if quick or device == "cpu" else 0)
-    source, target, one = (
-        torch.zeros(size, device=device),
-        torch.zeros(size, device=device),
-        torch.zeros(1, device=device),
-    )
+    source, target, one = (torch.zeros(count, device=device) for count in (size, size, 1))
 
     def chain() -> None:
         for _ in range(_CHAIN):
@@ -131,27 +127,15 @@ def _row_of_peaks(key: str, peaks: dict[str, float], device: str) -> Row:
     figures["copy of the published"] = peaks["bandwidth"] / profile.bandwidth
     figures["estimates count on"] = SHARE_OF_PEAK
     figures["launch, us, estimates count on"] = 1e6 * LAUNCH_SECONDS
-    same = (
-        "its own"
-        if device == "cuda" and key in _names()
-        else "another device's: no data sheet is known of this one"
-    )
-    return Row(
-        what=f"peaks, beside {profile.description}", figures=figures, reason=f"published rates: {same}"
-    )
-
-
-def _names() -> set[str]:
-    from dashdeploy.export.targets.absent import named
-
-    found = named(torch.cuda.get_device_name())
-    return {found} if found else set()
+    own = device == "cuda" and named(torch.cuda.get_device_name()) == key
+    of = "this GPU's own" if own else "another device's, since none are known of this one"
+    return Row(what=f"peaks, beside {profile.description}", figures=figures, reason=f"published rates: {of}")
 
 
 def _row(
     spec: ConvSpec, target: TorchCudaTarget, here: Device, published: Device, device: str, *, quick: bool
 ) -> Row:
-    """Direct and the best of every other kind by estimate, timed; direct in the other precisions; and the rooflines."""
+    """Direct and the best of every other kind by estimate, timed; direct in other precisions; and the rooflines."""
     seconds = 0.02 if quick else _SECONDS
     candidates = _candidates(spec, here)
     times, errors = target.measure(candidates, spec, seconds)
@@ -204,7 +188,7 @@ def _direct_in_other_precisions(spec: ConvSpec, device: str, seconds: float) -> 
     ]
     shape = (spec.batch, spec.in_channels, *spec.spatial)
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    calls = {}
+    calls: dict[str, Call] = {}
     for name in names:
         moved = copy.deepcopy(layer).to(device)
         calls[name] = Call(TorchProgram(moved, specs[:1], specs[1:], device=device, precision=name), {"x": x})

@@ -1,8 +1,9 @@
 """Latency of the networks of `bench networks` on the device, in torch and in engines.
 
-Torch computes them direct and compiled, in every precision, as a CUDA graph and by torch.compile. What counts is the time on the device. The plan of the compiled network is an estimate from published rates, since to
-measure one takes longer than all of this: so the network with every possible layer by FFT is timed beside it, and
-`layer_rooflines` compares estimates with measurements. A rehearsal on the CPU takes the same plan.
+Torch computes them direct and compiled, in every precision, as a CUDA graph and by torch.compile. What counts is the
+time on the device. The plan of the compiled network is an estimate from published rates, since to measure one takes
+longer than all of this: so the network with every possible layer by FFT is timed beside it, and `layer_rooflines`
+compares estimates with measurements. A rehearsal on the CPU takes the same plan.
 """
 
 from __future__ import annotations
