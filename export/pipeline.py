@@ -48,6 +48,7 @@ from dashdeploy.export.planning.planner import Decisions, choose_lowerings
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
+from dashdeploy.export.targets.cpu import OrtCpuTarget
 from dashdeploy.export.targets.selection import CPU_TARGETS, target_of
 from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.export.verify.other_engines import check_in_engines
@@ -77,6 +78,7 @@ def plan_export(source: Path, settings: ExportSettings, *, progress: Progress = 
     """
     loaded = load_source(source, settings.input_shapes, progress, ensemble=settings.ensemble)
     _check_precision(loaded, settings)
+    settings = _with_program(loaded, settings)
     loaded = _with_samples(loaded, settings, progress)
     direct = prepare(loaded.model)
     if settings.target is TargetName.AUTO:
@@ -135,6 +137,7 @@ def export_source(
     if settings.calibration is not None and settings.precision != "int8":
         raise InputError("`calibration` has no effect without `precision=int8`; add that, or leave it out")
     _check_precision(source, settings)
+    settings = _with_program(source, settings)
     if settings.artifacts.torchscript or settings.artifacts.pt2:
         from dashdeploy.export.torch.artifacts import check_torch_artifacts
 
@@ -165,6 +168,9 @@ def _compiled(
         on_cpu = wishes.target in CPU_TARGETS and wishes.target is not TargetName.ORT_CPU
         if wishes.precision in ("fp16", "int8") and on_cpu:
             compiled = check_in_engines(compiled, source, [target], wishes, progress)
+        if target.runs_modules:  # the portable model has not run yet
+            portable = OrtCpuTarget(wishes.threads, wishes.memory)
+            compiled = check_in_engines(compiled, source, [portable], wishes, progress)
         return target, compiled
 
     if settings.target is TargetName.AUTO:
@@ -183,6 +189,23 @@ def _compile(
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
         compiled = build.raced(compiled)
     return compiled
+
+
+def _with_program(source: Source, settings: ExportSettings) -> ExportSettings:
+    """The settings, with the file that torch runs on a GPU among the artifacts where that is the target.
+
+    Raises:
+        InputError: the source is no run.
+    """
+    if settings.target is not TargetName.TORCH_CUDA:
+        return settings
+    if source.module is None:
+        raise InputError(
+            f"`target=torch-cuda` needs a run: {source.path} is an ONNX model and has no torch module; choose "
+            "`target=ort-cuda` or tensorrt"
+        )
+    artifacts = settings.artifacts.model_copy(update={"pt2": True})
+    return settings.model_copy(update={"artifacts": artifacts})
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:

@@ -38,7 +38,7 @@ from dashdeploy.search.distributed.processes import (
     helps_another,
     wait_for_all,
 )
-from dashdeploy.search.distributed.ranks import check_devices, devices_of, rank
+from dashdeploy.search.distributed.ranks import check_devices, device_of, devices_of, rank
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.latency.table import latency_table
 from dashdeploy.search.run_writer import BACKBONE, FOUND, SHORTLISTED, TUNED, RunWriter, retrained
@@ -227,7 +227,7 @@ def _run_phases(
         "backbone": backbone.put_into(build_backbone(architecture.backbone, architecture.arguments)),
     }
     before = {} if listed is None else listed.validation()
-    scores = scores_of(networks, task, before=before if settings.refit else None)
+    scores = scores_of(networks, task, before=before if settings.refit else None, device=device_of(settings))
     seconds = {
         "search": found.record["seconds"],
         **({} if listed is None else {"shortlist": listed.seconds}),

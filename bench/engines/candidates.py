@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 from dashdeploy.artifacts.bundle import PT2_NAME, TORCHSCRIPT_NAME, Bundle
-from dashdeploy.bench.latency.torch_variants import load_program
 from dashdeploy.bench.latency.variants import BACKBONE, COMPILED, DIRECT, FILES
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
@@ -19,6 +18,7 @@ from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.ort_web.installation import find_package
+from dashdeploy.runtimes.torch_program import load_program
 from dashdeploy.runtimes.torchscript import TorchScript
 
 OPENVINO_BF16, TORCH, AOTI = "openvino-bf16", "torch", "aoti"
@@ -72,10 +72,9 @@ class Candidate:
             InputError: the engine refuses the file.
         """
         if self.engine in TORCH_FILES:
-            bundle = Bundle.load(self.bundle, verify=False)
+            manifest = Bundle.load(self.bundle, verify=False).manifest
             if self.engine == TORCH:
-                return load_program(bundle, self.file, threads, compile_it=False)
-            manifest = bundle.manifest
+                return load_program(self.file, manifest.inputs, manifest.outputs, threads=threads)
             if self.engine == AOTI:
                 return Aoti(self.file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)
             return TorchScript(self.file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)

@@ -1,15 +1,16 @@
-"""Latency of the networks of `bench networks` on the device: torch direct, compiled, by torch.compile; and engines.
+"""Latency of the networks of `bench networks` on the device, in torch and in engines.
 
-Torch's inputs are on the device already, and calls are timed there; figures of engines are those of `bench latency`,
-which hands them arrays. The plan of the compiled network is an estimate, since plans are measured on no GPU through
-torch: so the network with every possible layer by FFT is timed beside it. A rehearsal on the CPU takes the same plan.
+Torch computes them direct and compiled, in every precision, as a CUDA graph and by torch.compile. What counts is the
+time on the device. The plan of the compiled network is an estimate from published rates, since to measure one takes
+longer than all of this: so the network with every possible layer by FFT is timed beside it, and `layer_rooflines`
+compares estimates with measurements. A rehearsal on the CPU takes the same plan.
 """
 
 from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -18,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.bench.common.device import clock_of, without_tf32
+from dashdeploy.bench.common.device import clock_of
 from dashdeploy.bench.gpu_check.report import Figure, Row
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.variants import TORCH, TORCH_COMPILE
@@ -32,20 +33,20 @@ from dashdeploy.export.passes.sequence import prepare
 from dashdeploy.export.planning.planner import choose_lowerings
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.absent import ASSUMED, named
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.model import lower_module
 from dashdeploy.progress import silent
 from dashdeploy.runtimes.names import EngineName, TargetName
+from dashdeploy.runtimes.torch_device import PRECISIONS, TorchPrecision, captured, tf32
 from dashdeploy.timing import interleaved, ratio_of
-
-PLANNED_FOR = "a100"
-"""The GPU of `export.targets.absent` whose published rates the plan goes by."""
 
 PARITY = 1e-4
 """Of the largest output; see `dashdeploy.bench.gpu_check.parity`."""
 
-_BATCHES = (1, 64)
-_ENGINE_BATCHES = (1, 8, 64)
+_BATCHES = (1, 64, 256)
+_PRECISIONS = PRECISIONS
+_ENGINE_BATCHES = (1, 64, 256)
 _SECONDS = 1.0
 
 
@@ -78,49 +79,97 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
             yield _torch_compile_row(name, sources[name], device, quick=quick)
         else:
             yield _engine_row(name, EngineName(kind), quick=quick)
+            if name == first and device == "cuda":
+                yield _engine_row(name, EngineName(kind), quick=quick, precision="fp16")
 
 
 def _torch_rows(name: str, source: Source, device: str, *, quick: bool) -> Iterator[Row]:
+    """A row for every batch and precision; all of a batch take turns in the same rounds."""
     assert source.module is not None
     modules = {
         "direct": source.module,
         "planned": _lowered(source, "auto"),
         "by FFT": _lowered(source, "fft"),
     }
-    if device == "cuda":
-        modules["direct, fp16"] = copy.deepcopy(source.module).half()
-    moved = {key: copy.deepcopy(module).to(device).eval() for key, module in modules.items()}
-    for batch in (1,) if quick else _BATCHES:
-        x = _input(name, batch).to(device)
-        calls = {key: _call(module, x.half() if "fp16" in key else x) for key, module in moved.items()}
-        with without_tf32(), torch.inference_mode():
-            expected, found = calls["direct"](), {key: calls[key]() for key in ("planned", "by FFT")}
-            times = interleaved(
-                calls, seconds=0.1 if quick else _SECONDS, min_rounds=3, warmup=0.5, clock=clock_of(device)
+    precisions = _PRECISIONS if device == "cuda" else ("fp32", "bf16")
+    for batch in (1,) if quick else _BATCHES if device == "cuda" else _BATCHES[:1]:
+        try:
+            yield from _batch_rows(
+                f"{name}, torch, batch {batch}", modules, batch, precisions, device, quick=quick
             )
-        errors = {key: float((y - expected).abs().max() / expected.abs().max()) for key, y in found.items()}
-        figures: dict[str, Figure] = {f"{key}, ms": 1e3 * _median(times[key]) for key in calls}
-        figures |= {f"{key} / direct": ratio_of(times[key], times["direct"]).median for key in found}
-        figures["largest error"] = max(errors.values())
-        fits = max(errors.values()) <= PARITY
+        except torch.OutOfMemoryError as error:
+            yield Row(what=f"{name}, torch, batch {batch}", reason=f"left out: {first_line(error)}")
+
+
+def _batch_rows(
+    what: str,
+    modules: Mapping[str, nn.Module],
+    batch: int,
+    precisions: Sequence[TorchPrecision],
+    device: str,
+    *,
+    quick: bool,
+) -> Iterator[Row]:
+    x = _input(what.partition(",")[0], batch).to(device)
+    calls: dict[tuple[str, str], Callable[[], object]] = {}
+    outputs: dict[tuple[str, str], Tensor] = {}
+    notes: dict[str, str] = {}
+    with torch.inference_mode():
+        for precision in precisions:
+            dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
+            for key, module in modules.items():
+                moved = copy.deepcopy(module).to(device, dtype).eval()
+                call = _call(moved, x.to(dtype), allow_tf32=precision == "tf32")
+                calls[precision, key], outputs[precision, key] = call, call()
+        expected = outputs["fp32", "direct"]
+        if device == "cuda":
+            for key in ("direct", "planned"):
+                try:
+                    calls["fp32", f"{key}, CUDA graph"] = captured(calls["fp32", key])[0]
+                except RuntimeError as error:  # torch's only class for whatever a GPU cannot do
+                    notes["fp32"] = f"no CUDA graph of {key}: {first_line(error)}"
+        times = interleaved(
+            {f"{precision}/{key}": call for (precision, key), call in calls.items()},
+            seconds=0.1 if quick else _SECONDS,
+            min_rounds=3,
+            warmup=0.5,
+            clock=clock_of(device),
+        )
+    for precision in precisions:
+        series = {key: times[f"{precision}/{key}"] for of, key in calls if of == precision}
+        errors = [
+            float((y.float() - expected).abs().max() / expected.abs().max())
+            for (of, _), y in outputs.items()
+            if of == precision
+        ]
+        figures: dict[str, Figure] = {f"{key}, ms": 1e3 * _median(each) for key, each in series.items()}
+        figures |= {
+            f"{key} / direct": ratio_of(series[key], series["direct"]).median for key in ("planned", "by FFT")
+        }
+        figures["largest error"] = max(errors)
+        fits = max(errors) <= PARITY
+        judged = precision == "fp32"  # of the others, how exact they are is a figure
         yield Row(
-            what=f"{name}, torch, batch {batch}",
+            what=f"{what}, {precision}",
             figures=figures,
-            passed=fits,
-            reason=None if fits else f"more than {PARITY:g} of the largest output",
+            passed=fits if judged else None,
+            reason=notes.get(precision)
+            if fits or not judged
+            else f"more than {PARITY:g} of the largest output",
         )
 
 
 def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -> Row:
-    what = f"{name}, {TORCH_COMPILE}, batch {1 if quick else _BATCHES[-1]}"
+    batch = 1 if quick or device == "cpu" else _BATCHES[1]
+    what = f"{name}, {TORCH_COMPILE}, batch {batch}"
     if not any(map(shutil.which, ("g++", "c++", "gcc", "clang"))):
         return Row(what=what, reason="left out: torch.compile needs a C++ compiler, such as g++")
     assert source.module is not None
-    x = _input(name, 1 if quick else _BATCHES[-1]).to(device)
+    x = _input(name, batch).to(device)
     modules = {"direct": source.module, "planned": _lowered(source, "auto")}
     calls: dict[str, Callable[[], Tensor]] = {}
     try:
-        with without_tf32(), torch.inference_mode():
+        with tf32(allowed=False), torch.inference_mode():
             for key, module in modules.items():
                 moved = copy.deepcopy(module).to(device).eval()
                 compiled: nn.Module = torch.compile(copy.deepcopy(moved), dynamic=False)  # type: ignore[assignment]
@@ -134,14 +183,15 @@ def _torch_compile_row(name: str, source: Source, device: str, *, quick: bool) -
     return Row(what=what, figures=figures)
 
 
-def _engine_row(name: str, engine: EngineName, *, quick: bool) -> Row:
-    what, batches = f"{name}, {engine}", (1,) if quick else _BATCHES
+def _engine_row(name: str, engine: EngineName, *, quick: bool, precision: str = "fp32") -> Row:
+    batches = (1,) if quick else _ENGINE_BATCHES if engine is not EngineName.ORT_CPU else (1, 8)
+    what = f"{name}, {engine}, {precision}"
     figures: dict[str, Figure] = {}
     try:
         # An engine of TensorRT is the compiled network alone, so the direct one is exported by itself.
         for lowering in ("direct", "auto") if engine is EngineName.TENSORRT else ("auto",):
             with TemporaryDirectory(prefix="dashdeploy-gpu-check-") as folder:
-                settings = _engine_settings(engine, lowering)
+                settings = _engine_settings(engine, lowering, precision)
                 bundle = export_network(name, Path(folder) / name, settings, progress=silent)
                 seconds = 0.1 if quick else _SECONDS
                 report = measure_latency(bundle, batches=batches, seconds=seconds, engines=[engine])
@@ -155,19 +205,19 @@ def _engine_row(name: str, engine: EngineName, *, quick: bool) -> Row:
     return Row(what=what, figures=figures)
 
 
-def _engine_settings(engine: EngineName, lowering: str) -> ExportSettings:
+def _engine_settings(engine: EngineName, lowering: str, precision: str = "fp32") -> ExportSettings:
     """Settings of an export whose plan is estimated: to measure one takes longer than all of this."""
-    gpu = {} if engine is EngineName.ORT_CPU else {"device": PLANNED_FOR}
+    gpu = {} if engine is EngineName.ORT_CPU else {"device": planned_for()}
     built = engine is EngineName.TENSORRT
     artifacts = ArtifactSettings(trt=built, engine=EngineSettings(batches=_ENGINE_BATCHES))
-    given = {"target": engine, "tune": "estimate", "lowering": lowering, **gpu}
+    given = {"target": engine, "tune": "estimate", "lowering": lowering, "precision": precision, **gpu}
     return ExportSettings.model_validate(given | ({"artifacts": artifacts} if built else {}))
 
 
 def _lowered(source: Source, lowering: Literal["auto", "fft"]) -> nn.Module:
     """The network with the convolutions of a plan that is estimated, or with all by FFT."""
     settings = ExportSettings(
-        target=TargetName.TENSORRT, device=PLANNED_FOR, tune="estimate", lowering=lowering
+        target=TargetName.TORCH_CUDA, device=planned_for(), tune="estimate", lowering=lowering
     )
     target = target_of(settings)
     convolutions = find_convolutions(prepare(source.model))
@@ -177,12 +227,23 @@ def _lowered(source: Source, lowering: Literal["auto", "fft"]) -> nn.Module:
     return lower_module(source.module, decisions.lowerings, specs).module
 
 
+def planned_for() -> str:
+    """The key of the GPU whose published rates plans go by: this machine's, or `ASSUMED` if they are not known."""
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return named(name) or ASSUMED
+
+
 def _input(name: str, batch: int) -> Tensor:
     return torch.randn(batch, *NETWORKS[name].input_shape, generator=torch.Generator().manual_seed(0))
 
 
-def _call(module: nn.Module, x: Tensor) -> Callable[[], Tensor]:
-    return lambda: module(x)
+def _call(module: nn.Module, x: Tensor, *, allow_tf32: bool = False) -> Callable[[], Tensor]:
+    def call() -> Tensor:
+        with tf32(allowed=allow_tf32):
+            y: Tensor = module(x)
+        return y
+
+    return call
 
 
 def _median(times: object) -> float:

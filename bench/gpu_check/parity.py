@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dashdeploy.bench.common.device import without_tf32
 from dashdeploy.bench.gpu_check.report import Row
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.module import AggConv, AggConv1d, AggConv2d
 from dashdeploy.ops.conv.frame import Frame
+from dashdeploy.runtimes.torch_device import tf32
 
 TOLERANCE = 1e-4
 """Of the largest value. float32 rounds at 6e-8; sums of ten thousand terms and transforms add two or three digits."""
@@ -46,7 +46,7 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
         x = torch.randn(4, channels, *spatial)
         expected = _values(layer, x, "mixed-results", "cpu", torch.float64)
         for method in METHODS:
-            with without_tf32():
+            with tf32(allowed=False):
                 found = _values(layer, x, method, device, torch.float32)
             errors = {what: _error(found[what], expected[what]) for what in expected}
             worst = max(errors.values())

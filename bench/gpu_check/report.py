@@ -88,6 +88,7 @@ class GpuCheckReport(BenchResult):
             f"# GPU check: {what}",
             f"{self.machine_and_date}; {versions}; commit {made.commit or 'unknown'}; `{made.command}`; "
             f"{self.seconds:.0f} s" + ("; smallest sizes, no measurement" if self.quick else ""),
+            *([self._clocks()] if made.gpus else []),
             _table(
                 ["section", "status", "seconds", "why"],
                 [[each.name, each.status, f"{each.seconds:.0f}", each.reason] for each in self.sections],
@@ -98,6 +99,11 @@ class GpuCheckReport(BenchResult):
             if section.rows:
                 parts.append(_rows_table(section.rows))
         return "\n\n".join(parts)
+
+    def _clocks(self) -> str:
+        """Driver and clocks of every GPU when the check was over."""
+        rows = [[str(value) for value in state.model_dump().values()] for state in self.provenance.gpus]
+        return _table([*type(self.provenance.gpus[0]).model_fields], [[*row] for row in rows])
 
 
 def _rows_table(rows: tuple[Row, ...]) -> str:

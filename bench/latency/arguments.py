@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.common.checks import check_count, check_seconds
 from dashdeploy.bench.common.device import check_device
-from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE
+from dashdeploy.bench.latency.variants import ALL, OF_TORCH
 from dashdeploy.errors import InputError
+from dashdeploy.runtimes.torch_device import check_precision
 
 
 def check_arguments(
@@ -41,20 +42,32 @@ def check_arguments(
         raise InputError("`cpu_time` is of one thread; set `threads=1`, or leave `cpu_time` out")
 
 
-def check_device_of(device: str, engines: Sequence[str] | None, *, memory: bool) -> None:
-    """Refuse a device that nothing would run on.
+def check_device_of(
+    device: str, engines: Sequence[str] | None, precisions: Sequence[str], *, memory: bool
+) -> None:
+    """Refuse a device that nothing would run on, and precisions that nothing would run in.
 
     Raises:
         InputError: no engine that was named takes it, or memory is asked for, which is the CPU's.
         MissingCapabilityError: the device is not here.
     """
     check_device(device)
+    of_torch = {ALL, *OF_TORCH} & set(engines or ())
+    for precision in precisions:
+        check_precision(precision, device)
+    if len(set(precisions)) != len(precisions) or not precisions:
+        raise InputError(f"`precisions={','.join(precisions)}`: give at least one, and each once")
+    if tuple(precisions) != ("fp32",) and not of_torch:
+        raise InputError(
+            "`precisions` has no effect without the engines torch, torch-compile or torch-cuda-graph; any other "
+            "engine computes in the precision of its file"
+        )
     if device == "cpu":
         return
-    if not {ALL, TORCH, TORCH_COMPILE} & set(engines or ()):
+    if not of_torch:
         raise InputError(
-            f"`device={device}` has no effect without the engines torch or torch-compile; the name of any other "
-            "engine says where it runs: name ort-cuda, tensorrt or tensorrt-rtx"
+            f"`device={device}` has no effect without the engines torch or torch-compile (or torch-cuda-graph); the "
+            "name of any other engine says where it runs: name ort-cuda, torch-cuda, tensorrt or tensorrt-rtx"
         )
     if memory:
         raise InputError(f"`memory` is of the CPU's and has no effect with `device={device}`; leave it out")

@@ -19,7 +19,7 @@ import numpy as np
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.latency.arguments import check_arguments, check_device_of
-from dashdeploy.bench.latency.multiply_adds import measured_peak, multiply_adds
+from dashdeploy.bench.latency.multiply_adds import measured_gpu_peaks, measured_peak, multiply_adds
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.rows import BatchNoise, BundleFacts, LatencyRow, Quantile, Speedup
 from dashdeploy.bench.latency.variants import (
@@ -29,6 +29,7 @@ from dashdeploy.bench.latency.variants import (
     DIRECT,
     ENGINES,
     FILES,
+    OF_TORCH,
     Variant,
     loadable,
     peak_mib,
@@ -51,7 +52,7 @@ from dashdeploy.timing import (
 )
 
 Key = tuple[str, str, str]
-"""Label of the bundle, engine, variant."""
+"""Label of the bundle, engine (with its precision where that is another than float32), variant."""
 
 _CONTROL: Key = ("", "", "control")
 _LOADS = 3
@@ -70,6 +71,7 @@ def measure_latency(
     seconds: float = 2.0,
     engines: Sequence[str] | None = None,
     device: str = "cpu",
+    precisions: Sequence[str] = ("fp32",),
     memory: bool = False,
     cpu_time: bool = False,
     progress: Progress = silent,
@@ -86,8 +88,10 @@ def measure_latency(
             rounds are run.
         engines: some of `ENGINES`; ``all`` takes those that run here and says why the others do not; None takes
             the one that each bundle was planned for, or ONNX Runtime where that is not here.
-        device: where the engines torch and torch-compile run, in float32 without TF32: ``cpu`` or ``cuda``. The
-            name of any other engine says it.
+        device: where the engines torch, torch-compile and torch-cuda-graph run: ``cpu`` or ``cuda``. The name of
+            any other engine says it. On a GPU, what counts is the time there, by CUDA's events where the engine
+            can be asked for it: inputs and outputs lie on the GPU.
+        precisions: in which those engines are timed, of `PRECISIONS`; ``fp32`` is without TF32.
         memory: whether to measure the peak memory too, each variant in a process of its own.
         cpu_time: whether to time what the calling thread had a processor for, instead of the wall clock: for one
             thread on a machine that others use, too.
@@ -100,9 +104,11 @@ def measure_latency(
     chosen = [bundles] if isinstance(bundles, Bundle) else list(bundles)
     counts = [threads] if isinstance(threads, int) else list(threads)
     check_arguments(chosen, batches, counts, seconds, cpu_time=cpu_time)
-    check_device_of(device, engines, memory=memory)
+    check_device_of(device, engines, precisions, memory=memory)
     labels = _labels(chosen)
-    variants, skipped = _variants(dict(zip(labels, chosen, strict=True)), engines, device, counts[0])
+    variants, skipped = _variants(
+        dict(zip(labels, chosen, strict=True)), engines, device, precisions, counts[0]
+    )
     described: dict[str, str] = {}
     examples: dict[str, ExampleInputs] = {}
     rows: list[LatencyRow] = []
@@ -110,6 +116,7 @@ def measure_latency(
     noise: list[BatchNoise] = []
     clock = thread_clock if cpu_time else None
     peaks = {count: measured_peak(count, clock) for count in counts}
+    gpu_peaks = measured_gpu_peaks({each.computed_in for each in variants.values() if each.on_gpu})
     for count in counts:
         runtimes = {key: variant.load(count) for key, variant in variants.items()}
         described |= {key[1]: runtime.describe() for key, runtime in runtimes.items()}
@@ -119,7 +126,9 @@ def measure_latency(
             times = _times(variants, runtimes, examples, batch, count, seconds, clock)
             control = times.pop(_CONTROL)
             for key, series in times.items():
-                rows.append(_row(variants[key], key, batch, count, series, peaks[count]))
+                variant = variants[key]
+                peak = gpu_peaks.get(variant.computed_in) if variant.on_gpu else peaks[count]
+                rows.append(_row(variant, key, batch, count, series, peak))
             speedups += _speedups(batch, count, times)
             noise.append(BatchNoise.measured(labels, batch, count, ratio_of(control, times[_control(times)])))
     if memory:
@@ -138,6 +147,7 @@ def measure_latency(
         engines=described,
         skipped=skipped,
         peak_gflops={count: 2e-9 * peak for count, peak in peaks.items()},
+        gpu_peak_gflops={precision: 2e-9 * peak for precision, peak in gpu_peaks.items()},
         rows=tuple(rows),
         speedups=tuple(speedups),
         noise=tuple(noise),
@@ -156,7 +166,11 @@ def _labels(bundles: Sequence[Bundle]) -> list[str]:
 
 
 def _variants(
-    bundles: Mapping[str, Bundle], engines: Sequence[str] | None, device: str, threads: int
+    bundles: Mapping[str, Bundle],
+    engines: Sequence[str] | None,
+    device: str,
+    precisions: Sequence[str],
+    threads: int,
 ) -> tuple[dict[Key, Variant], dict[str, str]]:
     """What is to be timed, and why some engines are not."""
     found: dict[Key, Variant] = {}
@@ -168,14 +182,20 @@ def _variants(
             asked: Sequence[str] = [engine_of(bundle).name]
         else:
             asked = ENGINES if ALL in engines else list(dict.fromkeys(engines))
-        for engine in asked:
+        in_precisions = [
+            (engine, precision)
+            for engine in asked
+            for precision in (precisions if engine in OF_TORCH else precisions[:1])
+        ]
+        for engine, precision in in_precisions:
+            called = f"{engine}, {precision}" if engine in OF_TORCH and precision != "fp32" else engine
             if engines is not None and ALL in engines:
-                usable, reason = loadable(bundle, engine, threads, device)
+                usable, reason = loadable(bundle, engine, threads, device, precision)
                 if reason is not None:
-                    skipped[engine if len(bundles) == 1 else f"{engine}, {label}"] = reason
+                    skipped[called if len(bundles) == 1 else f"{called}, {label}"] = reason
             else:
-                usable = variants_of(bundle, engine, device)
-            found |= {(label, engine, variant.name): variant for variant in usable}
+                usable = variants_of(bundle, engine, device, precision)
+            found |= {(label, called, variant.name): variant for variant in usable}
     return found, skipped
 
 
@@ -274,7 +294,9 @@ def _control(keys: Mapping[Key, object]) -> Key:
     return next((key for key in keys if key[2] == DIRECT), next(iter(keys)))
 
 
-def _row(variant: Variant, key: Key, batch: int, threads: int, times: Seconds, peak: float) -> LatencyRow:
+def _row(
+    variant: Variant, key: Key, batch: int, threads: int, times: Seconds, peak: float | None
+) -> LatencyRow:
     label, engine, name = key
     p50, p90, p99 = (1e3 * value for value in percentiles(times, (50, 90, 99)))
     bounds = [(1e3 * low, 1e3 * high) for low, high in percentile_intervals(times, (50, 90, 99))]
@@ -286,7 +308,7 @@ def _row(variant: Variant, key: Key, batch: int, threads: int, times: Seconds, p
         bundle=label,
         engine=engine,
         threads=threads,
-        precision=variant.bundle.manifest.precision if name == COMPILED else "fp32",
+        precision=variant.computed_in,
         batch=batch,
         variant=name,
         calls=times.size,
@@ -300,7 +322,7 @@ def _row(variant: Variant, key: Key, batch: int, threads: int, times: Seconds, p
         items_per_second=batch * times.size / float(times.sum()),
         size_mib=variant.file.stat().st_size / 2**20,
         multiply_adds=count,
-        peak_share=None if rate is None else rate / peak,
+        peak_share=None if rate is None or peak is None else rate / peak,
     )
 
 

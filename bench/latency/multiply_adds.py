@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 from dashdeploy.artifacts.bundle import PLAN_NAME, Bundle
 from dashdeploy.bench.latency.variants import BASELINES, DIRECT, FILES
 from dashdeploy.errors import InputError
+from dashdeploy.runtimes.torch_device import PRECISIONS, event_nanoseconds, tf32
 from dashdeploy.timing import Clock, wall_clock
 
 _PEAK_SIZE = 768
 _PEAK_SECONDS = 0.4
+_GPU_PEAK_SIZE, _GPU_PEAK_CALLS = 4096, 10
 
 
 def multiply_adds(bundle: Bundle, variant: str) -> int | None:
@@ -94,3 +98,25 @@ def measured_peak(threads: int, clock: Clock | None = None) -> float:
     finally:
         torch.set_num_threads(before)
     return _PEAK_SIZE**3 / best
+
+
+def measured_gpu_peaks(precisions: Iterable[str]) -> dict[str, float]:
+    """Multiply-adds a second of a large matrix product on this machine's GPU, by precision: the arithmetic's roof.
+
+    Args:
+        precisions: of `PRECISIONS`; others are left out, and all where torch has no GPU.
+    """
+    import torch
+
+    wanted = sorted(set(precisions) & set(PRECISIONS))
+    if not wanted or not torch.cuda.is_available():
+        return {}
+    peaks = {}
+    for precision in wanted:
+        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
+        a, b = (torch.randn(_GPU_PEAK_SIZE, _GPU_PEAK_SIZE, device="cuda", dtype=dtype) for _ in range(2))
+        with tf32(allowed=precision == "tf32"):
+            torch.mm(a, b)
+            best = min(event_nanoseconds(partial(torch.mm, a, b)) for _ in range(_GPU_PEAK_CALLS))
+        peaks[precision] = 1e9 * _GPU_PEAK_SIZE**3 / best
+    return peaks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Self
 
+from pydantic import Field
 from rich.table import Table
 
 from dashdeploy.bench.common.result import BenchResult
@@ -26,6 +27,7 @@ class LatencyReport(BenchResult):
         engines: the engines, in words, by name.
         skipped: engines that were asked for with ``all`` and are not here, with the reasons.
         peak_gflops: of a large fp32 matrix product on this machine, by threads.
+        gpu_peak_gflops: of a large matrix product on this machine's GPU, by precision; empty where nothing ran there.
         rows: one per threads, batch size, bundle, engine and variant.
         speedups: one per threads, batch size, bundle, engine and baseline.
         noise: one per set of rounds.
@@ -40,6 +42,7 @@ class LatencyReport(BenchResult):
     engines: dict[str, str]
     skipped: dict[str, str]
     peak_gflops: dict[int, float]
+    gpu_peak_gflops: dict[str, float] = Field(default_factory=dict)
     rows: tuple[LatencyRow, ...]
     speedups: tuple[Speedup, ...]
     noise: tuple[BatchNoise, ...]
@@ -76,6 +79,10 @@ class LatencyReport(BenchResult):
             peak_gflops={
                 count: max(each.peak_gflops.get(count, 0.0) for each in reports)
                 for count in reports[0].peak_gflops
+            },
+            gpu_peak_gflops={
+                name: max(each.gpu_peak_gflops.get(name, 0.0) for each in reports)
+                for name in dict.fromkeys(name for each in reports for name in each.gpu_peak_gflops)
             },
             rows=tuple(row for each in reports for row in each.rows),
             speedups=tuple(speedup for each in reports for speedup in each.speedups),
@@ -128,7 +135,10 @@ class LatencyReport(BenchResult):
             *(f"without {engine}: {reason}" for engine, reason in self.skipped.items()),
             self.provenance.machine,
             "peak is that of a matrix product: "
-            + ", ".join(f"{peak:.0f} GFLOP/s with {n} thread(s)" for n, peak in self.peak_gflops.items()),
+            + ", ".join(
+                [f"{peak:.0f} GFLOP/s with {n} thread(s)" for n, peak in self.peak_gflops.items()]
+                + [f"{peak:.0f} GFLOP/s on the GPU in {name}" for name, peak in self.gpu_peak_gflops.items()]
+            ),
             self.noise_warning() or "quiet: one variant timed twice agrees",
         ]
         title = "; ".join(bundle.title for bundle in self.bundles)

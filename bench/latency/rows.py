@@ -72,7 +72,7 @@ class LatencyRow(FrozenModel):
         bundle: the bundle's label.
         engine: what ran it.
         threads: threads within one operator.
-        precision: ``fp32``, ``fp16`` or ``int8``.
+        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``; of torch on a GPU ``tf32`` as well.
         batch: items per call.
         variant: ``backbone``, ``single`` (an ensemble's first member), ``direct`` or ``compiled``.
         calls: how many calls were timed.
@@ -83,8 +83,9 @@ class LatencyRow(FrozenModel):
         items_per_second: items over the sum of the calls' times.
         size_mib: of the file that was run.
         multiply_adds: of one item; None if sizes are not known.
-        peak_share: multiply-adds per second over those of a large matrix product on this machine; None if the
-            former are not known. Those with padding are counted, so an engine that skips them may exceed 1.
+        peak_share: multiply-adds per second over those of a large matrix product on this machine, or on its GPU in
+            the same precision for what runs there; None if either is not known. Those with padding are counted, so
+            an engine that skips them may exceed 1.
         peak_mib: peak resident memory of a process that runs this alone; None if it was not measured.
     """
 

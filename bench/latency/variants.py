@@ -13,17 +13,18 @@ from dashdeploy.artifacts.bundle import (
     DIRECT_NAME,
     MODEL_NAME,
     NATIVE_NAME,
+    PT2_NAME,
     SINGLE_NAME,
     Bundle,
 )
 from dashdeploy.bench.common.peak_memory import peak_mib_of
-from dashdeploy.bench.latency.torch_variants import PT2_NAME, load_program
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.engines import ENGINES as SERVED
 from dashdeploy.runtimes.engines import load_engine
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.torch_program import load_program
 
 COMPILED, DIRECT, SINGLE, BACKBONE = "compiled", "direct", "single", "backbone"
 
@@ -38,11 +39,14 @@ FILES: Mapping[str, str] = {
 BASELINES = (BACKBONE, SINGLE, DIRECT)
 """What the compiled model is compared with, as far as the bundle has it; every convolution of these is direct."""
 
-TORCH, TORCH_COMPILE = "torch", "torch-compile"
+TORCH, TORCH_COMPILE, TORCH_GRAPH = "torch", "torch-compile", "torch-cuda-graph"
+
+OF_TORCH = (TORCH, TORCH_COMPILE, TORCH_GRAPH)
+"""Torch itself, eager, compiled, or as a CUDA graph: those that `device` and `precisions` are for."""
 
 ALL = "all"
 
-ENGINES: tuple[str, ...] = (*SERVED, TORCH, TORCH_COMPILE)
+ENGINES: tuple[str, ...] = (*SERVED, *OF_TORCH)
 """Every engine that `bench latency` knows: those that serve a bundle, and torch itself."""
 
 _MEMORY_CALLS = 2
@@ -58,6 +62,8 @@ class Variant:
         name: ``backbone``, ``single`` (an ensemble's first member), ``direct`` or ``compiled``.
         file: the file that is run.
         load: makes the runtime; the argument is the threads within one operator.
+        precision: in what it is computed; None is what the bundle says.
+        on_gpu: whether it runs on a GPU.
     """
 
     bundle: Bundle
@@ -65,22 +71,32 @@ class Variant:
     name: str
     file: Path
     load: Callable[[int], Runtime]
+    precision: str | None = None
+    on_gpu: bool = False
+
+    @property
+    def computed_in(self) -> str:
+        """Its precision."""
+        if self.precision is not None:
+            return self.precision
+        return self.bundle.manifest.precision if self.name == COMPILED else "fp32"
 
 
-def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Variant]:
+def variants_of(bundle: Bundle, engine: str, device: str = "cpu", precision: str = "fp32") -> list[Variant]:
     """The variants of a bundle that `engine` can run, in the order backbone, single, direct, compiled.
 
     Args:
         bundle: the bundle.
         engine: one of `ENGINES`.
         device: of torch; the name of any other engine says where it runs.
+        precision: of torch, one of `PRECISIONS`; any other engine computes in what its file has.
 
     Raises:
         InputError: the engine does not exist, or the bundle holds nothing that it runs.
     """
     check_engine(engine)
-    if engine in (TORCH, TORCH_COMPILE):
-        return _torch_variants(bundle, engine, device)
+    if engine in OF_TORCH:
+        return _torch_variants(bundle, engine, device, precision)
     kind = SERVED[engine]
     if bundle.file(kind.file) is None:
         again = "".join(f" with `{name}={value}`" for name, value in kind.wish.items())
@@ -91,13 +107,14 @@ def variants_of(bundle: Bundle, engine: str, device: str = "cpu") -> list[Varian
         COMPILED,
         bundle.path / kind.file,
         lambda threads: load_engine(bundle, engine, threads=threads),
+        on_gpu=kind.on_gpu,
     )
     if kind.file not in (MODEL_NAME, NATIVE_NAME):
         return [compiled]
     # What native kernels are compared with is what runs without them.
     beside = EngineName.ORT_CPU if kind.file == NATIVE_NAME else engine
     baselines = [
-        Variant(bundle, engine, name, file, _loader(bundle, beside, file))
+        Variant(bundle, engine, name, file, _loader(bundle, beside, file), on_gpu=kind.on_gpu)
         for name in BASELINES
         if (file := bundle.file(FILES[name])) is not None
     ]
@@ -118,24 +135,33 @@ def _loader(bundle: Bundle, engine: str, file: Path) -> Callable[[int], Runtime]
     return lambda threads: SERVED[engine].load(bundle, file, threads)
 
 
-def _torch_variants(bundle: Bundle, engine: str, device: str) -> list[Variant]:
+def _torch_variants(bundle: Bundle, engine: str, device: str, precision: str) -> list[Variant]:
     """The compiled model alone: a bundle holds no torch module of the others."""
     program = bundle.file(PT2_NAME)
     if program is None:
         raise InputError(f"{bundle.path}: the bundle has no {PT2_NAME}; export the run again with `pt2=True`")
 
     def load(threads: int) -> Runtime:
-        return load_program(bundle, program, threads, compile_it=engine == TORCH_COMPILE, device=device)
+        return load_program(
+            program,
+            bundle.manifest.inputs,
+            bundle.manifest.outputs,
+            threads=threads,
+            compile_it=engine == TORCH_COMPILE,
+            graph=engine == TORCH_GRAPH,
+            device=device,
+            precision=precision,
+        )
 
-    return [Variant(bundle, engine, COMPILED, program, load)]
+    return [Variant(bundle, engine, COMPILED, program, load, precision, on_gpu=device == "cuda")]
 
 
 def loadable(
-    bundle: Bundle, engine: str, threads: int, device: str = "cpu"
+    bundle: Bundle, engine: str, threads: int, device: str = "cpu", precision: str = "fp32"
 ) -> tuple[list[Variant], str | None]:
     """The variants that really load here, and otherwise the reason why there are none."""
     try:
-        variants = variants_of(bundle, engine, device)
+        variants = variants_of(bundle, engine, device, precision)
         if variants:
             variants[-1].load(threads)
     except (InputError, MissingCapabilityError) as error:

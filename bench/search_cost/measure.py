@@ -16,13 +16,14 @@ import numpy as np
 
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.common.checks import check_count, check_seconds
-from dashdeploy.bench.common.device import check_device, clock_of, describe_device, without_tf32
+from dashdeploy.bench.common.device import check_device, clock_of, describe_device
 from dashdeploy.bench.search_cost.problem import Problem, gpu_peak_mib, peak_mib
 from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost, SearchCostReport
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.rates import Rates, rates_as_json
 from dashdeploy.progress import Progress, silent
+from dashdeploy.runtimes.torch_device import tf32
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 
@@ -112,6 +113,7 @@ def measure_search_cost(
     seconds: float = 4.0,
     min_rounds: int = 3,
     memory: bool = True,
+    rates: Rates | None = None,
     progress: Progress = silent,
 ) -> SearchCostReport:
     """Time one training step of the supernet of every problem with every method.
@@ -127,6 +129,7 @@ def measure_search_cost(
         min_rounds: see above.
         memory: whether to measure the peak memory, of the last problem of every line, each method in a process of
             its own.
+        rates: what ``auto`` goes by; None measures a GPU's, and takes the CPU's table.
         progress: told in one line what is being done.
 
     Raises:
@@ -137,8 +140,8 @@ def measure_search_cost(
     check_device(device)
     last = {problem.line: problem for problem in problems}
     points = []
-    with _torch_threads(threads) as used, without_tf32():
-        rates = _rates(device, progress)
+    with _torch_threads(threads) as used, tf32(allowed=False):
+        rates = rates or _rates(device, progress)
         for problem in problems:
             progress(f"{problem.describe()}: timing {', '.join(methods)}")
             costs, ratios = _time(problem, methods, device, rates, seconds, min_rounds, progress)
@@ -208,15 +211,21 @@ def _time(
     min_rounds: int,
     progress: Progress,
 ) -> tuple[list[MethodCost], AutoRatio | None]:
+    from torch import OutOfMemoryError
+
     times: dict[str, Seconds] = {}
     steps: dict[str, Callable[[], object]] = {}
     clock = clock_of(device)
     for method in methods:
         step = problem.step(method, device, rates)
         started = perf_counter()
-        nanoseconds = None if clock is None else clock(step)
-        if nanoseconds is None:
-            step()
+        try:
+            nanoseconds = None if clock is None else clock(step)
+            if nanoseconds is None:
+                step()
+        except OutOfMemoryError:
+            progress(f"{problem.describe()}: {method} needs more memory than the GPU has, and is left out")
+            continue
         first = perf_counter() - started if nanoseconds is None else 1e-9 * nanoseconds
         if first > _ONCE_FROM_SECONDS:
             progress(f"{problem.describe()}: {method} took {first:.1f} s and is not repeated")
@@ -227,7 +236,11 @@ def _time(
         times |= interleaved(
             steps, seconds=seconds, min_rounds=min_rounds, warmup=_WARMUP_SECONDS, clock=clock
         )
-    costs = [MethodCost.measured(method, times[method], times.get("mixed-results")) for method in methods]
+    costs = [
+        MethodCost.measured(method, times[method], times.get("mixed-results"))
+        for method in methods
+        if method in times
+    ]
     return costs, _auto_over_best(times)
 
 

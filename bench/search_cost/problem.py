@@ -92,6 +92,12 @@ class Problem(FrozenModel):
 
         return step
 
+    def graph(self, method: str, rates: Rates | None) -> Callable[[], None]:
+        """The same step on this machine's GPU as a CUDA graph: what launches its kernels all at once."""
+        from dashdeploy.runtimes.torch_device import captured
+
+        return captured(self.step(method, "cuda", rates))[0]
+
     def choices(self, rates: Rates | None = None) -> dict[str, int]:
         """How many layers ``auto`` computes in which way by `rates`; None is the table of the CPU."""
         import torch

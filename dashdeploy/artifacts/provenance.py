@@ -11,8 +11,11 @@ import tomllib
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from dashdeploy.artifacts.gpu_state import GpuState, gpu_states
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.machine import describe_machine
 
@@ -32,6 +35,7 @@ class Provenance(FrozenModel):
         commit: of dashdeploy's own sources, with ``+`` if they were changed since; None where the
             package does not lie in a checkout of its own.
         versions: of Python and of the packages that matter.
+        gpus: this machine's NVIDIA GPUs with driver and clocks, right after the work; empty where there are none.
     """
 
     machine: str
@@ -39,6 +43,13 @@ class Provenance(FrozenModel):
     command: str
     commit: str | None
     versions: dict[str, str]
+    gpus: tuple[GpuState, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_absent_gpus(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Earlier versions refuse a field that they do not know, and most machines have nothing to put there."""
+        content: dict[str, Any] = serialized(self)
+        return {name: value for name, value in content.items() if name != "gpus" or value}
 
     @classmethod
     def now(cls) -> Self:
@@ -49,6 +60,7 @@ class Provenance(FrozenModel):
             command=command_line(),
             commit=commit_of(Path(__file__)),
             versions=_versions(),
+            gpus=gpu_states(),
         )
 
 

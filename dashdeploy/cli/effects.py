@@ -113,6 +113,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
     "bench latency": {
         "memory": Effect(excludes=("loadgen", "device=cuda")),
         "device": Effect(needs=("engine",), excludes=("loadgen",)),
+        "precisions": Effect(needs=("engine",), excludes=("loadgen",)),
         "profile": Effect(excludes=("loadgen",)),
         "batches": Effect(excludes=("loadgen=single-stream", "loadgen=server")),
         "engine": Effect(excludes=("url",)),

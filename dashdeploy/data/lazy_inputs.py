@@ -39,6 +39,11 @@ class LazyInputs:
         return self.gather(chosen) if len(chosen) else torch.empty(0, *self.shape[1:])
 
 
+def is_lazy(inputs: object) -> bool:
+    """Whether inputs are made when a batch asks for them, though a `Split` calls them a tensor."""
+    return isinstance(inputs, LazyInputs)
+
+
 def joined_inputs(parts: Sequence[Tensor | LazyInputs]) -> Tensor:
     """All samples of several parts, one part after the other; to be made later if any part's are."""
     tensors = [part for part in parts if isinstance(part, Tensor)]

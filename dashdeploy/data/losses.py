@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dashdeploy.data.scaling import Affine
 from dashdeploy.data.task import Kind
+from dashdeploy.device_constants import constant_like
 from dashdeploy.errors import InputError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -46,7 +47,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, *, positive_weight: fl
         positive_weight: how many negatives a positive counts for.
     """
     return F.binary_cross_entropy_with_logits(
-        logits, targets.to(logits.dtype), pos_weight=logits.new_tensor(positive_weight)
+        logits, targets.to(logits.dtype), pos_weight=constant_like((positive_weight,), logits)
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.data.lazy_inputs import block_bounds, blocks_of, mapped_inputs
+from dashdeploy.device_constants import constant_like
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Affine:
         return x * self._shaped(self.deviation, x) + self._shaped(self.mean, x)
 
     def _shaped(self, values: tuple[float, ...], x: Tensor) -> Tensor:
-        return x.new_tensor(values).view(-1, *[1] * (x.ndim - 2))
+        return constant_like(values, x).view(-1, *[1] * (x.ndim - 2))
 
 
 FAR_MEAN, FAR_DEVIATION = 3.0, 10.0

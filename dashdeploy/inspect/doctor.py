@@ -21,6 +21,7 @@ from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.native.library import ABI_VERSION, instruction_sets
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.ort_web.installation import pinned_version
+from dashdeploy.runtimes.torch_device import require_cuda
 
 PACKAGES = (
     "dashdeploy",
@@ -159,6 +160,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
             extra="trt",
             gpu=has_gpu,
         ),
+        _torch_cuda(),
         # Builds engines ahead of time without a GPU; only running them needs one.
         _engine(
             EngineName.TENSORRT_RTX,
@@ -181,6 +183,18 @@ def _ort_web() -> Engine:
     reason = ONNX_ENGINES[EngineName.ORT_WEB].missing()
     found = None if reason else pinned_version()
     return Engine(name=EngineName.ORT_WEB, version=found, works=reason is None, needs=reason or "")
+
+
+def _torch_cuda() -> Engine:
+    """Torch on a GPU: a build of torch with CUDA, and a GPU that it sees."""
+    found = _version("torch")
+    try:
+        require_cuda()
+    except (ImportError, MissingCapabilityError) as error:
+        return Engine(
+            name=EngineName.TORCH_CUDA, version=found, works=False, needs=" ".join(str(error).split())
+        )
+    return Engine(name=EngineName.TORCH_CUDA, version=found, works=True, needs="")
 
 
 def _native() -> Engine:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PLAN_NAME, TORCHSCRIPT_NAME, Bundle
+from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PLAN_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import EngineName
@@ -17,6 +17,7 @@ from dashdeploy.runtimes.openvino import OpenVino
 from dashdeploy.runtimes.ort_web.runtime import OrtWeb
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
+from dashdeploy.runtimes.torch_program import load_program
 from dashdeploy.runtimes.torchscript import TorchScript
 
 
@@ -85,6 +86,11 @@ def _torchscript(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     return TorchScript(file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)
 
 
+def _torch_cuda(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    manifest = bundle.manifest
+    return load_program(file, manifest.inputs, manifest.outputs, threads=threads, device="cuda")
+
+
 def _native(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     return NativeModel(file, threads=threads)
 
@@ -128,6 +134,15 @@ ENGINES: Mapping[str, EngineKind] = {
             TENSORRT.engine, TENSORRT.file_name, TENSORRT.parameter, *_PLAN, on_gpu=True, load=_tensorrt
         ),
         EngineKind(RTX.engine, RTX.file_name, RTX.parameter, *_PLAN, on_gpu=True, load=_rtx),
+        EngineKind(
+            EngineName.TORCH_CUDA,
+            PT2_NAME,
+            "pt2",
+            "torch_export",
+            "dashdeploy",
+            on_gpu=True,
+            load=_torch_cuda,
+        ),
         EngineKind(
             EngineName.NATIVE,
             NATIVE_NAME,

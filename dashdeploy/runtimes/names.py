@@ -17,6 +17,7 @@ class EngineName(StrEnum):
     TORCHSCRIPT = "torchscript"
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
+    TORCH_CUDA = "torch-cuda"
     NATIVE = "native"
 
 
@@ -31,5 +32,6 @@ class TargetName(StrEnum):
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX
+    TORCH_CUDA = EngineName.TORCH_CUDA
     NATIVE = EngineName.NATIVE
     AUTO = "auto"

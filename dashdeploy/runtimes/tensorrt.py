@@ -36,6 +36,9 @@ class TensorRT:
         engine: a ``.engine`` or ``.rtx`` file.
         flavor: which TensorRT built it.
 
+    Attributes:
+        inside_nanoseconds: how long the last run took on the GPU, without the way of the arrays there and back.
+
     Raises:
         MissingCapabilityError: the package, the driver, the GPU, or torch with CUDA is missing.
         InputError: the engine is damaged, or was built by another version or for another GPU.
@@ -66,6 +69,7 @@ class TensorRT:
         self._context = self._engine.create_execution_context()
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._lock = Lock()
+        self.inside_nanoseconds = 0
         self._title = flavor.title
         specs = [self._spec(index) for index in range(self._engine.num_io_tensors)]
         self.inputs = tuple(spec for spec, is_input in specs if is_input)
@@ -101,9 +105,13 @@ class TensorRT:
                 buffers[spec.name] = torch.empty(shape, dtype=dtype, device="cuda")
             for name, buffer in buffers.items():
                 context.set_tensor_address(name, buffer.data_ptr())
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record(self._stream)
             if not context.execute_async_v3(self._stream.cuda_stream):
                 raise InputError(f"{self._title} failed: {'; '.join(self._log.errors[-2:])}")
+            end.record(self._stream)
             self._stream.synchronize()
+            self.inside_nanoseconds = round(1e6 * float(start.elapsed_time(end)))
             return {spec.name: buffers[spec.name].cpu().numpy() for spec in self.outputs}
 
     def layers(self) -> Any:  # noqa: ANN401 - what TensorRT says about itself

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, first_line
 from dashdeploy.export.conversion.compiled import Compiled
 from dashdeploy.export.frontend.convolutions import find_convolutions
@@ -55,6 +56,7 @@ class Build:
         self._direct, self._source, self._target, self._progress = direct, source, target, progress
         self._precision = source.precision if target.precision == "fp32" else target.precision
         self._expected: Expectation | None = None
+        self._outputs: tuple[TensorSpec, ...] = ()
         self._branches: list[Branch] | None = None
         self._loaded: tuple[Decisions, Runtime] | None = None
 
@@ -115,7 +117,7 @@ class Build:
         runtime = self._load(compiled.decisions)
         shipped = pass_speed_gate(
             compiled.decisions,
-            self._target.load(serialized(self._direct)),
+            self._runtime(Decisions(compiled.decisions.plan, {})),
             runtime,
             build=self._load,
             samples=self._source.samples,
@@ -155,13 +157,25 @@ class Build:
     def _load(self, decisions: Decisions) -> Runtime:
         """The model of some decisions on the target; the last one is kept."""
         if self._loaded is None or self._loaded[0].lowerings != decisions.lowerings:
-            self._loaded = decisions, self._target.load(serialized(self._lower(decisions)))
+            self._loaded = decisions, self._runtime(decisions)
         return self._loaded[1]
+
+    def _runtime(self, decisions: Decisions) -> Runtime:
+        """The model of some decisions on the target: in ONNX's format, or as a torch module where it takes those."""
+        module = self._source.module
+        if module is None or not self._target.runs_modules:
+            return self._target.load(serialized(self._lower(decisions)))
+        from dashdeploy.export.torch.model import lower_module
+
+        specs = {layer.name: layer.spec for layer in decisions.plan.layers}
+        lowered = lower_module(module, decisions.lowerings, specs).module
+        return self._target.load_module(lowered, self._expectation().inputs, self._outputs)
 
     def _expectation(self) -> Expectation:
         if self._expected is None:
-            inputs = OnnxRuntime(serialized(self._direct)).inputs
-            self._expected = expectation(self._source, inputs, self._source.samples)
+            runtime = OnnxRuntime(serialized(self._direct))
+            self._outputs = runtime.outputs
+            self._expected = expectation(self._source, runtime.inputs, self._source.samples)
         return self._expected
 
     def _ways(self) -> list[Branch]:

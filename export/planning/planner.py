@@ -75,7 +75,7 @@ def choose_lowerings(
         if not isinstance(lowering, Direct):
             lowerings[convolution.name] = lowering
     fused: set[str] = set()
-    if settings.lowering == "auto":
+    if settings.lowering == "auto" and target.fuses_groups:
         for group in fusion_groups(convolutions):
             joint = planner.plan_group(group, lowerings)
             if joint is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,6 +32,16 @@ class Device:
     bandwidth: float
     source: str
 
+    def seconds(self, lowering: Lowering, spec: ConvSpec) -> float:
+        """What a candidate takes, by the roofline and the launches of its kernels."""
+        busy = roofline(
+            2 * lowering.multiply_adds(spec),
+            SHARE_OF_PEAK * self.flops,
+            lowering.bytes_moved(spec),
+            SHARE_OF_PEAK * self.bandwidth,
+        )
+        return busy + LAUNCH_SECONDS * lowering.operators(spec)
+
 
 DEVICES: Mapping[str, Device] = {
     "h100": Device("NVIDIA H100 SXM5 80 GB", 67e12, 3.35e12, "NVIDIA H100 Tensor Core GPU datasheet"),
@@ -44,11 +55,25 @@ DEVICES: Mapping[str, Device] = {
     ),
 }
 
-_SHARE_OF_PEAK = 0.5
+ASSUMED = "a100"
+"""Whose rates order the candidates on a GPU that is in none of these documents."""
+
+SHARE_OF_PEAK = 0.5
 """What well-tuned kernels of middling size reach of either peak: an assumption, measured on none of them."""
 
-_LAUNCH_SECONDS = 3e-6
+LAUNCH_SECONDS = 3e-6
 """One kernel, launched behind another in a chain of small ones: an assumption too, of the usual order."""
+
+
+def named(gpu: str) -> str | None:
+    """The key of `DEVICES` that a GPU's name belongs to, ``h100`` for "NVIDIA H100 80GB HBM3"; None without one."""
+    words = re.sub(r"[^a-z0-9]+", " ", gpu.lower()).split()
+    return next((key for key in DEVICES if all(word in words for word in key.split("-"))), None)
+
+
+def profile_of(gpu: str) -> Device:
+    """The published rates of a GPU by its name; those of `ASSUMED` if they are not known."""
+    return DEVICES[named(gpu) or ASSUMED]
 
 
 class AbsentTarget(Target):
@@ -75,10 +100,4 @@ class AbsentTarget(Target):
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds by the roofline of the device, and the launches of its kernels."""
-        busy = roofline(
-            2 * lowering.multiply_adds(spec),
-            _SHARE_OF_PEAK * self._device.flops,
-            lowering.bytes_moved(spec),
-            _SHARE_OF_PEAK * self._device.bandwidth,
-        )
-        return busy + _LAUNCH_SECONDS * lowering.operators(spec)
+        return self._device.seconds(lowering, spec)

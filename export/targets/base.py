@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
@@ -47,12 +48,16 @@ class Target(ABC):
         present: whether the device is here, so that candidates and whole models can be timed on it.
         precision: in what it computes a model in float32: ``fp32``, or ``bf16`` where the engine rounds by itself.
         patience: how many times as long as usual candidates are timed, for a slow engine.
+        runs_modules: whether whole networks are torch modules there, so that only what is a run can be compiled.
+        fuses_groups: whether convolutions that read the same tensor may become one.
     """
 
     name: TargetName
     present: ClassVar[bool]
     precision: str = "fp32"
     patience: float = 1.0
+    runs_modules: ClassVar[bool] = False
+    fuses_groups: ClassVar[bool] = True
 
     @abstractmethod
     def describe(self) -> str:
@@ -74,6 +79,21 @@ class Target(ABC):
     @abstractmethod
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model, on the target if it is present, else on this machine's CPU."""
+
+    def load_layer(
+        self, lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None
+    ) -> Runtime:
+        """Load one convolution, from ``x`` to ``y``, as a lowering computes it."""
+        return self.load(serialized(single_layer_model(lowering, spec, weight, bias)))
+
+    def load_module(
+        self,
+        module: Any,  # noqa: ANN401 - a torch module; torch is imported late
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+    ) -> Runtime:
+        """Load a torch module, where `runs_modules`."""
+        raise NotImplementedError(f"{self.name} runs no torch modules")
 
     @abstractmethod
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
@@ -108,7 +128,7 @@ class Target(ABC):
         weights = random_weights(spec)
 
         def load(lowering: Lowering) -> Runtime:
-            return self.load(_serialized(lowering, spec, *weights))
+            return self.load_layer(lowering, spec, *weights)
 
         def alternated(lowering: Lowering, seconds: float) -> _Turn:
             # All that is loaded here is gone when this ends, and its memory with it.
@@ -143,7 +163,7 @@ class Target(ABC):
         self.forget_models()
         for index, (lowering, spec) in enumerate(layers):
             feeds = {"x": _random_input(spec)}
-            runtime = self.load(_serialized(lowering, spec, *random_weights(spec)))
+            runtime = self.load_layer(lowering, spec, *random_weights(spec))
             calls[str(index)] = Call(runtime, feeds)
         return self._timed(calls, seconds)
 
@@ -196,7 +216,3 @@ def _largest_difference(got: Array, expected: Array) -> float:
         largest = max(largest, float(np.nan_to_num(np.abs(a - b), nan=np.inf).max(initial=0.0)))
         scale = max(scale, float(np.abs(b).max(initial=0.0)))
     return largest / (scale or 1.0)
-
-
-def _serialized(lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None) -> bytes:
-    return serialized(single_layer_model(lowering, spec, weight, bias))

@@ -7,8 +7,10 @@ from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.absent import DEVICES, AbsentTarget
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
+from dashdeploy.export.targets.on_this_gpu import OrtCudaTarget, TorchCudaTarget
 from dashdeploy.export.targets.onnx_engine import OnnxEngineTarget
 from dashdeploy.export.targets.tensorrt import TensorRTTarget
+from dashdeploy.runtimes.gpus import find_gpus
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT, Flavor
@@ -16,7 +18,7 @@ from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT, Flavor
 CPU_TARGETS = tuple(name for name in TargetName if name in ONNX_ENGINES or name is TargetName.NATIVE)
 """The targets that are this machine's CPU."""
 
-_ON_THIS_GPU: dict[TargetName, Flavor] = {
+_FLAVORS: dict[TargetName, Flavor] = {
     TargetName.TENSORRT: TENSORRT,
     TargetName.TENSORRT_RTX: RTX,
 }
@@ -49,8 +51,15 @@ def target_of(settings: ExportSettings) -> Target:
         if device is not None:
             raise InputError(f"`device={device}`: `target={name}` is this machine's CPU")
         return _on_this_cpu(settings)
-    if device is None and settings.tune == "measure" and name in _ON_THIS_GPU:
-        return _on_this_gpu(settings)
+    if name is TargetName.TORCH_CUDA and settings.precision != "fp32":
+        raise InputError(
+            f"`precision={settings.precision}`: `target=torch-cuda` is planned and checked in float32; leave "
+            "`precision` out"
+        )
+    if device is None and settings.tune == "measure":
+        measured = _on_this_gpu(settings)
+        if measured is not None:
+            return measured
     if device is None:
         raise InputError(f"`target={name}`: which device? Add `device`, one of {known}")
     if device not in DEVICES:
@@ -77,10 +86,16 @@ def _on_this_cpu(settings: ExportSettings) -> Target:
     )
 
 
-def _on_this_gpu(settings: ExportSettings) -> Target:
+def _on_this_gpu(settings: ExportSettings) -> Target | None:
+    """The target on this machine's GPU; None for ONNX Runtime where there is none."""
     name = settings.target
+    gpus, _ = find_gpus()
+    if name is TargetName.ORT_CUDA:
+        return OrtCudaTarget(gpus[0].name) if gpus else None
     try:
-        return TensorRTTarget(name, _ON_THIS_GPU[name], settings.batch)
+        if name is TargetName.TORCH_CUDA:
+            return TorchCudaTarget()
+        return TensorRTTarget(name, _FLAVORS[name], settings.batch)
     except MissingCapabilityError as error:
         raise MissingCapabilityError(
             f"`target={name}` is measured on this machine's GPU: {error}; plan from the published rates "

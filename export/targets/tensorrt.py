@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
-from dashdeploy.errors import InputError
 from dashdeploy.export.engines.builder import build_engine
 from dashdeploy.export.engines.settings import EngineSettings
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.targets.absent import profile_of
 from dashdeploy.export.targets.base import Target
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.gpus import find_gpus
@@ -57,8 +57,6 @@ class TensorRTTarget(Target):
             engine.write_bytes(build_engine(onnx, self._flavor, self._settings).content)
             return TensorRT(engine, self._flavor)
 
-    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:  # noqa: ARG002
-        """Refused: the rates of this GPU are not known, and it can be measured."""
-        raise InputError(
-            f"`target={self._flavor.title}`: this machine has the GPU: omit `tune=estimate`, or name a `device`"
-        )
+    def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
+        """Seconds by the published rates of this GPU, or of one like it: which candidates are worth a measurement."""
+        return profile_of(self._gpu.name).seconds(lowering, spec)

@@ -53,6 +53,23 @@ def torch_layer(
     return layer if least.rank == spec.rank else _FoldedAxes(spec, layer)
 
 
+def direct_layer(spec: ConvSpec, weight: Weights, bias: Weights | None) -> nn.Module:
+    """Torch's own convolution of `spec`, with any padding; the arguments are those of `torch_layer`."""
+    if spec.pads_begin == spec.pads_end:
+        return _convolution(spec, weight, bias)
+    sides = list(zip(spec.pads_begin, spec.pads_end, strict=True))
+    bare = spec.model_copy(
+        update={
+            "spatial": tuple(n + sum(pair) for n, pair in zip(spec.spatial, sides, strict=True)),
+            "pads_begin": (0,) * spec.rank,
+            "pads_end": (0,) * spec.rank,
+        }
+    )
+    pad = nn.ZeroPad1d if spec.rank == 1 else nn.ZeroPad2d
+    around = tuple(side for pair in reversed(sides) for side in pair)
+    return nn.Sequential(pad(around), _convolution(bare, weight, bias))  # type: ignore[arg-type]
+
+
 class _FoldedAxes(nn.Module):
     """A layer of the canonical form, for inputs and outputs of the convolution as the network has it."""
 

@@ -14,18 +14,16 @@ from pathlib import Path
 
 from torch._C._distributed_c10d import TCPStore
 
-from dashdeploy.errors import InputError
 from dashdeploy.search.config.devices import Devices
 from dashdeploy.search.distributed.ranks import RUN
+from dashdeploy.search.distributed.watch import (
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    LostProcessError,
+    interrupt,
+)
 
 LOCALHOST = "127.0.0.1"
-POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 10.0
-"""How long a process may take to end by itself after the run."""
-
-
-class LostProcessError(InputError):
-    """One of a run's processes ended before the run did."""
 
 
 @contextmanager
@@ -77,19 +75,21 @@ def started_here(devices: Devices, out: Path) -> Iterator[None]:
         watch.over.set()
         _wait(others)
     except (RuntimeError, KeyboardInterrupt) as error:
-        # A collective operation fails where a process has gone; on GPUs it hangs, and the watch interrupts it.
+        # A collective operation fails where a process has gone; on GPUs it hangs, and the watch ends it.
         lost = watch.look_once_more() if isinstance(error, RuntimeError) else watch.lost
         if lost is None:
             raise
-        raise LostProcessError(
-            f"a process of this run ended with exit code {lost.returncode}; see what it said above, and go on with "
-            "`resume=True`"
-        ) from error
+        raise LostProcessError(f"{_said(lost)}, and go on with `resume=True`") from error
     finally:
         watch.over.set()
+        watch.left.set()
         for process in others:
             process.kill()
             process.wait()
+
+
+def _said(lost: subprocess.Popen[bytes]) -> str:
+    return f"a process of this run ended with exit code {lost.returncode}; see what it said above"
 
 
 def _rank(number: int) -> dict[str, str]:
@@ -104,10 +104,12 @@ class _Watch:
         over: set when they may end.
         lost: the first that ended before.
         noticed: set when this process has noticed by itself that something is wrong.
+        left: set when it is on its way out.
     """
 
     def __init__(self, others: list[subprocess.Popen[bytes]]) -> None:
         self.others, self.over, self.noticed = others, threading.Event(), threading.Event()
+        self.left = threading.Event()
         self.lost: subprocess.Popen[bytes] | None = None
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -118,8 +120,12 @@ class _Watch:
                     self.lost = process
                     self.over.set()
                     if not self.noticed.is_set():
-                        os.kill(os.getpid(), signal.SIGINT)
+                        interrupt(self.left, _said(process), self._kill)
                     return
+
+    def _kill(self) -> None:
+        for process in self.others:
+            process.kill()
 
     def look_once_more(self) -> subprocess.Popen[bytes] | None:
         """The one that is lost, which may be seen a little later than its absence is felt."""

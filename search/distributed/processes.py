@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,13 +28,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from dashdeploy.errors import DashdeployError
 from dashdeploy.search.config.devices import Devices
-from dashdeploy.search.distributed.launch import (
-    PATIENCE_SECONDS,
-    LostProcessError,
-    end_with_parent,
-    started_here,
-    variables,
-)
+from dashdeploy.search.distributed.launch import end_with_parent, started_here, variables
 from dashdeploy.search.distributed.ranks import (
     RUN,
     is_slurm_step,
@@ -41,11 +36,13 @@ from dashdeploy.search.distributed.ranks import (
     rank,
     started_by_others,
 )
+from dashdeploy.search.distributed.watch import PATIENCE_SECONDS, LostProcessError, watched
 
 _RUNS = count()
 """Numbers the runs of this program, which are the same in all its processes."""
 LONGEST_WAIT = timedelta(days=1)
-"""For the others, which a trial of a tuning may keep; a process that is gone is noticed at once."""
+"""For the others, which a trial of a tuning may keep; `watch` notices a process that is gone or has failed."""
+LEAVING_SECONDS = 3.0
 
 
 Content = TypeVar("Content")
@@ -125,21 +122,38 @@ def _connected(devices: Devices) -> Iterator[None]:
     if devices.is_cuda:
         torch.cuda.set_device(local_rank(devices))
     with variables(unset):  # MASTER_PORT may be the user's own
-        try:
-            found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
-            store, number, processes = next(iter(found))
-            dist.init_process_group(
-                "nccl" if devices.is_cuda else "gloo",
-                # torchrun's store outlives a run, and would tell a program's next one the addresses of this one.
-                store=PrefixStore(f"run {next(_RUNS)}", store),
-                rank=number,
-                world_size=processes,
-                timeout=LONGEST_WAIT,
-            )
-            yield
-        finally:
+        found = rendezvous("env://", rank(devices), devices.processes, timeout=LONGEST_WAIT)
+        store, number, processes = next(iter(found))
+        # torchrun's store outlives a run, and would tell a program's next one the addresses of this one.
+        store = PrefixStore(f"run {next(_RUNS)}", store)
+        with watched(store, number, quiet=RUN in os.environ):
+            try:
+                dist.init_process_group(
+                    "nccl" if devices.is_cuda else "gloo",
+                    store=store,
+                    rank=number,
+                    world_size=processes,
+                    timeout=LONGEST_WAIT,
+                    device_id=torch.device("cuda", local_rank(devices)) if devices.is_cuda else None,
+                )
+                yield
+            except BaseException:
+                _leave_the_others()
+                raise
             if dist.is_initialized():
                 dist.destroy_process_group()
+
+
+def _leave_the_others() -> None:
+    """Leave the group without waiting for the others, which may wait for this process in their turn."""
+    if not dist.is_initialized():
+        return
+    on_gpus = dist.get_backend() == "nccl"
+    # To destroy a group of NCCL waits for what is on its way in it; to abort it does not, and may hang all the same.
+    leave = dist.distributed_c10d._abort_process_group if on_gpus else dist.destroy_process_group
+    thread = threading.Thread(target=leave, daemon=True)
+    thread.start()
+    thread.join(LEAVING_SECONDS)
 
 
 @contextmanager

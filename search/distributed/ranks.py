@@ -64,6 +64,12 @@ def check_devices(settings: RunSettings, samples: int, held_out: int) -> None:
         )
 
 
+def device_of(settings: SearchSettings) -> torch.device:
+    """What this process computes on."""
+    devices = devices_of(settings)
+    return torch.device("cuda", local_rank(devices)) if devices.is_cuda else torch.device("cpu")
+
+
 def rank(devices: Devices) -> int:
     """This process's rank in its run; 0 where it runs alone."""
     return 0 if devices.processes == 1 else _number("RANK", "SLURM_PROCID")

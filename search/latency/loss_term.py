@@ -16,6 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from dashdeploy.device_constants import constant_like
 from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.search.config.run_settings import RunSettings
 
@@ -86,10 +87,10 @@ class LatencyLoss:
 
     def expected(self, layers: Sequence[AggConv]) -> Tensor:
         """Expected milliseconds of all convolutions, differentiable in the architecture parameters."""
-        total = layers[0].alpha.new_tensor(self.table.fixed)
+        total = layers[0].alpha.new_full((), self.table.fixed)
         for layer, costs in zip(layers, self.table.milliseconds, strict=True):
             mixture = layer.coefficients() if layer.mixing is None else layer.mixing
-            total = total + mixture @ mixture.new_tensor(costs)
+            total = total + mixture @ constant_like(costs, mixture)
         return total
 
     def penalty(self, layers: Sequence[AggConv]) -> Tensor:

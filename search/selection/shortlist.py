@@ -27,7 +27,7 @@ from dashdeploy.search.config.phases import Phase, PhaseName
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import MOST_SEEDS
 from dashdeploy.search.distributed.processes import from_all
-from dashdeploy.search.distributed.ranks import devices_of, rank
+from dashdeploy.search.distributed.ranks import device_of, devices_of, rank
 from dashdeploy.search.selection.candidates import shortlist
 from dashdeploy.search.selection.choice import Score, best, compare, survivors, verdict
 from dashdeploy.search.selection.cross_validation import folds_of
@@ -239,10 +239,11 @@ def _score(
             fit(trainer, module)
         except DivergedError:
             return Score(seconds=time.perf_counter() - started)
+    network = module.network.to(device_of(settings))
     if settings.recalibrate:
-        recalibrate(module.network, module.train_split)
-    batches = list(predictions(module.network, task.validation))
-    outputs, targets = (torch.cat(each) for each in zip(*batches, strict=True))
+        recalibrate(network, module.train_split)
+    batches = list(predictions(network, task.validation))
+    outputs, targets = (torch.cat(each).cpu() for each in zip(*batches, strict=True))
     return Score(
         loss=figure_of(lambda *some: float(task.loss(*some)), outputs, targets),
         metric=figure_of(lambda *some: metric_of(task.metric, iter([some])), outputs, targets),

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from dashdeploy.device_constants import constant_like
 from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.search.config.run_settings import RunSettings
 
@@ -59,8 +60,8 @@ def shape_gradients(layers: Iterable[AggConv], settings: RunSettings) -> None:
             gradient.mul_(settings.alpha_gradient_norm / gradient.norm().clamp_min(1e-12))
     if settings.field_pressure:
         for layer, gradient in zip(layers, gradients, strict=True):
-            fields = [float(d * (k - 1) + 1) for k, d in layer.candidates]
-            gradient.add_(settings.field_pressure * gradient.new_tensor(fields).view_as(gradient))
+            fields = tuple(float(d * (k - 1) + 1) for k, d in layer.candidates)
+            gradient.add_(settings.field_pressure * constant_like(fields, gradient).view_as(gradient))
 
 
 def _gradient(layer: AggConv) -> Tensor:

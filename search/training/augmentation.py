@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.run_settings import RunSettings
+from dashdeploy.search.training.device_data import sent
 
 
 def check_augmentation(task: Task, settings: RunSettings) -> None:
@@ -58,7 +59,7 @@ def training_loss(
     if not settings.mixup:
         return smoothed_loss(network(inputs), targets, task, settings)
     share = float(torch.distributions.Beta(settings.mixup, settings.mixup).sample())
-    partner = torch.randperm(len(inputs)).to(inputs.device)
+    partner = sent(torch.randperm(len(inputs)), inputs.device)
     outputs = network(share * inputs + (1 - share) * inputs[partner])
     return share * smoothed_loss(outputs, targets, task, settings) + (1 - share) * smoothed_loss(
         outputs, targets[partner], task, settings

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from dashdeploy.data.lazy_inputs import LazyInputs, joined_inputs
+from dashdeploy.data.lazy_inputs import is_lazy, joined_inputs
 from dashdeploy.data.task import Split
 
 MOST_SAMPLES, MOST_POSITIONS = (
@@ -36,6 +36,7 @@ class TensorBatches:
         drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
         rank: of this process, among those that share every batch.
         processes: how many these are.
+        pin: whether batches are gathered in pinned memory, in a thread.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class TensorBatches:
         drop_last: bool = False,
         rank: int = 0,
         processes: int = 1,
+        pin: bool = False,
     ) -> None:
         self.split, self.batch_size, self.order, self.passes = split, batch_size, order, passes
-        self.rank, self.processes = rank, processes
+        self.rank, self.processes, self.pin = rank, processes, pin
         count = len(split.targets)
         batches = count // batch_size if drop_last else -(-count // batch_size)
         self.batches = max(1, round(share * batches))
@@ -64,13 +66,20 @@ class TensorBatches:
         """Yield (inputs, targets) batch by batch, pass by pass."""
         targets = self.split.targets
         chosen = [each for each in self._chosen() if _count(each, len(targets))]
-        for each, inputs in zip(chosen, _read(self.split.inputs, chosen), strict=True):
-            yield inputs, targets[each]
+        if is_lazy(self.split.inputs) or self.pin:
+            yield from _read_ahead(self._batch, chosen)
+        else:
+            yield from map(self._batch, chosen)
+
+    def _batch(self, chosen: slice | Tensor) -> tuple[Tensor, Tensor]:
+        batch = self.split.inputs[chosen], self.split.targets[chosen]
+        return (batch[0].pin_memory(), batch[1].pin_memory()) if self.pin else batch
 
     def _chosen(self) -> Iterator[slice | Tensor]:
         """The samples of every batch of an epoch."""
         for number in range(self.passes):
-            yield from self._pass(self.order(number) if self.order else None)
+            # Where the data is: a copy of every batch's own part would hold up the host each time.
+            yield from self._pass(self.order(number).to(self.split.targets.device) if self.order else None)
 
     def _pass(self, indices: Tensor | None) -> Iterator[slice | Tensor]:
         for batch in range(self.batches):
@@ -83,17 +92,16 @@ def _count(chosen: slice | Tensor, samples: int) -> int:
     return len(range(*chosen.indices(samples))) if isinstance(chosen, slice) else len(chosen)
 
 
-def _read(inputs: Tensor | LazyInputs, chosen: Sequence[slice | Tensor]) -> Iterator[Tensor]:
-    """The batches one after the other; of lazy inputs, the next one is read while the last one is computed with."""
-    if not isinstance(inputs, LazyInputs):
-        yield from (inputs[each] for each in chosen)
-        return
+def _read_ahead(
+    read: Callable[[slice | Tensor], tuple[Tensor, Tensor]], chosen: Sequence[slice | Tensor]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches one after the other; the next one is read while the last one is computed with."""
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(inputs.__getitem__, each) for each in chosen[:1]]
+        coming = [reader.submit(read, each) for each in chosen[:1]]
         for following in [*chosen[1:], None]:
             batch = coming.pop().result() if coming else None
             if following is not None:
-                coming.append(reader.submit(inputs.__getitem__, following))
+                coming.append(reader.submit(read, following))
             if batch is not None:
                 yield batch
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from dashdeploy.data.task import Metric, Split, Task
 from dashdeploy.search.training.batches import TensorBatches, evaluation_batch
 
+CPU = torch.device("cpu")
+
 
 def evaluate(model: nn.Module, split: Split, metric: Metric) -> float:
     """Run `model` in evaluation mode over the whole of `split`.
@@ -40,7 +42,11 @@ def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor
 
 
 def scores_of(
-    networks: Mapping[str, nn.Module], task: Task, *, before: Mapping[str, float | None] | None = None
+    networks: Mapping[str, nn.Module],
+    task: Task,
+    *,
+    before: Mapping[str, float | None] | None = None,
+    device: torch.device = CPU,
 ) -> dict[str, dict[str, float | None]]:
     """The validation and test figures of trained networks; the only place that touches test data, if there are any.
 
@@ -49,14 +55,16 @@ def scores_of(
         task: the data and the metric.
         before: validation figures from before the networks learned from the validation data as well; None if they
             have not.
+        device: where they are run; afterwards they are on the CPU again.
     """
-    device = torch.device("cpu")
-    return {
-        name: {
-            "validation": evaluate(network.to(device), task.validation, task.metric)
+    scores: dict[str, dict[str, float | None]] = {}
+    for name, network in networks.items():
+        network.to(device)
+        scores[name] = {
+            "validation": evaluate(network, task.validation, task.metric)
             if before is None
             else before.get(name),
-            "test": None if task.test is None else evaluate(network.to(device), task.test, task.metric),
+            "test": None if task.test is None else evaluate(network, task.test, task.metric),
         }
-        for name, network in networks.items()
-    }
+        network.cpu()
+    return scores

@@ -23,6 +23,7 @@ from dashdeploy.search.supernet.architecture_gradient import mix, shape_gradient
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.training.augmentation import training_loss
 from dashdeploy.search.training.batches import TensorBatches, evaluation_batch, joined, shuffled
+from dashdeploy.search.training.device_data import placed, wants_pinning
 from dashdeploy.search.training.optimizer import SCHEDULES, clip_gradients, optimizer_of
 
 STATE_KEY = "dashdeploy"
@@ -87,6 +88,10 @@ class PhaseModule(L.LightningModule):
         self.time_spent = 0.0
         self.latency = latency
         self._random_state = torch.get_rng_state()
+        self._gpu_random_state: Tensor | None = (
+            None  # of a checkpoint, which is read before a device is there
+        )
+        self._train_data, self._validation_data = self.train_split, task.validation
         self._loss_sum = torch.zeros(())
         self._validation_loss_sum = torch.zeros(())
         self._searched = list(agg_convs(network).values())
@@ -95,6 +100,17 @@ class PhaseModule(L.LightningModule):
         """Go on with the random numbers behind the network's weights; Lightning may have seeded them anew."""
         torch.set_rng_state(self._random_state)
 
+    def on_fit_start(self) -> None:
+        """Put the data where it is computed with."""
+        self._train_data = placed(self.train_split, self.device)
+        self._validation_data = placed(self.task.validation, self.device)
+        if self.device.type == "cuda" and self._gpu_random_state is not None:
+            torch.cuda.set_rng_state(self._gpu_random_state, self.device)
+
+    def on_fit_end(self) -> None:
+        """Let go of what lies on a GPU."""
+        self._train_data, self._validation_data = self.train_split, self.task.validation
+
     @property
     def seconds(self) -> float:
         """Time spent on this phase, the part before an interruption included."""
@@ -102,7 +118,7 @@ class PhaseModule(L.LightningModule):
 
     def train_dataloader(self) -> TensorBatches:
         """Batches in an order that depends on the seed, the epoch and the pass alone."""
-        split, passes = self.train_split, self.phase.passes
+        split, passes = self._train_data, self.phase.passes
 
         def order(number: int) -> Tensor:
             return shuffled(len(split.targets), self.settings.seed, self.current_epoch * passes + number)
@@ -117,13 +133,19 @@ class PhaseModule(L.LightningModule):
             drop_last=True,
             rank=self.trainer.global_rank,
             processes=processes,
+            pin=wants_pinning(split, self.device),
         )
 
     def val_dataloader(self) -> TensorBatches:
         """The validation data in its own order."""
-        split = self.task.validation
-        size = max(self.batch_size, evaluation_batch(split))
-        return TensorBatches(split, size, rank=self.trainer.global_rank, processes=self.trainer.world_size)
+        split = self._validation_data
+        return TensorBatches(
+            split,
+            max(self.batch_size, evaluation_batch(split)),
+            rank=self.trainer.global_rank,
+            processes=self.trainer.world_size,
+            pin=wants_pinning(split, self.device),
+        )
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
         """One optimizer; weights and architecture parameters are groups of their own."""
@@ -271,6 +293,7 @@ class PhaseModule(L.LightningModule):
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "random_state": torch.get_rng_state(),
+            "gpu_random_state": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "epochs_trained": self.epochs_trained,
             "latency_weight": self.latency.weight if self.latency else 0.0,
         }
@@ -284,6 +307,7 @@ class PhaseModule(L.LightningModule):
         if self.latency is not None:
             self.latency.weight = state["latency_weight"]
         torch.set_rng_state(state["random_state"])
+        self._gpu_random_state = state.get("gpu_random_state")
 
 
 def _mixture(module: AggConv) -> Tensor:

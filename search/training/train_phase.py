@@ -18,7 +18,7 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.processes import from_first
-from dashdeploy.search.distributed.ranks import devices_of, rank
+from dashdeploy.search.distributed.ranks import device_of, devices_of, rank
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable
 from dashdeploy.search.staging.directory import write_json
 from dashdeploy.search.supernet.probe import leaves_unused
@@ -95,8 +95,9 @@ def train_network(
     module, weights = trained.module, trained.module.best_state
     if settings.recalibrate:
         module.network.load_state_dict(weights)
-        state = recalibrate(module.network, module.train_split).state_dict()
-        weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        network = module.network.to(device_of(settings))
+        state = recalibrate(network, module.train_split).cpu().state_dict()
+        weights = {name: tensor.detach().clone() for name, tensor in state.items()}
     return TrainedNetwork(weights, trained.record)
 
 

@@ -66,7 +66,10 @@ def test_a_bundle_for_a_gpu_says_how_to_run_it_without_one(written_bundle):
 def test_onnx_runtime_on_a_gpu(written_bundle):
     if not find_gpus()[0]:
         pytest.skip(f"no GPU: {find_gpus()[1]}")
-    runtime = load_engine(Bundle.load(written_bundle), "ort-cuda")
+    try:
+        runtime = load_engine(Bundle.load(written_bundle), "ort-cuda")
+    except MissingCapabilityError as error:  # a GPU without onnxruntime-gpu is no fault
+        pytest.skip(str(error))
     assert ", CUDA," in runtime.describe()
     x = np.array([[-1, 2, -3, 4]], np.float32)
     np.testing.assert_array_equal(runtime.run({"x": x})["y"], [[0, 2, 0, 4]])

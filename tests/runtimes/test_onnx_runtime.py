@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime, renew_shared_arena
 
 
@@ -180,3 +181,17 @@ def test_a_shared_arena_has_a_limit(sum_and_difference):
     finally:
         renew_shared_arena()
     assert OnnxRuntime(sum_and_difference, arena="none").run(feeds)["difference"].max() == 0
+
+
+def test_values_stay_on_a_device_that_they_are_bound_to(classifier):
+    """As on a GPU: the CPU's own memory stands for that of the other device."""
+    runtime = OnnxRuntime(classifier, threads=1)
+    feeds = ExampleInputs.of(runtime.run, runtime.inputs).feeds(3, np.random.default_rng(0))
+    expected = runtime.run(feeds)
+    assert not hasattr(runtime, "inside_nanoseconds")
+    runtime._bound_to = "cpu"
+    found = runtime.run(feeds)
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    assert 0 < runtime.inside_nanoseconds < 60e9

@@ -57,15 +57,24 @@ class Measurement(OptionGroup, panel="Measurement"):
         typer.Option(
             "--engine",
             help=f"The engines that run the bundles: one or several of {', '.join(EngineName)}, torch, "
-            "torch-compile, or all that are here. The default is the engine that each was compiled for.",
+            "torch-compile, torch-cuda-graph, or all that are here. The default is the engine that each was "
+            "compiled for.",
         ),
     ] = None
     device: Annotated[
         Literal["cpu", "cuda"],
         typer.Option(
-            "--device", help="The device for torch and torch-compile. The names of other engines say theirs."
+            "--device", help="The device for the engines of torch. The names of other engines say theirs."
         ),
     ] = "cpu"
+    precisions: Annotated[
+        str,
+        typer.Option(
+            "--precisions",
+            help="The precisions of the engines of torch: one or several of fp32 (without TF32), tf32 (on a GPU), "
+            "fp16, bf16.",
+        ),
+    ] = "fp32"
     memory: Annotated[
         bool, typer.Option("--memory", help="Also measure the peak memory, in one process for each variant.")
     ] = False
@@ -145,7 +154,8 @@ def latency(
       dashdeploy bench latency bundles/mnist1d --engine all --threads 1,2 --report latency.html
       dashdeploy bench latency bundles/mnist1d --batches 1,64 --seconds 10 --json latency.json
       dashdeploy bench latency bundles/mnist1d --networks all --engine all --batches 1
-      dashdeploy bench latency --networks resnet1d --engine torch,torch-compile,ort-cuda --device cuda
+      dashdeploy bench latency --networks resnet1d --engine torch,torch-cuda-graph,ort-cuda --device cuda
+      dashdeploy bench latency bundles/mnist1d --engine torch --device cuda --precisions fp32,bf16 --batches 1,256
       dashdeploy bench latency bundles/mnist1d --loadgen server --url http://127.0.0.1:8000 --seconds 60
     """
     console = output.console()
@@ -208,6 +218,7 @@ def _time(loaded: Sequence[Bundle], measurement: Measurement, output: ResultOutp
         seconds=measurement.seconds,
         engines=engines,
         device=measurement.device,
+        precisions=[word.strip() for word in measurement.precisions.split(",")],
         memory=measurement.memory,
         progress=console.progress,
     )
@@ -241,7 +252,7 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
     Raises:
         InputError: the engine does not exist; better known before the export than after it.
     """
-    from dashdeploy.bench.latency.variants import ALL, TORCH, TORCH_COMPILE, check_engine
+    from dashdeploy.bench.latency.variants import ALL, OF_TORCH, check_engine
     from dashdeploy.export.artifact_settings import ArtifactSettings
     from dashdeploy.export.settings import ExportSettings
 
@@ -250,6 +261,6 @@ def _settings(threads: int, engines: Sequence[str]) -> ExportSettings:
             check_engine(engine)
     artifacts = ArtifactSettings(
         torchscript=bool({ALL, "torchscript"} & set(engines)),
-        pt2=bool({ALL, TORCH, TORCH_COMPILE} & set(engines)),
+        pt2=bool({ALL, EngineName.TORCH_CUDA, *OF_TORCH} & set(engines)),
     )
     return ExportSettings(threads=threads, artifacts=artifacts)

@@ -8,7 +8,8 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
               thread); the contraction over channels is one batched complex product of matrices
               [bins, tiles * B, channels]. One transpose lies between the two. It walks over the bins, which all fall
               into few sets of the cache where their distance is a multiple of a large power of two, as that of
-              tiles * B * channels often is: therefore matrices have an odd number of rows.
+              tiles * B * channels often is: therefore matrices have an odd number of rows. On a GPU it is a multiple
+              of `ALIGNED_ROWS`, so that every matrix of the batch begins where kernels for tensor cores want it.
     pieces    A kernel's spectrum is often much larger than the signals'. It is made and used some frequencies at a
               time, so that it stays in the cache meanwhile; its gradient likewise.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
@@ -32,6 +33,9 @@ from dashdeploy.ops.conv.frame import Frame
 
 CACHED_RESPONSES = 2**17
 """Complex numbers of a kernel's spectrum that are made and used at a time on a CPU: a megabyte."""
+
+ALIGNED_ROWS = 8
+"""Complex rows of one channel: 64 bytes in complex64; cuBLAS takes tensor cores for what is aligned to 16."""
 
 KEPT_SPECTRUM = 2**24
 """Largest kernel spectrum, in complex numbers, that is kept for the backward pass; a larger one is made again."""
@@ -71,8 +75,8 @@ class _Problem:
     """How the input is cut, where the taps sit, and which channels see each other.
 
     Spectra are rows [groups * M * channels, bins], with M = B * tiles, for the FFTs, and columns for the products:
-    [bins * groups, M', channels], or, depthwise, where products are element by element, rows as they are. M' is M or
-    M + 1, whichever is odd; a row that is added for that is zero.
+    [bins * groups, M', channels], or, depthwise, where products are element by element, rows as they are. M' is
+    `matrix_rows` of M; rows that are added are zero.
     """
 
     tiling: Tiling
@@ -161,10 +165,15 @@ class _Problem:
         """Columns [bins * groups, M', channels] of rows [groups * M * channels, bins]."""
         matrices = rows.view(self.groups, -1, channels, self.taps.bins).permute(3, 0, 1, 2)
         count = matrices.shape[2]
-        columns = rows.new_empty(self.taps.bins, self.groups, count | 1, channels)
+        columns = rows.new_empty(self.taps.bins, self.groups, matrix_rows(count, rows.device), channels)
         columns[:, :, :count] = matrices
-        columns[:, :, count:] = 0
+        columns[:, :, count:].zero_()
         return columns.flatten(0, 1)
+
+
+def matrix_rows(count: int, device: torch.device) -> int:
+    """Rows of the matrices of a product, of which `count` are needed: see the top of the file."""
+    return count | 1 if device.type == "cpu" else -(-count // ALIGNED_ROWS) * ALIGNED_ROWS
 
 
 class _Correlation(torch.autograd.Function):

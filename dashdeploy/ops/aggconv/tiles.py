@@ -131,7 +131,7 @@ class Tiling:
         reach = -(-length // self.valid)
         total = tiles.new_empty(*pieces.shape[:3], self.tiles + reach - 1, self.valid)
         total[..., : self.tiles, :] = pieces[..., : self.valid]
-        total[..., self.tiles :, :] = 0
+        total[..., self.tiles :, :].zero_()
         for j in range(1, reach):
             part = pieces[..., j * self.valid : (j + 1) * self.valid]
             total[..., j : j + self.tiles, : part.shape[-1]] += part

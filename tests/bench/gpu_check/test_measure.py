@@ -51,6 +51,7 @@ def test_they_take_less_than_eight_minutes_together():
 @pytest.fixture
 def own_sections(tmp_path, monkeypatch):
     """Sections of files that are written here, which their processes import by the same name."""
+    monkeypatch.setattr(measure, "_REHEARSAL_PATIENCE", 1)
 
     def use(seconds=30, **sources):
         for name, source in sources.items():

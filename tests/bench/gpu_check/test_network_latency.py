@@ -38,11 +38,16 @@ def test_an_engine_that_is_not_here_says_why(engine):
 
 def test_the_compiled_network_agrees_and_an_error_is_seen(monkeypatch):
     source = networks.network_source("small", lambda _: None)
-    (row,) = network_latency._torch_rows("small", source, "cpu", quick=True)
+    row, half = network_latency._torch_rows("small", source, "cpu", quick=True)
+    assert (row.what, half.what) == ("small, torch, batch 1, fp32", "small, torch, batch 1, bf16")
     assert row.passed
+    assert half.passed is None
+    assert 1e-4 < half.figures["largest error"] < 0.1
+    for each in (row, half):
+        assert all(each.figures[f"{key}, ms"] > 0 for key in ("direct", "planned", "by FFT"))
     assert 0 < row.figures["largest error"] < 1e-5  # by FFT, so not the same
     wrong = nn.Sequential(nn.Conv1d(8, 8, 15, padding="same"), nn.ReLU()).eval()
     monkeypatch.setattr(network_latency, "_lowered", lambda *_: wrong)
-    (row,) = network_latency._torch_rows("small", source, "cpu", quick=True)
-    assert not row.passed
+    row, _ = network_latency._torch_rows("small", source, "cpu", quick=True)
+    assert row.passed is False
     assert "more than 0.0001 of the largest output" in row.reason

@@ -14,7 +14,6 @@ from dashdeploy.artifacts.bundle import Bundle, Manifest, write_manifest
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.bench.latency.measure import measure_latency
 from dashdeploy.bench.latency.report import LatencyReport
-from dashdeploy.bench.latency.torch_variants import load_program
 from dashdeploy.bench.latency.variants import peak_mib, variants_of
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -200,45 +199,58 @@ def test_a_device_is_torch_s_alone(bundle_of, monkeypatch):
         measure_latency(bundle, engines=["torch"], device="cuda", memory=True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"engines": ["torch"], "precisions": ["fp64"]},
+            "`precision=fp64`: no such precision; choose from fp32",
+        ),
+        ({"engines": ["torch"], "precisions": ["tf32"]}, "`precision=tf32` is of GPUs; use `device=cuda`"),
+        ({"engines": ["torch"], "precisions": ["bf16", "bf16"]}, "each once"),
+        ({"engines": ["torch"], "precisions": []}, "give at least one"),
+        (
+            {"engines": ["ort-cpu"], "precisions": ["bf16"]},
+            "`precisions` has no effect without the engines torch",
+        ),
+    ],
+)
+def test_precisions_that_nothing_runs_in_are_refused(bundle_of, arguments, message):
+    with pytest.raises(InputError, match=message):
+        measure_latency(bundle_of("compiled"), **arguments)
+
+
 @pytest.fixture
-def program(tmp_path):
+def program_bundle(bundle_of):
     from dashdeploy.export.torch.model import save_pt2
 
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3, padding=1), torch.nn.BatchNorm1d(3)).eval()
-    save_pt2(network, torch.zeros(2, 2, 8), tmp_path / "model.pt2")
-    specs = [
-        TensorSpec(name=name, shape=("batch", n, 8), dtype="float32") for name, n in (("x", 2), ("y", 3))
+    bundle = bundle_of("compiled")
+    (spec,) = bundle.manifest.inputs
+    network = (
+        torch.nn.Conv1d(spec.shape[1], 3, 1) if len(spec.shape) == 3 else torch.nn.Linear(spec.shape[1], 3)
+    )
+    save_pt2(network.eval(), torch.zeros(2, *spec.shape[1:]), bundle.path / "model.pt2")
+    manifest = bundle.manifest.model_copy(update={"files": {**bundle.manifest.files, "model.pt2": "0" * 64}})
+    return Bundle(bundle.path, manifest)
+
+
+def test_torch_has_a_row_for_every_precision(program_bundle):
+    report = measure_latency(
+        program_bundle, batches=[1, 2], seconds=0.02, engines=["torch"], precisions=["fp32", "bf16"]
+    )
+    assert [(row.engine, row.precision, row.batch) for row in report.rows] == [
+        ("torch", "fp32", 1),
+        ("torch, bf16", "bf16", 1),
+        ("torch", "fp32", 2),
+        ("torch, bf16", "bf16", 2),
     ]
-    manifest = Manifest(
-        name="m", inputs=specs[:1], outputs=specs[1:], target="ort-cpu", precision="fp32", source="", tools={},
-        files={},
-    )  # fmt: skip
-    x = np.random.default_rng(0).standard_normal((4, 2, 8)).astype(np.float32)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(x)).numpy()
-    return Bundle(tmp_path, manifest), tmp_path / "model.pt2", x, expected
+    assert "in bf16, 1 thread" in report.engines["torch, bf16"]
+    assert report.gpu_peak_gflops == {}  # nothing ran on a GPU
 
 
-def test_torch_runs_a_program_where_it_is_told(program):
-    bundle, file, x, expected = program
-    runtime = load_program(bundle, file, 1, compile_it=False)
-    np.testing.assert_allclose(runtime.run({"x": x})["y"], expected, rtol=0, atol=1e-6)
-    assert "CPU, 1 thread" in runtime.describe()
-    # Torch's device without storage stands for a GPU: every weight and statistic of the network goes there.
-    moved = load_program(bundle, file, 1, compile_it=False, device="meta")
-    assert {tensor.device.type for tensor in moved._module.state_dict().values()} == {"meta"}
-
-
-@pytest.mark.gpu
-def test_torch_on_a_gpu_agrees(program):
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no GPU")
-    bundle, file, x, expected = program
-    for compile_it in (False, True):
-        runtime = load_program(bundle, file, 1, compile_it=compile_it, device="cuda")
-        np.testing.assert_allclose(runtime.run({"x": x})["y"], expected, rtol=0, atol=1e-5)
-        assert torch.cuda.get_device_name() in runtime.describe()
+def test_a_graph_is_of_gpus(program_bundle):
+    with pytest.raises(InputError, match="CUDA graphs are of GPUs; use `device=cuda`"):
+        measure_latency(program_bundle, engines=["torch-cuda-graph"])
 
 
 def test_peak_memory_is_that_of_the_largest_batch(bundle_of):

@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from dashdeploy.cli.app import app
 from dashdeploy.search.config.devices import Devices
-from dashdeploy.search.distributed.launch import LostProcessError, started_here
+from dashdeploy.search.distributed.launch import started_here
 from dashdeploy.search.distributed.processes import (
     ProcessEnvironment,
     lost_connection_named,
     slurm_meeting,
 )
 from dashdeploy.search.distributed.ranks import local_rank, rank, started_by_others
+from dashdeploy.search.distributed.watch import LostProcessError
 
 NET = """
 import os

@@ -1,11 +1,16 @@
 """Statistics of batch norms over all training data."""
 
+import copy
+
 import pytest
 import torch
+from lightning.pytorch.plugins import TorchSyncBatchNorm
 from torch import nn
 
 from dashdeploy.data.task import Split
+from dashdeploy.search.config.devices import Devices
 from dashdeploy.search.training.batch_norm import recalibrate
+from dashdeploy.search.training.trainer import _placement
 
 
 @pytest.fixture
@@ -58,3 +63,34 @@ def test_a_network_without_statistics_stays():
     before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
     recalibrate(plain, Split(torch.randn(8, 2, 9), torch.zeros(8)))
     assert all(torch.equal(before[name], tensor) for name, tensor in plain.state_dict().items())
+
+
+def test_batch_norms_are_those_of_all_processes_on_gpus_alone():
+    """Torch's SyncBatchNorm takes GPUs alone; on CPUs each process has the statistics of its own part."""
+    assert _placement(Devices("cuda", 2), alone=False, unused=False)["sync_batchnorm"] is True
+    assert _placement(Devices("cpu", 2), alone=False, unused=False)["sync_batchnorm"] is False
+    for alone in (
+        _placement(Devices("cuda", 1), alone=False, unused=False),
+        _placement(Devices("cuda", 2), alone=True, unused=False),
+    ):
+        assert "sync_batchnorm" not in alone
+
+
+def test_a_network_whose_batch_norms_were_shared_is_the_same_afterwards():
+    """Lightning exchanges the batch norms of a training on several GPUs, and exchanges them back when it ends."""
+    torch.manual_seed(0)
+    inputs = torch.randn(40, 3, 8)
+    network = nn.Sequential(nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU())
+    network(inputs)
+    changed = copy.deepcopy(network)
+    layer_sync = TorchSyncBatchNorm()
+    changed = layer_sync.apply(changed)
+    assert isinstance(changed[1], nn.SyncBatchNorm)
+    changed = layer_sync.revert(changed)
+    assert not isinstance(changed[1], nn.SyncBatchNorm)
+    split = Split(inputs, torch.zeros(40, dtype=torch.long))
+    expected, found = (recalibrate(each, split).state_dict() for each in (network, changed))
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+    torch.testing.assert_close(changed(inputs), network(inputs))
