@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -18,9 +19,17 @@ from torch import nn
 from dashdeploy.backbones.build import build_backbone, replace
 from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
+from dashdeploy.ops.conv.live_taps import skip_dead_taps
 from dashdeploy.ops.conv.padded_conv import with_kernel
 from dashdeploy.progress import Progress
-from dashdeploy.search.config.phases import PhaseName, TimePlan, has_shortlist, phase_names, stage_of
+from dashdeploy.search.config.phases import (
+    PhaseName,
+    TimePlan,
+    has_shortlist,
+    in_words,
+    phase_names,
+    stage_of,
+)
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
@@ -36,6 +45,10 @@ EVALUATION = 1 / 3
 SELECTION = ("search_epochs", "shortlist_epochs", "tune_epochs")
 LEAST = 0.4
 """The part of these that is left before the final trainings become shorter as well."""
+LITTLE = 0.2
+"""The part of the search's steps below which a run says so."""
+TRAININGS, FINAL, HALF = ("retrain_epochs", "backbone_epochs"), ("retrain", "backbone"), 0.5
+"""The final trainings, their stages, and the part of the time that they get where it is short."""
 SHORT_LIST = 3
 """Candidates where even that is too much: what was found, what all layers favour, and the original kernels."""
 MEASURED, MOST_SECONDS = 3, 4.0
@@ -83,8 +96,16 @@ def plan_of_run(
     if not leaves_epochs_open(asked):
         return TimePlan(whole, {})
     seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
-    plan = time_plan(task, asked, whole, measured_steps(task, whole, rates), seconds)
+    step = measured_steps(task, whole, rates)
+    plan = time_plan(task, asked, whole, step, seconds)
     progress(f"plan: {plan}")
+    every = phase_seconds(task, whole, step)
+    part = plan.seconds["search"] / every["search"]
+    if part < LITTLE:
+        progress(
+            f"this time is enough for {part:.0%} of the steps of a search, so that it may find nothing; all steps of "
+            f"the search and the trainings take about {in_words(sum(every.values()))}"
+        )
     return plan
 
 
@@ -101,14 +122,23 @@ def time_plan(
         seconds: for the whole run.
     """
 
-    def fits(settings: RunSettings) -> bool:
-        return sum(phase_seconds(task, settings, step).values()) <= seconds
+    def parts(settings: RunSettings) -> tuple[float, float]:
+        """Seconds until the kernels are chosen, and of the final trainings."""
+        final, total = 0.0, 0.0
+        for name, taken in phase_seconds(task, settings, step).items():
+            final, total = final + taken * (stage_of(name) in FINAL), total + taken
+        return total - final, final
 
-    def longest(choices: Callable[[float], RunSettings]) -> RunSettings:
+    def fits(settings: RunSettings) -> bool:
+        return sum(parts(settings)) <= seconds
+
+    def longest(
+        choices: Callable[[float], RunSettings], fit: Callable[[RunSettings], bool] = fits
+    ) -> RunSettings:
         low, high = 0.0, 1.0
         for _ in range(20):
             part = (low + high) / 2
-            low, high = (part, high) if fits(choices(part)) else (low, part)
+            low, high = (part, high) if fit(choices(part)) else (low, part)
         return choices(low)
 
     best = whole
@@ -118,14 +148,26 @@ def time_plan(
             best.model_copy(update={"shortlist_parts": n}) for n in range(best.shortlist_parts - 1, 0, -1)
         ]
         best = next(filter(fits, fewer), fewer[-1] if fewer else best)
-    if not fits(best):
-        kept = best
-        best = longest(lambda part: shortened(kept, asked, LEAST + part * (1 - LEAST), SELECTION))
+    for candidates in (best.shortlist, min(best.shortlist, SHORT_LIST)):
         if not fits(best):
-            short = kept.model_copy(update={"shortlist": min(kept.shortlist, SHORT_LIST)})
-            kept = shortened(short, asked, LEAST, SELECTION)
-            best = longest(lambda part: shortened(kept, asked, part, EPOCHS))
+            kept = whole.model_copy(update={"shortlist_parts": best.shortlist_parts, "shortlist": candidates})
+            best = longest(partial(_shortened_to_least, kept, asked))
+    if not fits(best):
+        least = shortened(in_single_passes(kept, asked), asked, LEAST, SELECTION)
+        # Kernels that nobody has trained serve nobody, so the final trainings have half of the time for certain.
+        left = seconds - min(parts(least)[1], HALF * seconds)
+        chosen = longest(
+            lambda part: shortened(least, asked, part, SELECTION), lambda each: parts(each)[0] <= left
+        )
+        left = seconds - min(parts(chosen)[0], HALF * seconds)
+        best = longest(
+            lambda part: shortened(chosen, asked, part, TRAININGS), lambda each: parts(each)[1] <= left
+        )
     return TimePlan(best, phase_seconds(task, best, step))
+
+
+def _shortened_to_least(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
+    return shortened(whole, asked, LEAST + part * (1 - LEAST), SELECTION)
 
 
 def shortened(whole: RunSettings, asked: SearchSettings, part: float, names: Sequence[str]) -> RunSettings:
@@ -149,6 +191,22 @@ def shortened(whole: RunSettings, asked: SearchSettings, part: float, names: Seq
         if share and part * epochs < 1:
             changes[share] = max(1e-3, part * epochs) * getattr(whole, share)
     return whole.model_copy(update=changes)
+
+
+def in_single_passes(settings: RunSettings, asked: SearchSettings) -> RunSettings:
+    """The same steps in epochs of one pass over the data, which can be counted out better where time is short.
+
+    Args:
+        settings: what would be done.
+        asked: what was asked for. Epochs that were asked for are left alone, and so are the trials of a tuning.
+    """
+    passes = settings.epoch_passes
+    if asked.epoch_passes is not None or asked.tune != "none" or any(getattr(asked, name) for name in EPOCHS):
+        return settings
+    names = ("search_epochs", "shortlist_epochs", "retrain_epochs")
+    return settings.model_copy(
+        update={"epoch_passes": 1} | {name: passes * getattr(settings, name) for name in names}
+    )
 
 
 def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[PhaseName, float]:
@@ -223,6 +281,9 @@ def _step_seconds(network: nn.Module, task: Task, settings: RunSettings) -> floa
     """The fastest of some steps; others may use the machine meanwhile."""
     device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
     network = network.to(device).train()
+    skip_dead_taps(
+        network
+    )  # as every training does; large kernels on small images take many times as long with them
     optimizer = torch.optim.AdamW(network.parameters(), 1e-6)
     part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
     inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)

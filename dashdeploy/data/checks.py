@@ -164,9 +164,11 @@ def checked_targets(
 
 
 def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -> tuple[Array, bool]:
-    if array.ndim == 2 and array.shape[1] == 1:
+    if array.ndim > 1 and array.shape[1] == 1 and array.shape[2:] in ((), spatial):
         array = array[:, 0]
     dense = array.ndim > 1 and array.shape[1:] == spatial
+    if array.dtype.kind not in "Ub":
+        _whole(where, name, array)
     if array.ndim != 1 and not dense:
         refuse(
             where,
@@ -176,6 +178,11 @@ def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
         )
     if array.dtype.kind in "Ub":
         return array, dense
+    return array.astype(np.int64), dense
+
+
+def _whole(where: object, name: str, array: Array) -> None:
+    """Refuse numbers that are not classes, before a shape that numbers to predict may have is refused."""
     if array.dtype.kind == "f":  # whole, and so small that the next whole number is another one
         number = np.nan_to_num(array.astype(np.float64))
         whole = (array == np.round(number)) & (np.abs(number) <= 2**53)
@@ -188,7 +195,6 @@ def _classes(where: object, name: str, array: Array, spatial: tuple[int, ...]) -
             f"{name} is {array[at]} at index {_index(at)}",
             "classes are whole numbers or text; add `predict=regression` to learn numbers",
         )
-    return array.astype(np.int64), dense
 
 
 def _label_sets(where: object, name: str, array: Array, spatial: tuple[int, ...]) -> tuple[Array, bool]:

@@ -56,6 +56,13 @@ KINDS = {
     "several numbers": ({n: np.stack([y, y], 1) for n, y in NUMBERS.items()}, "regression", False, 2, (2,)),
     "labels": (MANY, "multi-label", False, 5, (5,)),
     "classes per position": (PER_POSITION, None, True, 4, (8,)),
+    "classes per position behind an axis of one channel": (
+        {n: y[:, None] for n, y in PER_POSITION.items()},
+        None,
+        True,
+        4,
+        (8,),
+    ),
     "a number per position": (FIELD, "regression", True, 1, (1, 8)),
     "numbers per position": (
         {n: np.stack([y] * 3, 1) for n, y in FIELD.items()},
@@ -140,6 +147,11 @@ REFUSED = {
     ),
     "text numbers": ({"y_train": np.full(40, "a")}, "regression", "dtype <U1; use real numbers"),
     "numbers for classes": (NUMBERS, None, "add `predict=regression` to learn numbers"),
+    "fields of numbers for classes": (
+        {n: np.stack([y] * 3, 1) for n, y in FIELD.items()},
+        None,
+        "add `predict=regression` to learn numbers",
+    ),
     "one-hot": ({"y_train": np.eye(3)[np.arange(40) % 3]}, None, "not one-hot"),
     "dense in one split only": ({"y_train": PER_POSITION["y_train"]}, None, "y_test has targets of shape []"),
     "too many axes": (

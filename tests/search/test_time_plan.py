@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from dashdeploy.search import time_plan as module
 from dashdeploy.search.config.phases import TimePlan, in_words
@@ -11,9 +13,12 @@ from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.time_plan import (
     StepSeconds,
+    _step_seconds,
+    in_single_passes,
     leaves_epochs_open,
     measured_steps,
     phase_seconds,
+    plan_of_run,
     time_plan,
 )
 
@@ -83,7 +88,35 @@ def test_the_selection_becomes_shorter_before_the_final_trainings(waves_task):
     assert less.retrain_epochs == whole.retrain_epochs
     assert less.shortlist_epochs < whole.shortlist_epochs and less.search_epochs < whole.search_epochs
     little = planned(waves_task, QUICK, STEP, 0.1 * total).settings
-    assert little.retrain_epochs < whole.retrain_epochs and little.shortlist == 3
+    assert little.retrain_epochs * little.epoch_passes < whole.retrain_epochs * whole.epoch_passes
+    assert little.shortlist == 3
+
+
+@given(seconds=st.floats(30, 3000), supernet=st.floats(0.5, 30))
+def test_the_final_trainings_have_half_of_a_short_time(waves_task, seconds, supernet):
+    """Also where a step of the search takes so long that it gets few of them, as with images on one core."""
+    whole = run_settings(waves_task, QUICK)
+    step = StepSeconds(supernet, 1.0, 0.4)
+    plan = planned(waves_task, QUICK, step, seconds)
+    final = plan.seconds["retrain"] + plan.seconds["backbone"]
+    wanted = phase_seconds(waves_task, whole, step)
+    one_pass = 8 * 1.0 * 1.5 + 8 * 0.4 * 1.5
+    assert final >= min(wanted["retrain"] + wanted["backbone"], seconds / 2) - one_pass
+    # What the selection takes beyond its half is the least that it can do.
+    least = 2 * supernet + 3 * 8 * 1.5
+    assert sum(plan.seconds.values()) <= seconds / 2 + max(seconds / 2, least) + one_pass
+
+
+def test_a_short_time_is_counted_out_in_single_passes(waves_task):
+    whole = run_settings(waves_task, QUICK)
+    single = in_single_passes(whole, QUICK)
+    assert (whole.epoch_passes, single.epoch_passes) == (6, 1)
+    for name in ("search_epochs", "shortlist_epochs", "retrain_epochs"):
+        assert getattr(single, name) == 6 * getattr(whole, name)
+    asked = QUICK.model_copy(update={"epoch_passes": 6})
+    assert in_single_passes(run_settings(waves_task, asked), asked).epoch_passes == 6
+    tuned = QUICK.model_copy(update={"tune": "asha"})
+    assert in_single_passes(run_settings(waves_task, tuned), tuned).epoch_passes == 6
 
 
 @given(seconds=st.floats(20, 5000), slow=st.floats(0.1, 10))
@@ -127,6 +160,32 @@ def test_steps_are_measured_and_nothing_is_left_behind(waves_task, small, monkey
     assert torch.equal(before, torch.get_rng_state())
     assert step == StepSeconds(expected, expected, expected)
     assert next(clock, None) is None
+
+
+def test_a_step_is_measured_without_dead_taps(waves_task, small, monkeypatch):
+    """As it is trained: with them, large kernels on small images took 17 times as long."""
+    monkeypatch.setattr(module, "MEASURED", 1)
+    shape, classes = waves_task.train.inputs.shape, 7
+
+    def multiply_adds(kernel_size):
+        conv = nn.Conv1d(shape[1], 8, kernel_size, padding="same", dilation=shape[2])
+        network = nn.Sequential(conv, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, classes))
+        with FlopCounterMode(display=False) as counter:
+            _step_seconds(network, waves_task, small)
+        return counter.get_total_flops()
+
+    assert multiply_adds(9) == multiply_adds(1)
+
+
+def test_a_run_says_when_the_time_is_too_short_to_search(waves_task, monkeypatch):
+    monkeypatch.setattr(module, "measured_steps", lambda *_: StepSeconds(5.0, 1.0, 0.4))
+    whole, said = run_settings(waves_task, QUICK), []
+    plan_of_run(waves_task, QUICK, whole, None, 120.0, said.append)
+    assert len(said) == 2
+    assert "of the steps of a search" in said[1] and said[1].endswith(" h")
+    said.clear()
+    plan_of_run(waves_task, QUICK, whole, None, 1e9, said.append)
+    assert len(said) == 1
 
 
 def test_in_words(small):
