@@ -103,7 +103,7 @@ def plan_of_run(
     part = plan.seconds["search"] / every["search"]
     if part < LITTLE:
         progress(
-            f"this time is enough for {part:.0%} of the steps of a search, so that it may find nothing; all steps of "
+            f"this time is enough for {max(part, 0.01):.0%} of the steps of a search, so that it may find nothing; all steps of "
             f"the search and the trainings take about {in_words(sum(every.values()))}"
         )
     return plan
