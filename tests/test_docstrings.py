@@ -41,7 +41,11 @@ def has_example(parts):
 
 
 def public_methods(kind):
-    for name, member in vars(kind).items():
+    """Those of the class and of its bases in this package."""
+    members = {}
+    for base in reversed([base for base in kind.__mro__ if base.__module__.startswith("dashdeploy")]):
+        members |= vars(base)
+    for name, member in members.items():
         function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
         if not name.startswith("_") and inspect.isfunction(function):
             yield name, function

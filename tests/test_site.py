@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import inspect
 import os
 import re
 import subprocess
@@ -103,6 +104,14 @@ def test_every_public_name_has_its_entry(pages, site):
         name for name in (*dashdeploy.__all__, *dashdeploy._OF_EXTRAS) if name not in ("bench", "__version__")
     ]
     assert [name for name in names if f"dashdeploy.{name}" not in anchors] == []
+    members = {
+        f"dashdeploy.{name}.{member}"
+        for name in names
+        for member, found in inspect.getmembers(getattr(dashdeploy, name), inspect.isroutine)
+        if not member.startswith("_") and (getattr(found, "__module__", None) or "").startswith("dashdeploy")
+    }
+    assert {"dashdeploy.DASHClassifier.save", "dashdeploy.Run.load"} <= members
+    assert members - anchors == set()
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

@@ -42,7 +42,7 @@ def commands():
 
 @pytest.mark.parametrize(("page", "text"), list(blocks("python")))
 def test_python_parses(page, text):
-    ast.parse(text)
+    ast.parse(text, filename=page)
 
 
 @pytest.mark.parametrize(("page", "line"), list(dict.fromkeys(commands())))

@@ -219,7 +219,8 @@ class _Assignment:
         edges = {
             edge: size for edge, size in edges.items() if edge[1] != rows_side and edge[0] != channels_side
         }
-        starts, ends = np.array(list(edges)).T
+        # SciPy below 1.15 takes flows of 32-bit indices alone.
+        starts, ends = np.array(list(edges), dtype=np.int32).T
         capacities = np.array(list(edges.values()), dtype=np.int32)
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import breadth_first_order, maximum_flow
