@@ -67,7 +67,12 @@ def packed_share(spec: ConvSpec, tile: tuple[int, ...]) -> float:
 def estimate(spec: ConvSpec, choice: NativeChoice) -> float:
     """Seconds of one call, by counting."""
     living = trim(spec)
-    return _seconds(living, choice.tile) if choice.tile else 2 * living.multiply_adds / _FLOPS
+    if choice.tile:
+        return _seconds(living, choice.tile)
+    width = living.out_channels // living.groups
+    # Lanes without a channel are computed, too.
+    lanes = 1.0 if choice.algorithm == "depthwise" else _padded(width) / width
+    return 2 * living.multiply_adds * lanes / _FLOPS
 
 
 def _tilings(spec: ConvSpec) -> Iterator[tuple[int, ...]]:

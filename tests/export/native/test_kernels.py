@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.native.candidates import packed_share, plain, refuses, tiles
-from dashdeploy.export.native.planning import geometry_of
+from dashdeploy.export.native.layer_costs import geometry_of
 from dashdeploy.export.passes.native_fusion import NativeChoice
 from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.runtimes.native.library import instruction_sets

@@ -1,0 +1,149 @@
+"""What the native kernels take for a convolution, measured on this machine or estimated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.dead_taps import trim
+from dashdeploy.export.native.candidates import estimate, plain, tiles
+from dashdeploy.export.passes.native_fusion import NativeChoice
+from dashdeploy.export.planning.tuning_cache import TuningCache
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.single_layer import random_weights
+from dashdeploy.machine import cpu_model
+from dashdeploy.progress import Progress
+from dashdeploy.runtimes.native.graph_file import NativeLayer
+from dashdeploy.runtimes.native.library import ABI_VERSION, chosen_instructions
+from dashdeploy.runtimes.native.program import Algorithm, ConvGeometry, Program
+from dashdeploy.runtimes.native.shapes import pair, plane
+from dashdeploy.timing import interleaved, thread_clock
+
+_MEASURED = 6
+"""Tiles that are timed; the best one is nearly always among these least estimates."""
+
+_SECONDS_PER_CANDIDATE = 0.06
+
+
+@dataclass(frozen=True)
+class BestKernel:
+    """The cheapest kernel of a convolution.
+
+    Attributes:
+        choice: the kernel.
+        milliseconds: what every candidate took, by label; empty where nothing was measured.
+    """
+
+    choice: NativeChoice
+    milliseconds: dict[str, float]
+
+    def layer(self, name: str) -> NativeLayer:
+        """For people."""
+        return NativeLayer(name=name, chosen=self.choice.label, milliseconds=self.milliseconds)
+
+
+class LayerCosts:
+    """Costs of convolutions, each measured once.
+
+    Args:
+        settings: the user's wishes: `lowering`, `tune`, `batch` and `threads` count.
+        progress: told of each measurement before it starts.
+    """
+
+    def __init__(self, settings: ExportSettings, progress: Progress) -> None:
+        self._settings, self._progress = settings, progress
+        self._cache = TuningCache(describe_native(settings.threads))
+
+    def best(self, spec: ConvSpec, place: str) -> BestKernel:
+        """The cheapest kernel; where there is but one, it is not measured.
+
+        Args:
+            spec: a convolution that a native kernel computes.
+            place: what progress calls it.
+        """
+        spec = spec.model_copy(update={"batch": self._settings.batch})
+        candidates = _candidates(spec, self._settings)
+        if self._settings.tune != "measure" or len(candidates) == 1:
+            return BestKernel(min(candidates, key=lambda each: estimate(spec, each)), {})
+        costs = self._measured(spec, candidates, place)
+        milliseconds = {label: seconds * 1e3 for label, seconds in costs.items()}
+        return BestKernel(min(candidates, key=lambda each: costs[each.label]), milliseconds)
+
+    def seconds(self, spec: ConvSpec, place: str) -> float:
+        """Seconds of one call of the cheapest kernel; see `best`."""
+        spec = spec.model_copy(update={"batch": self._settings.batch})
+        candidates = _candidates(spec, self._settings)
+        if self._settings.tune != "measure":
+            return min(estimate(spec, each) for each in candidates)
+        return min(self._measured(spec, candidates, place).values())
+
+    def _measured(self, spec: ConvSpec, candidates: Sequence[NativeChoice], place: str) -> dict[str, float]:
+        """Seconds per call by label, from the cache or measured, all in common rounds."""
+        known = self._cache.get(spec.signature)
+        if any(each.label not in known for each in candidates):
+            threads = self._settings.threads
+            self._progress(f"{place}: timing {len(candidates)} native kernels for {spec}")
+            calls = {each.label: layer_call(spec, each, threads) for each in candidates}
+            # Of one thread its own time counts, which other work on the machine disturbs least.
+            fine = time.get_clock_info("thread_time").resolution < 1e-6
+            times = interleaved(
+                calls,
+                seconds=_SECONDS_PER_CANDIDATE * len(calls),
+                min_rounds=7,
+                warmup=0.1,
+                clock=thread_clock if threads == 1 and fine else None,
+            )
+            found = {label: (float(np.median(each)), 0.0) for label, each in times.items()}
+            self._cache.add(spec.signature, found)
+            known = self._cache.get(spec.signature)
+        return {each.label: known[each.label][0] for each in candidates}
+
+
+def describe_native(threads: int) -> str:
+    """The kernels, their version and instruction set, the processor and the threads, in one line."""
+    return f"native kernels {ABI_VERSION} ({chosen_instructions()}), {cpu_model()}, {threads} thread(s)"
+
+
+def _candidates(spec: ConvSpec, settings: ExportSettings) -> list[NativeChoice]:
+    direct = plain(spec)
+    found = tiles(spec, _MEASURED) if direct.algorithm == "direct" else []
+    if settings.lowering == "direct" or not found:
+        return [direct]
+    return found if settings.lowering == "fft" else [direct, *found]
+
+
+def layer_call(spec: ConvSpec, choice: NativeChoice, threads: int) -> Callable[[], object]:
+    """A call of one layer on random numbers, channels last."""
+    spec = trim(spec)
+    weight, bias = random_weights(spec)
+    program = Program(threads)
+    size, out = plane(spec.spatial), plane(spec.out_spatial)
+    x = program.buffer(size[0] * size[1], spec.in_channels)
+    y = program.buffer(out[0] * out[1], spec.out_channels)
+    program.input(x)
+    program.conv(geometry_of(spec, choice), weight, bias, x, y, relu=True)
+    program.output(y, out[0] * out[1] * spec.out_channels)
+    program.ready()
+    generator = np.random.default_rng(0)
+    given = generator.standard_normal((spec.batch, size[0] * size[1] * spec.in_channels), dtype=np.float32)
+    return lambda: program.run(spec.batch, [given])
+
+
+def geometry_of(spec: ConvSpec, choice: NativeChoice) -> ConvGeometry:
+    """The convolution as a program wants it."""
+    rank = spec.rank
+    return ConvGeometry(
+        in_size=plane(spec.spatial),
+        kernel=pair(spec.kernel, rank, 1),
+        stride=pair(spec.strides, rank, 1),
+        dilation=pair(spec.dilations, rank, 1),
+        before=pair(spec.pads_begin, rank, 0),
+        out_size=plane(spec.out_spatial),
+        groups=spec.groups,
+        algorithm=Algorithm[choice.algorithm.upper()],
+        tile=pair(choice.tile, rank, 1) if choice.tile else (0, 0),
+    )
