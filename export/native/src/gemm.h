@@ -35,19 +35,24 @@ static void together(int depth, const float* xr, const float* xi, const float* x
     DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] = p2[m][n] = p3[m][n] = Vec{};
   }
   for (int k = 0; k < depth; ++k) {
-    Vec wr[N], wd[N], ws[N];
+    // In this order no accumulator leaves the registers.
+    Vec wr[N], wi[N];
+    DD_UNROLL for (int n = 0; n < N; ++n) wr[n] = load(taps + n * W);
+    DD_UNROLL for (int m = 0; m < M; ++m) {
+      Vec s = splat(xs[m * ldx + k]);
+      DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] += s * wr[n];
+    }
     DD_UNROLL for (int n = 0; n < N; ++n) {
-      wr[n] = load(taps + n * W);
-      Vec wi = load(taps + (N + n) * W);
-      wd[n] = wi - wr[n];
-      ws[n] = wi + wr[n];
+      wi[n] = load(taps + (N + n) * W);
+      Vec difference = wi[n] - wr[n];
+      wi[n] += wr[n];
+      wr[n] = difference;
     }
     DD_UNROLL for (int m = 0; m < M; ++m) {
-      Vec s = splat(xs[m * ldx + k]), r = splat(xr[m * ldx + k]), i = splat(xi[m * ldx + k]);
+      Vec r = splat(xr[m * ldx + k]), i = splat(xi[m * ldx + k]);
       DD_UNROLL for (int n = 0; n < N; ++n) {
-        p1[m][n] += s * wr[n];
-        p2[m][n] += r * wd[n];
-        p3[m][n] += i * ws[n];
+        p2[m][n] += r * wr[n];
+        p3[m][n] += i * wi[n];
       }
     }
     if (AHEAD) fetch_ahead<N>(taps + 2L * depth * N * W);
