@@ -18,50 +18,54 @@ constexpr int CR = DD_WIDTH == 8 ? 6 : 4, DR = CR;
 #endif
 constexpr int PANEL = NV * W;
 
-template <int N>
+// The narrowest panel. Half a vector is as slow as a whole one where a whole one has 256 bits or fewer.
+constexpr int LEAST = DD_WIDTH == 16 ? W / 2 : W;
+
+template <int FLOATS>
 static DD_INLINE void fetch_ahead(const float* taps) {
-  DD_UNROLL for (int line = 0; line < 2 * N * W; line += 16) __builtin_prefetch(taps + line, 0, 2);
+  DD_UNROLL for (int line = 0; line < FLOATS; line += 16) __builtin_prefetch(taps + line, 0, 2);
 }
 
-// M rows of X W for one frequency, by three real products (Gauss):
+// M rows of X W for one frequency and N vectors V of output channels, by three real products (Gauss):
 //   P1 = (Xr + Xi) Wr,  P2 = Xr (Wi - Wr),  P3 = Xi (Wr + Wi);  Yr = P1 - P3,  Yi = P1 + P2
-// The packed taps are [depth][2][N W]; sums and differences of them are formed in registers.
+// The packed taps are [depth][2][N vectors]; sums and differences of them are formed in registers.
 // AHEAD: the panel after this one is called into the second-level cache meanwhile.
-template <int M, int N, bool AHEAD>
+template <typename V, int M, int N, bool AHEAD>
 static void together(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
                      long ldy) {
-  Vec p1[M][N], p2[M][N], p3[M][N];
+  constexpr int LANES = sizeof(V) / sizeof(float), FLOATS = 2 * N * LANES;
+  V p1[M][N], p2[M][N], p3[M][N];
   DD_UNROLL for (int m = 0; m < M; ++m) {
-    DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] = p2[m][n] = p3[m][n] = Vec{};
+    DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] = p2[m][n] = p3[m][n] = V{};
   }
   for (int k = 0; k < depth; ++k) {
     // In this order no accumulator leaves the registers.
-    Vec wr[N], wi[N];
-    DD_UNROLL for (int n = 0; n < N; ++n) wr[n] = load(taps + n * W);
+    V wr[N], wi[N];
+    DD_UNROLL for (int n = 0; n < N; ++n) wr[n] = load_as<V>(taps + n * LANES);
     DD_UNROLL for (int m = 0; m < M; ++m) {
-      Vec s = splat(xs[m * ldx + k]);
+      const float s = xs[m * ldx + k];
       DD_UNROLL for (int n = 0; n < N; ++n) p1[m][n] += s * wr[n];
     }
     DD_UNROLL for (int n = 0; n < N; ++n) {
-      wi[n] = load(taps + (N + n) * W);
-      Vec difference = wi[n] - wr[n];
+      wi[n] = load_as<V>(taps + (N + n) * LANES);
+      V difference = wi[n] - wr[n];
       wi[n] += wr[n];
       wr[n] = difference;
     }
     DD_UNROLL for (int m = 0; m < M; ++m) {
-      Vec r = splat(xr[m * ldx + k]), i = splat(xi[m * ldx + k]);
+      const float r = xr[m * ldx + k], i = xi[m * ldx + k];
       DD_UNROLL for (int n = 0; n < N; ++n) {
         p2[m][n] += r * wr[n];
         p3[m][n] += i * wi[n];
       }
     }
-    if (AHEAD) fetch_ahead<N>(taps + 2L * depth * N * W);
-    taps += 2 * N * W;
+    if (AHEAD) fetch_ahead<FLOATS>(taps + static_cast<long>(FLOATS) * depth);
+    taps += FLOATS;
   }
   DD_UNROLL for (int m = 0; m < M; ++m) {
     DD_UNROLL for (int n = 0; n < N; ++n) {
-      store(yr + m * ldy + n * W, p1[m][n] - p3[m][n]);
-      store(yi + m * ldy + n * W, p1[m][n] + p2[m][n]);
+      store(yr + m * ldy + n * LANES, p1[m][n] - p3[m][n]);
+      store(yi + m * ldy + n * LANES, p1[m][n] + p2[m][n]);
     }
   }
 }
@@ -76,7 +80,7 @@ static DD_INLINE void one_product(int depth, const float* x, long ldx, const flo
       Vec a = splat(x[m * ldx + k]);
       DD_UNROLL for (int n = 0; n < N; ++n) sum[m][n] += a * w[n];
     }
-    if (AHEAD) fetch_ahead<N>(packed + 2L * depth * N * W);
+    if (AHEAD) fetch_ahead<2 * N * W>(packed + 2L * depth * N * W);
     packed += 2 * N * W;
   }
 }
@@ -104,11 +108,11 @@ static void in_turn(int depth, const float* xr, const float* xi, const float* xs
   }
 }
 
-template <int M, int N, bool AHEAD>
+template <typename V, int M, int N, bool AHEAD>
 static void complex_rows(int depth, const float* xr, const float* xi, const float* xs, long ldx, const float* taps, float* yr, float* yi,
                          long ldy) {
   if constexpr (TOGETHER) {
-    together<M, N, AHEAD>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
+    together<V, M, N, AHEAD>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
   } else {
     in_turn<M, N, AHEAD>(depth, xr, xi, xs, ldx, taps, yr, yi, ldy);
   }
@@ -116,32 +120,41 @@ static void complex_rows(int depth, const float* xr, const float* xi, const floa
 
 typedef void (*ComplexRows)(int, const float*, const float*, const float*, long, const float*, float*, float*, long);
 
-template <int N, bool AHEAD>
+template <typename V, int N, bool AHEAD>
 static ComplexRows complex_kernel(int rows) {
   switch (rows) {
-    case 1: return complex_rows<1, N, AHEAD>;
-    case 2: return complex_rows<2, N, AHEAD>;
-    case 3: return complex_rows<3, N, AHEAD>;
-    case 4: return complex_rows<4, N, AHEAD>;
-    case 5: return complex_rows<(CR > 4 ? 5 : 4), N, AHEAD>;
-    default: return complex_rows<CR, N, AHEAD>;
+    case 1: return complex_rows<V, 1, N, AHEAD>;
+    case 2: return complex_rows<V, 2, N, AHEAD>;
+    case 3: return complex_rows<V, 3, N, AHEAD>;
+    case 4: return complex_rows<V, 4, N, AHEAD>;
+    case 5: return complex_rows<V, (CR > 4 ? 5 : 4), N, AHEAD>;
+    default: return complex_rows<V, CR, N, AHEAD>;
   }
 }
 
-// `count` rows times the packed taps of one frequency, panel by panel; a last panel may be half as wide. Rows are shared
+template <bool AHEAD>
+static ComplexRows complex_kernel_of(int width, int rows) {
+  if (width == PANEL) return complex_kernel<Vec, NV, AHEAD>(rows);
+  if constexpr (LEAST < W) {
+    if (width < W) return complex_kernel<Half, 1, AHEAD>(rows);
+  }
+  return complex_kernel<Vec, 1, AHEAD>(rows);
+}
+
+// `count` rows times the packed taps of one frequency, panel by panel; the last ones may be narrower. Rows are shared
 // out evenly: a microkernel of few rows waits for its sums.
 static void complex_product(int depth, int count, const float* xr, const float* xi, const float* xs, long ldx, const float* taps,
-                            int out_padded, float* yr, float* yi, long ldy) {
-  for (int n = 0; n < out_padded; n += PANEL) {
-    const bool whole = n + PANEL <= out_padded;
+                            int out_packed, float* yr, float* yi, long ldy) {
+  for (int n = 0; n < out_packed;) {
+    const int left_over = out_packed - n, width = left_over >= PANEL ? PANEL : left_over >= W ? W : left_over;
     for (int m = 0; m < count;) {
       const int left = count - m, parts = (left + CR - 1) / CR, rows = (left + parts - 1) / parts;
-      ComplexRows kernel = whole ? (m == 0 ? complex_kernel<NV, true>(rows) : complex_kernel<NV, false>(rows))
-                                 : (m == 0 ? complex_kernel<1, true>(rows) : complex_kernel<1, false>(rows));
+      ComplexRows kernel = m == 0 ? complex_kernel_of<true>(width, rows) : complex_kernel_of<false>(width, rows);
       kernel(depth, xr + m * ldx, xi + m * ldx, xs + m * ldx, ldx, taps, yr + m * ldy + n, yi + m * ldy + n, ldy);
       m += rows;
     }
-    taps += 2L * depth * (whole ? PANEL : W);
+    taps += 2L * depth * width;
+    n += width;
   }
 }
 

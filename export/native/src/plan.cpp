@@ -156,11 +156,16 @@ void free_floats(float* memory) { std::free(memory); }
 
 namespace {
 
-// Where the tap of input channel k of a depth and output channel n lies in the packed panels; `planes` floats apart per panel.
+// Where the tap of input channel k of a depth and output channel n lies in the packed panels. Behind the whole panels stand
+// those of one vector, and at most one of half a vector.
 struct Packed {
   int depth, width, panel, padded, planes;
   long place(int k, int n, int plane) const {
-    const int start = n / panel * panel, size = start + panel <= padded ? panel : width;
+    int start = n / panel * panel, size = panel;
+    if (start + panel > padded) {
+      start = n / width * width;
+      size = start + width <= padded ? width : padded - start;
+    }
     return static_cast<long>(planes) * depth * start + (static_cast<long>(planes) * k + plane) * size + (n - start);
   }
 };
@@ -208,8 +213,8 @@ void pack_spectra(Conv& c, const float* weight) {
       row_sin[f * rows.taps + a] = std::sin(angle);
     }
   }
-  const Packed packed = {c.depth, c.kernels->width, c.kernels->panel, c.out_padded, 2};
-  const long per_frequency = 2L * c.depth * c.out_padded;
+  const Packed packed = {c.depth, c.kernels->width, c.kernels->panel, c.out_packed, 2};
+  const long per_frequency = 2L * c.depth * c.out_packed;
   const int all = s.kernel[0] * s.kernel[1];
   std::vector<double> real(rows.taps * half), imaginary(rows.taps * half);
   for (int n = 0; n < s.out_channels; ++n) {
@@ -272,7 +277,7 @@ const char* make_fft(Constants* constants, Conv& c, const float* weight) {
   const long fits = static_cast<long>(cache_budget() / (sizeof(float) * 2 * c.frequencies * c.row));
   c.block = static_cast<int>(fits < 4 ? 4 : fits > 64 ? 64 : fits);
   c.plane = c.block * c.row + 16;  // no power of two apart
-  c.scratch = 2L * c.frequencies * c.plane + 3L * c.block * c.in_row + 2L * c.frequencies * c.kernels->width + 64;
+  c.scratch = 2L * (c.frequencies + 1) * c.plane + static_cast<long>(c.block) * c.row + 2L * c.frequencies * c.kernels->width + 64;
   c.rotation = constants->floats(2 * cols.first);
   for (int i = 0; i < cols.first; ++i) {
     c.rotation[2 * i] = static_cast<float>(std::cos(kPi * i / (2 * cols.first)));
@@ -282,7 +287,8 @@ const char* make_fft(Constants* constants, Conv& c, const float* weight) {
   fill(c.col_twiddles, cols.first, cols.second, [&](int m, int j) { return kPi * j * (4 * m + 1) / cols.tile; });
   c.row_twiddles = constants->floats(2 * rows.tile);
   fill(c.row_twiddles, rows.first, rows.second, [&](int m, int j) { return 2 * kPi * j * m / rows.tile; });
-  c.tap_group = 2L * c.frequencies * c.depth * c.out_padded;
+  c.out_packed = up(c.group_out, c.kernels->least);
+  c.tap_group = 2L * c.frequencies * c.depth * c.out_packed;
   c.taps = constants->floats(static_cast<size_t>(c.tap_group) * c.spec.groups);
   pack_spectra(c, weight);
   return nullptr;

@@ -18,9 +18,21 @@ typedef float Vec __attribute__((vector_size(DD_WIDTH * 4)));
 typedef float Loose __attribute__((vector_size(DD_WIDTH * 4), aligned(4), may_alias));
 typedef int Mask __attribute__((vector_size(DD_WIDTH * 4)));
 
+// Half a vector: what is left of many channels. A unit of 256 bits takes it in half the time.
+typedef float Half __attribute__((vector_size(DD_WIDTH * 2)));
+typedef float LooseHalf __attribute__((vector_size(DD_WIDTH * 2), aligned(4), may_alias));
+
 static DD_INLINE Vec load(const float* p) { return *reinterpret_cast<const Loose*>(p); }
 static DD_INLINE void store(float* p, Vec v) { *reinterpret_cast<Loose*>(p) = v; }
+static DD_INLINE void store(float* p, Half v) { *reinterpret_cast<LooseHalf*>(p) = v; }
 static DD_INLINE Vec splat(float a) { return a - Vec{}; }
+
+template <typename V>
+static DD_INLINE V load_as(const float* p);
+template <>
+DD_INLINE Vec load_as<Vec>(const float* p) { return load(p); }
+template <>
+DD_INLINE Half load_as<Half>(const float* p) { return *reinterpret_cast<const LooseHalf*>(p); }
 static DD_INLINE Vec largest(Vec a, Vec b) { return a > b ? a : b; }
 
 // The first `lanes` floats, zeros behind them.
