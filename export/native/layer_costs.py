@@ -10,7 +10,7 @@ import numpy as np
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.dead_taps import trim
-from dashdeploy.export.native.candidates import estimate, plain, tiles
+from dashdeploy.export.native.candidates import estimate, fat_tiles, packed_floats, plain, tiles
 from dashdeploy.export.passes.native_fusion import NativeChoice
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
@@ -19,12 +19,17 @@ from dashdeploy.machine import cpu_model
 from dashdeploy.progress import Progress
 from dashdeploy.runtimes.native.graph_file import NativeLayer
 from dashdeploy.runtimes.native.library import ABI_VERSION, chosen_instructions
-from dashdeploy.runtimes.native.program import Algorithm, ConvGeometry, Program
+from dashdeploy.runtimes.native.program import Activation, Algorithm, ConvGeometry, Program
 from dashdeploy.runtimes.native.shapes import pair, plane
 from dashdeploy.timing import interleaved, thread_clock
 
 _MEASURED = 6
 """Tiles that are timed; the best one is nearly always among these least estimates."""
+
+_FAT_MEASURED = 2
+_FAT_GAIN = 0.92
+"""Of the time of the best lean tile: what a fat one may take. A layer that is alone has the caches for its taps,
+and in a network another one has them."""
 
 _SECONDS_PER_CANDIDATE = 0.06
 
@@ -34,12 +39,21 @@ class BestKernel:
     """The cheapest kernel of a convolution.
 
     Attributes:
+        spec: the convolution.
         choice: the kernel.
         milliseconds: what every candidate took, by label; empty where nothing was measured.
+        lean: the cheapest kernel whose packed taps are within the limit of a network; mostly `choice` itself.
     """
 
+    spec: ConvSpec
     choice: NativeChoice
     milliseconds: dict[str, float]
+    lean: NativeChoice
+
+    def loss(self) -> float:
+        """Milliseconds that `lean` takes longer, for each float of packed taps that it saves."""
+        saved = packed_floats(self.spec, self.choice) - packed_floats(self.spec, self.lean)
+        return (self.milliseconds[self.lean.label] - self.milliseconds[self.choice.label]) / max(saved, 1)
 
     def layer(self, name: str) -> NativeLayer:
         """For people."""
@@ -68,10 +82,15 @@ class LayerCosts:
         spec = spec.model_copy(update={"batch": self._settings.batch})
         candidates = _candidates(spec, self._settings)
         if self._settings.tune != "measure" or len(candidates) == 1:
-            return BestKernel(min(candidates, key=lambda each: estimate(spec, each)), {})
-        costs = self._measured(spec, candidates, place)
-        milliseconds = {label: seconds * 1e3 for label, seconds in costs.items()}
-        return BestKernel(min(candidates, key=lambda each: costs[each.label]), milliseconds)
+            choice = min(candidates, key=lambda each: estimate(spec, each))
+            return BestKernel(spec, choice, {}, choice)
+        fat = fat_tiles(spec, _FAT_MEASURED) if self._settings.lowering != "direct" else []
+        costs = self._measured(spec, [*candidates, *fat], place)
+        lean = min(candidates, key=lambda each: costs[each.label])
+        choice = min(fat, key=lambda each: costs[each.label], default=lean)
+        if costs[choice.label] > _FAT_GAIN * costs[lean.label]:
+            choice = lean
+        return BestKernel(spec, choice, {label: seconds * 1e3 for label, seconds in costs.items()}, lean)
 
     def seconds(self, spec: ConvSpec, place: str) -> float:
         """Seconds of one call of the cheapest kernel; see `best`."""
@@ -125,7 +144,7 @@ def layer_call(spec: ConvSpec, choice: NativeChoice, threads: int) -> Callable[[
     x = program.buffer(size[0] * size[1], spec.in_channels)
     y = program.buffer(out[0] * out[1], spec.out_channels)
     program.input(x)
-    program.conv(geometry_of(spec, choice), weight, bias, x, y, relu=True)
+    program.conv(geometry_of(spec, choice), weight, bias, x, y, activation=Activation.RELU)
     program.output(y, out[0] * out[1] * spec.out_channels)
     program.ready()
     generator = np.random.default_rng(0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dashdeploy.export.frontend.convolutions import Convolution
-from dashdeploy.export.native.candidates import refuses
+from dashdeploy.export.native.candidates import MOST_PACKED, packed_floats, refuses, tap_floats
 from dashdeploy.export.native.layer_costs import BestKernel, LayerCosts
 from dashdeploy.export.passes.native_fusion import NativeChoice
 from dashdeploy.export.planning.fusion_groups import fusion_groups
@@ -67,5 +67,26 @@ def plan_native(
             layers[name] = NativeLayer(name=name, chosen=f"part of {group.name}")
         best[group.name] = costs.best(group.spec, group.name)
         layers[group.name] = best[group.name].layer(group.name)
+    for name in _too_fat(best):
+        best[name] = replace(best[name], choice=best[name].lean)
+        layers[name] = best[name].layer(name)
     choices = {name: each.choice for name, each in best.items()}
     return NativePlan(choices, frozenset(fused), list(layers.values()))
+
+
+def _too_fat(best: Mapping[str, BestKernel]) -> list[str]:
+    """Layers whose packed taps have to shrink for the network's to be within `MOST_PACKED` times its taps."""
+    taps = sum(tap_floats(each.spec) for each in best.values())
+    packed = sum(packed_floats(each.spec, each.choice) for each in best.values())
+    fat = sorted(
+        (name for name, each in best.items() if each.choice != each.lean), key=lambda name: best[name].loss()
+    )
+    found = []
+    for name in fat:
+        if packed <= MOST_PACKED * taps:
+            break
+        found.append(name)
+        packed -= packed_floats(best[name].spec, best[name].choice) - packed_floats(
+            best[name].spec, best[name].lean
+        )
+    return found

@@ -188,7 +188,7 @@ class Steps:
             self._rows[node.input[0]],
             self._new(node.output[0]),
             added=self._rows[added] if added else None,
-            relu=found.get("activation") == "relu",
+            activation=Activation[str(found.get("activation", "none")).upper()],
         )
 
     def _constant(self, node: NodeProto, index: int) -> Floats | None:

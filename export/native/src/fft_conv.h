@@ -140,7 +140,8 @@ static void backward(const Conv& c, const Io& io, int group, const Place& at, Bu
     e.bias = load(c.bias + static_cast<long>(group) * c.out_padded + channel);
     e.channel = channel;
     e.lanes = c.group_out - channel;
-    e.relu = c.spec.activation == DD_RELU;
+    e.relu_before = dd_relu_before(c.spec.activation);
+    e.relu_after = dd_relu_after(c.spec.activation);
     if (rows.tile > 1) {
       for (int f = 0; f < half; ++f) {
         float* at_f = from + 2L * c.plane * rows.tile * f;

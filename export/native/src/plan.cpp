@@ -83,7 +83,9 @@ const char* refused(const DdConv& s, const Kernels& k) {
       return "sizes, taps, strides and dilations begin at 1, padding at 0";
     }
   }
-  if (s.activation != DD_NONE && s.activation != DD_RELU) return "a convolution has no activation but ReLU";
+  if (s.activation != DD_NONE && !dd_relu_before(s.activation) && !dd_relu_after(s.activation)) {
+    return "a convolution has no activation but ReLU";
+  }
   if (s.algorithm == DD_DEPTHWISE && (s.groups != s.in_channels || s.groups != s.out_channels)) return "it is not depthwise";
   if (s.algorithm != DD_FFT && s.kernel[0] * s.kernel[1] > 1024) return "more than 1024 taps are too many for direct";
   if (s.algorithm < DD_DIRECT || s.algorithm > DD_DEPTHWISE) return "no such algorithm";

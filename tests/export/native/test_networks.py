@@ -37,6 +37,18 @@ WEIGHTS = {"w1": (24, 20, 7), "b1": (24,), "w2": (24, 24, 7), "w3": (24, 20, 1)}
 
 GRAPHS = {
     "residual": (RESIDUAL, WEIGHTS),
+    "activation before the sum": (
+        """g (float[N,12,30] x) => (float[N,12,30] y) {
+          a = Conv<pads=[2,2]>(x, w1, b1)
+          r = Relu(a)
+          s = Add(r, x)
+          t = Relu(s)
+          b = Conv<pads=[4,0]>(t, w2)
+          q = Relu(b)
+          y = Add(t, q)
+        }""",
+        {"w1": (12, 12, 5), "b1": (12,), "w2": (12, 12, 5)},
+    ),
     "value that is read twice": (
         """g (float[N,16,40] x) => (float[N,16,40] y, float[N,16,40] a) {
           a = Conv<pads=[2,2]>(x, w)
@@ -206,6 +218,13 @@ def test_sums_and_activations_become_part_of_the_convolution(onnx_model):
     assert [node.attributes["activation"].as_string() for node in graph] == ["relu", "none", "relu"]
     assert shortcut.outputs[0] in last.inputs or first.outputs[0] in last.inputs
     assert last.outputs[0].name == "y"
+
+
+def test_an_activation_before_the_sum_stays_there(onnx_model):
+    text, weights = GRAPHS["activation before the sum"]
+    graph = native_of(onnx_model(text, opset=18, **weights)).graph
+    found = [node.attributes["activation"].as_string() for node in graph]
+    assert found == ["relu_sum_relu", "relu_sum"]
 
 
 def test_a_value_that_others_read_is_not_fused(onnx_model):
