@@ -10,7 +10,7 @@ from dashdeploy.export.lowerings.dead_taps import trim
 from dashdeploy.export.passes.native_fusion import NativeChoice
 
 MOST_PACKED = 3.5
-"""Floats of packed taps per tap, of a network; longer tiles need fewer products, but its taps no longer fit the caches."""
+"""Floats of packed taps per tap, of a network; longer tiles need fewer products, but the taps outgrow the caches."""
 
 _MOST_PACKED_OF_A_LAYER = 4.6
 
