@@ -18,6 +18,7 @@ class EngineName(StrEnum):
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
     NATIVE = "native"
+    OPENVINO_NATIVE = "openvino-native"
 
 
 class TargetName(StrEnum):

@@ -136,7 +136,7 @@ def _candidates(spec: ConvSpec, settings: ExportSettings) -> list[NativeChoice]:
 
 
 def _second_of_two(clock: Clock) -> Clock:
-    """Times a call after an untimed one: in a network, the layer before leaves the memory for spectra in the cache."""
+    """Times a call after an untimed one: in a network, the layer before leaves memory for spectra in the cache."""
 
     def timed(call: Callable[[], object]) -> int:
         call()
