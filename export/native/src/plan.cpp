@@ -1,7 +1,9 @@
 // Plans: how a convolution is cut, its taps transformed in double precision and packed.
 #include "plan.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -109,21 +111,47 @@ int frequency(const Axis& a, int place) { return place / a.second + a.first * (p
 
 }  // namespace
 
+// Addresses that are reserved at once, where only those that are written to take memory; elsewhere single arrays.
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+struct Chunk {
+  static constexpr size_t kLeast = 64u << 20;
+  void* memory;
+  size_t bytes;
+  explicit Chunk(size_t needed) : bytes((std::max(needed, kLeast) + 2 * kLargePage - 1) / kLargePage * kLargePage) {
+    memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, bytes, MADV_HUGEPAGE);
+  }
+  // On the border of a large page.
+  float* first() const { return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory) + kLargePage - 1) / kLargePage * kLargePage); }
+  size_t floats() const { return (bytes - kLargePage) / sizeof(float); }
+  void free() { munmap(memory, bytes); }
+};
+#else
+struct Chunk {
+  float* memory;
+  size_t count;
+  explicit Chunk(size_t needed) : memory(aligned_floats(needed / sizeof(float))), count(needed / sizeof(float)) {}
+  float* first() const { return memory; }
+  size_t floats() const { return count; }
+  void free() { free_floats(memory); }
+};
+#endif
+
 // Arrays lie one behind the other in large pages.
 struct Constants {
-  std::vector<float*> chunks;
+  std::vector<Chunk> chunks;
   std::vector<std::unique_ptr<Conv>> convs;
   size_t bytes = 0, left = 0;
   float* next = nullptr;
 
+  // Zeros.
   float* floats(size_t count) {
     count = (count + 15) / 16 * 16;
     if (count > left) {
-      const size_t page = kLargePage / sizeof(float);
-      left = (count + page - 1) / page * page - 16;  // aligned_floats() adds a line
-      if (left < count) left += page;
-      next = aligned_floats(left);
-      chunks.push_back(next);
+      chunks.emplace_back(count * sizeof(float));
+      next = chunks.back().first();
+      left = chunks.back().floats();
     }
     float* array = next;
     next += count;
@@ -137,7 +165,7 @@ Constants* new_constants() { return new Constants; }
 size_t bytes_of(const Constants* c) { return c->bytes; }
 
 void free_constants(Constants* c) {
-  for (float* chunk : c->chunks) free_floats(chunk);
+  for (Chunk& chunk : c->chunks) chunk.free();
   delete c;
 }
 
