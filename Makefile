@@ -96,5 +96,5 @@ proto: $(STAMP)  ## Compile dashdeploy/serve/grpc/inference.proto again.
 
 clean:  ## Remove what was built or measured, the environment included.
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f dashdeploy/runtimes/native/libdashdeploy_native.so
+	rm -f dashdeploy/runtimes/native/libdashdeploy_*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -301,7 +301,7 @@ def _row(
     p50, p90, p99 = (1e3 * value for value in percentiles(times, (50, 90, 99)))
     bounds = [(1e3 * low, 1e3 * high) for low, high in percentile_intervals(times, (50, 90, 99))]
     # The plan counts what the portable model multiplies, not what native kernels do.
-    native = (engine, name) == (EngineName.NATIVE, COMPILED)
+    native = engine in (EngineName.NATIVE, EngineName.OPENVINO_NATIVE) and name == COMPILED
     count = None if native else multiply_adds(variant.bundle, name)
     rate = None if count is None else count * batch / (1e-3 * p50)
     return LatencyRow(

@@ -112,7 +112,8 @@ def variants_of(bundle: Bundle, engine: str, device: str = "cpu", precision: str
     if kind.file not in (MODEL_NAME, NATIVE_NAME):
         return [compiled]
     # What native kernels are compared with is what runs without them.
-    beside = EngineName.ORT_CPU if kind.file == NATIVE_NAME else engine
+    without = {EngineName.NATIVE: EngineName.ORT_CPU, EngineName.OPENVINO_NATIVE: EngineName.OPENVINO}
+    beside = without.get(kind.name, engine)
     baselines = [
         Variant(bundle, engine, name, file, _loader(bundle, beside, file), on_gpu=kind.on_gpu)
         for name in BASELINES

@@ -18,7 +18,8 @@ from dashdeploy.machine import cores, cpu_model
 from dashdeploy.report.text_table import table
 from dashdeploy.runtimes.gpus import Gpu, find_gpus, installed_gpus
 from dashdeploy.runtimes.names import EngineName
-from dashdeploy.runtimes.native.library import ABI_VERSION, instruction_sets
+from dashdeploy.runtimes.native.library import ABI_VERSION, BUILD_COMMAND, instruction_sets
+from dashdeploy.runtimes.native.openvino_extension import extension_path
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.ort_web.installation import pinned_version
 from dashdeploy.runtimes.torch_device import require_cuda
@@ -169,6 +170,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
             extra="trt-rtx",
         ),
         _native(),
+        _openvino_native(),
         _ort_web(),
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
@@ -204,6 +206,14 @@ def _native() -> Engine:
     except MissingCapabilityError as error:
         return Engine(name=EngineName.NATIVE, version=None, works=False, needs=" ".join(str(error).split()))
     return Engine(name=EngineName.NATIVE, version=f"{ABI_VERSION} ({found})", works=True, needs="")
+
+
+def _openvino_native() -> Engine:
+    """The native kernels' extension of OpenVINO, of which there is a file or not."""
+    built = extension_path().is_file()
+    needs = "" if built else f"openvino and a C++ compiler, then: {BUILD_COMMAND}"
+    version = str(ABI_VERSION) if built else None
+    return Engine(name=EngineName.OPENVINO_NATIVE, version=version, works=built, needs=needs)
 
 
 def _engine(

@@ -9,8 +9,9 @@ from pathlib import Path
 from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PLAN_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
-from dashdeploy.runtimes.names import EngineName
+from dashdeploy.runtimes.names import EngineName, TargetName
 from dashdeploy.runtimes.native.model import NativeModel
+from dashdeploy.runtimes.native.openvino_extension import load_in_openvino
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options, OwnFormat
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.openvino import OpenVino
@@ -28,12 +29,13 @@ class EngineKind:
     Attributes:
         name: what it is called.
         file: the file of a bundle that it loads.
-        parameter: what asks export for this file, ``target`` for the engine's name as its value; None where every
-            bundle has it.
+        parameter: what asks export for this file, ``target`` for the engine's name, or `target`, as its value; None
+            where every bundle has it.
         platform: Triton's name of the platform.
         backend: Triton's name of the backend.
         on_gpu: whether it runs on a GPU.
         load: makes the runtime of a bundle's file; the last argument is the threads within one operator.
+        target: whose export writes the file, where it is not called like the engine.
     """
 
     name: EngineName
@@ -43,13 +45,14 @@ class EngineKind:
     backend: str
     on_gpu: bool
     load: Callable[[Bundle, Path, int | None], Runtime]
+    target: TargetName | None = None
 
     @property
     def wish(self) -> dict[str, object]:
         """The parameters that ask export for the file."""
         if self.parameter is None:
             return {}
-        return {self.parameter: str(self.name) if self.parameter == "target" else True}
+        return {self.parameter: str(self.target or self.name) if self.parameter == "target" else True}
 
 
 def _ort_cpu(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
@@ -93,6 +96,10 @@ def _torch_cuda(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
 
 def _native(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
     return NativeModel(file, threads=threads)
+
+
+def _openvino_native(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    return load_in_openvino(file, threads=threads)
 
 
 def _tensorrt(_bundle: Bundle, file: Path, _threads: int | None) -> Runtime:
@@ -151,6 +158,16 @@ ENGINES: Mapping[str, EngineKind] = {
             "dashdeploy",
             on_gpu=False,
             load=_native,
+        ),
+        EngineKind(
+            EngineName.OPENVINO_NATIVE,
+            NATIVE_NAME,
+            "target",
+            "openvino_native",
+            "openvino",
+            on_gpu=False,
+            load=_openvino_native,
+            target=TargetName.NATIVE,
         ),
     )
 }

@@ -19,6 +19,7 @@ class EngineName(StrEnum):
     TENSORRT_RTX = "tensorrt-rtx"
     TORCH_CUDA = "torch-cuda"
     NATIVE = "native"
+    OPENVINO_NATIVE = "openvino-native"
 
 
 class TargetName(StrEnum):

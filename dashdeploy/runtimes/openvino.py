@@ -21,9 +21,11 @@ class OpenVino:
         model: the path of an ``.onnx`` file, or a serialized model.
         threads: threads of inference; None leaves the choice to OpenVINO.
         precision: in what a model in float32 is computed: ``fp32`` or ``bf16``.
+        extension: a library with operators of its own that the model has.
 
     Raises:
-        MissingCapabilityError: openvino is not installed, or computes in another precision here.
+        MissingCapabilityError: openvino is not installed, computes in another precision here, or does not load the
+            extension.
         InputError: OpenVINO refuses the model.
     """
 
@@ -33,6 +35,7 @@ class OpenVino:
         *,
         threads: int | None = None,
         precision: Literal["fp32", "bf16"] = "fp32",
+        extension: Path | None = None,
     ) -> None:
         openvino = _import_openvino()
         # Asked for nothing, the CPU plugin takes bf16 where the processor has it, and parity fails.
@@ -40,15 +43,16 @@ class OpenVino:
         properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         if threads is not None:
             properties |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        core = openvino.Core()
+        if extension is not None:
+            _add(core, extension)
         try:
-            core = openvino.Core()
             self._compiled = core.compile_model(
                 core.read_model(model if isinstance(model, bytes) else str(model)), "CPU", properties
             )
         except Exception as error:  # openvino raises RuntimeError and its own for a model it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
-            reason = " ".join((str(error).strip().splitlines() or [type(error).__name__])[-1].split())
-            raise InputError(f"OpenVINO cannot load {where}: {reason}") from error
+            raise InputError(f"OpenVINO cannot load {where}: {_last_line(error)}") from error
         found = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if found != hint:  # it falls back in silence where the processor lacks a precision
             raise MissingCapabilityError(
@@ -95,6 +99,17 @@ def _import_openvino() -> Any:  # noqa: ANN401 - the package has no types
             "openvino is not installed; install it with: pip install 'dashdeploy[openvino]'"
         ) from error
     return openvino
+
+
+def _add(core: Any, extension: Path) -> None:  # noqa: ANN401 - the package has no types
+    try:
+        core.add_extension(str(extension))
+    except Exception as error:  # of another release of openvino, mostly
+        raise MissingCapabilityError(f"OpenVINO does not load {extension}: {_last_line(error)}") from error
+
+
+def _last_line(error: Exception) -> str:
+    return " ".join((str(error).strip().splitlines() or [type(error).__name__])[-1].split())
 
 
 def _spec(port: Any) -> TensorSpec:  # noqa: ANN401 - the package has no types

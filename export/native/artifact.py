@@ -71,7 +71,7 @@ def write_native(
         return
     tolerance = source_tolerance(source.precision)
     try:
-        model = serialized(to_native(direct, plan.choices))
+        model = serialized(to_native(direct, plan.choices, plan.fusion_groups))
         runtime = NativeModel(model, threads=settings.threads)
         expected = expectation(source, runtime.inputs, source.samples)
         parity, _ = measure_parity(runtime, expected, source.precision, tolerance=tolerance)

@@ -15,11 +15,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "src"
 LIBRARY = "dashdeploy_native.dll" if sys.platform == "win32" else "libdashdeploy_native.so"
 """The library's file; it lies in the folder of `dashdeploy.runtimes.native`."""
+
+OPENVINO_EXTENSION = "dashdeploy_openvino.dll" if sys.platform == "win32" else "libdashdeploy_openvino.so"
+"""The extension of OpenVINO, beside it."""
 
 _COMMON = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math")
 _SHARED = ("plan", "program", "steps", "threads")
@@ -74,18 +78,68 @@ def build(folder: Path, *, extra: Sequence[str] = ()) -> Path:
             list(pool.map(_run, commands.values()))
         linked = objects / LIBRARY
         inputs = [str(path) for path in sorted(objects.glob("*.o"))]
-        _run([compiler, "-shared", *extra, "-o", str(linked), *inputs, "-pthread"])
+        _run([compiler, "-shared", *extra, *_soname(), "-o", str(linked), *inputs, "-pthread"])
+        return _install(linked, folder)
+
+
+def build_openvino_extension(folder: Path) -> Path | None:
+    """Compile the extension of the installed OpenVINO, whose wheel has its headers and libraries.
+
+    Args:
+        folder: where the library of the native kernels is, and where the extension goes.
+
+    Returns:
+        The extension's file; None where openvino is not installed.
+
+    Raises:
+        BuildError: there is no compiler, it refuses the sources, or the installation has no headers.
+    """
+    found = find_spec("openvino")
+    if found is None or not found.submodule_search_locations:
+        return None
+    package = Path(found.submodule_search_locations[0])
+    needed = [
+        next(iter(sorted((package / "libs").glob(f"lib{name}.so*"))), None)
+        for name in ("openvino", "openvino_onnx_frontend")
+    ]
+    if not (package / "include").is_dir() or None in needed:
+        raise BuildError(
+            f"{package} has no headers or libraries for extensions; install the wheel of PyPI: pip install openvino"
+        )
+    compiler = find_compiler()
+    if compiler is None:
+        raise BuildError("no C++ compiler was found; install one (Debian: apt-get install g++), or set CXX")
+    with tempfile.TemporaryDirectory(prefix="dashdeploy-openvino-") as scratch:
+        linked = Path(scratch) / OPENVINO_EXTENSION
+        _run(
+            [
+                *(compiler, "-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-shared"),
+                *("-I", str(package / "include"), str(SOURCES / "openvino_extension.cpp"), "-o", str(linked)),
+                *(str(folder / LIBRARY), *map(str, needed)),
+                # The kernels lie beside it, and OpenVINO where it was found.
+                *("-Wl,-rpath,$ORIGIN", f"-Wl,-rpath,{package / 'libs'}"),
+            ]
+        )
+        return _install(linked, folder)
+
+
+def _soname() -> tuple[str, ...]:
+    """What links to the library finds it by its name, not by the path that it had."""
+    return () if sys.platform in ("win32", "darwin") else (f"-Wl,-soname,{LIBRARY}",)
+
+
+def _install(built: Path, folder: Path) -> Path:
+    """Put a library into a folder, whole or not at all."""
+    target = folder / built.name
+    beside = folder / f".{built.name}.{os.getpid()}"
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f".{LIBRARY}.{os.getpid()}"
-        try:
-            shutil.copy2(linked, beside)
-            beside.replace(folder / LIBRARY)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise BuildError(
-                f"cannot write {folder / LIBRARY}: {error.strerror}; make the folder writable"
-            ) from error
-    return folder / LIBRARY
+        shutil.copy2(built, beside)
+        beside.replace(target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise BuildError(f"cannot write {target}: {error.strerror}; make the folder writable") from error
+    return target
 
 
 def _run(command: Sequence[str]) -> None:
@@ -97,13 +151,16 @@ def _run(command: Sequence[str]) -> None:
 
 
 def main() -> int:
-    """Build beside `dashdeploy.runtimes.native`; 0 is done."""
+    """Build beside `dashdeploy.runtimes.native`, and the extension where OpenVINO is; 0 is done."""
     package = Path(os.path.abspath(__file__)).parents[2]  # noqa: PTH100 - a link is not to be followed
     folder = package / "runtimes" / "native"
     if not folder.is_dir():  # reached through the checkout's own folder instead of the link to it
         folder = package / "dashdeploy" / "runtimes" / "native"
     try:
         print(build(folder))
+        extension = build_openvino_extension(folder)
+        if extension is not None:
+            print(extension)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 3

@@ -10,7 +10,9 @@ from dashdeploy.export.lowerings.dead_taps import trim
 from dashdeploy.export.passes.native_fusion import NativeChoice
 
 MOST_PACKED = 3.5
-"""Floats of packed taps per tap; longer tiles need fewer products, but a network's taps no longer fit the caches."""
+"""Floats of packed taps per tap, of a network; longer tiles need fewer products, but the taps outgrow the caches."""
+
+_MOST_PACKED_OF_A_LAYER = 4.6
 
 _RADICES = (1, 2, 3, 4, 5, 6, 8)
 _POINTS = tuple(sorted({a * b for a in _RADICES for b in _RADICES}))
@@ -58,6 +60,37 @@ def tiles(spec: ConvSpec, limit: int) -> list[NativeChoice]:
     return [NativeChoice("fft", tile) for tile in chosen[:limit]]
 
 
+def fat_tiles(spec: ConvSpec, limit: int) -> list[NativeChoice]:
+    """Tiles that a network cannot have for all its layers, of estimates below those of all `tiles`."""
+    spec = trim(spec)
+    lean = tiles(spec, 1)
+    if not lean or packed_share(spec, lean[0].tile) > MOST_PACKED:
+        return []
+    bound = _seconds(spec, lean[0].tile)
+    found = [
+        tile
+        for tile in _tilings(spec)
+        if MOST_PACKED < packed_share(spec, tile) <= _MOST_PACKED_OF_A_LAYER and _seconds(spec, tile) < bound
+    ]
+    return [
+        NativeChoice("fft", tile) for tile in sorted(found, key=lambda tile: _seconds(spec, tile))[:limit]
+    ]
+
+
+def tap_floats(spec: ConvSpec) -> int:
+    """Floats of the taps that are alive."""
+    living = trim(spec)
+    return living.out_channels * (living.in_channels // living.groups) * prod(living.kernel)
+
+
+def packed_floats(spec: ConvSpec, choice: NativeChoice) -> int:
+    """Floats that the packed taps take, about; outputs in halves of a vector of 16."""
+    spec = trim(spec)
+    width = ceil(spec.out_channels // spec.groups / 8) * 8 * spec.groups
+    taps = width * (spec.in_channels // spec.groups) * prod(spec.kernel)
+    return round(taps * packed_share(spec, choice.tile)) if choice.tile else taps
+
+
 def packed_share(spec: ConvSpec, tile: tuple[int, ...]) -> float:
     """Floats of packed taps per tap, channels counted as they are."""
     splits = prod(min(stride, taps) for stride, taps in zip(spec.strides, spec.kernel, strict=True))
@@ -67,7 +100,12 @@ def packed_share(spec: ConvSpec, tile: tuple[int, ...]) -> float:
 def estimate(spec: ConvSpec, choice: NativeChoice) -> float:
     """Seconds of one call, by counting."""
     living = trim(spec)
-    return _seconds(living, choice.tile) if choice.tile else 2 * living.multiply_adds / _FLOPS
+    if choice.tile:
+        return _seconds(living, choice.tile)
+    width = living.out_channels // living.groups
+    # Lanes without a channel are computed, too.
+    lanes = 1.0 if choice.algorithm == "depthwise" else _padded(width) / width
+    return 2 * living.multiply_adds * lanes / _FLOPS
 
 
 def _tilings(spec: ConvSpec) -> Iterator[tuple[int, ...]]:

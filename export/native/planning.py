@@ -1,33 +1,18 @@
-"""Chooses a native kernel for every convolution, by measurement on this machine or by estimates."""
+"""Chooses a native kernel for every convolution, and which of those that read the same value become one."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dashdeploy.export.frontend.convolutions import Convolution
-from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.lowerings.dead_taps import trim
-from dashdeploy.export.native.candidates import estimate, plain, refuses, tiles
+from dashdeploy.export.native.candidates import MOST_PACKED, packed_floats, refuses, tap_floats
+from dashdeploy.export.native.layer_costs import BestKernel, LayerCosts
 from dashdeploy.export.passes.native_fusion import NativeChoice
-from dashdeploy.export.planning.tuning_cache import TuningCache
+from dashdeploy.export.planning.fusion_groups import fusion_groups
 from dashdeploy.export.settings import ExportSettings
-from dashdeploy.export.targets.single_layer import random_weights
-from dashdeploy.machine import cpu_model
 from dashdeploy.progress import Progress
 from dashdeploy.runtimes.native.graph_file import NativeLayer
-from dashdeploy.runtimes.native.library import ABI_VERSION, chosen_instructions
-from dashdeploy.runtimes.native.program import Algorithm, ConvGeometry, Program
-from dashdeploy.runtimes.native.shapes import pair, plane
-from dashdeploy.timing import interleaved, thread_clock
-
-_MEASURED = 6
-"""Tiles that are timed; the best one is nearly always among these least estimates."""
-
-_SECONDS_PER_CANDIDATE = 0.06
 
 
 @dataclass(frozen=True)
@@ -36,10 +21,12 @@ class NativePlan:
 
     Attributes:
         choices: by layer; what no native kernel computes is left out.
+        fusion_groups: names of the groups of convolutions that become one layer each.
         layers: for people.
     """
 
     choices: Mapping[str, NativeChoice]
+    fusion_groups: frozenset[str]
     layers: list[NativeLayer]
 
 
@@ -53,113 +40,53 @@ def plan_native(
         settings: the user's wishes: `lowering`, `tune`, `batch` and `threads` count.
         progress: told of each measurement before it starts.
     """
-    cache = TuningCache(describe_native(settings.threads))
-    choices: dict[str, NativeChoice] = {}
-    layers = []
+    costs = LayerCosts(settings, progress)
+    best: dict[str, BestKernel] = {}
+    layers: dict[str, NativeLayer] = {}
     for number, convolution in enumerate(convolutions, start=1):
+        name = convolution.name
         reason = convolution.obstacle if convolution.spec is None else refuses(convolution.spec)
         if convolution.spec is None or reason is not None:
-            layers.append(NativeLayer(name=convolution.name, chosen=f"ONNX Runtime: {reason}"))
-            continue
-        spec = convolution.spec.model_copy(update={"batch": settings.batch})
-        candidates = _candidates(spec, settings)
-        costs: dict[str, float] = {}
-        if len(candidates) > 1 and settings.tune == "measure":
-            place = f"{convolution.name} ({number} of {len(convolutions)})"
-            costs = _costs(spec, candidates, settings.threads, cache, place, progress)
-            chosen = min(candidates, key=lambda each: costs[each.label])
+            layers[name] = NativeLayer(name=name, chosen=f"ONNX Runtime: {reason}")
         else:
-            chosen = min(candidates, key=lambda each: estimate(spec, each))
-        choices[convolution.name] = chosen
-        milliseconds = {label: seconds * 1e3 for label, seconds in costs.items()}
-        layers.append(NativeLayer(name=convolution.name, chosen=chosen.label, milliseconds=milliseconds))
-    return NativePlan(choices, layers)
+            best[name] = costs.best(convolution.spec, f"{name} ({number} of {len(convolutions)})")
+            layers[name] = best[name].layer(name)
+    fused = set()
+    for group in fusion_groups(convolutions):
+        members = {member.name: member.spec for member in group.members if member.spec is not None}
+        if refuses(group.spec) or not all(name in best for name in members):
+            continue
+        # Zero taps are computed, too, by direct kernels; an input is gathered once, and outputs fill the vectors.
+        if costs.seconds(group.spec, group.name) >= sum(
+            costs.seconds(spec, name) for name, spec in members.items()
+        ):
+            continue
+        fused.add(group.name)
+        for name in members:
+            del best[name]
+            layers[name] = NativeLayer(name=name, chosen=f"part of {group.name}")
+        best[group.name] = costs.best(group.spec, group.name)
+        layers[group.name] = best[group.name].layer(group.name)
+    for name in _too_fat(best):
+        best[name] = replace(best[name], choice=best[name].lean)
+        layers[name] = best[name].layer(name)
+    choices = {name: each.choice for name, each in best.items()}
+    return NativePlan(choices, frozenset(fused), list(layers.values()))
 
 
-def describe_native(threads: int) -> str:
-    """The kernels, their version and instruction set, the processor and the threads, in one line."""
-    return f"native kernels {ABI_VERSION} ({chosen_instructions()}), {cpu_model()}, {threads} thread(s)"
-
-
-def seconds_of(spec: ConvSpec, settings: ExportSettings, place: str, progress: Progress) -> float:
-    """What the cheapest kernel of a convolution takes, measured or estimated as the settings say.
-
-    Args:
-        spec: a convolution that a native kernel computes.
-        settings: `tune` and `threads` count.
-        place: what progress calls it.
-        progress: told of each measurement before it starts.
-    """
-    candidates = _candidates(spec, settings)
-    if settings.tune == "estimate":
-        return min(estimate(spec, each) for each in candidates)
-    cache = TuningCache(describe_native(settings.threads))
-    return min(_costs(spec, candidates, settings.threads, cache, place, progress).values())
-
-
-def _candidates(spec: ConvSpec, settings: ExportSettings) -> list[NativeChoice]:
-    direct = plain(spec)
-    found = tiles(spec, _MEASURED) if direct.algorithm == "direct" else []
-    if settings.lowering == "direct" or not found:
-        return [direct]
-    return found if settings.lowering == "fft" else [direct, *found]
-
-
-def _costs(
-    spec: ConvSpec,
-    candidates: Sequence[NativeChoice],
-    threads: int,
-    cache: TuningCache,
-    place: str,
-    progress: Progress,
-) -> dict[str, float]:
-    """Seconds per call by label, from the cache or measured, all in common rounds."""
-    known = cache.get(spec.signature)
-    if any(each.label not in known for each in candidates):
-        progress(f"{place}: timing {len(candidates)} native kernels for {spec}")
-        calls = {each.label: layer_call(spec, each, threads) for each in candidates}
-        # Of one thread its own time counts, which other work on the machine disturbs least.
-        fine = time.get_clock_info("thread_time").resolution < 1e-6
-        times = interleaved(
-            calls,
-            seconds=_SECONDS_PER_CANDIDATE * len(calls),
-            min_rounds=7,
-            warmup=0.1,
-            clock=thread_clock if threads == 1 and fine else None,
-        )
-        cache.add(spec.signature, {label: (float(np.median(each)), 0.0) for label, each in times.items()})
-        known = cache.get(spec.signature)
-    return {each.label: known[each.label][0] for each in candidates}
-
-
-def layer_call(spec: ConvSpec, choice: NativeChoice, threads: int) -> Callable[[], object]:
-    """A call of one layer on random numbers, channels last."""
-    spec = trim(spec)
-    weight, bias = random_weights(spec)
-    program = Program(threads)
-    size, out = plane(spec.spatial), plane(spec.out_spatial)
-    x = program.buffer(size[0] * size[1], spec.in_channels)
-    y = program.buffer(out[0] * out[1], spec.out_channels)
-    program.input(x)
-    program.conv(geometry_of(spec, choice), weight, bias, x, y, relu=True)
-    program.output(y, out[0] * out[1] * spec.out_channels)
-    program.ready()
-    generator = np.random.default_rng(0)
-    given = generator.standard_normal((spec.batch, size[0] * size[1] * spec.in_channels), dtype=np.float32)
-    return lambda: program.run(spec.batch, [given])
-
-
-def geometry_of(spec: ConvSpec, choice: NativeChoice) -> ConvGeometry:
-    """The convolution as a program wants it."""
-    rank = spec.rank
-    return ConvGeometry(
-        in_size=plane(spec.spatial),
-        kernel=pair(spec.kernel, rank, 1),
-        stride=pair(spec.strides, rank, 1),
-        dilation=pair(spec.dilations, rank, 1),
-        before=pair(spec.pads_begin, rank, 0),
-        out_size=plane(spec.out_spatial),
-        groups=spec.groups,
-        algorithm=Algorithm[choice.algorithm.upper()],
-        tile=pair(choice.tile, rank, 1) if choice.tile else (0, 0),
+def _too_fat(best: Mapping[str, BestKernel]) -> list[str]:
+    """Layers whose packed taps have to shrink for the network's to be within `MOST_PACKED` times its taps."""
+    taps = sum(tap_floats(each.spec) for each in best.values())
+    packed = sum(packed_floats(each.spec, each.choice) for each in best.values())
+    fat = sorted(
+        (name for name, each in best.items() if each.choice != each.lean), key=lambda name: best[name].loss()
     )
+    found = []
+    for name in fat:
+        if packed <= MOST_PACKED * taps:
+            break
+        found.append(name)
+        packed -= packed_floats(best[name].spec, best[name].choice) - packed_floats(
+            best[name].spec, best[name].lean
+        )
+    return found

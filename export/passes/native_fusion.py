@@ -2,6 +2,8 @@
 
     Conv -> Relu                     FusedConv(activation=relu)
     Conv -> Add(other) -> Relu       FusedConv(added=other, activation=relu)
+    Conv -> Relu -> Add(other)       FusedConv(added=other, activation=relu_sum)
+    ... -> Relu                      the same with relu_sum_relu
 
 Batch norms were folded before. Of a sum of two convolutions, the later one takes the other's result.
 """
@@ -115,23 +117,31 @@ def _fuse_sum(graph: ir.Graph, node: ir.Node, fused: set[ir.Node]) -> None:
     total = node.outputs[0]
     for this, other in ((1, 0), (0, 1)):
         value, added = node.inputs[this], node.inputs[other]
-        conv = _open_conv(value, fused)
-        if conv is None or added is None or added is value or constant(added) is not None:
+        conv = _fused_conv(value, fused)
+        if (
+            conv is None
+            or conv.inputs[3] is not None
+            or added is None
+            or added is value
+            or constant(added) is not None
+        ):
             continue
         if added.shape is None or total.shape is None or list(added.shape) != list(total.shape):
             continue
-        _move(graph, node, conv, fused, [*conv.inputs[:3], added], "none")
+        before = conv.attributes["activation"].as_string() == "relu"
+        _move(graph, node, conv, fused, [*conv.inputs[:3], added], "relu_sum" if before else "none")
         return
 
 
 def _fuse_relu(graph: ir.Graph, node: ir.Node, fused: set[ir.Node]) -> None:
-    conv = _open_conv(node.inputs[0], fused, summed=True)
-    if conv is not None:
-        _move(graph, node, conv, fused, list(conv.inputs), "relu")
+    conv = _fused_conv(node.inputs[0], fused)
+    after = {"none": "relu", "relu_sum": "relu_sum_relu"}
+    if conv is not None and (activation := conv.attributes["activation"].as_string()) in after:
+        _move(graph, node, conv, fused, list(conv.inputs), after[activation])
 
 
-def _open_conv(value: ir.Value | None, fused: set[ir.Node], *, summed: bool = False) -> ir.Node | None:
-    """The fused convolution that gives a value to one reader alone, and has no activation yet."""
+def _fused_conv(value: ir.Value | None, fused: set[ir.Node]) -> ir.Node | None:
+    """The fused convolution that gives a value to one reader alone."""
     conv = value.producer() if value is not None else None
     if (
         value is None
@@ -140,8 +150,6 @@ def _open_conv(value: ir.Value | None, fused: set[ir.Node], *, summed: bool = Fa
         or len(value.uses()) != 1
         or value.is_graph_output()
     ):
-        return None
-    if conv.attributes["activation"].as_string() != "none" or (not summed and conv.inputs[3] is not None):
         return None
     return conv
 

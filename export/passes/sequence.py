@@ -90,9 +90,23 @@ def lower(
     )
 
 
-def to_native(model: ir.Model, choices: Mapping[str, NativeChoice]) -> ir.Model:
-    """A copy of the all-direct `model` with nodes of the native kernels for the named convolutions."""
-    return _run(model, FuseNative(choices), RemoveUnusedNodesPass(), ShapeInferencePass(strict_mode=False))
+def to_native(
+    model: ir.Model, choices: Mapping[str, NativeChoice], fusion_groups: Collection[str] = ()
+) -> ir.Model:
+    """A copy of the all-direct `model` with nodes of the native kernels for the named convolutions.
+
+    Args:
+        model: from `prepare`.
+        choices: by layer name, or name of a fusion group; convolutions that are not named stay as they are.
+        fusion_groups: names of the groups of convolutions that become one layer each.
+    """
+    return _run(
+        model,
+        HorizontalFusion(fusion_groups),
+        FuseNative(choices),
+        RemoveUnusedNodesPass(),
+        ShapeInferencePass(strict_mode=False),
+    )
 
 
 def to_fp16(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.native.candidates import refuses
-from dashdeploy.export.native.planning import describe_native, seconds_of
+from dashdeploy.export.native.layer_costs import LayerCosts, describe_native
 from dashdeploy.export.planning.planner import Planner
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
@@ -46,10 +46,10 @@ class CandidateCosts:
         self.device = found.describe()
         self._planner = Planner(settings, found, TuningCache(self.device), progress)
         self._known: dict[ConvSpec, float] = {}
-        self._settings, self._progress = settings, progress
-        self._native = settings.target is TargetName.NATIVE
-        if self._native:
+        self._native: LayerCosts | None = None
+        if settings.target is TargetName.NATIVE:
             self.device = describe_native(settings.threads)
+            self._native = LayerCosts(settings, progress)
 
     def milliseconds(self, spec: ConvSpec, place: str) -> float:
         """The cost of a convolution by its cheapest lowering.
@@ -58,8 +58,8 @@ class CandidateCosts:
             spec: the convolution.
             place: what progress calls it.
         """
-        if spec not in self._known and self._native and refuses(spec) is None:
-            self._known[spec] = 1e3 * seconds_of(spec, self._settings, place, self._progress)
+        if spec not in self._known and self._native is not None and refuses(spec) is None:
+            self._known[spec] = 1e3 * self._native.seconds(spec, place)
         if spec not in self._known:
             layer, _ = self._planner.plan_layer(place, spec, place)
             self._known[spec] = self._planner.cost_of(layer)

@@ -3,7 +3,7 @@
 A node ``FusedConv`` of the domain is a convolution with what follows it. Its inputs are x, weight, bias (may be
 missing) and a value of the output's shape that is added (may be missing). Its attributes are ONNX's of Conv, and
 
-    activation    ``relu`` or ``none``, applied last
+    activation    ``none``, ``relu`` (last), ``relu_sum`` (before the value is added), or ``relu_sum_relu``
     algorithm     ``direct``, ``fft`` or ``depthwise``
     tile          of the FFT, per spatial axis
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dashdeploy.errors import InputError, MissingCapabilityError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 """Of ``api.h``; it counts up with every change there."""
 
 LIBRARY_VARIABLE = "DASHDEPLOY_NATIVE_LIBRARY"

@@ -76,27 +76,26 @@ class NativeModel:
         return f"native kernels ({self.instructions}), CPU, {self._threads} thread(s)"
 
     def _stage(self, model: ModelProto, stage: Stage, facts: Facts) -> Callable[[Values], None]:
+        # Nothing that a stage runs with keeps the model: its weights would stay in memory beside the packed ones.
+        inputs, outputs = stage.inputs, stage.outputs
         if not stage.native:
             runtime = OnnxRuntime(portable_model(model, stage, facts), threads=self._threads)
-            return lambda values: values.update(runtime.run({name: values[name] for name in stage.inputs}))
+            return lambda values: values.update(runtime.run({name: values[name] for name in inputs}))
         program = Steps(stage.nodes, facts, stage.inputs, stage.outputs, self._threads).program
         self._programs.append(program)
-        # Nothing of the weights is kept: the program has packed them.
-        shapes = {name: facts.shapes[name] for name in (*stage.inputs, *stage.outputs)}
+        shapes = {name: facts.shapes[name] for name in (*inputs, *outputs)}
 
         def run(values: Values) -> None:
-            arrays = [np.ascontiguousarray(values[name], dtype=np.float32) for name in stage.inputs]
+            arrays = [np.ascontiguousarray(values[name], dtype=np.float32) for name in inputs]
             batch = arrays[0].shape[0]
             if any(
                 array.shape[1:] != shapes[name] or array.shape[0] != batch
-                for name, array in zip(stage.inputs, arrays, strict=True)
+                for name, array in zip(inputs, arrays, strict=True)
             ):
                 raise InputError("a value within the model has not the shape that it was planned for")
-            if batch == 0:
-                results = [np.zeros((0, 1), np.float32) for _ in stage.outputs]
-            else:
-                results = program.run(batch, arrays)
-            for name, result in zip(stage.outputs, results, strict=True):
+            empty = [np.zeros((0, 1), np.float32) for _ in outputs]
+            results = program.run(batch, arrays) if batch else empty
+            for name, result in zip(outputs, results, strict=True):
                 values[name] = result.reshape(batch, *shapes[name])
 
         return run

@@ -24,7 +24,9 @@ def is_computed(node: NodeProto, facts: Facts) -> bool:
     if node.domain == DOMAIN:
         return node.op_type == FUSED_CONV and node.input[0] in facts.shapes
     check = _CHECKS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-    if check is None or node.output[0] not in facts.shapes or any(node.output[1:]):
+    if check is None or node.output[0] not in facts.shapes:
+        return False
+    if any(node.output[1:]) and node.op_type != "Split":
         return False
     return check(node, facts)
 
@@ -120,6 +122,48 @@ def _gather(node: NodeProto, facts: Facts) -> bool:
     return one and attributes(node).get("axis", 0) in (2, -1) and _spatial(node, facts, (1,))
 
 
+def sliced(node: NodeProto, facts: Facts) -> tuple[list[int], list[int]] | None:
+    """First indices and sizes, per axis of the input without the batch, of a Slice of step 1; None for others."""
+    shape = facts.shapes.get(node.input[0])
+    given = [facts.constants.get(name) for name in node.input[1:]]
+    if shape is None or len(given) < 2 or any(each is None for each in given):
+        return None
+    starts, ends, *rest = ([int(value) for value in each.reshape(-1)] for each in given if each is not None)
+    axes = rest[0] if rest else list(range(len(starts)))
+    if len(rest) > 1 and any(step != 1 for step in rest[1]):
+        return None
+    first, sizes = [0] * len(shape), list(shape)
+    for start, end, axis in zip(starts, ends, axes, strict=True):
+        mine = axis % (len(shape) + 1) - 1
+        if mine < 0:
+            return None  # of the batch
+        low, high = (min(max(x + shape[mine] if x < 0 else x, 0), shape[mine]) for x in (start, end))
+        first[mine], sizes[mine] = low, high - low
+    return first, sizes
+
+
+def _slice(node: NodeProto, facts: Facts) -> bool:
+    found = sliced(node, facts)
+    if found is None or not _spatial(node, facts):
+        return False
+    # Rows of a plane lie one behind the other, so of two spatial axes the last one stays whole.
+    return min(found[1]) > 0 and (len(found[1]) == 2 or found[1][2] == facts.shapes[node.input[0]][2])
+
+
+def split_sizes(node: NodeProto, facts: Facts) -> list[int] | None:
+    """Channels of the outputs of a Split along the channels; None for others."""
+    shape = facts.shapes.get(node.input[0])
+    outputs = [facts.shapes.get(name) for name in node.output]
+    if shape is None or attributes(node).get("axis", 0) not in (1, -len(shape)):
+        return None
+    sizes = [each[0] for each in outputs if each is not None]
+    return sizes if len(sizes) == len(outputs) and sum(sizes) == shape[0] else None
+
+
+def _split(node: NodeProto, facts: Facts) -> bool:
+    return split_sizes(node, facts) is not None and _spatial(node, facts)
+
+
 def _identity(node: NodeProto, facts: Facts) -> bool:
     return node.input[0] in facts.shapes and len(facts.shapes[node.input[0]]) <= 3
 
@@ -139,5 +183,7 @@ _CHECKS: Mapping[str, Callable[[NodeProto, Facts], bool]] = {
     "Gemm": _gemm,
     "MatMul": _matrix,
     "Gather": _gather,
+    "Slice": _slice,
+    "Split": _split,
     "Identity": _identity,
 }

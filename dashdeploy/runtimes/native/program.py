@@ -39,6 +39,8 @@ class Activation(IntEnum):
     GELU = 2
     SIGMOID = 3
     TANH = 4
+    RELU_SUM = 5
+    RELU_SUM_RELU = 6
 
 
 @dataclass(frozen=True)
@@ -135,15 +137,17 @@ class Program:
         y: Rows,
         *,
         added: Rows | None = None,
-        relu: bool = False,
+        activation: Activation = Activation.NONE,
     ) -> None:
-        """Y = activation(convolution of x + bias + added); weight: [out, in / groups, *kernel]."""
+        """Y = activation(convolution of x + bias + added); weight: [out, in / groups, *kernel].
+
+        The activation may be none, ReLU, or ReLU before the sum, and then after it, too.
+        """
         g = geometry
         pairs = [
             (ctypes.c_int32 * 2)(*pair)
             for pair in (g.in_size, g.kernel, g.stride, g.dilation, g.before, g.out_size)
         ]
-        activation = Activation.RELU if relu else Activation.NONE
         spec = ConvStruct(
             x.channels, y.channels, g.groups, *pairs, g.algorithm, (ctypes.c_int32 * 2)(*g.tile), activation
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,35 @@ Shape = tuple[int, ...]
 """[channels, *spatial], without the batch."""
 
 
+class Constants(Mapping[str, npt.NDArray[np.generic]]):
+    """The initializers of a graph. Its weights are in memory once, not twice, while they are packed."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self._tensors = {each.name: each for each in graph.initializer}
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+        """The array of an initializer."""
+        return numpy_helper.to_array(self._tensors[name])
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is one, without making its array."""
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._tensors)
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known of a graph before it runs.
 
     Attributes:
-        constants: initializers by name.
+        constants: initializers by name; an array is made whenever it is asked for, and kept by nobody.
         shapes: of float32 values whose sizes, the batch apart, are known.
         infos: ONNX's own description of values, by name.
         readers: how often every value is read; the graph's outputs count.
@@ -33,7 +56,7 @@ class Facts:
     @classmethod
     def of(cls, graph: GraphProto) -> Facts:
         """The facts of a graph whose shapes were inferred."""
-        constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+        constants = Constants(graph)
         infos = {info.name: info for info in (*graph.value_info, *graph.input, *graph.output)}
         shapes = {
             name: shape

@@ -14,11 +14,11 @@ import numpy as np
 from onnx import NodeProto
 
 from dashdeploy.runtimes.native.graph_file import FUSED_CONV
-from dashdeploy.runtimes.native.operators import ACTIVATIONS
+from dashdeploy.runtimes.native.operators import ACTIVATIONS, sliced, split_sizes
 from dashdeploy.runtimes.native.program import Activation, Algorithm, ConvGeometry, Floats, Program, Rows
 from dashdeploy.runtimes.native.shapes import Facts, attributes, pair, per_channel, plane
 
-_VIEWS = frozenset({"Identity", "Flatten", "Squeeze", "Gather"})
+_VIEWS = frozenset({"Identity", "Flatten", "Squeeze", "Gather", "Slice", "Split"})
 
 
 class Steps:
@@ -139,8 +139,28 @@ class Steps:
             rows, shape = self._rows[node.input[0]], self._facts.shapes[node.input[0]]
             index = int(self._facts.constants[node.input[1]]) % shape[1]
             self._rows[node.output[0]] = replace(rows, offset=rows.offset + index * rows.stride)
+        elif name == "Slice":
+            self._slice(node)
+        elif name == "Split":
+            self._split(node)
         else:
             self._rows[node.output[0]] = self._rows[node.input[0]]
+
+    def _slice(self, node: NodeProto) -> None:
+        rows, shape = self._rows[node.input[0]], self._facts.shapes[node.input[0]]
+        found = sliced(node, self._facts)
+        assert found is not None  # else it is not of a native stage
+        (channel, *start), (channels, *_) = found
+        position = start[0] * prod(shape[2:])
+        offset = rows.offset + position * rows.stride + channel
+        self._rows[node.output[0]] = Rows(rows.buffer, channels, rows.stride, offset)
+
+    def _split(self, node: NodeProto) -> None:
+        rows = self._rows[node.input[0]]
+        offset = rows.offset
+        for name, channels in zip(node.output, split_sizes(node, self._facts) or [], strict=True):
+            self._rows[name] = Rows(rows.buffer, channels, rows.stride, offset)
+            offset += channels
 
     def _conv(self, node: NodeProto) -> None:
         facts, found = self._facts, attributes(node)
@@ -168,7 +188,7 @@ class Steps:
             self._rows[node.input[0]],
             self._new(node.output[0]),
             added=self._rows[added] if added else None,
-            relu=found.get("activation") == "relu",
+            activation=Activation[str(found.get("activation", "none")).upper()],
         )
 
     def _constant(self, node: NodeProto, index: int) -> Floats | None:

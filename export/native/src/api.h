@@ -14,10 +14,22 @@
 #endif
 
 // Counts up whenever anything below changes; the Python side refuses another number.
-#define DD_ABI_VERSION 1
+#define DD_ABI_VERSION 2
 
 enum DdAlgorithm : int32_t { DD_DIRECT = 0, DD_FFT = 1, DD_DEPTHWISE = 2 };
-enum DdActivation : int32_t { DD_NONE = 0, DD_RELU = 1, DD_GELU = 2, DD_SIGMOID = 3, DD_TANH = 4 };
+enum DdActivation : int32_t {
+  DD_NONE = 0,
+  DD_RELU = 1,
+  DD_GELU = 2,
+  DD_SIGMOID = 3,
+  DD_TANH = 4,
+  // Of convolutions alone: ReLU before the sum, and before and after it.
+  DD_RELU_SUM = 5,
+  DD_RELU_SUM_RELU = 6
+};
+
+inline bool dd_relu_before(int32_t activation) { return activation == DD_RELU_SUM || activation == DD_RELU_SUM_RELU; }
+inline bool dd_relu_after(int32_t activation) { return activation == DD_RELU || activation == DD_RELU_SUM_RELU; }
 
 // One convolution of two spatial axes; one axis is a plane of height 1. All channels count all groups together.
 struct DdConv {

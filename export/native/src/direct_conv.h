@@ -30,6 +30,7 @@ template <int M, int N>
 static void store_direct(const Conv& c, const Io& io, long first, int group, int channel, Vec (&sum)[M][N]) {
   const float* bias = c.bias + static_cast<long>(group) * c.out_padded + channel;
   const long to = static_cast<long>(group) * c.group_out + channel;
+  const bool before = dd_relu_before(c.spec.activation), after = dd_relu_after(c.spec.activation);
   const long positions = static_cast<long>(c.spec.out_size[0]) * c.spec.out_size[1];
   for (int m = 0; m < M; ++m) {
     const long sample = (first + m) / positions, within = (first + m) % positions;
@@ -38,8 +39,9 @@ static void store_direct(const Conv& c, const Io& io, long first, int group, int
     DD_UNROLL for (int n = 0; n < N; ++n) {
       const int lanes = c.group_out - channel - n * W;
       Vec v = sum[m][n] + load(bias + n * W);
+      if (before) v = relu(v);
       if (added != nullptr) v += load_some(added + n * W, lanes);
-      if (c.spec.activation == DD_RELU) v = relu(v);
+      if (after) v = relu(v);
       store_some(y + n * W, v, lanes);
     }
   }
@@ -191,10 +193,11 @@ static void depthwise_positions(const Conv& c, const Io& io, long first) {
     for (int m = 0; m < M; ++m) {
       const long position = static_cast<long>(at[m].row) * s.out_size[1] + at[m].col;
       Vec v = sum[m];
+      if (dd_relu_before(s.activation)) v = relu(v);
       if (io.added != nullptr) {
         v += load_some(io.added + at[m].sample * io.added_sample + position * io.added_row + channel, lanes);
       }
-      if (s.activation == DD_RELU) v = relu(v);
+      if (dd_relu_after(s.activation)) v = relu(v);
       store_some(io.y + at[m].sample * io.y_sample + position * io.y_row + channel, v, lanes);
     }
   }

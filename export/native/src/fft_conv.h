@@ -36,9 +36,12 @@ static int source(const Axis& a, int q, int p, int t, int split) {
   return index >= 0 && index < a.extent ? static_cast<int>(index) : -1;
 }
 
+// The spectra of a block: [frequency][2][tile][channel]. Those of the outputs begin one frequency before those of the inputs, so
+// that what is written replaces what was read already.
 struct Buffers {
-  float* spectra;
-  float* copies;  // [3][tiles][depth]: real parts, imaginary parts and their sums, of one frequency
+  float* inputs;
+  float* outputs;
+  float* sums;    // [tiles][depth]: real and imaginary parts of one frequency, added
   float* corner;  // [T1][H2] complex vectors, between the axes
   Complex buffer[kMostPoints];
 };
@@ -96,22 +99,16 @@ static void forward(const Conv& c, const Io& io, int group, const Place& at, Buf
 
 static void multiply(const Conv& c, int group, int count, Buffers& b) {
   const float* taps = c.taps + c.tap_group * group;
-  const long per_frequency = 2L * c.depth * c.out_padded;
-  const long size = static_cast<long>(count) * c.in_row;
-  float *xr = b.copies, *xi = xr + size, *xs = xi + size;
+  const long per_frequency = 2L * c.depth * c.out_packed;
   for (int f = 0; f < c.frequencies; ++f) {
-    float* real = b.spectra + 2L * f * c.plane;
-    float* imaginary = real + c.plane;
+    const float* real = b.inputs + 2L * f * c.plane;
+    const float* imaginary = real + c.plane;
+    float* to = b.outputs + 2L * f * c.plane;
     for (int m = 0; m < count; ++m) {
-      for (int k = 0; k < c.in_row; k += W) {
-        const Vec r = load(real + m * c.row + k), i = load(imaginary + m * c.row + k);
-        const long to = static_cast<long>(m) * c.in_row + k;
-        store(xr + to, r);
-        store(xi + to, i);
-        store(xs + to, r + i);
-      }
+      const long row = m * c.row;
+      for (int k = 0; k < c.in_row; k += W) store(b.sums + row + k, load(real + row + k) + load(imaginary + row + k));
     }
-    complex_product(c.depth, count, xr, xi, xs, c.in_row, taps + f * per_frequency, c.out_padded, real, imaginary, c.row);
+    complex_product(c.depth, count, real, imaginary, b.sums, c.row, taps + f * per_frequency, c.out_packed, to, to + c.plane, c.row);
   }
 }
 
@@ -143,7 +140,8 @@ static void backward(const Conv& c, const Io& io, int group, const Place& at, Bu
     e.bias = load(c.bias + static_cast<long>(group) * c.out_padded + channel);
     e.channel = channel;
     e.lanes = c.group_out - channel;
-    e.relu = c.spec.activation == DD_RELU;
+    e.relu_before = dd_relu_before(c.spec.activation);
+    e.relu_after = dd_relu_after(c.spec.activation);
     if (rows.tile > 1) {
       for (int f = 0; f < half; ++f) {
         float* at_f = from + 2L * c.plane * rows.tile * f;
@@ -165,13 +163,14 @@ static void backward(const Conv& c, const Io& io, int group, const Place& at, Bu
 
 static void fft_block(const Conv& c, const Io& io, long first, int count, float* scratch) {
   Buffers b;
-  b.spectra = scratch;
-  b.copies = b.spectra + 2L * c.frequencies * c.plane;
-  b.corner = b.copies + 3L * c.block * c.in_row;
+  b.outputs = scratch;
+  b.inputs = b.outputs + 2L * c.plane;
+  b.sums = b.inputs + 2L * c.frequencies * c.plane;
+  b.corner = b.sums + c.block * c.row;
   for (int group = 0; group < c.spec.groups; ++group) {
-    for (int m = 0; m < count; ++m) forward(c, io, group, place_of(c, first + m), b, b.spectra + m * c.row);
+    for (int m = 0; m < count; ++m) forward(c, io, group, place_of(c, first + m), b, b.inputs + m * c.row);
     multiply(c, group, count, b);
-    for (int m = 0; m < count; ++m) backward(c, io, group, place_of(c, first + m), b, b.spectra + m * c.row);
+    for (int m = 0; m < count; ++m) backward(c, io, group, place_of(c, first + m), b, b.outputs + m * c.row);
   }
 }
 

@@ -13,7 +13,7 @@ namespace dd {
 
 const Kernels* DD_JOIN(DD_NAMESPACE, _kernels)() {
   using namespace DD_NAMESPACE;
-  static const Kernels kernels = {DD_TEXT(DD_NAMESPACE), W, PANEL, DR, fft_block, direct_block, depthwise_block, affine, layer_norm, pool};
+  static const Kernels kernels = {DD_TEXT(DD_NAMESPACE), W, PANEL, LEAST, DR, fft_block, direct_block, depthwise_block, affine, layer_norm, pool};
   return &kernels;
 }
 

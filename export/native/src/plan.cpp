@@ -1,7 +1,9 @@
 // Plans: how a convolution is cut, its taps transformed in double precision and packed.
 #include "plan.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -83,7 +85,9 @@ const char* refused(const DdConv& s, const Kernels& k) {
       return "sizes, taps, strides and dilations begin at 1, padding at 0";
     }
   }
-  if (s.activation != DD_NONE && s.activation != DD_RELU) return "a convolution has no activation but ReLU";
+  if (s.activation != DD_NONE && !dd_relu_before(s.activation) && !dd_relu_after(s.activation)) {
+    return "a convolution has no activation but ReLU";
+  }
   if (s.algorithm == DD_DEPTHWISE && (s.groups != s.in_channels || s.groups != s.out_channels)) return "it is not depthwise";
   if (s.algorithm != DD_FFT && s.kernel[0] * s.kernel[1] > 1024) return "more than 1024 taps are too many for direct";
   if (s.algorithm < DD_DIRECT || s.algorithm > DD_DEPTHWISE) return "no such algorithm";
@@ -107,21 +111,47 @@ int frequency(const Axis& a, int place) { return place / a.second + a.first * (p
 
 }  // namespace
 
+// Addresses that are reserved at once, where only those that are written to take memory; elsewhere single arrays.
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+struct Chunk {
+  static constexpr size_t kLeast = 64u << 20;
+  void* memory;
+  size_t bytes;
+  explicit Chunk(size_t needed) : bytes((std::max(needed, kLeast) + 2 * kLargePage - 1) / kLargePage * kLargePage) {
+    memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, bytes, MADV_HUGEPAGE);
+  }
+  // On the border of a large page.
+  float* first() const { return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory) + kLargePage - 1) / kLargePage * kLargePage); }
+  size_t floats() const { return (bytes - kLargePage) / sizeof(float); }
+  void free() { munmap(memory, bytes); }
+};
+#else
+struct Chunk {
+  float* memory;
+  size_t count;
+  explicit Chunk(size_t needed) : memory(aligned_floats(needed / sizeof(float))), count(needed / sizeof(float)) {}
+  float* first() const { return memory; }
+  size_t floats() const { return count; }
+  void free() { free_floats(memory); }
+};
+#endif
+
 // Arrays lie one behind the other in large pages.
 struct Constants {
-  std::vector<float*> chunks;
+  std::vector<Chunk> chunks;
   std::vector<std::unique_ptr<Conv>> convs;
   size_t bytes = 0, left = 0;
   float* next = nullptr;
 
+  // Zeros.
   float* floats(size_t count) {
     count = (count + 15) / 16 * 16;
     if (count > left) {
-      const size_t page = kLargePage / sizeof(float);
-      left = (count + page - 1) / page * page - 16;  // aligned_floats() adds a line
-      if (left < count) left += page;
-      next = aligned_floats(left);
-      chunks.push_back(next);
+      chunks.emplace_back(count * sizeof(float));
+      next = chunks.back().first();
+      left = chunks.back().floats();
     }
     float* array = next;
     next += count;
@@ -135,7 +165,7 @@ Constants* new_constants() { return new Constants; }
 size_t bytes_of(const Constants* c) { return c->bytes; }
 
 void free_constants(Constants* c) {
-  for (float* chunk : c->chunks) free_floats(chunk);
+  for (Chunk& chunk : c->chunks) chunk.free();
   delete c;
 }
 
@@ -156,11 +186,16 @@ void free_floats(float* memory) { std::free(memory); }
 
 namespace {
 
-// Where the tap of input channel k of a depth and output channel n lies in the packed panels; `planes` floats apart per panel.
+// Where the tap of input channel k of a depth and output channel n lies in the packed panels. Behind the whole panels stand
+// those of one vector, and at most one of half a vector.
 struct Packed {
   int depth, width, panel, padded, planes;
   long place(int k, int n, int plane) const {
-    const int start = n / panel * panel, size = start + panel <= padded ? panel : width;
+    int start = n / panel * panel, size = panel;
+    if (start + panel > padded) {
+      start = n / width * width;
+      size = start + width <= padded ? width : padded - start;
+    }
     return static_cast<long>(planes) * depth * start + (static_cast<long>(planes) * k + plane) * size + (n - start);
   }
 };
@@ -208,8 +243,8 @@ void pack_spectra(Conv& c, const float* weight) {
       row_sin[f * rows.taps + a] = std::sin(angle);
     }
   }
-  const Packed packed = {c.depth, c.kernels->width, c.kernels->panel, c.out_padded, 2};
-  const long per_frequency = 2L * c.depth * c.out_padded;
+  const Packed packed = {c.depth, c.kernels->width, c.kernels->panel, c.out_packed, 2};
+  const long per_frequency = 2L * c.depth * c.out_packed;
   const int all = s.kernel[0] * s.kernel[1];
   std::vector<double> real(rows.taps * half), imaginary(rows.taps * half);
   for (int n = 0; n < s.out_channels; ++n) {
@@ -272,7 +307,7 @@ const char* make_fft(Constants* constants, Conv& c, const float* weight) {
   const long fits = static_cast<long>(cache_budget() / (sizeof(float) * 2 * c.frequencies * c.row));
   c.block = static_cast<int>(fits < 4 ? 4 : fits > 64 ? 64 : fits);
   c.plane = c.block * c.row + 16;  // no power of two apart
-  c.scratch = 2L * c.frequencies * c.plane + 3L * c.block * c.in_row + 2L * c.frequencies * c.kernels->width + 64;
+  c.scratch = 2L * (c.frequencies + 1) * c.plane + static_cast<long>(c.block) * c.row + 2L * c.frequencies * c.kernels->width + 64;
   c.rotation = constants->floats(2 * cols.first);
   for (int i = 0; i < cols.first; ++i) {
     c.rotation[2 * i] = static_cast<float>(std::cos(kPi * i / (2 * cols.first)));
@@ -282,7 +317,8 @@ const char* make_fft(Constants* constants, Conv& c, const float* weight) {
   fill(c.col_twiddles, cols.first, cols.second, [&](int m, int j) { return kPi * j * (4 * m + 1) / cols.tile; });
   c.row_twiddles = constants->floats(2 * rows.tile);
   fill(c.row_twiddles, rows.first, rows.second, [&](int m, int j) { return 2 * kPi * j * m / rows.tile; });
-  c.tap_group = 2L * c.frequencies * c.depth * c.out_padded;
+  c.out_packed = up(c.group_out, c.kernels->least);
+  c.tap_group = 2L * c.frequencies * c.depth * c.out_packed;
   c.taps = constants->floats(static_cast<size_t>(c.tap_group) * c.spec.groups);
   pack_spectra(c, weight);
   return nullptr;

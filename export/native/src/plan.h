@@ -34,6 +34,7 @@ struct Conv {
   Axis rows, cols;
   int group_in, group_out;    // channels of one group
   int in_padded, out_padded;  // the same, rounded up to whole vectors
+  int out_packed;             // FFT: channels of the packed taps, which may end with half a vector
   int splits, depth;          // depth: the channels that one product sums over, those of all splits
   int in_row;                 // floats of a tile's spectrum at one frequency: splits * in_padded
   int frequencies;            // complex products per tile
@@ -56,6 +57,7 @@ struct Kernels {
   const char* name;
   int width;    // floats of a vector
   int panel;    // output channels of a panel of packed taps
+  int least;    // output channels of the narrowest panel of an FFT
   int rows;     // rows of the direct microkernel
   void (*fft_block)(const Conv&, const Io&, long first, int count, float* scratch);
   void (*direct_block)(const Conv&, const Io&, long first, int count, float* scratch);

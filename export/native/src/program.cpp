@@ -11,6 +11,50 @@ thread_local std::string last_error;
 
 }  // namespace
 
+std::mutex Scratch::guard_;
+std::vector<Scratch::Piece> Scratch::idle_;
+int Scratch::programs_ = 0;
+size_t Scratch::out_ = 0;
+
+Scratch::Scratch(int count, long floats) {
+  std::lock_guard<std::mutex> lock(guard_);
+  taken_.reserve(static_cast<size_t>(count));
+  idle_.reserve(idle_.size() + out_ + static_cast<size_t>(count));  // so that the destructor cannot fail
+  while (static_cast<int>(taken_.size()) < count) {
+    Piece piece{nullptr, 0};
+    if (!idle_.empty()) {
+      piece = idle_.back();
+      idle_.pop_back();
+    }
+    if (piece.floats < floats) {
+      if (piece.memory != nullptr) free_floats(piece.memory);
+      try {
+        piece = {aligned_floats(static_cast<size_t>(floats)), floats};
+      } catch (...) {
+        for (const Piece& each : taken_) free_floats(each.memory);
+        throw;
+      }
+    }
+    taken_.push_back(piece);
+  }
+  out_ += taken_.size();
+}
+
+Scratch::~Scratch() {
+  std::lock_guard<std::mutex> lock(guard_);
+  out_ -= taken_.size();
+  // The calling thread's is the next one to be taken.
+  for (auto piece = taken_.rbegin(); piece != taken_.rend(); ++piece) idle_.push_back(*piece);
+}
+
+void Scratch::programs(int change) {
+  std::lock_guard<std::mutex> lock(guard_);
+  programs_ += change;
+  if (programs_ > 0) return;
+  for (const Piece& each : idle_) free_floats(each.memory);
+  idle_.clear();
+}
+
 int failed(const std::string& message) {
   last_error = message;
   return 1;
@@ -167,17 +211,17 @@ DD_EXPORT int32_t dd_run(DdProgram* p, int64_t batch, const float* const* inputs
       }
     }
     if (arena == nullptr) arena = std::make_unique<Arena>();
-    while (static_cast<int>(arena->scratch.size()) < p->threads.count()) {
-      arena->scratch.push_back(dd::aligned_floats(static_cast<size_t>(p->scratch)));
-    }
     if (arena->batch < batch) {
       if (arena->memory != nullptr) dd::free_floats(arena->memory);
       arena->memory = nullptr;
       arena->memory = dd::aligned_floats(static_cast<size_t>(p->arena_floats * batch + 64));
       arena->batch = batch;
     }
-    Call call{*p, *arena, batch, inputs, outputs};
-    for (Step& step : p->steps) step.run(call);
+    {
+      Scratch scratch(p->threads.count(), p->scratch);
+      Call call{*p, *arena, scratch, batch, inputs, outputs};
+      for (Step& step : p->steps) step.run(call);
+    }
     std::lock_guard<std::mutex> lock(p->guard);
     p->idle.push_back(std::move(arena));
     return 0;

@@ -28,15 +28,35 @@ struct Step {
   std::vector<int> reads, writes;
 };
 
-// One call in flight.
+// One call in flight: the values between its steps.
 struct Arena {
-  std::vector<float*> scratch;
   float* memory = nullptr;
   int64_t batch = 0;
   ~Arena() {
-    for (float* each : scratch) free_floats(each);
     if (memory != nullptr) free_floats(memory);
   }
+};
+
+// What blocks work in, one for each thread of a call. All programs of the process share them: what one of them used last is still
+// in the cache when the next one runs, where an engine makes a program of every layer.
+class Scratch {
+ public:
+  Scratch(int count, long floats);
+  ~Scratch();
+  float* operator[](int thread) const { return taken_[static_cast<size_t>(thread)].memory; }
+  // Programs that are there; without any, all memory is given back.
+  static void programs(int change);
+
+ private:
+  struct Piece {
+    float* memory;
+    long floats;
+  };
+  std::vector<Piece> taken_;
+  static std::mutex guard_;
+  static std::vector<Piece> idle_;
+  static int programs_;
+  static size_t out_;  // pieces that calls have
 };
 
 }  // namespace dd
@@ -54,8 +74,11 @@ struct DdProgram {
   std::mutex guard;
   std::vector<std::unique_ptr<dd::Arena>> idle;
 
-  DdProgram(const dd::Kernels* k, int count) : kernels(k), threads(count) {}
-  ~DdProgram() { dd::free_constants(constants); }
+  DdProgram(const dd::Kernels* k, int count) : kernels(k), threads(count) { dd::Scratch::programs(1); }
+  ~DdProgram() {
+    dd::free_constants(constants);
+    dd::Scratch::programs(-1);
+  }
 };
 
 namespace dd {
@@ -63,6 +86,7 @@ namespace dd {
 struct Call {
   DdProgram& program;
   Arena& arena;
+  Scratch& scratch;
   int64_t batch;
   const float* const* inputs;
   float* const* outputs;

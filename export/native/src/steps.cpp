@@ -23,7 +23,7 @@ DD_EXPORT int32_t dd_conv(DdProgram* p, const DdConv* spec, const float* weight,
                          : conv->spec.algorithm == DD_DIRECT ? k.direct_block
                                                              : k.depthwise_block;
       call.program.threads.blocks(conv->tiles * call.batch, conv->block, conv->spec.algorithm == DD_FFT ? 4 : k.rows,
-                                  [&](int thread, long first, int count) { block(*conv, io, first, count, call.arena.scratch[thread]); });
+                                  [&](int thread, long first, int count) { block(*conv, io, first, count, call.scratch[thread]); });
     });
   });
 }

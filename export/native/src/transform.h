@@ -124,7 +124,7 @@ struct Epilogue {
   Vec bias;
   long channel;
   int lanes;
-  bool relu;
+  bool relu_before, relu_after;  // the sum
 };
 
 template <bool WHOLE>
@@ -133,8 +133,9 @@ static DD_INLINE void finish(const Epilogue& e, int row, Vec v) {
   if (y == nullptr) return;
   v += e.bias;
   __builtin_prefetch(y + e.channel + 32, 1);
+  if (e.relu_before) v = relu(v);
   if (e.added != nullptr) v += WHOLE ? load(e.added[row] + e.channel) : load_some(e.added[row] + e.channel, e.lanes);
-  if (e.relu) v = relu(v);
+  if (e.relu_after) v = relu(v);
   if (WHOLE) {
     store(y + e.channel, v);
   } else {

@@ -11,8 +11,11 @@ from dashdeploy.errors import InputError
 from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.native.candidates import plain, tiles
+from dashdeploy.export.native.planning import plan_native
 from dashdeploy.export.passes.native_fusion import NativeChoice
 from dashdeploy.export.passes.sequence import prepare, to_native
+from dashdeploy.export.settings import ExportSettings
+from dashdeploy.progress import silent
 from dashdeploy.runtimes.native.graph_file import DOMAIN
 from dashdeploy.runtimes.native.library import INSTRUCTIONS_VARIABLE, instruction_sets
 from dashdeploy.runtimes.native.model import NativeModel
@@ -34,6 +37,18 @@ WEIGHTS = {"w1": (24, 20, 7), "b1": (24,), "w2": (24, 24, 7), "w3": (24, 20, 1)}
 
 GRAPHS = {
     "residual": (RESIDUAL, WEIGHTS),
+    "activation before the sum": (
+        """g (float[N,12,30] x) => (float[N,12,30] y) {
+          a = Conv<pads=[2,2]>(x, w1, b1)
+          r = Relu(a)
+          s = Add(r, x)
+          t = Relu(s)
+          b = Conv<pads=[4,0]>(t, w2)
+          q = Relu(b)
+          y = Add(t, q)
+        }""",
+        {"w1": (12, 12, 5), "b1": (12,), "w2": (12, 12, 5)},
+    ),
     "value that is read twice": (
         """g (float[N,16,40] x) => (float[N,16,40] y, float[N,16,40] a) {
           a = Conv<pads=[2,2]>(x, w)
@@ -98,6 +113,46 @@ GRAPHS = {
           y = Tanh(b)
         }""",
         {"w1": (16, 16, 5), "w2": (16, 16, 5)},
+    ),
+    "crops and splits": (
+        """g (float[N,8,40] x) => (float[N,12,20] y, float[N,5,40] z) {
+          c = Slice(x, starts, ends, axes)
+          a = Conv<pads=[2,2]>(c, w1)
+          p, q, z = Split<axis=1>(a, parts)
+          d = Slice(q, starts2, ends2, axes2, steps2)
+          e = Slice(p, starts2, ends2, axes2, steps2)
+          k = Concat<axis=1>(e, d)
+          y = Conv<pads=[3,3]>(k, w2)
+        }""",
+        {
+            "w1": (25, 5, 5),
+            "starts": np.array([1], np.int64),
+            "ends": np.array([6], np.int64),
+            "axes": np.array([1], np.int64),
+            "parts": np.array([9, 11, 5], np.int64),
+            "starts2": np.array([-33], np.int64),
+            "ends2": np.array([27], np.int64),
+            "axes2": np.array([-1], np.int64),
+            "steps2": np.array([1], np.int64),
+            "w2": (12, 20, 7),
+        },
+    ),
+    "crops of planes": (
+        """g (float[N,3,12,9] x) => (float[N,8,4,9] y, float[N,16,12,5] z) {
+          a = Conv<pads=[2,2,2,2]>(x, w1)
+          c = Slice(a, starts, ends, axes)
+          y = Conv<pads=[0,1,0,1]>(c, w2)
+          z = Slice(a, starts, ends3, axes3)
+        }""",
+        {
+            "w1": (16, 3, 5, 5),
+            "w2": (8, 16, 3, 3),
+            "starts": np.array([4], np.int64),
+            "ends": np.array([10], np.int64),
+            "ends3": np.array([100], np.int64),
+            "axes": np.array([2], np.int64),
+            "axes3": np.array([3], np.int64),
+        },
     ),
     "last position, scales": (
         """g (float[N,8,33] x) => (float[N,6] y) {
@@ -165,6 +220,13 @@ def test_sums_and_activations_become_part_of_the_convolution(onnx_model):
     assert last.outputs[0].name == "y"
 
 
+def test_an_activation_before_the_sum_stays_there(onnx_model):
+    text, weights = GRAPHS["activation before the sum"]
+    graph = native_of(onnx_model(text, opset=18, **weights)).graph
+    found = [node.attributes["activation"].as_string() for node in graph]
+    assert found == ["relu_sum_relu", "relu_sum"]
+
+
 def test_a_value_that_others_read_is_not_fused(onnx_model):
     text, weights = GRAPHS["value that is read twice"]
     operators = [node.op_type for node in native_of(onnx_model(text, opset=18, **weights)).graph]
@@ -172,10 +234,59 @@ def test_a_value_that_others_read_is_not_fused(onnx_model):
 
 
 def test_one_program_runs_a_network_that_needs_nothing_else(onnx_model):
-    for name, stages in (("inception", 1), ("operators of ONNX Runtime between", 4)):
+    for name, stages in (
+        ("inception", 1),
+        ("crops and splits", 1),
+        ("crops of planes", 2),
+        ("operators of ONNX Runtime between", 4),
+    ):
         text, weights = GRAPHS[name]
         native = NativeModel(serialized(native_of(onnx_model(text, opset=18, **weights))))
         assert len(native._runs) == stages
+
+
+PARALLEL = """
+g (float[N,16,400] x) => (float[N,30,400] y, float[N,2,400] z) {
+  a = Conv<pads=[19,19]>(x, w1, b1)
+  b = Conv<pads=[9,9]>(x, w2)
+  c = Conv<pads=[29,0]>(x, w3)
+  s = Add(a, a)
+  y = Concat<axis=1>(s, b)
+  z = Relu(c)
+}"""
+
+
+def test_convolutions_that_read_the_same_value_become_one(onnx_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("DASHDEPLOY_CACHE", str(tmp_path))
+    sizes = {"w1": (20, 16, 39), "b1": (20,), "w2": (10, 16, 19), "w3": (2, 16, 30)}
+    model = onnx_model(PARALLEL, opset=18, **sizes)
+    direct = prepare(ir.from_proto(model))
+    plan = plan_native(find_convolutions(direct), ExportSettings(target="native", tune="estimate"), silent)
+    # Estimated, the one transform of the input makes it worthwhile.
+    assert plan.fusion_groups == {"w1+w2+w3"}
+    assert plan.choices["w1+w2+w3"].algorithm == "fft"
+    assert [layer.chosen for layer in plan.layers[:3]] == ["part of w1+w2+w3"] * 3
+    graph = to_native(direct, plan.choices, plan.fusion_groups).graph
+    assert [node.op_type for node in graph].count("FusedConv") == 1
+    native = NativeModel(serialized(to_native(direct, plan.choices, plan.fusion_groups)))
+    assert len(native._runs) == 1
+    runtime, feeds = fed(model, 3)
+    got = native.run(feeds)
+    for name, value in runtime.run(feeds).items():
+        assert np.abs(got[name] - value).max() <= TOLERANCE * np.abs(value).max()
+
+
+def test_layers_stay_apart_where_one_would_cost_more(onnx_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("DASHDEPLOY_CACHE", str(tmp_path))
+    text = """
+    g (float[N,4,400] x) => (float[N,128,400] y, float[N,16,400] z) {
+      y = Conv<pads=[1,1]>(x, w1)
+      z = Conv<pads=[30,30]>(x, w2)
+    }"""
+    direct = prepare(ir.from_proto(onnx_model(text, opset=18, w1=(128, 4, 3), w2=(16, 4, 61))))
+    plan = plan_native(find_convolutions(direct), ExportSettings(target="native", tune="estimate"), silent)
+    assert plan.fusion_groups == frozenset()
+    assert set(plan.choices) == {"w1", "w2"}
 
 
 def test_threads_share_a_model(onnx_model):
