@@ -8,6 +8,7 @@ Each step takes values and returns a value; the last one alone writes.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,6 +50,7 @@ from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.selection import CPU_TARGETS, target_of
+from dashdeploy.export.verify.batch_piece import measure_piece
 from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.export.verify.other_engines import check_in_engines
 from dashdeploy.export.verify.parity import expectation
@@ -149,6 +151,7 @@ def export_source(
     source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
     settings, compiled = _compiled(direct, source, settings, progress)
+    compiled = _with_batch_piece(compiled, settings, progress)
     return _write(out, compiled, direct, source, settings, states, progress)
 
 
@@ -183,6 +186,17 @@ def _compile(
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
         compiled = build.raced(compiled)
     return compiled
+
+
+def _with_batch_piece(compiled: Compiled, settings: ExportSettings, progress: Progress) -> Compiled:
+    """With the size of the pieces in its plan, where a compiled model is for ONNX Runtime on this machine."""
+    in_onnx_runtime = settings.target in (TargetName.ORT_CPU, TargetName.NATIVE)
+    if not (compiled.decisions.lowerings and in_onnx_runtime and settings.tune == "measure"):
+        return compiled
+    runtime = OnnxRuntime(serialized(compiled.model), threads=1)
+    piece = measure_piece(runtime, runtime.inputs, runtime.outputs, progress)
+    plan = compiled.decisions.plan.model_copy(update={"batch_piece": piece})
+    return replace(compiled, decisions=replace(compiled.decisions, plan=plan))
 
 
 def _check_precision(source: Source, settings: ExportSettings) -> None:
