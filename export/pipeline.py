@@ -34,6 +34,7 @@ from dashdeploy.export.conversion.engine_choice import choose_engine
 from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
+from dashdeploy.export.deploy.fixed_batch import write_fixed_batch
 from dashdeploy.export.deploy.model_states import model_states
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.own_format import write_own_format
@@ -238,6 +239,7 @@ def _write(
 
             write_torch_files(folder, source, plan, lowerings, artifacts, progress)
         _write_own_format(folder, source, settings, progress)
+        write_fixed_batch(folder, artifacts.fixed_batch, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, states, compiled.parity.precision)
     bundle = Bundle.load(out)
