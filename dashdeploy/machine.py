@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 
 _CPUINFO, _MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+_TOPOLOGY = Path("/sys/devices/system/cpu")
 
 _VECTORS = {
     "amx_tile": "AMX",
@@ -44,6 +45,21 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def physical_cores() -> int:
+    """The cores that this process may use; where Linux says which logical ones share a core, each counts once."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    shared = set()
+    for logical in os.sched_getaffinity(0):
+        try:
+            shared.add(
+                (_TOPOLOGY / f"cpu{logical}/topology/thread_siblings_list").read_text(encoding="ascii")
+            )
+        except OSError:  # a container may hide it
+            return cores()
+    return len(shared)
 
 
 def describe_machine() -> str:

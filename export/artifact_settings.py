@@ -19,6 +19,7 @@ class ArtifactSettings(FrozenModel):
     Attributes:
         torchscript: write ``model.ts``.
         pt2: write ``model.pt2``, torch.export's format.
+        fixed_batch: write ``model.batch-N.onnx`` for so many samples.
         trt: build ``model.engine`` for this machine's GPU.
         trt_rtx: build ``model.rtx`` ahead of time.
         engine: for which GPUs and batches the engines are built.
@@ -30,6 +31,7 @@ class ArtifactSettings(FrozenModel):
 
     torchscript: bool = False
     pt2: bool = False
+    fixed_batch: int | None = Field(default=None, ge=1)
     trt: bool = False
     trt_rtx: bool = False
     engine: EngineSettings = Field(default_factory=EngineSettings)
@@ -41,5 +43,5 @@ class ArtifactSettings(FrozenModel):
     @property
     def any(self) -> bool:
         """Whether anything at all was asked for."""
-        files = self.torchscript or self.pt2 or self.trt or self.trt_rtx
+        files = self.torchscript or self.pt2 or self.trt or self.trt_rtx or self.fixed_batch is not None
         return files or any(place is not None for place in (self.triton_repository, self.kserve, self.web))

@@ -8,6 +8,7 @@ Each step takes values and returns a value; the last one alone writes.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from dashdeploy.export.conversion.engine_choice import choose_engine
 from dashdeploy.export.conversion.precision import convert
 from dashdeploy.export.conversion.samples import with_samples
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
+from dashdeploy.export.deploy.fixed_batch import write_fixed_batch
 from dashdeploy.export.deploy.model_states import model_states
 from dashdeploy.export.deploy.sample_request import write_sample_request
 from dashdeploy.export.engines.own_format import write_own_format
@@ -50,6 +52,7 @@ from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.cpu import OrtCpuTarget
 from dashdeploy.export.targets.selection import CPU_TARGETS, target_of
+from dashdeploy.export.verify.batch_piece import measure_piece
 from dashdeploy.export.verify.batches import fixed_batch
 from dashdeploy.export.verify.other_engines import check_in_engines
 from dashdeploy.export.verify.parity import expectation
@@ -152,6 +155,7 @@ def export_source(
     source = _with_samples(source, settings, progress)
     direct = prepare(source.model)
     settings, compiled = _compiled(direct, source, settings, progress)
+    compiled = _with_batch_piece(compiled, settings, progress)
     return _write(out, compiled, direct, source, settings, states, progress)
 
 
@@ -208,6 +212,17 @@ def _with_program(source: Source, settings: ExportSettings) -> ExportSettings:
     return settings.model_copy(update={"artifacts": artifacts})
 
 
+def _with_batch_piece(compiled: Compiled, settings: ExportSettings, progress: Progress) -> Compiled:
+    """With the size of the pieces in its plan, where a compiled model is for ONNX Runtime on this machine."""
+    in_onnx_runtime = settings.target in (TargetName.ORT_CPU, TargetName.NATIVE)
+    if not (compiled.decisions.lowerings and in_onnx_runtime and settings.tune == "measure"):
+        return compiled
+    runtime = OnnxRuntime(serialized(compiled.model), threads=1)
+    piece = measure_piece(runtime, runtime.inputs, runtime.outputs, progress)
+    plan = compiled.decisions.plan.model_copy(update={"batch_piece": piece})
+    return replace(compiled, decisions=replace(compiled.decisions, plan=plan))
+
+
 def _check_precision(source: Source, settings: ExportSettings) -> None:
     if settings.precision != "fp32" and source.precision != "fp32":
         raise InputError(
@@ -247,6 +262,7 @@ def _write(
 
             write_torch_files(folder, source, plan, lowerings, artifacts, progress)
         _write_own_format(folder, source, settings, progress)
+        write_fixed_batch(folder, artifacts.fixed_batch, progress)
         missing = write_engines(folder, plan, compiled.parity.precision, artifacts, progress)
         _write_manifest(folder, out.name, source, settings, states, compiled.parity.precision)
     bundle = Bundle.load(out)

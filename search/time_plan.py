@@ -103,8 +103,8 @@ def plan_of_run(
     part = plan.seconds["search"] / every["search"]
     if part < LITTLE:
         progress(
-            f"this time is enough for {max(part, 0.01):.0%} of the steps of a search, so that it may find nothing; all steps of "
-            f"the search and the trainings take about {in_words(sum(every.values()))}"
+            f"this time is enough for {max(part, 0.01):.0%} of the steps of a search, so that it may find nothing; "
+            f"all steps of the search and the trainings take about {in_words(sum(every.values()))}"
         )
     return plan
 

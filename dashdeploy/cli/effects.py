@@ -87,6 +87,7 @@ EFFECTS: Mapping[str, Mapping[str, Effect]] = {
         "max_accuracy_drop": Effect(frozenset({RUN}), needs=("precision=int8", "precision=fp16")),
         "torchscript": Effect(frozenset({RUN})),
         "pt2": Effect(frozenset({RUN})),
+        "fixed_batch": Effect(),
         "trt_rtx": Effect(),
         "trt": Effect(),
         "compute_capabilities": Effect(needs=("trt_rtx",)),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dashdeploy.artifacts.bundle import MODEL_NAME, NATIVE_NAME, PLAN_NAME, PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.errors import InputError, MissingCapabilityError, stage_call
 from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.in_pieces import InPieces
 from dashdeploy.runtimes.names import EngineName, TargetName
 from dashdeploy.runtimes.native.model import NativeModel
 from dashdeploy.runtimes.native.openvino_extension import load_in_openvino
@@ -55,8 +57,16 @@ class EngineKind:
         return {self.parameter: str(self.target or self.name) if self.parameter == "target" else True}
 
 
-def _ort_cpu(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
-    return OnnxRuntime(file, threads=threads)
+def _planned(bundle: Bundle) -> dict[str, Any]:
+    planned = bundle.read_json(PLAN_NAME) if bundle.file(PLAN_NAME) else {}
+    return planned if isinstance(planned, dict) else {}
+
+
+def _ort_cpu(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
+    piece = _planned(bundle).get("batch_piece")
+    if piece is None:
+        return OnnxRuntime(file, threads=threads)
+    return InPieces(lambda within: OnnxRuntime(file, threads=within), int(piece), threads)
 
 
 def _ort_cuda(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
@@ -64,8 +74,7 @@ def _ort_cuda(_bundle: Bundle, file: Path, threads: int | None) -> Runtime:
 
 
 def _openvino(bundle: Bundle, file: Path, threads: int | None) -> Runtime:
-    planned = bundle.read_json(PLAN_NAME) if bundle.file(PLAN_NAME) else {}
-    in_bf16 = isinstance(planned, dict) and planned.get("engine_precision") == "bf16"
+    in_bf16 = _planned(bundle).get("engine_precision") == "bf16"
     return OpenVino(file, threads=threads, precision="bf16" if in_bf16 else "fp32")
 
 

@@ -121,6 +121,7 @@ class Build:
             runtime,
             build=self._load,
             samples=self._source.samples,
+            clock=self._target.clock(),
             progress=self._progress,
         )
         if shipped.lowerings == compiled.decisions.lowerings:

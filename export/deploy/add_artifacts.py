@@ -9,6 +9,7 @@ from dashdeploy.artifacts.atomic import atomic_directory, check_writable
 from dashdeploy.artifacts.bundle import MANIFEST_NAME, MODEL_NAME, PLAN_NAME, Bundle, write_manifest
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.deploy.deployment_targets import check_deployment_targets, write_deployment_targets
+from dashdeploy.export.deploy.fixed_batch import write_fixed_batch
 from dashdeploy.export.deploy.model_states import model_states
 from dashdeploy.export.engines.write_engines import (
     finishing_call,
@@ -62,11 +63,13 @@ def add_artifacts(
             ) from error
     if out is not None:
         check_writable(out)
-    if out is not None or requested_flavors(wanted) or states != bundle.manifest.states:
+    files = requested_flavors(wanted) or wanted.fixed_batch is not None
+    if out is not None or files or states != bundle.manifest.states:
         plan = Plan.model_validate(bundle.read_json(PLAN_NAME))
         target = out or path
         with atomic_directory(target, replace=out is None) as folder:
             shutil.copytree(path, folder, dirs_exist_ok=True)
+            write_fixed_batch(folder, wanted.fixed_batch, progress)
             missing = write_engines(folder, plan, bundle.manifest.precision, wanted, progress)
             manifest = bundle.manifest.model_copy(
                 update={"name": settings.name or bundle.manifest.name, "states": states}

@@ -108,6 +108,7 @@ class Plan(BaseModel):
         lengths: that dynamic axes had where the model was checked, if they are not the batch: layers behind them are
             direct, whatever their length. Export with a fixed shape to have them planned.
         memory: bytes that a candidate could take at most, where the user gave them.
+        batch_piece: samples in which ONNX Runtime is to be given a larger batch; None where a batch runs as a whole.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -124,12 +125,18 @@ class Plan(BaseModel):
     engine_precision: str = "fp32"
     engines: list[EngineCost] = Field(default_factory=list)
     memory: int | None = None
+    batch_piece: int | None = None
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Earlier versions refuse fields that they do not know, and most plans can do without the newest ones."""
         content: dict[str, Any] = serialized(self)
-        defaults: dict[str, object] = {"engine_precision": "fp32", "engines": [], "memory": None}
+        defaults: dict[str, object] = {
+            "engine_precision": "fp32",
+            "engines": [],
+            "memory": None,
+            "batch_piece": None,
+        }
         return {name: value for name, value in content.items() if value != defaults.get(name, ...)}
 
     @property

@@ -8,10 +8,11 @@ from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target
 from dashdeploy.machine import cpu_model, free_memory
-from dashdeploy.runtimes.base import Runtime
+from dashdeploy.runtimes.base import Runtime, processor_clock
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime, renew_shared_arena
 from dashdeploy.runtimes.openvino import OpenVino
+from dashdeploy.timing import Clock
 
 _FLOPS_PER_THREAD = 90e9
 """fp32 operations per second of one AVX-512 core, in ONNX Runtime's Conv and in its products of small matrices."""
@@ -34,6 +35,10 @@ class CpuTarget(Target):
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
         self.threads, self.memory = threads, memory
+
+    def clock(self) -> Clock:
+        """The processor's time where one thread runs, which holds on a machine that is shared."""
+        return processor_clock if self.threads == 1 else super().clock()
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds of arithmetic, memory traffic and operators: they follow each other, so they add up."""

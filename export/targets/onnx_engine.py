@@ -9,10 +9,9 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import roofline
 from dashdeploy.export.targets.cpu import CpuTarget
 from dashdeploy.machine import cpu_model
-from dashdeploy.runtimes.base import Runtime, processor_clock
+from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
-from dashdeploy.timing import Clock
 
 _WASM_FLOPS_PER_THREAD, _WASM_BYTES_PER_THREAD = 12e9, 6e9
 """WebAssembly has vectors of 128 bits and no fused multiply-add, so that arithmetic is dear beside memory."""
@@ -51,10 +50,6 @@ class OnnxEngineTarget(CpuTarget):
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model, converted first where the engine needs that."""
         return self._engine.load(model, self._options)
-
-    def clock(self) -> Clock:
-        """The processor's time where one thread runs, which holds on a machine that is shared."""
-        return processor_clock if self.threads == 1 else super().clock()
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds by the roofline of the cores, in WebAssembly where that is the engine."""

@@ -16,7 +16,7 @@ from dashdeploy.export.planning.planner import Decisions
 from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.base import Array, Call, Runtime, engine_clock
 from dashdeploy.runtimes.example_inputs import ExampleInputs
-from dashdeploy.timing import interleaved, ratio_of
+from dashdeploy.timing import Clock, interleaved, ratio_of
 
 _SECONDS = 1.5
 
@@ -29,6 +29,7 @@ def pass_speed_gate(
     build: Callable[[Decisions], Runtime] | None = None,
     samples: Mapping[str, Array] | None = None,
     precision: str = "fp32",
+    clock: Clock = engine_clock,
     progress: Progress = silent,
 ) -> Decisions:
     """Race the compiled model against the all-direct one.
@@ -40,6 +41,7 @@ def pass_speed_gate(
         build: builds the model of other decisions, for a refinement; None takes all or nothing.
         samples: real inputs to run on; None or empty takes random ones.
         precision: of both models.
+        clock: what times a call.
         progress: a function that gets a line for each step.
 
     Returns:
@@ -47,7 +49,7 @@ def pass_speed_gate(
     """
     where = "" if precision == "fp32" else f", both in {precision}"
     progress(f"timing the compiled model against the all-direct one{where}")
-    gate = race(direct, compiled, samples)
+    gate = race(direct, compiled, samples, clock)
     raced = _with_race(decisions, gate)
     if gate.shipped == "compiled":
         return raced
@@ -56,7 +58,7 @@ def pass_speed_gate(
         progress(f"in {precision} {lost}: shipping all-direct")
         return _without_lowerings(raced, gate)
     progress(f"{lost}: trying fewer compiled layers")
-    refined = refine(decisions, lambda fewer: race(direct, build(fewer), samples))
+    refined = refine(decisions, lambda fewer: race(direct, build(fewer), samples, clock))
     if refined is None:
         progress("no part of the plan makes the whole model faster: shipping all-direct")
         return _without_lowerings(raced, gate)
@@ -66,20 +68,26 @@ def pass_speed_gate(
     return _with_race(fewer, gate)
 
 
-def race(direct: Runtime, compiled: Runtime, samples: Mapping[str, Array] | None = None) -> SpeedGate:
+def race(
+    direct: Runtime,
+    compiled: Runtime,
+    samples: Mapping[str, Array] | None = None,
+    clock: Clock = engine_clock,
+) -> SpeedGate:
     """Time both models interleaved, batch 1; the compiled one ships if its median ratio is above 1.
 
     Args:
         direct: the all-direct model.
         compiled: the compiled model.
         samples: real inputs, of which the first is run; None or empty takes random ones.
+        clock: what times a call.
     """
     feeds = ExampleInputs.to_time(direct, samples, batch=1)
     times = interleaved(
         {"direct": Call(direct, feeds), "compiled": Call(compiled, feeds)},
         seconds=_SECONDS,
         min_rounds=20,
-        clock=engine_clock,
+        clock=clock,
     )
     speedup = ratio_of(times["direct"], times["compiled"])
     return SpeedGate(

@@ -76,6 +76,7 @@ CASES = {
     "max_accuracy_drop": (("0.7", "0.9"), [INT8, FP16]),
     "torchscript": (SWITCH, []),
     "pt2": (SWITCH, []),
+    "fixed_batch": (("1", "4"), []),
     "trt_rtx": (SWITCH, []),
     "trt": (SWITCH, []),
     "compute_capabilities": (("8.6", "8.9"), [("--trt-rtx",)]),
@@ -92,7 +93,8 @@ CASES = {
 
 WRITING = {
     "out", "name", "state", "precision", "samples", "calibration", "max_accuracy_drop", "torchscript", "pt2",
-    "trt_rtx", "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve", "storage_uri", "web",
+    "fixed_batch", "trt_rtx", "trt", "compute_capabilities", "engine_batches", "triton_repository", "kserve",
+    "storage_uri", "web",
 }  # fmt: skip
 """What concerns writing alone: a dry run takes it, since the same command is run without ``--dry-run`` next."""
 

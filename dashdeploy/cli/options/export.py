@@ -174,6 +174,16 @@ class Artifacts(OptionGroup, panel="Further artifacts"):
         bool, typer.Option("--torchscript", help="Write model.ts for a run: TorchScript.")
     ] = False
     pt2: Annotated[bool, typer.Option("--pt2", help="Write model.pt2 for a run: torch.export.")] = False
+    fixed_batch: Annotated[
+        int | None,
+        typer.Option(
+            "--fixed-batch",
+            metavar="N",
+            min=1,
+            help="Write model.batch-N.onnx: for engines and converters that want every size.",
+            show_default=False,
+        ),
+    ] = None
     trt_rtx: Annotated[
         bool, typer.Option("--trt-rtx", help="Build model.rtx with TensorRT-RTX. This works without a GPU.")
     ] = False

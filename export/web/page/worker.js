@@ -17,12 +17,15 @@ async function bytesOf(url) {
 const wished = Number(new URL(self.location).searchParams.get("threads")) || MOST_THREADS;
 const threads = self.crossOriginIsolated ? Math.max(1, Math.min(wished, navigator.hardwareConcurrency)) : 1;
 env.wasm.numThreads = threads;
-env.wasm.wasmPaths = {mjs: new URL("ort-wasm-simd-threaded.js", ENGINE).href};
-// Fetched here, since not every web server knows the type of a .wasm file.
-const engine = bytesOf(new URL("ort-wasm-simd-threaded.wasm", ENGINE)).then(bytes => {
-  env.wasm.wasmBinary = bytes;
+const WASM = new URL("ort-wasm-simd-threaded.wasm", ENGINE).href, ANY = self.fetch;
+env.wasm.wasmPaths = {mjs: new URL("ort-wasm-simd-threaded.js", ENGINE).href, wasm: WASM};
+// Fetched at once, and given its type, which not every web server knows: so the browser compiles it while it arrives.
+const engine = ANY(WASM).then(response => {
+  if (!response.ok) throw new Error(`${new URL(WASM).pathname} is missing: ${response.status}`);
+  return new Response(response.body, {headers: {"Content-Type": "application/wasm"}});
 });
 engine.catch(() => {}); // said when a model is loaded
+self.fetch = (what, ...rest) => (String(what.url ?? what) === WASM ? engine : ANY(what, ...rest));
 
 const tasks = {
   async load({load, url}) {
