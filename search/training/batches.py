@@ -36,7 +36,8 @@ class TensorBatches:
         drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
         rank: of this process, among those that share every batch.
         processes: how many these are.
-        pin: whether batches are gathered in pinned memory, in a thread.
+        pinned_for: the GPU for which batches are gathered in pinned memory, in a thread; None for data that lies
+            where it is computed with.
     """
 
     def __init__(
@@ -50,10 +51,10 @@ class TensorBatches:
         drop_last: bool = False,
         rank: int = 0,
         processes: int = 1,
-        pin: bool = False,
+        pinned_for: torch.device | None = None,
     ) -> None:
         self.split, self.batch_size, self.order, self.passes = split, batch_size, order, passes
-        self.rank, self.processes, self.pin = rank, processes, pin
+        self.rank, self.processes, self.pinned_for = rank, processes, pinned_for
         count = len(split.targets)
         batches = count // batch_size if drop_last else -(-count // batch_size)
         self.batches = max(1, round(share * batches))
@@ -66,14 +67,14 @@ class TensorBatches:
         """Yield (inputs, targets) batch by batch, pass by pass."""
         targets = self.split.targets
         chosen = [each for each in self._chosen() if _count(each, len(targets))]
-        if is_lazy(self.split.inputs) or self.pin:
-            yield from _read_ahead(self._batch, chosen)
+        if is_lazy(self.split.inputs) or self.pinned_for is not None:
+            yield from _read_ahead(self._batch, chosen, self.pinned_for)
         else:
             yield from map(self._batch, chosen)
 
     def _batch(self, chosen: slice | Tensor) -> tuple[Tensor, Tensor]:
         batch = self.split.inputs[chosen], self.split.targets[chosen]
-        return (batch[0].pin_memory(), batch[1].pin_memory()) if self.pin else batch
+        return batch if self.pinned_for is None else (batch[0].pin_memory(), batch[1].pin_memory())
 
     def _chosen(self) -> Iterator[slice | Tensor]:
         """The samples of every batch of an epoch."""
@@ -93,10 +94,17 @@ def _count(chosen: slice | Tensor, samples: int) -> int:
 
 
 def _read_ahead(
-    read: Callable[[slice | Tensor], tuple[Tensor, Tensor]], chosen: Sequence[slice | Tensor]
+    read: Callable[[slice | Tensor], tuple[Tensor, Tensor]],
+    chosen: Sequence[slice | Tensor],
+    device: torch.device | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches one after the other; the next one is read while the last one is computed with."""
-    with ThreadPoolExecutor(1) as reader:
+
+    def begin() -> None:
+        if device is not None:  # a new thread would otherwise take its pinned memory by way of the first GPU
+            torch.cuda.set_device(device)
+
+    with ThreadPoolExecutor(1, initializer=begin) as reader:
         coming = [reader.submit(read, each) for each in chosen[:1]]
         for following in [*chosen[1:], None]:
             batch = coming.pop().result() if coming else None

@@ -33,9 +33,10 @@ def placed(split: Split, device: torch.device, free: int | None = None) -> Split
     return Split(*(tensor.to(device) for tensor in split))
 
 
-def wants_pinning(split: Split, device: torch.device) -> bool:
-    """Whether batches of the split are copied to a GPU one by one."""
-    return device.type == "cuda" and (is_lazy(split.inputs) or not split.inputs.is_cuda)
+def pinned_for(split: Split, device: torch.device) -> torch.device | None:
+    """The GPU to which batches of the split are copied one by one; None where none are."""
+    copied = device.type == "cuda" and (is_lazy(split.inputs) or not split.inputs.is_cuda)
+    return device if copied else None
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

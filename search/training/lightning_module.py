@@ -23,7 +23,7 @@ from dashdeploy.search.supernet.architecture_gradient import mix, shape_gradient
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.training.augmentation import training_loss
 from dashdeploy.search.training.batches import TensorBatches, evaluation_batch, joined, shuffled
-from dashdeploy.search.training.device_data import placed, wants_pinning
+from dashdeploy.search.training.device_data import pinned_for, placed
 from dashdeploy.search.training.optimizer import SCHEDULES, clip_gradients, optimizer_of
 
 STATE_KEY = "dashdeploy"
@@ -133,7 +133,7 @@ class PhaseModule(L.LightningModule):
             drop_last=True,
             rank=self.trainer.global_rank,
             processes=processes,
-            pin=wants_pinning(split, self.device),
+            pinned_for=pinned_for(split, self.device),
         )
 
     def val_dataloader(self) -> TensorBatches:
@@ -144,7 +144,7 @@ class PhaseModule(L.LightningModule):
             max(self.batch_size, evaluation_batch(split)),
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
-            pin=wants_pinning(split, self.device),
+            pinned_for=pinned_for(split, self.device),
         )
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
