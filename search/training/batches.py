@@ -1,4 +1,8 @@
-"""Batches of data that lie in memory, or are read while the batch before is computed with."""
+"""Batches of data that lie in memory, or are read while the batch before is computed with; and where the data lies.
+
+What fits on a GPU lies there and needs no copy in a step. Of anything else a thread gathers the next batch in pinned
+memory while the last one is computed with, and its copy to the GPU does not hold up the host.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,9 @@ MOST_SAMPLES, MOST_POSITIONS = (
     512,
     2**20,
 )  # of a batch that is only evaluated; large images would not fit in memory
+
+MOST_OF_FREE = 0.25
+"""Of the GPU's free memory; activations and gradients need the rest."""
 
 # Any two seeds below 2**32 and any two epochs below this give different orders.
 EPOCHS_PER_SEED = 1_000_003
@@ -130,3 +137,31 @@ def joined(*splits: Split) -> Split:
     """All samples of several splits, one split after the other."""
     targets = torch.cat([each.targets for each in splits])
     return Split(joined_inputs([each.inputs for each in splits]), targets)
+
+
+def placed(split: Split, device: torch.device, free: int | None = None) -> Split:
+    """The split on a GPU if it fits there, otherwise as it is.
+
+    Args:
+        split: in the host's memory, or made when it is asked for.
+        device: where it is computed with; on anything but a GPU the split stays as it is.
+        free: bytes that are free there; None asks the driver.
+    """
+    if (device.type != "cuda" and free is None) or is_lazy(split.inputs):
+        return split
+    size = sum(tensor.numel() * tensor.element_size() for tensor in split)
+    available = int(torch.cuda.mem_get_info(device)[0]) if free is None else free
+    if size > MOST_OF_FREE * available:
+        return split
+    return Split(*(tensor.to(device) for tensor in split))
+
+
+def pinned_for(split: Split, device: torch.device) -> torch.device | None:
+    """The GPU to which batches of the split are copied one by one; None where none are."""
+    copied = device.type == "cuda" and (is_lazy(split.inputs) or not split.inputs.is_cuda)
+    return device if copied else None
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the host's on `device`, without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

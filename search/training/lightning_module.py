@@ -22,8 +22,14 @@ from dashdeploy.search.latency.loss_term import LatencyLoss
 from dashdeploy.search.supernet.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.training.augmentation import training_loss
-from dashdeploy.search.training.batches import TensorBatches, evaluation_batch, joined, shuffled
-from dashdeploy.search.training.device_data import pinned_for, placed
+from dashdeploy.search.training.batches import (
+    TensorBatches,
+    evaluation_batch,
+    joined,
+    pinned_for,
+    placed,
+    shuffled,
+)
 from dashdeploy.search.training.optimizer import SCHEDULES, clip_gradients, optimizer_of
 
 STATE_KEY = "dashdeploy"

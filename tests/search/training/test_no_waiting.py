@@ -15,8 +15,7 @@ from dashdeploy.search.config.phases import phases
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import supernet_of
-from dashdeploy.search.training.batches import TensorBatches, shuffled
-from dashdeploy.search.training.device_data import pinned_for, placed
+from dashdeploy.search.training.batches import TensorBatches, pinned_for, placed, shuffled
 from dashdeploy.search.training.lightning_module import PhaseModule
 from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 
