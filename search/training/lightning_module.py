@@ -33,6 +33,8 @@ from dashdeploy.search.training.batches import (
 from dashdeploy.search.training.optimizer import SCHEDULES, clip_gradients, optimizer_of
 
 STATE_KEY = "dashdeploy"
+CLOCK_BATCHES = 16
+"""How often several processes compare their clocks: they wait for each other, and for their GPUs, to do so."""
 SCALARS = ("train_loss", "validation_loss")
 
 
@@ -184,7 +186,8 @@ class PhaseModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Mix the candidates for this pass."""
-        self._look_at_the_clock()
+        if self.trainer.world_size == 1 or batch_idx % CLOCK_BATCHES == 0:
+            self._look_at_the_clock()
         mix(self._searched, self.settings, self._progress(), noise=True)
 
     def _look_at_the_clock(self) -> None:
