@@ -24,7 +24,6 @@ from dashdeploy.bench.latency.multiply_adds import measured_gpu_peaks, measured_
 from dashdeploy.errors import first_line
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
-from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.registry import LOWERINGS
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.targets.absent import DEVICES, LAUNCH_SECONDS, SHARE_OF_PEAK, Device, named

@@ -15,6 +15,7 @@ from dashdeploy.search.config.phases import phases
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import supernet_of
+from dashdeploy.search.training import lightning_module
 from dashdeploy.search.training.batches import TensorBatches, pinned_for, placed, shuffled
 from dashdeploy.search.training.lightning_module import PhaseModule
 from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
@@ -157,3 +158,35 @@ def test_no_loss_waits(loss):
         loss(x).backward()
     counts = {event.key for event in seen.key_averages()}
     assert not counts & set(WAITS)
+
+
+def test_a_phase_learns_from_what_was_placed(waves_task, small, tmp_path, monkeypatch):
+    """Before the first batch, once, and for validation too; afterwards it lets go of it."""
+    placed_here = []
+
+    def elsewhere(split, device):
+        assert device == torch.device("cpu")
+        placed_here.append(Split(split.inputs.clone(), split.targets.clone()))
+        return placed_here[-1]
+
+    monkeypatch.setattr(lightning_module, "placed", elsewhere)
+    phase = phases(small.model_copy(update={"search_epochs": 2}))["search"]
+    used = []
+
+    class Look(L.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            used.append(trainer.train_dataloader.split)
+
+        def on_validation_batch_start(self, trainer, *_):
+            used.append(trainer.val_dataloaders.split)
+
+    with suppress_lightning_logging():
+        module = PhaseModule(supernet_of(waves_task, small)[0], waves_task, phase, small)
+        trainer = trainer_of(
+            small, phase, [Look()], logger=False, enable_checkpointing=False, default_root_dir=tmp_path
+        )
+        fit(trainer, module)
+    assert len(placed_here) == 2
+    assert {id(split) for split in used} == {id(split) for split in placed_here}
+    assert module._train_data is module.train_split
+    assert module._validation_data is waves_task.validation
