@@ -53,7 +53,7 @@ from dashdeploy.search.staging.directory import (
 )
 from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
 from dashdeploy.search.supernet.build import agg_convs
-from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run
+from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run, with_choices
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
 from dashdeploy.search.time_plan import plan_of_run
 from dashdeploy.search.training.augmentation import check_augmentation
@@ -120,6 +120,8 @@ def search(
         latencies = latency_table(task, whole, agg_convs(supernet), progress)
     known = RunWriter(staging_path(out)).known_rates() if resume else None
     rates = rates_of_run(known, whole, progress)
+    if known is None:
+        rates = with_choices(rates, supernet, task, whole, progress)
     plan = stored_plan(staging_path(out), settings) if resume else None
     if plan is None:
         plan = plan_of_run(task, settings, whole, rates.rates, max_seconds, progress)
@@ -185,7 +187,7 @@ def _run_phases(
             settings,
             kept,
             folder,
-            rates=rates.rates,
+            rates=rates,
             latencies=latencies,
             seconds=seconds,
             progress=progress,

@@ -35,6 +35,7 @@ from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.supernet.computation_rates import HALF
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
 from dashdeploy.search.tuning.halving import expected_epochs
 
@@ -287,7 +288,7 @@ def _step_seconds(network: nn.Module, task: Task, settings: RunSettings) -> floa
     optimizer = torch.optim.AdamW(network.parameters(), 1e-6)
     part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
     inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
+    dtype = HALF.get(settings.precision)
     taken: list[float] = []
     while len(taken) < 2 or (len(taken) <= MEASURED and sum(taken) < MOST_SECONDS):
         started = time.perf_counter()

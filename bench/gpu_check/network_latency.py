@@ -38,7 +38,13 @@ from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.model import lower_module
 from dashdeploy.progress import silent
 from dashdeploy.runtimes.names import EngineName, TargetName
-from dashdeploy.runtimes.torch_device import PRECISIONS, TorchPrecision, captured, tf32
+from dashdeploy.runtimes.torch_device import (
+    PRECISIONS,
+    TorchPrecision,
+    captured,
+    choose_kernels_by_trial,
+    tf32,
+)
 from dashdeploy.timing import interleaved, ratio_of
 
 PARITY = 1e-4
@@ -59,6 +65,8 @@ def rows(device: str, *, quick: bool, seconds: float) -> Iterator[Row]:
         seconds: what is left when they are over is said.
     """
     end = monotonic() + seconds
+    if device == "cuda":
+        choose_kernels_by_trial()
     names = ["convnext"] if quick else list(NETWORKS)
     engines = (EngineName.ORT_CUDA, EngineName.TENSORRT) if device == "cuda" else (EngineName.ORT_CPU,)
     first, *others = names

@@ -30,6 +30,8 @@ from dashdeploy.timing import Seconds, interleaved, ratio_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dashdeploy.ops.aggconv.cost import Choice
+
 KERNEL_SIZES = (3, 5, 7, 9, 11, 13, 15)
 DILATIONS = (1, 3, 7, 15, 31, 63, 127)
 LENGTH = 1000
@@ -42,6 +44,7 @@ FIXED_C = 5
 BATCH = 8
 _ONCE_FROM_SECONDS = 8.0
 _WARMUP_SECONDS = 1.0
+_MOST_CHOICE_SECONDS = 2.0
 
 
 def series_problems(*, sizes: Sequence[int] = (), lengths: Sequence[int] = ()) -> list[Problem]:
@@ -122,7 +125,7 @@ def measure_search_cost(
         problems: such as `paper_problems` gives.
         methods: of `METHODS`.
         device: ``cpu`` or ``cuda``: this machine's first GPU, in float32 without TF32, timed by events in its
-            stream; ``auto`` goes by rates that are measured first, as in a search.
+            stream; ``auto`` goes by what is measured of it first, as in a search.
         threads: torch's threads; None leaves the choice to torch.
         seconds: how long to time each problem, all methods together; at least `min_rounds` rounds are run. A
             method whose first step took more than eight seconds is not run again: that step is its figure.
@@ -144,15 +147,22 @@ def measure_search_cost(
         rates = rates or _rates(device, progress)
         for problem in problems:
             progress(f"{problem.describe()}: timing {', '.join(methods)}")
-            costs, ratios = _time(problem, methods, device, rates, seconds, min_rounds, progress)
+            timed = None
+            if device == "cuda" and rates is not None and "auto" in methods:
+                timed = problem.timed(device, rates, min(_MOST_CHOICE_SECONDS, seconds))
+            costs, ratios = _time(problem, methods, device, rates, timed, seconds, min_rounds, progress)
             if memory and last[problem.line] == problem:
                 progress(f"{problem.describe()}: peak memory")
                 costs = [
-                    cost.model_copy(update={"peak_mib": _peak_mib(problem, cost.method, device, rates, used)})
+                    cost.model_copy(
+                        update={"peak_mib": _peak_mib(problem, cost.method, device, rates, timed, used)}
+                    )
                     for cost in costs
                 ]
             points.append(
-                PointCost(problem=problem, costs=tuple(costs), auto=ratios, choices=problem.choices(rates))
+                PointCost(
+                    problem=problem, costs=tuple(costs), auto=ratios, choices=problem.choices(rates, timed)
+                )
             )
     return SearchCostReport(
         provenance=Provenance.now(),
@@ -176,10 +186,17 @@ def _rates(device: str, progress: Progress) -> Rates | None:
     return measured_rates(torch.device(device))
 
 
-def _peak_mib(problem: Problem, method: str, device: str, rates: Rates | None, threads: int) -> float | None:
+def _peak_mib(
+    problem: Problem,
+    method: str,
+    device: str,
+    rates: Rates | None,
+    timed: Mapping[str, Choice] | None,
+    threads: int,
+) -> float | None:
     if device == "cpu":
         return peak_mib(problem, method, threads)
-    return gpu_peak_mib(problem, method, rates)
+    return gpu_peak_mib(problem, method, rates, timed)
 
 
 def _check(
@@ -207,6 +224,7 @@ def _time(
     methods: Sequence[str],
     device: str,
     rates: Rates | None,
+    timed: Mapping[str, Choice] | None,
     seconds: float,
     min_rounds: int,
     progress: Progress,
@@ -217,7 +235,7 @@ def _time(
     steps: dict[str, Callable[[], object]] = {}
     clock = clock_of(device)
     for method in methods:
-        step = problem.step(method, device, rates)
+        step = problem.step(method, device, rates, timed)
         started = perf_counter()
         try:
             nanoseconds = None if clock is None else clock(step)

@@ -13,6 +13,7 @@ from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from dashdeploy.ops.aggconv.cost import Choice
     from dashdeploy.ops.aggconv.methods import Method
     from dashdeploy.ops.aggconv.rates import Rates
 
@@ -51,8 +52,16 @@ class Problem(FrozenModel):
         kind = ", depthwise" if self.separable else ""
         return f"{self.backbone} on {size}, |K| = {len(self.kernel_sizes)}, |D| = {len(self.dilations)}{kind}"
 
-    def supernet(self, method: str, rates: Rates | None = None) -> nn.Module:
-        """The supernet, with the same weights for every method; ``auto`` goes by `rates`, or the device's table."""
+    def supernet(
+        self, method: str, rates: Rates | None = None, timed: Mapping[str, Choice] | None = None
+    ) -> nn.Module:
+        """The supernet, with the same weights for every method.
+
+        Args:
+            method: the way to compute AggConv.
+            rates: what ``auto`` goes by; None is the device's table.
+            timed: what it takes instead, by the layer's signature.
+        """
         import torch
 
         from dashdeploy.backbones.build import build_backbone
@@ -69,10 +78,26 @@ class Problem(FrozenModel):
             separable=self.separable,
         )
         for layer in agg_convs(model).values():
-            layer.rates = rates
+            layer.rates, layer.choices = rates, timed or {}
         return model
 
-    def step(self, method: str, device: str = "cpu", rates: Rates | None = None) -> Callable[[], Any]:
+    def timed(self, device: str, rates: Rates, seconds: float) -> dict[str, Choice]:
+        """The quickest computation of each layer on `device`, as a search finds it."""
+        import torch
+
+        from dashdeploy.ops.aggconv.layer_choices import measured_choices
+        from dashdeploy.search.supernet.computation_rates import layer_inputs
+
+        layers = layer_inputs(self.supernet("auto", rates), self.input_shape)
+        return measured_choices(layers, self.batch, torch.device(device), rates, seconds=seconds)
+
+    def step(
+        self,
+        method: str,
+        device: str = "cpu",
+        rates: Rates | None = None,
+        timed: Mapping[str, Choice] | None = None,
+    ) -> Callable[[], Any]:
         """One training step on `device`: forward, backward and SGD, on random data.
 
         A GPU may still be at work when the step returns.
@@ -80,7 +105,7 @@ class Problem(FrozenModel):
         import torch
         import torch.nn.functional as F
 
-        model = self.supernet(method, rates).to(device)
+        model = self.supernet(method, rates, timed).to(device)
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
         inputs, targets = (tensor.to(device) for tensor in self._data())
 
@@ -92,13 +117,17 @@ class Problem(FrozenModel):
 
         return step
 
-    def graph(self, method: str, rates: Rates | None) -> Callable[[], None]:
+    def graph(
+        self, method: str, rates: Rates | None, timed: Mapping[str, Choice] | None = None
+    ) -> Callable[[], None]:
         """The same step on this machine's GPU as a CUDA graph: what launches its kernels all at once."""
         from dashdeploy.runtimes.torch_device import captured
 
-        return captured(self.step(method, "cuda", rates))[0]
+        return captured(self.step(method, "cuda", rates, timed))[0]
 
-    def choices(self, rates: Rates | None = None) -> dict[str, int]:
+    def choices(
+        self, rates: Rates | None = None, timed: Mapping[str, Choice] | None = None
+    ) -> dict[str, int]:
         """How many layers ``auto`` computes in which way by `rates`; None is the table of the CPU."""
         import torch
 
@@ -113,7 +142,7 @@ class Problem(FrozenModel):
             plan = tap_plan(module.kernel_sizes, module.dilations, module.frame, tuple(x.shape[2:]), x.device)
             counted[module.computation(plan, self.batch, x.device)[0]] += 1
 
-        model = self.supernet("auto", rates)
+        model = self.supernet("auto", rates, timed)
         for module in agg_convs(model).values():
             module.register_forward_pre_hook(cast("Any", count))
         with torch.inference_mode():
@@ -134,7 +163,9 @@ def peak_mib(problem: Problem, method: str, threads: int) -> float | None:
     return peak_mib_of(run_steps, asked, title=f"{method} {threads}")
 
 
-def gpu_peak_mib(problem: Problem, method: str, rates: Rates | None) -> float:
+def gpu_peak_mib(
+    problem: Problem, method: str, rates: Rates | None, timed: Mapping[str, Choice] | None
+) -> float:
     """MiB that torch has had allocated on this process's GPU at the peak of two steps, weights included."""
     import gc
 
@@ -143,7 +174,7 @@ def gpu_peak_mib(problem: Problem, method: str, rates: Rates | None) -> float:
     gc.collect()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    step = problem.step(method, "cuda", rates)
+    step = problem.step(method, "cuda", rates, timed)
     for _ in range(_MEMORY_STEPS):
         step()
     torch.cuda.synchronize()

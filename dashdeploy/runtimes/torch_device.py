@@ -89,6 +89,16 @@ def tf32(*, allowed: bool) -> Iterator[None]:
             backend.allow_tf32 = value
 
 
+def choose_kernels_by_trial() -> None:
+    """Let cuDNN try its kernels for every shape of a convolution that is new, for all of torch in this process.
+
+    What it chooses otherwise, by rules, is often not its best for long or dilated kernels.
+    """
+    import torch
+
+    torch.backends.cudnn.benchmark = True
+
+
 def event_nanoseconds(call: Callable[[], object]) -> int:
     """The nanoseconds from the first to the last thing that a call does on the GPU.
 

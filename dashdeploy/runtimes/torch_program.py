@@ -18,6 +18,7 @@ from dashdeploy.runtimes.torch_device import (
     TorchPrecision,
     captured,
     check_precision,
+    choose_kernels_by_trial,
     describe_gpu,
     event_nanoseconds,
     require_cuda,
@@ -84,6 +85,7 @@ class TorchProgram:
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         if device == "cuda":
             self.inside_nanoseconds = 0
+            choose_kernels_by_trial()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the module once; see `Runtime.run`.

@@ -16,13 +16,13 @@ from torch import nn
 
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.data.task import Task
-from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import phases
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.supernet.architecture_gradient import unmix
 from dashdeploy.search.supernet.build import agg_convs, discretize
+from dashdeploy.search.supernet.computation_rates import ComputationRates
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
 from dashdeploy.search.training.train_phase import train_phase
 
@@ -50,7 +50,7 @@ def search_kernels(
     kept: Mapping[str, str],
     folder: Path,
     *,
-    rates: Rates | None = None,
+    rates: ComputationRates | None = None,
     latencies: LatencyTable | None = None,
     seconds: float | None = None,
     progress: Progress = silent,
@@ -73,7 +73,8 @@ def search_kernels(
     """
 
     def supernet() -> nn.Module:
-        model = supernet_of(task, settings, rates)[0]
+        by = () if rates is None else (rates.rates, rates.choices)
+        model = supernet_of(task, settings, *by)[0]
         for line in _in_words(len(agg_convs(model)), kept):
             progress(line)
         return model

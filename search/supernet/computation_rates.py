@@ -6,19 +6,29 @@ that every layer is computed as before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from dashdeploy.data.task import Task
+from dashdeploy.ops.aggconv.cost import Choice
 from dashdeploy.ops.aggconv.device_rates import SECONDS, measured_rates
+from dashdeploy.ops.aggconv.layer_choices import SECONDS as CHOICE_SECONDS
+from dashdeploy.ops.aggconv.layer_choices import choices_as_json, choices_from_json, measured_choices
+from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.ops.aggconv.rates import Rates, rates_as_json, rates_from_json, table_for
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.run_settings import RunSettings
-from dashdeploy.search.distributed.ranks import devices_of, local_rank
+from dashdeploy.search.distributed.ranks import device_of, devices_of, local_rank
+from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.supernet.probe import run_once
 
 CPU = "cpu"
+HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""Lightning's names of mixed precisions, and what autocast computes in."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +39,18 @@ class ComputationRates:
         device: the GPU's name, or ``cpu``.
         measured: whether they were measured, or are a table.
         rates: what ``auto`` chooses by.
+        choices: what it takes instead, by the layer's signature, where every computation of a layer was timed.
     """
 
     device: str
     measured: bool
     rates: Rates
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As JSON has them."""
-        return {"device": self.device, "measured": self.measured, "rates": rates_as_json(self.rates)}
+        content = {"device": self.device, "measured": self.measured, "rates": rates_as_json(self.rates)}
+        return content | ({"choices": choices_as_json(self.choices)} if self.choices else {})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ComputationRates:
@@ -47,7 +60,12 @@ class ComputationRates:
             ValueError: it is something else.
         """
         try:
-            return cls(str(content["device"]), bool(content["measured"]), rates_from_json(content["rates"]))
+            return cls(
+                str(content["device"]),
+                bool(content["measured"]),
+                rates_from_json(content["rates"]),
+                choices_from_json(content.get("choices", {})),
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not rates of a run: {error}") from error
 
@@ -83,6 +101,59 @@ def rates_of_run(
     return known
 
 
+def with_choices(
+    rates: ComputationRates,
+    supernet: nn.Module,
+    task: Task,
+    settings: RunSettings,
+    progress: Progress = silent,
+) -> ComputationRates:
+    """The rates with the quickest computation of each layer of the supernet, timed on a GPU.
+
+    Args:
+        rates: of a new run.
+        supernet: on the CPU; it stays as it is.
+        task: tells the inputs' shape and the number of samples.
+        settings: the device, the precision, the method and the batch size.
+        progress: told before anything is timed, and where that fails.
+    """
+    devices = devices_of(settings)
+    if not (rates.measured and devices.is_cuda) or settings.method != "auto":
+        return rates
+    batch = min(settings.batch_size, len(task.train.targets)) // devices.processes
+    progress(f"timing each way to compute each layer of the supernet, for about {CHOICE_SECONDS:g} s")
+    try:
+        choices = measured_choices(
+            layer_inputs(supernet, task.input_shape),
+            batch,
+            device_of(settings),
+            rates.rates,
+            dtype=HALF.get(settings.precision),
+            seconds=CHOICE_SECONDS,
+        )
+    except RuntimeError as error:  # torch's only class for whatever a GPU cannot do
+        progress(f"{rates.device}: the layers cannot be timed ({error}); going by the rates alone")
+        return rates
+    return replace(rates, choices=choices)
+
+
+def layer_inputs(supernet: nn.Module, input_shape: Sequence[int]) -> list[tuple[AggConv, tuple[int, ...]]]:
+    """The AggConvs that a forward pass comes by, each with the spatial extents of its input; all states stay."""
+    found: list[tuple[AggConv, tuple[int, ...]]] = []
+
+    def look(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(layer, AggConv)
+        found.append((layer, tuple(inputs[0].shape[2:])))
+
+    handles = [layer.register_forward_pre_hook(look) for layer in agg_convs(supernet).values()]
+    try:
+        run_once(supernet, input_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
 def rates_here(settings: RunSettings, progress: Progress = silent) -> ComputationRates:
     """The rates of the device that the settings name: measured on a GPU where the run goes by them.
 
@@ -97,9 +168,8 @@ def rates_here(settings: RunSettings, progress: Progress = silent) -> Computatio
     if settings.method not in ("auto", "fourier"):
         return ComputationRates(name, measured=False, rates=table_for("cuda"))
     progress(f"measuring the ways to compute an AggConv on {name}, for about {SECONDS:g} s")
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(settings.precision)
     try:
-        rates = measured_rates(torch.device("cuda", local_rank(devices)), dtype=dtype)
+        rates = measured_rates(torch.device("cuda", local_rank(devices)), dtype=HALF.get(settings.precision))
     except RuntimeError as error:  # torch's only class for whatever a GPU cannot do
         progress(f"{name}: the rates cannot be measured ({error}); taking the table of GPUs")
         return ComputationRates(name, measured=False, rates=table_for("cuda"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 from dashdeploy.backbones.build import BACKBONES, DEFAULTS, RANKS, accepted, build_backbone
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError, first_line
+from dashdeploy.ops.aggconv.cost import Choice
 from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.supernet.build import agg_convs, build_supernet
@@ -64,7 +65,10 @@ def takes_width(name: str) -> bool:
 
 
 def supernet_of(
-    task: Task, settings: SearchSettings, rates: Rates | None = None
+    task: Task,
+    settings: SearchSettings,
+    rates: Rates | None = None,
+    choices: Mapping[str, Choice] | None = None,
 ) -> tuple[nn.Module, dict[str, str]]:
     """The supernet, and what of the backbone stays as it is, with the reasons.
 
@@ -72,6 +76,7 @@ def supernet_of(
         task: tells the inputs and the outputs.
         settings: the backbone and the search space.
         rates: by which AggConvs choose how they are computed; None takes the table of the device they are on.
+        choices: what they take instead, where it was measured.
     """
     model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=False))
     kept = build_supernet(
@@ -84,7 +89,7 @@ def supernet_of(
         separable=settings.separable,
     )
     for layer in agg_convs(model).values():
-        layer.rates = rates
+        layer.rates, layer.choices = rates, choices or {}
     return model, kept
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.run_settings import RunSettings
-from dashdeploy.search.training.device_data import sent
+from dashdeploy.search.training.batches import sent
 
 
 def check_augmentation(task: Task, settings: RunSettings) -> None:

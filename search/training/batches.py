@@ -1,4 +1,8 @@
-"""Batches of data that lie in memory, or are read while the batch before is computed with."""
+"""Batches of data that lie in memory, or are read while the batch before is computed with; and where the data lies.
+
+What fits on a GPU lies there and needs no copy in a step. Of anything else a thread gathers the next batch in pinned
+memory while the last one is computed with, and its copy to the GPU does not hold up the host.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,9 @@ MOST_SAMPLES, MOST_POSITIONS = (
     512,
     2**20,
 )  # of a batch that is only evaluated; large images would not fit in memory
+
+MOST_OF_FREE = 0.25
+"""Of the GPU's free memory; activations and gradients need the rest."""
 
 # Any two seeds below 2**32 and any two epochs below this give different orders.
 EPOCHS_PER_SEED = 1_000_003
@@ -36,7 +43,8 @@ class TensorBatches:
         drop_last: whether a last, smaller batch is left out, so that batch norm never sees a lone sample.
         rank: of this process, among those that share every batch.
         processes: how many these are.
-        pin: whether batches are gathered in pinned memory, in a thread.
+        pinned_for: the GPU for which batches are gathered in pinned memory, in a thread; None for data that lies
+            where it is computed with.
     """
 
     def __init__(
@@ -50,10 +58,10 @@ class TensorBatches:
         drop_last: bool = False,
         rank: int = 0,
         processes: int = 1,
-        pin: bool = False,
+        pinned_for: torch.device | None = None,
     ) -> None:
         self.split, self.batch_size, self.order, self.passes = split, batch_size, order, passes
-        self.rank, self.processes, self.pin = rank, processes, pin
+        self.rank, self.processes, self.pinned_for = rank, processes, pinned_for
         count = len(split.targets)
         batches = count // batch_size if drop_last else -(-count // batch_size)
         self.batches = max(1, round(share * batches))
@@ -66,14 +74,14 @@ class TensorBatches:
         """Yield (inputs, targets) batch by batch, pass by pass."""
         targets = self.split.targets
         chosen = [each for each in self._chosen() if _count(each, len(targets))]
-        if is_lazy(self.split.inputs) or self.pin:
-            yield from _read_ahead(self._batch, chosen)
+        if is_lazy(self.split.inputs) or self.pinned_for is not None:
+            yield from _read_ahead(self._batch, chosen, self.pinned_for)
         else:
             yield from map(self._batch, chosen)
 
     def _batch(self, chosen: slice | Tensor) -> tuple[Tensor, Tensor]:
         batch = self.split.inputs[chosen], self.split.targets[chosen]
-        return (batch[0].pin_memory(), batch[1].pin_memory()) if self.pin else batch
+        return batch if self.pinned_for is None else (batch[0].pin_memory(), batch[1].pin_memory())
 
     def _chosen(self) -> Iterator[slice | Tensor]:
         """The samples of every batch of an epoch."""
@@ -93,10 +101,17 @@ def _count(chosen: slice | Tensor, samples: int) -> int:
 
 
 def _read_ahead(
-    read: Callable[[slice | Tensor], tuple[Tensor, Tensor]], chosen: Sequence[slice | Tensor]
+    read: Callable[[slice | Tensor], tuple[Tensor, Tensor]],
+    chosen: Sequence[slice | Tensor],
+    device: torch.device | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches one after the other; the next one is read while the last one is computed with."""
-    with ThreadPoolExecutor(1) as reader:
+
+    def begin() -> None:
+        if device is not None:  # a new thread would otherwise take its pinned memory by way of the first GPU
+            torch.cuda.set_device(device)
+
+    with ThreadPoolExecutor(1, initializer=begin) as reader:
         coming = [reader.submit(read, each) for each in chosen[:1]]
         for following in [*chosen[1:], None]:
             batch = coming.pop().result() if coming else None
@@ -122,3 +137,31 @@ def joined(*splits: Split) -> Split:
     """All samples of several splits, one split after the other."""
     targets = torch.cat([each.targets for each in splits])
     return Split(joined_inputs([each.inputs for each in splits]), targets)
+
+
+def placed(split: Split, device: torch.device, free: int | None = None) -> Split:
+    """The split on a GPU if it fits there, otherwise as it is.
+
+    Args:
+        split: in the host's memory, or made when it is asked for.
+        device: where it is computed with; on anything but a GPU the split stays as it is.
+        free: bytes that are free there; None asks the driver.
+    """
+    if (device.type != "cuda" and free is None) or is_lazy(split.inputs):
+        return split
+    size = sum(tensor.numel() * tensor.element_size() for tensor in split)
+    available = int(torch.cuda.mem_get_info(device)[0]) if free is None else free
+    if size > MOST_OF_FREE * available:
+        return split
+    return Split(*(tensor.to(device) for tensor in split))
+
+
+def pinned_for(split: Split, device: torch.device) -> torch.device | None:
+    """The GPU to which batches of the split are copied one by one; None where none are."""
+    copied = device.type == "cuda" and (is_lazy(split.inputs) or not split.inputs.is_cuda)
+    return device if copied else None
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the host's on `device`, without waiting for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -22,11 +22,19 @@ from dashdeploy.search.latency.loss_term import LatencyLoss
 from dashdeploy.search.supernet.architecture_gradient import mix, shape_gradients
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.training.augmentation import training_loss
-from dashdeploy.search.training.batches import TensorBatches, evaluation_batch, joined, shuffled
-from dashdeploy.search.training.device_data import placed, wants_pinning
+from dashdeploy.search.training.batches import (
+    TensorBatches,
+    evaluation_batch,
+    joined,
+    pinned_for,
+    placed,
+    shuffled,
+)
 from dashdeploy.search.training.optimizer import SCHEDULES, clip_gradients, optimizer_of
 
 STATE_KEY = "dashdeploy"
+CLOCK_BATCHES = 16
+"""How often several processes compare their clocks: they wait for each other, and for their GPUs, to do so."""
 SCALARS = ("train_loss", "validation_loss")
 
 
@@ -133,7 +141,7 @@ class PhaseModule(L.LightningModule):
             drop_last=True,
             rank=self.trainer.global_rank,
             processes=processes,
-            pin=wants_pinning(split, self.device),
+            pinned_for=pinned_for(split, self.device),
         )
 
     def val_dataloader(self) -> TensorBatches:
@@ -144,7 +152,7 @@ class PhaseModule(L.LightningModule):
             max(self.batch_size, evaluation_batch(split)),
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
-            pin=wants_pinning(split, self.device),
+            pinned_for=pinned_for(split, self.device),
         )
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of a dozen types
@@ -178,7 +186,8 @@ class PhaseModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Mix the candidates for this pass."""
-        self._look_at_the_clock()
+        if self.trainer.world_size == 1 or batch_idx % CLOCK_BATCHES == 0:
+            self._look_at_the_clock()
         mix(self._searched, self.settings, self._progress(), noise=True)
 
     def _look_at_the_clock(self) -> None:

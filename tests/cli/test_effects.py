@@ -281,6 +281,7 @@ ELSEWHERE = {
     ("serve", "preferred_batches"): ("b", "--max-batch", "1", "--preferred-batches", "1"),
     ("bench latency", "memory"): ("b", "--loadgen", "offline", "--memory"),
     ("bench latency", "device"): ("b", "--device", "cpu"),
+    ("bench latency", "precisions"): ("b", "--precisions", "fp32"),
     ("bench latency", "profile"): ("b", "--loadgen", "offline", "--profile"),
     ("bench latency", "batches"): ("b", "--loadgen", "server", "--batches", "1,8,32"),
     ("bench latency", "engine"): (

@@ -156,6 +156,7 @@ CASES = {
         "seconds": ("1", "2"),
         "engine": ("ort-cpu", "openvino"),
         "device": ("cpu", "cuda", (*BUNDLE, "--engine", "torch")),
+        "precisions": ("fp32", "fp32,bf16", (*BUNDLE, "--engine", "torch")),
         "memory": (None, True),
         "profile": (None, True),
         "loadgen": ("offline", "server", (*BUNDLE, "--url", "http://127.0.0.1:9")),

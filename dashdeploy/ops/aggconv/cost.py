@@ -18,6 +18,9 @@ from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import tiling, whole_lengths
 from dashdeploy.ops.conv.frame import Frame
 
+Choice = tuple[Computation, int]
+"""A computation, and the length of its tiles (0: the input in one piece)."""
+
 TILES = (64, 96, 128, 192, 256, 320, 384, 480, 512, 640, 768, 960, 1024, 1280, 1536, 1920, 2048)
 """Lengths that a series is cut into: those whose FFTs are quick."""
 
@@ -56,7 +59,7 @@ class Layer:
 
 
 @lru_cache(maxsize=4096)
-def cheapest(layer: Layer) -> tuple[Computation, int]:
+def cheapest(layer: Layer) -> Choice:
     """The computation with the least count, and its tile length (0: the input in one piece)."""
     tile = best_tile(layer)
     costs: dict[tuple[Computation, int], float] = {

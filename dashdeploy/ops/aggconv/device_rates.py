@@ -58,7 +58,7 @@ def measured_rates(
     scale = _LARGE if device.type == "cuda" else _SMALL
     pieces = _pieces(device, dtype, scale)
     share = seconds / len(pieces)
-    took = {name: _seconds(piece.run, device, share) for name, piece in pieces.items()}
+    took = {name: seconds_of(piece.run, device, share) for name, piece in pieces.items()}
     rates = {name: piece.amount / took[name] for name, piece in pieces.items() if not name.endswith("_calls")}
     images = rates.pop("direct_images")
     return Rates(
@@ -70,7 +70,7 @@ def measured_rates(
     )
 
 
-def _seconds(run: Callable[[], object], device: torch.device, most: float) -> float:
+def seconds_of(run: Callable[[], object], device: torch.device, most: float) -> float:
     """The median of the calls that fit into `most` seconds, after one that is not counted."""
 
     def wait() -> None:

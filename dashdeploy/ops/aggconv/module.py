@@ -15,13 +15,13 @@ original's last tap is; see `dashdeploy.ops.conv.frame.Frame`. Taps that only ev
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.ops.aggconv.cost import Layer, best_tile, cheapest
+from dashdeploy.ops.aggconv.cost import Choice, Layer, best_tile, cheapest
 from dashdeploy.ops.aggconv.direct import mixed_results, mixed_weights, per_dilation
 from dashdeploy.ops.aggconv.fourier import fourier
 from dashdeploy.ops.aggconv.methods import Method
@@ -43,6 +43,7 @@ class AggConv(nn.Module):
         mixing: coefficients that replace the softmax of alpha while they are set, [|K||D|]; the search sets
             them to a noisy or tempered softmax for one pass.
         rates: how quick the device is, which ``auto`` chooses by; None takes the table of the input's device.
+        choices: what ``auto`` takes instead, by `signature`, where that was measured.
     """
 
     rank: ClassVar[int]
@@ -75,6 +76,7 @@ class AggConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.mixing: Tensor | None = None
         self.rates: Rates | None = None
+        self.choices: Mapping[str, Choice] = {}
 
     @classmethod
     def replacing(
@@ -140,11 +142,26 @@ class AggConv(nn.Module):
             batch: samples.
             device: that computes, where the layer has no `rates` of its own.
         """
+        if self.method == "auto" and self.choices:
+            known = self.choices.get(self.signature(plan.spatial, batch))
+            if known is not None:
+                return known
         rates = self.rates or table_for(device.type)
         layer = Layer(plan, self.frame, batch, self.in_channels, self.out_channels, self.groups, rates)
         if self.method == "auto":
             return cheapest(layer)
         return self.method, best_tile(layer) if self.method == "fourier" else 0
+
+    def signature(self, spatial: tuple[int, ...], batch: int) -> str:
+        """What decides how long its computations take, in a line: equal for equal layers, and for no others.
+
+        Args:
+            spatial: extents of the input.
+            batch: samples.
+        """
+        channels = f"{self.in_channels}>{self.out_channels}/{self.groups}"
+        space = f"K{','.join(map(str, self.kernel_sizes))} D{','.join(map(str, self.dilations))}"
+        return f"{channels} {space} n{','.join(map(str, spatial))} b{batch} {self.frame}"
 
     def _mixed(self, x: Tensor, a: Tensor) -> Tensor:
         weight, frame, groups = self.weight, self.frame, self.groups

@@ -14,6 +14,9 @@ from dashdeploy.bench.search_cost.report import AutoRatio, MethodCost, PointCost
 from dashdeploy.cli.app import app
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.ops.aggconv.methods import METHODS
+from dashdeploy.ops.aggconv.rates import table_for
+from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.supernet.computation_rates import layer_inputs
 
 SMALL = Problem(
     line="c",
@@ -75,6 +78,18 @@ def test_times_are_those_of_the_device_s_clock(monkeypatch):
     assert [(cost.p50_ms, cost.low_ms, cost.high_ms) for cost in point.costs] == [(5.0, 5.0, 5.0)] * 2
     assert point.auto.median == 1
     assert len(calls) >= 2 * (1 + 1 + 3)  # of either: the first, one of the warm-up, three rounds
+
+
+def test_auto_takes_what_was_timed_of_its_layers():
+    timed = SMALL.timed("cpu", table_for("cpu"), 0.05)
+    assert set(timed) == {
+        layer.signature(spatial, SMALL.batch)
+        for layer, spatial in layer_inputs(SMALL.supernet("auto"), SMALL.input_shape)
+    }
+    spectral = dict.fromkeys(timed, ("fourier", 0))
+    count = len(agg_convs(SMALL.supernet("auto")))
+    assert SMALL.choices(None, spectral) == {"fourier": count}
+    SMALL.step("auto", timed=spectral)()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

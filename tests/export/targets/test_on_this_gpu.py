@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.export.targets.tensorrt import TensorRTTarget
 from dashdeploy.export.verify import speed_gate
 from dashdeploy.progress import silent
-from dashdeploy.runtimes.engines import engine_of
+from dashdeploy.runtimes.engines import engine_of, load_engine
 from dashdeploy.runtimes.gpus import Gpu, find_gpus
 from dashdeploy.timing import RatioEstimate
 from tests.export.convolutions import conv
@@ -44,17 +45,26 @@ def test_without_a_gpu_torch_is_not_measured():
 
 
 @needs_no_gpu
-def test_the_command_ends_with_exit_three_and_one_line(tmp_path, onnx_model):
+def test_the_command_ends_with_exit_three_and_one_line(tmp_path, source, monkeypatch):
     (tmp_path / "run").mkdir()
-    path = tmp_path / "m.onnx"
-    import onnx
+    monkeypatch.setattr(pipeline, "load_source", lambda *_, **__: source)
+    words = ["export", str(tmp_path / "run"), "--target", "torch-cuda", "--quiet"]
+    for more in (["--out", str(tmp_path / "b")], ["--dry-run"]):
+        done = CliRunner().invoke(app, [*words, *more])
+        assert done.exit_code == 3
+        assert done.stderr.startswith("error: --target torch-cuda is measured on this machine's GPU: torch ")
+        assert done.stderr.endswith("with: --tune estimate --device h100\n")
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "b").exists()
 
+
+def test_an_onnx_model_has_no_torch_module(tmp_path, onnx_model):
+    path = tmp_path / "m.onnx"
     onnx.save(onnx_model("g (float[b, 4] x) => (float[b, 4] y) { y = Relu(x) }"), path)
     for words in ([], ["--dry-run"]):
         done = CliRunner().invoke(
             app, ["export", str(path), "--target", "torch-cuda", "--out", str(tmp_path / "b"), *words]
         )
-        # An ONNX model has no torch module, with or without a GPU.
         assert done.exit_code == 1
         assert "--target torch-cuda needs a run" in done.stderr
         assert not (tmp_path / "b").exists()
@@ -214,6 +224,17 @@ def test_an_absent_gpu_gets_a_bundle_by_estimates(source, tmp_path):
     plan = bundle.read_json("plan.json")
     assert plan["device"].startswith("torch-cuda on NVIDIA H100 SXM5 80 GB, estimated")
     assert (bundle.path / "model.pt2").exists()
+    if not find_gpus()[0]:
+        with pytest.raises(
+            MissingCapabilityError, match=r"was made for torch-cuda: torch .*`engine=ort-cpu`$"
+        ):
+            load_engine(bundle)
+        x = np.random.default_rng(0).standard_normal((2, 2, 300), dtype=np.float32)
+        with torch.inference_mode():
+            expected = source.module(torch.from_numpy(x)).numpy()
+        (name,) = (spec.name for spec in bundle.manifest.inputs)
+        (found,) = load_engine(bundle, "ort-cpu").run({name: x}).values()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.gpu

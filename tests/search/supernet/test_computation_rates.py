@@ -9,6 +9,7 @@ import torch
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv import module
 from dashdeploy.ops.aggconv.rates import GPU, table_for
+from dashdeploy.search import pipeline
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
@@ -18,8 +19,10 @@ from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.computation_rates import (
     ComputationRates,
     cpu_rates,
+    layer_inputs,
     rates_here,
     rates_of_run,
+    with_choices,
 )
 from dashdeploy.search.supernet.networks import supernet_of
 
@@ -143,3 +146,76 @@ def test_a_run_that_is_resumed_on_other_hardware_goes_on_bit_for_bit(
     for name in ("architecture.json", "model.safetensors", "metrics.jsonl"):
         assert (run.path / name).read_bytes() == (expected.path / name).read_bytes(), name
     assert json.loads((run.path / "checkpoints" / RATES_NAME).read_bytes()) == elsewhere.as_json()
+
+
+def test_on_a_gpu_each_way_to_compute_each_layer_is_timed(waves_task, monkeypatch, request):
+    settings = settings_for(waves_task, batch_size=16)
+    supernet, _ = supernet_of(waves_task, settings)
+    assert with_choices(MEASURED, supernet, waves_task, settings) is MEASURED  # not on a CPU
+    request.getfixturevalue("a_gpu")
+    on_a_gpu = settings_for(waves_task, devices="cuda", batch_size=16)
+    asked, said = [], []
+
+    def measured(layers, batch, device, rates, dtype, seconds):
+        asked.append((len(layers), {spatial for _, spatial in layers}, batch, device, dtype, seconds))
+        assert rates == MEASURED.rates
+        return {layers[0][0].signature((24,), batch): ("fourier", 0)}
+
+    monkeypatch.setattr(computation_rates, "measured_choices", measured)
+    found = with_choices(MEASURED, supernet, waves_task, on_a_gpu, said.append)
+    assert asked == [(9, {(24,)}, 16, torch.device("cuda", 0), torch.bfloat16, 2.0)]
+    assert "timing each way to compute each layer" in said[0]
+    assert ComputationRates.from_json(json.loads(json.dumps(found.as_json()))) == found
+    assert list(found.choices.values()) == [("fourier", 0)]
+    fixed = on_a_gpu.model_copy(update={"method": "fourier"})
+    assert with_choices(MEASURED, supernet, waves_task, fixed) is MEASURED
+    by_table = ComputationRates("NVIDIA A100", measured=False, rates=GPU)
+    assert with_choices(by_table, supernet, waves_task, on_a_gpu) is by_table
+
+    def broken(*_, **__):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(computation_rates, "measured_choices", broken)
+    assert with_choices(MEASURED, supernet, waves_task, on_a_gpu, said.append) is MEASURED
+    assert "unspecified launch failure" in said[-1]
+
+
+def test_damaged_choices_are_refused():
+    content = MEASURED.as_json()
+    assert "choices" not in content
+    with pytest.raises(ValueError, match="is no computation of an AggConv"):
+        ComputationRates.from_json(content | {"choices": {"a": ["quick", 0]}})
+
+
+def test_a_run_that_is_resumed_takes_the_choices_that_it_was_started_with(
+    waves_task, small, tmp_path, monkeypatch
+):
+    computed = set()
+    for name in ("fourier", "per_dilation", "mixed_weights"):
+        real = getattr(module, name)
+
+        def spy(*arguments, name=name, real=real):
+            if torch.is_grad_enabled():
+                computed.add(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, spy)
+
+    def chosen(rates, supernet, task, settings, progress):  # noqa: ARG001
+        layers = layer_inputs(supernet, task.input_shape)
+        named = {layer.signature(spatial, 16): ("mixed-weights", 0) for layer, spatial in layers}
+        return dataclasses.replace(MEASURED, rates=SPECTRAL, choices=named)
+
+    def until_the_first_epoch(line):
+        if "epoch" in line:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as away:
+        away.setattr(pipeline, "with_choices", chosen)
+        with pytest.raises(KeyboardInterrupt):
+            search(waves_task, small, tmp_path / "run", progress=until_the_first_epoch)
+    computed.clear()
+    run = search(waves_task, small, tmp_path / "run", resume=True)
+    assert computed == {"mixed_weights"}
+    kept = json.loads((run.path / "checkpoints" / RATES_NAME).read_bytes())
+    assert {method for method, _ in kept["choices"].values()} == {"mixed-weights"}

@@ -15,8 +15,8 @@ from dashdeploy.search.config.phases import phases
 from dashdeploy.search.latency.loss_term import LatencyLoss, LatencyTable
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.networks import supernet_of
-from dashdeploy.search.training.batches import TensorBatches, shuffled
-from dashdeploy.search.training.device_data import placed, wants_pinning
+from dashdeploy.search.training import lightning_module
+from dashdeploy.search.training.batches import TensorBatches, pinned_for, placed, shuffled
 from dashdeploy.search.training.lightning_module import PhaseModule
 from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 
@@ -37,8 +37,8 @@ def test_data_goes_where_it_fits():
 def test_what_does_not_fit_is_pinned():
     gpu = torch.device("cuda")
     made = Split(lazy((10, 1, 1), lambda i: torch.full((1, 1), float(i))), torch.arange(10))
-    assert wants_pinning(SPLIT, gpu) and wants_pinning(made, gpu)
-    assert not wants_pinning(SPLIT, torch.device("cpu")) and not wants_pinning(made, torch.device("cpu"))
+    assert pinned_for(SPLIT, gpu) == pinned_for(made, gpu) == gpu
+    assert pinned_for(SPLIT, torch.device("cpu")) is pinned_for(made, torch.device("cpu")) is None
 
 
 def test_the_order_is_that_of_the_data_elsewhere():
@@ -53,9 +53,14 @@ def test_the_order_is_that_of_the_data_elsewhere():
 
 
 def test_batches_that_are_read_ahead_are_the_same(monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)  # it needs a driver
-    order = shuffled(10, 0, 0)
-    apart, ahead = (list(TensorBatches(SPLIT, 4, order=lambda _: order, pin=pin)) for pin in (False, True))
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)  # both need a driver
+    monkeypatch.setattr(torch.cuda, "set_device", asked.append)
+    order, gpu = shuffled(10, 0, 0), torch.device("cuda", 1)
+    apart, ahead = (
+        list(TensorBatches(SPLIT, 4, order=lambda _: order, pinned_for=device)) for device in (None, gpu)
+    )
+    assert asked == [gpu]
     for (x, y), (inputs, targets) in zip(apart, ahead, strict=True):
         assert torch.equal(x, inputs) and torch.equal(y, targets)
 
@@ -153,3 +158,35 @@ def test_no_loss_waits(loss):
         loss(x).backward()
     counts = {event.key for event in seen.key_averages()}
     assert not counts & set(WAITS)
+
+
+def test_a_phase_learns_from_what_was_placed(waves_task, small, tmp_path, monkeypatch):
+    """Before the first batch, once, and for validation too; afterwards it lets go of it."""
+    placed_here = []
+
+    def elsewhere(split, device):
+        assert device == torch.device("cpu")
+        placed_here.append(Split(split.inputs.clone(), split.targets.clone()))
+        return placed_here[-1]
+
+    monkeypatch.setattr(lightning_module, "placed", elsewhere)
+    phase = phases(small.model_copy(update={"search_epochs": 2}))["search"]
+    used = []
+
+    class Look(L.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            used.append(trainer.train_dataloader.split)
+
+        def on_validation_batch_start(self, trainer, *_):
+            used.append(trainer.val_dataloaders.split)
+
+    with suppress_lightning_logging():
+        module = PhaseModule(supernet_of(waves_task, small)[0], waves_task, phase, small)
+        trainer = trainer_of(
+            small, phase, [Look()], logger=False, enable_checkpointing=False, default_root_dir=tmp_path
+        )
+        fit(trainer, module)
+    assert len(placed_here) == 2
+    assert {id(split) for split in used} == {id(split) for split in placed_here}
+    assert module._train_data is module.train_split
+    assert module._validation_data is waves_task.validation
