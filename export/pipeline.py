@@ -199,7 +199,7 @@ def _with_program(source: Source, settings: ExportSettings) -> ExportSettings:
     """The settings, with the file that torch runs on a GPU among the artifacts where that is the target.
 
     Raises:
-        InputError: the source is no run.
+        InputError: the source is not a run.
     """
     if settings.target is not TargetName.TORCH_CUDA:
         return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dashdeploy.errors import InputError, MissingCapabilityError
-from dashdeploy.runtimes.torch_device import describe_gpu, event_nanoseconds, require_cuda
+from dashdeploy.runtimes.torch.device import describe_gpu, event_nanoseconds, require_cuda
 from dashdeploy.timing import Clock
 
 DeviceName = Literal["cpu", "cuda"]

@@ -18,8 +18,8 @@ from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from dashdeploy.runtimes.ort_web.installation import find_package
-from dashdeploy.runtimes.torch_program import load_program
-from dashdeploy.runtimes.torchscript import TorchScript
+from dashdeploy.runtimes.torch.program import load_program
+from dashdeploy.runtimes.torch.torchscript import TorchScript
 
 OPENVINO_BF16, TORCH, AOTI = "openvino-bf16", "torch", "aoti"
 

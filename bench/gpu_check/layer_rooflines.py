@@ -32,8 +32,8 @@ from dashdeploy.export.targets.on_this_gpu import TorchCudaTarget
 from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.export.torch.layers import direct_layer
 from dashdeploy.runtimes.base import Call
-from dashdeploy.runtimes.torch_device import PRECISIONS
-from dashdeploy.runtimes.torch_program import TorchProgram
+from dashdeploy.runtimes.torch.device import PRECISIONS
+from dashdeploy.runtimes.torch.program import TorchProgram
 from dashdeploy.timing import interleaved, wall_clock
 
 TOLERANCE = 1e-4

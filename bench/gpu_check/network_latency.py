@@ -38,7 +38,7 @@ from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.torch.model import lower_module
 from dashdeploy.progress import silent
 from dashdeploy.runtimes.names import EngineName, TargetName
-from dashdeploy.runtimes.torch_device import (
+from dashdeploy.runtimes.torch.device import (
     PRECISIONS,
     TorchPrecision,
     captured,

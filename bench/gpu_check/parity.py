@@ -13,7 +13,7 @@ from dashdeploy.bench.gpu_check.report import Row
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.module import AggConv, AggConv1d, AggConv2d
 from dashdeploy.ops.conv.frame import Frame
-from dashdeploy.runtimes.torch_device import tf32
+from dashdeploy.runtimes.torch.device import tf32
 
 TOLERANCE = 1e-4
 """Of the largest value. float32 rounds at 6e-8; sums of ten thousand terms and transforms add two or three digits."""

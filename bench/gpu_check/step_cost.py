@@ -14,7 +14,7 @@ from dashdeploy.errors import first_line
 from dashdeploy.ops.aggconv.device_rates import measured_rates
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.rates import Rates
-from dashdeploy.runtimes.torch_device import event_nanoseconds, tf32
+from dashdeploy.runtimes.torch.device import event_nanoseconds, tf32
 
 SIZES = range(1, 8)
 _BATCHES = (8, 64)

@@ -9,7 +9,7 @@ from dashdeploy.bench.common.checks import check_count, check_seconds
 from dashdeploy.bench.common.device import check_device
 from dashdeploy.bench.latency.variants import ALL, OF_TORCH
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes.torch_device import check_precision
+from dashdeploy.runtimes.torch.device import check_precision
 
 
 def check_arguments(

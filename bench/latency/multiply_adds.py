@@ -12,7 +12,7 @@ from typing import Any
 from dashdeploy.artifacts.bundle import PLAN_NAME, Bundle
 from dashdeploy.bench.latency.variants import BASELINES, DIRECT, FILES
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes.torch_device import PRECISIONS, event_nanoseconds, tf32
+from dashdeploy.runtimes.torch.device import PRECISIONS, event_nanoseconds, tf32
 from dashdeploy.timing import Clock, wall_clock
 
 _PEAK_SIZE = 768

@@ -24,7 +24,7 @@ from dashdeploy.runtimes.engines import ENGINES as SERVED
 from dashdeploy.runtimes.engines import load_engine
 from dashdeploy.runtimes.example_inputs import ExampleInputs
 from dashdeploy.runtimes.names import EngineName
-from dashdeploy.runtimes.torch_program import load_program
+from dashdeploy.runtimes.torch.program import load_program
 
 COMPILED, DIRECT, SINGLE, BACKBONE = "compiled", "direct", "single", "backbone"
 

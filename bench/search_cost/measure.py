@@ -23,7 +23,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.methods import METHODS
 from dashdeploy.ops.aggconv.rates import Rates, rates_as_json
 from dashdeploy.progress import Progress, silent
-from dashdeploy.runtimes.torch_device import tf32
+from dashdeploy.runtimes.torch.device import tf32
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.timing import Seconds, interleaved, ratio_of
 

@@ -121,7 +121,7 @@ class Problem(FrozenModel):
         self, method: str, rates: Rates | None, timed: Mapping[str, Choice] | None = None
     ) -> Callable[[], None]:
         """The same step on this machine's GPU as a CUDA graph: what launches its kernels all at once."""
-        from dashdeploy.runtimes.torch_device import captured
+        from dashdeploy.runtimes.torch.device import captured
 
         return captured(self.step(method, "cuda", rates, timed))[0]
 

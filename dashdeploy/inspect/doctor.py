@@ -22,7 +22,7 @@ from dashdeploy.runtimes.native.library import ABI_VERSION, BUILD_COMMAND, instr
 from dashdeploy.runtimes.native.openvino_extension import extension_path
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES
 from dashdeploy.runtimes.ort_web.installation import pinned_version
-from dashdeploy.runtimes.torch_device import require_cuda
+from dashdeploy.runtimes.torch.device import require_cuda
 
 PACKAGES = (
     "dashdeploy",

@@ -20,8 +20,8 @@ from dashdeploy.runtimes.openvino import OpenVino
 from dashdeploy.runtimes.ort_web.runtime import OrtWeb
 from dashdeploy.runtimes.tensorrt import TensorRT
 from dashdeploy.runtimes.tensorrt_flavors import RTX, TENSORRT
-from dashdeploy.runtimes.torch_program import load_program
-from dashdeploy.runtimes.torchscript import TorchScript
+from dashdeploy.runtimes.torch.program import load_program
+from dashdeploy.runtimes.torch.torchscript import TorchScript
 
 
 @dataclass(frozen=True)

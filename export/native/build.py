@@ -92,7 +92,7 @@ def build_openvino_extension(folder: Path) -> Path | None:
         The extension's file; None where openvino is not installed.
 
     Raises:
-        BuildError: there is no compiler, it refuses the sources, or the installation has no headers.
+        BuildError: a compiler is missing, it refuses the sources, or the installation has no headers.
     """
     found = find_spec("openvino")
     if found is None or not found.submodule_search_locations:

@@ -16,8 +16,8 @@ from dashdeploy.export.targets.base import Target
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
-from dashdeploy.runtimes.torch_device import require_cuda
-from dashdeploy.runtimes.torch_program import TorchProgram
+from dashdeploy.runtimes.torch.device import require_cuda
+from dashdeploy.runtimes.torch.program import TorchProgram
 
 
 class OrtCudaTarget(Target):

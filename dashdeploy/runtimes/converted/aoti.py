@@ -16,7 +16,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.converter_process import run_converter
-from dashdeploy.runtimes.torchscript import call_program
+from dashdeploy.runtimes.torch.torchscript import call_program
 
 
 def engine_version() -> str:

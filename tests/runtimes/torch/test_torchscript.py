@@ -9,7 +9,7 @@ import torch
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes.torchscript import TorchScript
+from dashdeploy.runtimes.torch.torchscript import TorchScript
 
 X = TensorSpec(name="x", shape=("batch", 3, 20), dtype="float32")
 Y = TensorSpec(name="y", shape=("batch", 4, 16), dtype="float32")

@@ -14,7 +14,7 @@ import numpy as np
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
-from dashdeploy.runtimes.torch_device import (
+from dashdeploy.runtimes.torch.device import (
     TorchPrecision,
     captured,
     check_precision,
@@ -44,8 +44,8 @@ class TorchProgram:
         inside_nanoseconds: on a GPU, how long the last run took there, without the way of the arrays there and back.
 
     Raises:
-        InputError: the device does not have the precision, or there is no graph on it.
-        MissingCapabilityError: there is no GPU; or torch.compile needs a C++ compiler, and there is none.
+        InputError: the device does not have the precision, or no graphs.
+        MissingCapabilityError: a GPU is missing, or the C++ compiler that torch.compile needs.
     """
 
     inside_nanoseconds: int
@@ -128,7 +128,7 @@ class TorchProgram:
             results: list[Any] = []
             self.inside_nanoseconds = event_nanoseconds(lambda: results.append(call()))
             # A graph's next run writes to the same memory.
-            return results[0] if self._graphs is None else results[0].clone()
+            return results[0] if self._graphs is None else _copied(results[0])
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
@@ -139,6 +139,10 @@ class TorchProgram:
         )
         threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
         return f"{self._title} {version}, {where}{how}, {threads}"
+
+
+def _copied(result: Any) -> Any:  # noqa: ANN401 - a tensor, or several
+    return result.clone() if hasattr(result, "clone") else [tensor.clone() for tensor in result]
 
 
 class _Captured:

@@ -7,8 +7,8 @@ import torch
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.export.torch.model import save_pt2
-from dashdeploy.runtimes.torch_device import check_precision, require_cuda, tf32
-from dashdeploy.runtimes.torch_program import TorchProgram, load_program
+from dashdeploy.runtimes.torch.device import check_precision, require_cuda, tf32
+from dashdeploy.runtimes.torch.program import TorchProgram, load_program
 
 SPECS = [TensorSpec(name=name, shape=("batch", n, 8), dtype="float32") for name, n in (("x", 2), ("y", 3))]
 
