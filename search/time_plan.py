@@ -48,7 +48,7 @@ LEAST = 0.4
 """The part of these that is left before the final trainings become shorter as well."""
 LITTLE = 0.2
 """The part of the search's steps below which a run says so."""
-TRAININGS, FINAL, HALF = ("retrain_epochs", "backbone_epochs"), ("retrain", "backbone"), 0.5
+TRAININGS, FINAL, RESERVED = ("retrain_epochs", "backbone_epochs"), ("retrain", "backbone"), 0.5
 """The final trainings, their stages, and the part of the time that they get where it is short."""
 SHORT_LIST = 3
 """Candidates where even that is too much: what was found, what all layers favour, and the original kernels."""
@@ -156,11 +156,11 @@ def time_plan(
     if not fits(best):
         least = shortened(in_single_passes(kept, asked), asked, LEAST, SELECTION)
         # Kernels that nobody has trained serve nobody, so the final trainings have half of the time for certain.
-        left = seconds - min(parts(least)[1], HALF * seconds)
+        left = seconds - min(parts(least)[1], RESERVED * seconds)
         chosen = longest(
             lambda part: shortened(least, asked, part, SELECTION), lambda each: parts(each)[0] <= left
         )
-        left = seconds - min(parts(chosen)[0], HALF * seconds)
+        left = seconds - min(parts(chosen)[0], RESERVED * seconds)
         best = longest(
             lambda part: shortened(chosen, asked, part, TRAININGS), lambda each: parts(each)[1] <= left
         )

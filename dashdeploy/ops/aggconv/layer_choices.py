@@ -99,5 +99,5 @@ def choices_from_json(content: object) -> dict[str, Choice]:
             case [("per-dilation" | "mixed-weights" | "fourier") as method, int(tile)] if tile >= 0:
                 found[str(name)] = method, tile
             case _:
-                raise ValueError(f"{value!r} is no computation of an AggConv")
+                raise ValueError(f"{value!r} does not name a computation of an AggConv")
     return found

@@ -183,7 +183,7 @@ def test_on_a_gpu_each_way_to_compute_each_layer_is_timed(waves_task, monkeypatc
 def test_damaged_choices_are_refused():
     content = MEASURED.as_json()
     assert "choices" not in content
-    with pytest.raises(ValueError, match="is no computation of an AggConv"):
+    with pytest.raises(ValueError, match="does not name a computation of an AggConv"):
         ComputationRates.from_json(content | {"choices": {"a": ["quick", 0]}})
 
 
