@@ -47,8 +47,8 @@ def test_the_sanitizers_would_find_a_read_behind_an_array(tmp_path):
     for path in module.SOURCES.iterdir():
         text = path.read_text()
         if path.name == "plan.cpp":
-            assert "2L * c.frequencies * c.plane + " in text
-            text = text.replace("2L * c.frequencies * c.plane + ", "")
+            assert "2L * (c.frequencies + 1) * c.plane + " in text
+            text = text.replace("2L * (c.frequencies + 1) * c.plane + ", "")
         (sources / path.name).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SOURCES", sources)
