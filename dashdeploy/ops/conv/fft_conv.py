@@ -57,16 +57,9 @@ class FFTConv(TiledConv):
         else:
             xr = torch.stack([spectra[0] + spectra[3], spectra[0] - spectra[3]])
             xi = torch.stack([spectra[1] + spectra[2], spectra[1] - spectra[2]])
-        p1 = self._product(xr + xi, self.taps[0])
-        p2 = self._product(xr, self.taps[1])
-        p3 = self._product(xi, self.taps[2])
+        y = self._products(torch.cat([xr + xi, xr, xi]).flatten(0, 2))
+        p1, p2, p3 = y.reshape(3, xr.size(0), self.half_1, self.half_2, -1).unbind(0)
         return p1 - p3, p1 + p2
-
-    def _product(self, spectrum: Tensor, taps: Tensor) -> Tensor:
-        """[S, F1, F2, M B G K] x [S F, G, K, Cout / G]."""
-        columns = spectrum.reshape(taps.size(0), -1, self.groups, self.depth).transpose(1, 2)
-        y = torch.matmul(columns, taps).transpose(1, 2)
-        return y.reshape(spectrum.size(0), self.half_1, self.half_2, -1)
 
     def _output_parts(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """The spectra of the outputs' parity parts [P, F1, F2, ...], the sign patterns summed."""

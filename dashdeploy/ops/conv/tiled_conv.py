@@ -65,7 +65,8 @@ class TiledConv(nn.Module):
             "analysis_2": tables.analysis[1],
             "synthesis_1": tables.synthesis[0],
             "synthesis_2": tables.synthesis[1],
-            "taps": tables.taps,
+            # As the products take them: engines that keep every view as a copy would copy them at each call.
+            "taps": tables.taps.reshape(-1, self.depth, self.group_out),
             "bias": none if bias is None else bias.detach(),
         }
         for name, value in buffers.items():
@@ -85,6 +86,14 @@ class TiledConv(nn.Module):
         y = self._of_tiles(rows).reshape(-1, batch, channels)
         y = y.index_select(0, self.outputs) + self.bias
         return y.permute(1, 2, 0).reshape([batch, channels] + self.out_spatial)  # noqa: RUF005 - TorchScript
+
+    def _products(self, rows: Tensor) -> Tensor:
+        """All products with the taps: [products, M B G K] to [products, M B G Cout / G]."""
+        count = rows.size(0)
+        columns = rows.reshape(count, -1, self.groups, self.depth).transpose(1, 2)
+        y = torch.bmm(columns.reshape(count * self.groups, -1, self.depth), self.taps)
+        y = y.reshape(count, self.groups, -1, self.group_out).transpose(1, 2)
+        return y.reshape(count, -1)
 
     def _of_tiles(self, rows: Tensor) -> Tensor:
         """The outputs of all tiles, of the rows that they read: [*rows, M, B, K G] in one axis or more."""

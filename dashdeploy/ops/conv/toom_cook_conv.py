@@ -27,16 +27,18 @@ class ToomCookConv(TiledConv):
         super().__init__(tables, bias)
         self.tile_1, self.tile_2 = tables.inputs.shape[:2]
         self.products = tables.taps.shape[0]
+        self.rank = tables.outputs.dim()
 
     def _of_tiles(self, rows: Tensor) -> Tensor:
         tiles = rows.reshape(self.tile_1, self.tile_2, -1)
         values = self._transform(tiles, self.analysis_1, self.analysis_2)
-        columns = values.reshape(self.products, -1, self.groups, self.depth).transpose(1, 2)
-        y = torch.matmul(columns, self.taps).transpose(1, 2)  # [R, M B, G, Cout / G]
+        y = self._products(values.reshape(self.products, -1))
         y = y.reshape(self.synthesis_1.size(1), self.synthesis_2.size(1), -1)
         return self._transform(y, self.synthesis_1, self.synthesis_2)
 
     def _transform(self, v: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Multiply each axis of v [n1, n2, columns] by its matrix."""
         y = torch.matmul(first, v.flatten(1)).reshape(first.size(0), v.size(1), -1)
+        if self.rank == 1:
+            return y
         return torch.matmul(second, y)
