@@ -206,6 +206,8 @@ def refuse_without_effect(context: Any) -> None:  # noqa: ANN401 - as above
     if not written:
         return
     path = context.params.get("source")
+    # typer below 0.25 converts what click has read later than this.
+    path = Path(path) if isinstance(path, str) else path
     kind = kind_of(path) if isinstance(path, Path) else None
     data = kind_of_data(context.params.get("task"), context.params.get("data"))
     for name in written:

@@ -48,7 +48,8 @@ def run_fresh(file: Path, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """
     with TemporaryDirectory() as folder:
         results = Path(folder) / "results.npz"
-        np.savez(Path(folder) / "feeds.npz", allow_pickle=False, **feeds)
+        # NumPy below 2.1 would take `allow_pickle` for an array of this name.
+        np.savez(Path(folder) / "feeds.npz", **feeds)  # type: ignore[arg-type]
         words = [str(file.absolute()), str(Path(folder) / "feeds.npz"), str(results)]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", _PROGRAM, *words, str(torch.get_num_threads())],

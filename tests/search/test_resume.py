@@ -222,7 +222,7 @@ def test_a_finished_run_is_returned_or_protected(waves_task, small, finished):
 
 def test_an_unfinished_run_is_not_overwritten(waves_task, small, finished, tmp_path):
     out = interrupted(finished, tmp_path, "metrics.json")
-    with pytest.raises(InputError, match=r"run.partial is an unfinished run; .* `resume=True`, or delete"):
+    with pytest.raises(InputError, match=r"run.partial is an unfinished run; .*`resume=True`.* delete"):
         search(waves_task, small, out)
 
 
