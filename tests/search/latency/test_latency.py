@@ -177,7 +177,9 @@ def test_the_table_has_a_row_per_layer_and_the_backbone_s_own_kernels(waves_task
         assert row[0] < row[2]  # 3 taps are cheaper than 11
     assert known.fixed > 0  # the two shortcuts
     assert known.backbone_total == pytest.approx(known.fixed + sum(known.backbone))
-    with pytest.raises(InputError, match=r"`latency_budget=1e-06ms`: .* take .* ms on ort-cpu; raise the budget"):
+    with pytest.raises(
+        InputError, match=r"`latency_budget=1e-06ms`: .* take .* ms on ort-cpu; raise the budget"
+    ):
         latency_table(waves_task, estimated(small, latency_budget=1e-6), layers)
 
 
