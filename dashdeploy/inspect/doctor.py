@@ -171,7 +171,6 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         ),
         _native(),
         _openvino_native(),
-        _ort_web(),
         _engine(
             "serve (extra)", ["starlette"], "starlette uvicorn orjson grpc prometheus_client", extra="serve"
         ),

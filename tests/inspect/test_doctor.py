@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from dashdeploy.cli.app import app
 from dashdeploy.inspect import doctor
 from dashdeploy.runtimes.gpus import Gpu, find_gpus
+from dashdeploy.runtimes.names import EngineName
 
 
 def test_reports_this_machine():
@@ -114,3 +115,9 @@ def test_command():
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0
     assert "ort-cpu" in result.stdout and "processor" in result.stdout
+
+
+def test_every_engine_has_one_line():
+    names = [engine.name for engine in doctor.examine().engines]
+    assert len(names) == len(set(names))
+    assert set(EngineName) <= {*names, "torchscript"}  # torch runs those files, and has a line of its own

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -24,6 +24,15 @@ from dashdeploy.runtimes.torch.device import (
     require_cuda,
     tf32,
 )
+
+
+class How(TypedDict, total=False):
+    """How a program runs: the keywords of `TorchProgram`, but for its device."""
+
+    threads: int | None
+    compile_it: bool
+    graph: bool
+    precision: str
 
 
 class TorchProgram:
@@ -173,11 +182,8 @@ def load_program(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     *,
-    threads: int | None = None,
-    compile_it: bool = False,
-    graph: bool = False,
     device: str = "cpu",
-    precision: str = "fp32",
+    **how: Unpack[How],
 ) -> TorchProgram:
     """A file of torch.export, moved to `device`; the arguments are those of `TorchProgram`.
 
@@ -200,16 +206,7 @@ def load_program(
             module = program.module()
     except Exception as error:  # torch raises a dozen unrelated classes for a file it refuses
         raise InputError(f"torch cannot load {file}: {first_line(error)}") from error
-    return TorchProgram(
-        module,
-        inputs,
-        outputs,
-        threads=threads,
-        compile_it=compile_it,
-        graph=graph,
-        device=device,
-        precision=precision,
-    )
+    return TorchProgram(module, inputs, outputs, device=device, **how)
 
 
 def _writeable(array: Array) -> Array:
