@@ -60,12 +60,13 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # th
         last = None
         while True:
             changed = self._readiness.next_change()
+            draining = self._readiness.drain_begins.is_set()  # before the status, which a drain may overtake
             status = self._status(request.service)
             status = _UNKNOWN if status is None else status
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
                 last = status
-            if self._readiness.drain_begins.is_set():  # an open stream would hold the drain up
+            if draining:  # an open stream would hold the drain up
                 return
             await changed.wait()
 

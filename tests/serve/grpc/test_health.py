@@ -1,5 +1,6 @@
 """The standard health service, asked by grpcio-health-checking's own stubs, and reflection by grpcio-reflection's."""
 
+import asyncio
 import queue
 import signal
 from threading import Thread
@@ -10,6 +11,11 @@ import pytest
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from dashdeploy.serve.grpc.health import HealthService
+from dashdeploy.serve.repository.model_repository import ModelRepository
+from dashdeploy.serve.repository.readiness import Readiness
+from dashdeploy.serve.settings import ServeSettings
 
 NAMES = health_pb2.HealthCheckResponse.ServingStatus.Name
 SERVICE = "inference.GRPCInferenceService"
@@ -126,6 +132,18 @@ def test_a_drain_is_told_before_the_connection_ends_and_is_not_held_up(tmp_path,
         ] * 2
         assert running.process.wait(timeout=10) == 0
         probe.channel.close()
+
+
+def test_a_drain_that_begins_while_a_status_is_sent_is_told():
+    async def run():
+        repository = ModelRepository([], ServeSettings())
+        readiness = Readiness(repository)
+        watch = HealthService(repository, readiness).Watch(health_pb2.HealthCheckRequest(), None)
+        first = await anext(watch)
+        readiness.drain()  # the generator is still at its `yield`
+        return [NAMES(answer.status) for answer in (first, *[answer async for answer in watch])]
+
+    assert asyncio.run(run()) == ["SERVING", "NOT_SERVING"]
 
 
 def test_reflection_is_there_only_if_asked_for(tmp_path, write, start_server, grpc_server):
