@@ -136,7 +136,11 @@ def test_mnn_leaves_stdout_to_results(classifier, capfd):
 
 @pytest.mark.parametrize(
     "name, command",
-    [("mnn", r"pip install 'dashdeploy\[mnn\]'"), ("iree", r"pip install 'dashdeploy\[iree\]'")],
+    [
+        ("mnn", r"pip install 'dashdeploy\[mnn\]'"),
+        ("iree", r"pip install 'dashdeploy\[iree\]'"),
+        ("litert", r"pip install 'dashdeploy\[litert\]'"),
+    ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(name, command, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

@@ -35,5 +35,7 @@ def run_in_pieces(
     pieces = []
     for start in range(0, count, batch):
         rows = np.minimum(np.arange(start, start + batch), count - 1)
-        pieces.append(call([array[rows] if many else array for array, many in zip(arrays, batched, strict=True)]))
+        pieces.append(
+            call([array[rows] if many else array for array, many in zip(arrays, batched, strict=True)])
+        )
     return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}

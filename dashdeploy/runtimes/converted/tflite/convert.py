@@ -41,7 +41,9 @@ def convert(model: bytes, batch: int) -> bytes:
         given[value.name] = graph.writer.tensor(shape, dtype)
         graph.store(value.name, Value(given[value.name], shape, tuple(range(len(shape))), dtype))
     for node in proto.graph.node:
-        if all(name in constants or not name for name in node.input) and not node.op_type.startswith("Random"):
+        if all(name in constants or not name for name in node.input) and not node.op_type.startswith(
+            "Random"
+        ):
             constants.update(zip(node.output, _computed(node, constants, opsets), strict=True))
         else:
             _write(graph, node)
@@ -71,7 +73,9 @@ def _computed(node: Any, constants: Mapping[str, Array], opsets: Mapping[str, in
     try:
         return [np.asarray(each) for each in ReferenceEvaluator(node, opsets=dict(opsets)).run(None, feeds)]
     except Exception as error:  # onnx raises what it likes for a node that it does not know
-        raise InputError(f"LiteRT: cannot compute the constant {node.output[0]}: {first_line(error)}") from error
+        raise InputError(
+            f"LiteRT: cannot compute the constant {node.output[0]}: {first_line(error)}"
+        ) from error
 
 
 def _write(graph: Graph, node: Any) -> None:  # noqa: ANN401

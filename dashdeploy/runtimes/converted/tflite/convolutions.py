@@ -107,9 +107,7 @@ def convolution(graph: Graph, attributes: Attributes, inputs: Sequence[str], out
     )
 
 
-def pool(
-    graph: Graph, kind: str, attributes: Attributes, inputs: Sequence[str], output: str
-) -> Value:
+def pool(graph: Graph, kind: str, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
     """MaxPool or AveragePool along one or two axes.
 
     Raises:
@@ -142,5 +140,3 @@ def pool(
         filterHeight=height,
         filterWidth=width,
     )
-
-

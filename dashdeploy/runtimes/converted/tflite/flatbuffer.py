@@ -104,7 +104,12 @@ class FlatbufferWriter:
         return self.constant(np.asarray(values, np.int32))
 
     def op(
-        self, code: str, inputs: Sequence[int], shape: Sequence[int], dtype: str = "float32", **options: object
+        self,
+        code: str,
+        inputs: Sequence[int],
+        shape: Sequence[int],
+        dtype: str = "float32",
+        **options: object,
     ) -> int:
         """Add an operator, and give its one output; equal ones are written once.
 
@@ -136,7 +141,9 @@ class FlatbufferWriter:
     def copied(self, tensor: int) -> int:
         """The tensor once more, computed."""
         found = self._tensors[tensor]
-        return self.op("RESHAPE", (tensor, self.integers(found.shape)), found.shape, found.dtype, newShape=[*found.shape])
+        return self.op(
+            "RESHAPE", (tensor, self.integers(found.shape)), found.shape, found.dtype, newShape=[*found.shape]
+        )
 
     def content(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
         """The file.

@@ -1,7 +1,7 @@
 """A graph for LiteRT while it is written: values whose axes lie in another order than ONNX's, until that matters.
 
-LiteRT convolves channels last. A value says in which order its axes lie, so that a transpose is written only where two
-orders meet, and none where all axes that change places have the length 1.
+LiteRT convolves channels last. A value says in which order its axes lie, so that a transpose is written only where
+two orders meet, and none where all axes that change places have the length 1.
 """
 
 from __future__ import annotations

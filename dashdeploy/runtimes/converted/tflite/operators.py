@@ -40,7 +40,9 @@ def combined(graph: Graph, code: str, first: Value, second: Value, shape: Sequen
 
 
 def _scalar(graph: Graph, number: float, rank: int) -> Value:
-    return Value(graph.writer.constant(np.full((1,) * rank, number, np.float32)), (1,) * rank, tuple(range(rank)))
+    return Value(
+        graph.writer.constant(np.full((1,) * rank, number, np.float32)), (1,) * rank, tuple(range(rank))
+    )
 
 
 def _clip(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
@@ -62,7 +64,9 @@ def _leaky_relu(graph: Graph, attributes: Attributes, inputs: Sequence[str], _ou
 
 def _gelu(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
     x = graph.value(inputs[0])
-    return graph.op("GELU", (x.tensor,), x, x.shape, approximate=attributes.get("approximate", b"none") == b"tanh")
+    return graph.op(
+        "GELU", (x.tensor,), x, x.shape, approximate=attributes.get("approximate", b"none") == b"tanh"
+    )
 
 
 def _softmax(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
@@ -219,9 +223,15 @@ def _fully_connected(
 def _gemm(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
     x, table = graph.value(inputs[0]), _needed_constant(graph, inputs[1], output)
     weight = table if attributes.get("transB", 0) else table.T
-    bias = _needed_constant(graph, inputs[2], output) if len(inputs) > 2 and inputs[2] else np.zeros(1, np.float32)
+    bias = (
+        _needed_constant(graph, inputs[2], output)
+        if len(inputs) > 2 and inputs[2]
+        else np.zeros(1, np.float32)
+    )
     if attributes.get("transA", 0) or (bias.ndim == 2 and bias.shape[0] > 1):
-        raise InputError(f"LiteRT: the product {output} is transposed, or adds a matrix; choose another `target`")
+        raise InputError(
+            f"LiteRT: the product {output} is transposed, or adds a matrix; choose another `target`"
+        )
     bias = np.broadcast_to(bias.reshape(-1), weight.shape[:1]) * np.float32(attributes.get("beta", 1.0))
     weight = weight * np.float32(attributes.get("alpha", 1.0))
     return _fully_connected(graph, x, weight, bias, graph.shape(output))
@@ -246,7 +256,9 @@ def _reduced(graph: Graph, code: str, x: Value, chosen: set[int], shape: Sequenc
     return result if kept == tuple(shape) else graph.reshaped(result, shape)
 
 
-def _global_pool(code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
+def _global_pool(
+    code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str
+) -> Value:
     x = graph.value(inputs[0])
     return _reduced(graph, code, x, set(range(2, x.rank)), graph.shape(output))
 
