@@ -39,7 +39,7 @@ def convert(model: bytes, batch: int) -> bytes:
         shape = graph.shape(value.name)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
         given[value.name] = graph.writer.tensor(shape, dtype)
-        graph.store(value.name, Value(given[value.name], shape, tuple(range(len(shape))), dtype))
+        graph.store(value.name, Value(given[value.name], shape, tuple(range(len(shape)))))
     for node in proto.graph.node:
         if all(name in constants or not name for name in node.input) and not node.op_type.startswith(
             "Random"
@@ -50,7 +50,9 @@ def convert(model: bytes, batch: int) -> bytes:
     results: dict[str, int] = {}
     for value in proto.graph.output:
         tensor = graph.plain(graph.value(value.name)).tensor
-        while value.name in constants or tensor in (*given.values(), *results.values()):
+        if value.name in constants:
+            tensor = graph.writer.copied(tensor)
+        while tensor in (*given.values(), *results.values()):
             tensor = graph.writer.copied(tensor)
         results[value.name] = tensor
     return graph.writer.content(given, results)

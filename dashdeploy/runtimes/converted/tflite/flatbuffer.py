@@ -34,6 +34,7 @@ _OPTIONS = {
     "LEAKY_RELU": "LeakyReluOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "MIRROR_PAD": "MirrorPadOptions",
     "MUL": "MulOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
@@ -43,6 +44,9 @@ _OPTIONS = {
     "SUM": "ReducerOptions",
 }
 """The tables of options, of the operators that have one which they need."""
+
+_VERSIONS = {"BROADCAST_TO": 2}
+"""The first version of an operator, where LiteRT has none that is called 1."""
 
 
 @dataclass
@@ -108,7 +112,6 @@ class FlatbufferWriter:
         code: str,
         inputs: Sequence[int],
         shape: Sequence[int],
-        dtype: str = "float32",
         **options: object,
     ) -> int:
         """Add an operator, and give its one output; equal ones are written once.
@@ -116,34 +119,35 @@ class FlatbufferWriter:
         Args:
             code: in the schema, such as ``CONV_2D``.
             inputs: tensors; -1 stands for one that is left out.
-            shape: of the output.
-            dtype: of the output.
+            shape: of the output, whose type is the first input's.
             options: of the operator, as the schema's Python classes call them.
         """
-        key = repr((code, tuple(inputs), tuple(shape), dtype, sorted(options.items())))
+        key = repr((code, tuple(inputs), tuple(shape), sorted(options.items())))
         if key not in self._written:
-            output = self._written[key] = self.tensor(shape, dtype)
+            output = self._written[key] = self.tensor(shape, self._tensors[inputs[0]].dtype)
             self._operators.append(_Operator(code, tuple(inputs), output, options))
         return self._written[key]
 
     def reshape(self, tensor: int, shape: Sequence[int]) -> int:
         """The tensor in another shape; of reshapes in a row one is left."""
-        source = self._reshaped.get(tensor, tensor)
+        source = self.before_reshape(tensor)
         found = self._tensors[source]
         if found.shape == tuple(shape):
             return source
         if found.data is not None:
             return self.constant(found.data.reshape(shape))
-        output = self.op("RESHAPE", (source, self.integers(shape)), shape, found.dtype, newShape=[*shape])
+        output = self.op("RESHAPE", (source, self.integers(shape)), shape, newShape=[*shape])
         self._reshaped[output] = source
         return output
+
+    def before_reshape(self, tensor: int) -> int:
+        """What a tensor was before it got another shape; itself where that is all."""
+        return self._reshaped.get(tensor, tensor)
 
     def copied(self, tensor: int) -> int:
         """The tensor once more, computed."""
         found = self._tensors[tensor]
-        return self.op(
-            "RESHAPE", (tensor, self.integers(found.shape)), found.shape, found.dtype, newShape=[*found.shape]
-        )
+        return self.op("RESHAPE", (tensor, self.integers(found.shape)), found.shape, newShape=[*found.shape])
 
     def content(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> bytes:
         """The file.
@@ -235,7 +239,9 @@ def _packed_operator(
 def _packed_code(schema: Any, code: str) -> Any:  # noqa: ANN401
     number = getattr(schema.BuiltinOperator, code)
     # Readers of the first schema have one byte for it, of which the last value refers them to the new place.
-    return schema.OperatorCodeT(deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=1)
+    return schema.OperatorCodeT(
+        deprecatedBuiltinCode=min(number, 127), builtinCode=number, version=_VERSIONS.get(code, 1)
+    )
 
 
 def _buffer(schema: Any, data: Array | None) -> Any:  # noqa: ANN401
@@ -243,7 +249,7 @@ def _buffer(schema: Any, data: Array | None) -> Any:  # noqa: ANN401
     if data is None or not prod(data.shape):
         return schema.BufferT()
 
-    class Aligned(schema.BufferT):  # type: ignore[misc, name-defined]
+    class Aligned(schema.BufferT):  # type: ignore[misc]
         def Pack(self, builder: Any) -> Any:  # noqa: ANN401, N802 - the name that the schema's classes call
             content = self.data.tobytes()
             builder.Prep(_ALIGNMENT, len(content))

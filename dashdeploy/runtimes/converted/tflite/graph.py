@@ -12,6 +12,7 @@ from typing import Any
 
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.converted.tflite.flatbuffer import Array, FlatbufferWriter, Shape
+from dashdeploy.runtimes.converted.tflite.rows import RowMoves
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,11 @@ class Value:
         tensor: that holds it.
         shape: in the ONNX model.
         axes: which of its axes each axis of the tensor is; None is a further one of length 1. Every axis is there.
-        dtype: of its numbers.
     """
 
     tensor: int
     shape: Shape
     axes: tuple[int | None, ...]
-    dtype: str = "float32"
 
     @property
     def rank(self) -> int:
@@ -61,6 +60,7 @@ class Graph:
 
     def __init__(self, shapes: Mapping[str, Shape], constants: Mapping[str, Array]) -> None:
         self.writer = FlatbufferWriter()
+        self.moves = RowMoves(self.writer)
         self._shapes = shapes
         self._constants = constants
         self._values: dict[str, Value] = {}
@@ -86,7 +86,7 @@ class Graph:
         array = self._constants.get(name)
         if array is not None:
             tensor = self.writer.constant(array)
-            return Value(tensor, array.shape, tuple(range(array.ndim)), array.dtype.name)
+            return Value(tensor, array.shape, tuple(range(array.ndim)))
         return self._values[name]
 
     def store(self, name: str, value: Value) -> None:
@@ -98,7 +98,7 @@ class Graph:
         axes = tuple(axes)
         if value.axes == axes:
             return value
-        result = Value(value.tensor, value.shape, axes, value.dtype)
+        result = Value(value.tensor, value.shape, axes)
         shape = result.laid_out(value.shape, 1)
         order = [axis for axis in value.axes if axis is not None and value.shape[axis] > 1]
         wanted = [axis for axis in axes if axis is not None and value.shape[axis] > 1]
@@ -110,10 +110,9 @@ class Graph:
                 "TRANSPOSE",
                 (dense, self.writer.integers([order.index(axis) for axis in wanted])),
                 [value.shape[axis] for axis in wanted],
-                value.dtype,
             )
             tensor = self.writer.reshape(moved, shape)
-        return Value(tensor, value.shape, axes, value.dtype)
+        return Value(tensor, value.shape, axes)
 
     def plain(self, value: Value) -> Value:
         """The value as the ONNX model has it."""
@@ -129,10 +128,10 @@ class Graph:
         """The numbers of the value in another shape, in the order of the ONNX model."""
         source = value if value.in_order else self.plain(value)
         tensor = self.writer.reshape(source.tensor, shape)
-        return Value(tensor, tuple(shape), tuple(range(len(shape))), value.dtype)
+        return Value(tensor, tuple(shape), tuple(range(len(shape))))
 
     def op(self, code: str, inputs: Sequence[int], like: Value, shape: Shape, **options: Any) -> Value:  # noqa: ANN401
         """Write an operator whose output has the axes of `like` and the ONNX shape `shape`."""
-        result = Value(-1, shape, like.axes, like.dtype)
-        tensor = self.writer.op(code, inputs, result.laid_out(shape, 1), like.dtype, **options)
-        return Value(tensor, shape, like.axes, like.dtype)
+        result = Value(-1, shape, like.axes)
+        tensor = self.writer.op(code, inputs, result.laid_out(shape, 1), **options)
+        return Value(tensor, shape, like.axes)

@@ -19,7 +19,7 @@ Handler = Callable[[Graph, Attributes, Sequence[str], str], Value]
 
 def _unary(code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
     x = graph.value(inputs[0])
-    return graph.op(code, (x.tensor,), x, x.shape)
+    return Value(graph.moves.unary(code, x.tensor), x.shape, x.axes)
 
 
 def _binary(code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
@@ -83,7 +83,7 @@ def _transpose(graph: Graph, attributes: Attributes, inputs: Sequence[str], _out
     x = graph.value(inputs[0])
     perm = [*attributes.get("perm", range(x.rank)[::-1])]
     axes = tuple(None if axis is None else perm.index(axis) for axis in x.axes)
-    return Value(x.tensor, tuple(x.shape[axis] for axis in perm), axes, x.dtype)
+    return Value(x.tensor, tuple(x.shape[axis] for axis in perm), axes)
 
 
 def _reshape(graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
@@ -122,12 +122,14 @@ def _pad(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: st
     pads = np.maximum(pads, 0)
     if not pads.any():
         return x
-    table = graph.writer.constant(np.asarray([x.laid_out(side, 0) for side in pads], np.int32).T)
+    laid_out = np.asarray([x.laid_out(side.tolist(), 0) for side in pads], np.int32).T
     shape = tuple(int(n) for n in np.asarray(x.shape) + pads.sum(0))
+    if mode == "constant" and (fill is None or not fill.any()):
+        return Value(graph.moves.pad(x.tensor, laid_out), shape, x.axes)
+    table = graph.writer.constant(laid_out)
     if mode == "reflect":
-        return graph.op("MIRROR_PAD", (x.tensor, table), x, shape)
-    if fill is None or not fill.any():
-        return graph.op("PAD", (x.tensor, table), x, shape)
+        return graph.op("MIRROR_PAD", (x.tensor, table), x, shape, mode=0)
+    assert fill is not None
     number = graph.writer.constant(np.full(1, float(fill.reshape(-1)[0]), np.float32))
     return graph.op("PADV2", (x.tensor, table, number), x, shape)
 
@@ -164,8 +166,7 @@ def _rows(graph: Graph, x: Value, axis: int, rows: Array) -> Value:
     if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
         begin = [int(rows[0]) if place == axis else 0 for place in range(x.rank)]
         return _cut(graph, x, begin, [b + n for b, n in zip(begin, shape, strict=True)])
-    places = graph.writer.integers([int(row) for row in rows])
-    return graph.op("GATHER", (x.tensor, places), x, shape, axis=x.axes.index(axis))
+    return Value(graph.moves.gather(x.tensor, x.axes.index(axis), rows), shape, x.axes)
 
 
 def _gather(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
@@ -176,7 +177,7 @@ def _gather(graph: Graph, attributes: Attributes, inputs: Sequence[str], output:
     if index is not None and index.ndim == 0:
         return graph.reshaped(_rows(graph, x, axis, index.reshape(1) % x.shape[axis]), graph.shape(output))
     x, places, shape = graph.plain(x), graph.plain(graph.value(inputs[1])), graph.shape(output)
-    like = Value(-1, shape, tuple(range(len(shape))), x.dtype)
+    like = Value(-1, shape, tuple(range(len(shape))))
     return graph.op("GATHER", (x.tensor, places.tensor), like, shape, axis=axis)
 
 
