@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.fixed_batch import run_in_pieces
+from dashdeploy.runtimes.converted.greetings import without_greeting
 from dashdeploy.runtimes.converted.tflite.convert import convert
 
 _PACKAGE = "ai_edge_litert"
+_GREETED = Event()
+"""LiteRT greets on stderr when it loads the first model of a process."""
 
 
 def convert_to_litert(model: bytes, batch: int = 1) -> bytes:
@@ -64,8 +68,10 @@ class LiteRT:
 
         content = model if isinstance(model, bytes) else model.read_bytes()
         try:
-            self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with nullcontext() if _GREETED.is_set() else without_greeting(2):
+                self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
+                _GREETED.set()
         except Exception as error:  # LiteRT raises what it likes for a file it refuses
             where = "the model" if isinstance(model, bytes) else str(model)
             raise InputError(f"LiteRT cannot load {where}: {first_line(error)}") from error
