@@ -103,6 +103,22 @@ def test_convolutions_of_planes(attributes, taps):
 
 
 @pytest.mark.parametrize(
+    "attributes, taps",
+    [
+        ("strides = [2]", (4, 6, 2)),
+        ("strides = [2], pads = [1, 1]", (4, 6, 4)),
+        ("strides = [3], pads = [0, 2], output_padding = [1]", (4, 6, 5)),
+        ("", (4, 6, 3)),
+    ],
+)
+def test_transposed_convolutions(attributes, taps):
+    call = f"ConvTranspose<{attributes}>" if attributes else "ConvTranspose"
+    agree(model_of(f"{LENGTH} {{ y = {call}(x, w, b) }}", w=taps, b=taps[1:2]))
+    plane = f"{PLANE} {{ y = ConvTranspose<strides = [2, 3]>(x, w) }}"
+    agree(model_of(plane, w=(4, 6, 2, 3)))
+
+
+@pytest.mark.parametrize(
     "call",
     [
         "MaxPool<kernel_shape = [3], pads = [1, 1]>",
@@ -120,7 +136,27 @@ def test_pools(call):
 
 
 @pytest.mark.parametrize(
-    "name", ["Relu", "Sigmoid", "Tanh", "Exp", "Neg", "Abs", "Floor", "Ceil", "HardSwish"]
+    "name",
+    [
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "Exp",
+        "Neg",
+        "Abs",
+        "Floor",
+        "Ceil",
+        "HardSwish",
+        "Sin",
+        "Cos",
+        "Sign",
+        "Erf",
+        "Softplus",
+        "Elu",
+        "Selu",
+        "HardSigmoid",
+        "Reciprocal",
+    ],
 )
 def test_what_is_done_to_each_number(name):
     agree(model_of(f"(float[batch, 4, 20] x) => (float[batch, 4, 20] y) {{ y = {name}(x) }}"))
@@ -133,6 +169,9 @@ def test_what_is_done_to_each_number(name):
         ("y = LeakyRelu<alpha = 0.2>(x)", {}),
         ("y = Gelu(x)", {}),
         ("y = Gelu<approximate = \"tanh\">(x)", {}),
+        ("y = PRelu(x, s)", {"s": (4, 1)}),
+        ("a = Mean(x, x, row) b = Max(a, x, row) y = Sum(b, x, a)", {"row": (20,)}),
+        ("y = InstanceNormalization(x, s, o)", {"s": (4,), "o": (4,)}),
         ("y = Clip(x, low, high)", {"low": np.float32(-0.5), "high": np.float32(1)}),
         ("y = Clip(x, , high)", {"high": np.float32(1)}),
         ("y = Softmax<axis = 1>(x)", {}),
@@ -250,14 +289,15 @@ def test_more_samples_than_the_batch_run_in_pieces():
 @pytest.mark.parametrize(
     "body, message",
     [
-        ("a = Erf(x) y = Relu(a)", r"no form of Erf here"),
+        ("a = Asinh(x) y = Relu(a)", r"no form of Asinh here"),
         ("y = AveragePool<kernel_shape = [3], strides = [2], ceil_mode = 1>(x)", "the pool to y .*`ceil_mode`"),
         ("y = Pad<mode = \"edge\">(x, p)", "y is padded by `edge`"),
+        ("y = ConvTranspose<group = 2>(x, w)", "transposed convolution to y .* groups"),
         ("y = Conv<pads = [1, 1]>(x, x)", "convolution to y .* computed taps"),
     ],
 )  # fmt: skip
 def test_what_has_no_form_is_refused_by_name(body, message):
-    content = model_of(f"{LENGTH} {{ {body} }}", p=integers(0, 0, 1, 0, 0, 1))
+    content = model_of(f"{LENGTH} {{ {body} }}", p=integers(0, 0, 1, 0, 0, 1), w=(4, 3, 2))
     with pytest.raises(InputError, match=message):
         convert_to_litert(content)
 

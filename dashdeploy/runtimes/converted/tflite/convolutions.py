@@ -107,6 +107,52 @@ def convolution(graph: Graph, attributes: Attributes, inputs: Sequence[str], out
     )
 
 
+def transposed_convolution(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
+    """ConvTranspose along one or two axes: everything that the taps reach, and then without the padding.
+
+    Raises:
+        InputError: more axes, computed taps, groups, dilations, or a size that reaches beyond the taps.
+    """
+    weight, shape = graph.constant(inputs[1]), graph.shape(output)
+    dilations = max(attributes.get("dilations", [1]))
+    if weight is None or weight.ndim not in (3, 4) or attributes.get("group", 1) != 1 or dilations > 1:
+        raise InputError(
+            f"LiteRT: the transposed convolution to {output} has three axes, groups, dilations or computed taps"
+        )
+    x = graph.arranged(graph.value(inputs[0]), _spatial_last(weight.ndim))
+    kernel, rank = weight.shape[2:], weight.ndim - 2
+    strides = [*attributes.get("strides", [1] * rank)]
+    whole = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, kernel, strict=True)]
+    before = [*attributes.get("pads", [0] * (2 * rank))[:rank]]
+    named = attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or "output_shape" in attributes
+    if named or any(b + n > w for b, n, w in zip(before, shape[2:], whole, strict=True)):
+        raise InputError(
+            f"LiteRT: the transposed convolution to {output} has `auto_pad` or `output_shape`, or is larger than "
+            "what its taps reach"
+        )
+    taps = weight[:, :, None] if weight.ndim == 3 else weight
+    bias = graph.constant(inputs[2]) if len(inputs) > 2 and inputs[2] else None
+    bias = np.zeros(weight.shape[1], np.float32) if bias is None else bias
+    full = (*shape[:2], *whole)
+    stride_h, stride_w = _planar(strides)
+    everything = graph.op(
+        "TRANSPOSE_CONV",
+        (
+            graph.writer.integers(Value(-1, full, x.axes).laid_out(full, 1)),
+            graph.writer.constant(taps.transpose(1, 2, 3, 0)),
+            x.tensor,
+            graph.writer.constant(bias),
+        ),
+        x,
+        full,
+        padding=_VALID,
+        strideH=stride_h,
+        strideW=stride_w,
+    )
+    end = [b + n for b, n in zip(before, shape[2:], strict=True)]
+    return graph.cut(everything, [0, 0, *before], [*shape[:2], *end])
+
+
 def pool(graph: Graph, kind: str, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
     """MaxPool or AveragePool along one or two axes.
 

@@ -42,11 +42,15 @@ _OPTIONS = {
     "SOFTMAX": "SoftmaxOptions",
     "SUB": "SubOptions",
     "SUM": "ReducerOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
 }
 """The tables of options, of the operators that have one which they need."""
 
-_VERSIONS = {"BROADCAST_TO": 2}
-"""The first version of an operator, where LiteRT has none that is called 1."""
+_TYPED_BY = {"TRANSPOSE_CONV": 2}
+"""Which input has the type of the output, where it is not the first one."""
+
+_VERSIONS = {"BROADCAST_TO": 2, "TRANSPOSE_CONV": 3}
+"""The least version of an operator, where that is not 1."""
 
 
 @dataclass
@@ -119,12 +123,14 @@ class FlatbufferWriter:
         Args:
             code: in the schema, such as ``CONV_2D``.
             inputs: tensors; -1 stands for one that is left out.
-            shape: of the output, whose type is the first input's.
+            shape: of the output, whose type is an input's.
             options: of the operator, as the schema's Python classes call them.
         """
         key = repr((code, tuple(inputs), tuple(shape), sorted(options.items())))
         if key not in self._written:
-            output = self._written[key] = self.tensor(shape, self._tensors[inputs[0]].dtype)
+            output = self._written[key] = self.tensor(
+                shape, self._tensors[inputs[_TYPED_BY.get(code, 0)]].dtype
+            )
             self._operators.append(_Operator(code, tuple(inputs), output, options))
         return self._written[key]
 

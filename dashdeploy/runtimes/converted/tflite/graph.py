@@ -135,3 +135,14 @@ class Graph:
         result = Value(-1, shape, like.axes)
         tensor = self.writer.op(code, inputs, result.laid_out(shape, 1), **options)
         return Value(tensor, shape, like.axes)
+
+    def cut(self, value: Value, begin: Sequence[int], end: Sequence[int]) -> Value:
+        """Everything from `begin` up to `end` along each axis."""
+        sizes = [int(e) - int(b) for b, e in zip(begin, end, strict=True)]
+        if tuple(sizes) == value.shape:
+            return value
+        bounds = (
+            self.writer.integers(value.laid_out(begin, 0)),
+            self.writer.integers(value.laid_out(sizes, 1)),
+        )
+        return self.op("SLICE", (value.tensor, *bounds), value, tuple(sizes))

@@ -1,78 +1,23 @@
-"""ONNX operators as LiteRT's, one function for each kind; convolutions and pools are in `convolutions`."""
+"""ONNX operators as LiteRT's: moves, products and reductions here, others in `elementwise` and `convolutions`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from dashdeploy.errors import InputError
-from dashdeploy.runtimes.converted.tflite.convolutions import Attributes, convolution, pool
+from dashdeploy.runtimes.converted.tflite.convolutions import convolution, pool, transposed_convolution
+from dashdeploy.runtimes.converted.tflite.elementwise import (
+    ELEMENTWISE,
+    Attributes,
+    Handler,
+    needed_constant,
+    reduced,
+)
 from dashdeploy.runtimes.converted.tflite.flatbuffer import Array
 from dashdeploy.runtimes.converted.tflite.graph import Graph, Value
-
-Handler = Callable[[Graph, Attributes, Sequence[str], str], Value]
-"""Writes a node of one output: of the graph, the node's attributes, its inputs and its output's name."""
-
-
-def _unary(code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
-    x = graph.value(inputs[0])
-    return Value(graph.moves.unary(code, x.tensor), x.shape, x.axes)
-
-
-def _binary(code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
-    return combined(graph, code, graph.value(inputs[0]), graph.value(inputs[1]), graph.shape(output))
-
-
-def combined(graph: Graph, code: str, first: Value, second: Value, shape: Sequence[int]) -> Value:
-    """An operator on pairs of numbers, with broadcasting; the larger value keeps its layout."""
-    rank = len(shape)
-    pair = [
-        value if value.rank == rank else graph.reshaped(value, (1,) * (rank - value.rank) + value.shape)
-        for value in (first, second)
-    ]
-    # A layout without one of the axes cannot say how the other value lies along it: all have every axis.
-    leading = max(pair, key=lambda value: (np.prod(value.shape), value is pair[0]))
-    tensors = [graph.arranged(value, leading.axes).tensor for value in pair]
-    return graph.op(code, tensors, leading, tuple(shape))
-
-
-def _scalar(graph: Graph, number: float, rank: int) -> Value:
-    return Value(
-        graph.writer.constant(np.full((1,) * rank, number, np.float32)), (1,) * rank, tuple(range(rank))
-    )
-
-
-def _clip(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
-    x = graph.value(inputs[0])
-    bounds: list[Any] = [attributes.get("min"), attributes.get("max")]
-    for place, name in enumerate(inputs[1:3]):
-        if name:
-            bounds[place] = graph.constant(name)
-    for bound, code in zip(bounds, ("MAXIMUM", "MINIMUM"), strict=True):
-        if bound is not None:
-            x = combined(graph, code, x, _scalar(graph, float(bound), x.rank), x.shape)
-    return x
-
-
-def _leaky_relu(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
-    x = graph.value(inputs[0])
-    return graph.op("LEAKY_RELU", (x.tensor,), x, x.shape, alpha=float(attributes.get("alpha", 0.01)))
-
-
-def _gelu(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
-    x = graph.value(inputs[0])
-    return graph.op(
-        "GELU", (x.tensor,), x, x.shape, approximate=attributes.get("approximate", b"none") == b"tanh"
-    )
-
-
-def _softmax(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
-    x = graph.value(inputs[0])
-    x = graph.last(x, int(attributes.get("axis", -1)) % x.rank)
-    return graph.op("SOFTMAX", (x.tensor,), x, x.shape, beta=1.0)
 
 
 def _identity(graph: Graph, _attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
@@ -98,27 +43,20 @@ def _expand(graph: Graph, _attributes: Attributes, inputs: Sequence[str], output
     return graph.op("BROADCAST_TO", (x.tensor, graph.writer.integers(shape)), x, shape)
 
 
-def _needed_constant(graph: Graph, name: str, output: str) -> Array:
-    found = graph.constant(name)
-    if found is None:
-        raise InputError(f"LiteRT: what {output} is made by depends on a number that is computed, {name}")
-    return found
-
-
 def _pad(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
     x = graph.value(inputs[0])
     mode = attributes.get("mode", b"constant").decode()
-    given = _needed_constant(graph, inputs[1], output).reshape(2, -1)
+    given = needed_constant(graph, inputs[1], output).reshape(2, -1)
     axes = [*range(x.rank)]
     if len(inputs) > 3 and inputs[3]:
-        axes = [int(axis) % x.rank for axis in _needed_constant(graph, inputs[3], output)]
+        axes = [int(axis) % x.rank for axis in needed_constant(graph, inputs[3], output)]
     fill = graph.constant(inputs[2]) if len(inputs) > 2 and inputs[2] else None
     pads = np.zeros((2, x.rank), np.int64)
     pads[:, axes] = given
     if mode not in ("constant", "reflect"):
         raise InputError(f"LiteRT: {output} is padded by `{mode}`; choose another `target`")
     cut = np.maximum(-pads, 0)
-    x = _cut(graph, x, cut[0], [n - a for n, a in zip(x.shape, cut[1], strict=True)])
+    x = graph.cut(x, cut[0], [n - a for n, a in zip(x.shape, cut[1], strict=True)])
     pads = np.maximum(pads, 0)
     if not pads.any():
         return x
@@ -134,18 +72,9 @@ def _pad(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: st
     return graph.op("PADV2", (x.tensor, table, number), x, shape)
 
 
-def _cut(graph: Graph, x: Value, begin: Sequence[int], end: Sequence[int]) -> Value:
-    """Everything from `begin` up to `end` along each axis."""
-    sizes = [int(e) - int(b) for b, e in zip(begin, end, strict=True)]
-    if tuple(sizes) == x.shape:
-        return x
-    bounds = graph.writer.integers(x.laid_out(begin, 0)), graph.writer.integers(x.laid_out(sizes, 1))
-    return graph.op("SLICE", (x.tensor, *bounds), x, tuple(sizes))
-
-
 def _slice(graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
     x = graph.value(inputs[0])
-    given = [_needed_constant(graph, name, output).reshape(-1) for name in inputs[1:] if name]
+    given = [needed_constant(graph, name, output).reshape(-1) for name in inputs[1:] if name]
     axes = given[2] if len(given) > 2 else range(len(given[0]))
     steps = given[3] if len(given) > 3 else [1] * len(given[0])
     begin, end = [0] * x.rank, [*x.shape]
@@ -157,7 +86,7 @@ def _slice(graph: Graph, _attributes: Attributes, inputs: Sequence[str], output:
             begin[place], end[place] = 0, len(places)
         else:
             begin[place], end[place], _ = slice(int(first), int(last)).indices(x.shape[place])
-    return _cut(graph, x, begin, end)
+    return graph.cut(x, begin, end)
 
 
 def _rows(graph: Graph, x: Value, axis: int, rows: Array) -> Value:
@@ -165,7 +94,7 @@ def _rows(graph: Graph, x: Value, axis: int, rows: Array) -> Value:
     shape = tuple(len(rows) if place == axis else size for place, size in enumerate(x.shape))
     if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
         begin = [int(rows[0]) if place == axis else 0 for place in range(x.rank)]
-        return _cut(graph, x, begin, [b + n for b, n in zip(begin, shape, strict=True)])
+        return graph.cut(x, begin, [b + n for b, n in zip(begin, shape, strict=True)])
     return Value(graph.moves.gather(x.tensor, x.axes.index(axis), rows), shape, x.axes)
 
 
@@ -222,10 +151,10 @@ def _fully_connected(
 
 
 def _gemm(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
-    x, table = graph.value(inputs[0]), _needed_constant(graph, inputs[1], output)
+    x, table = graph.value(inputs[0]), needed_constant(graph, inputs[1], output)
     weight = table if attributes.get("transB", 0) else table.T
     bias = (
-        _needed_constant(graph, inputs[2], output)
+        needed_constant(graph, inputs[2], output)
         if len(inputs) > 2 and inputs[2]
         else np.zeros(1, np.float32)
     )
@@ -242,90 +171,42 @@ def _reduce(code: str, graph: Graph, attributes: Attributes, inputs: Sequence[st
     x = graph.value(inputs[0])
     axes = attributes.get("axes")
     if len(inputs) > 1 and inputs[1]:
-        axes = _needed_constant(graph, inputs[1], output).tolist()
+        axes = needed_constant(graph, inputs[1], output).tolist()
     if not axes and attributes.get("noop_with_empty_axes", 0):
         return x
     chosen = {int(axis) % x.rank for axis in (axes or range(x.rank))}
-    return _reduced(graph, code, x, chosen, graph.shape(output))
-
-
-def _reduced(graph: Graph, code: str, x: Value, chosen: set[int], shape: Sequence[int]) -> Value:
-    """With the axes kept as 1 in the tensor, and without them where `shape` lacks them."""
-    kept = tuple(1 if axis in chosen else size for axis, size in enumerate(x.shape))
-    places = graph.writer.integers([place for place, axis in enumerate(x.axes) if axis in chosen])
-    result = graph.op(code, (x.tensor, places), x, kept, keepDims=True)
-    return result if kept == tuple(shape) else graph.reshaped(result, shape)
+    return reduced(graph, code, x, chosen, graph.shape(output))
 
 
 def _global_pool(
     code: str, graph: Graph, _attributes: Attributes, inputs: Sequence[str], output: str
 ) -> Value:
     x = graph.value(inputs[0])
-    return _reduced(graph, code, x, set(range(2, x.rank)), graph.shape(output))
+    return reduced(graph, code, x, set(range(2, x.rank)), graph.shape(output))
 
 
-def _layer_norm(graph: Graph, attributes: Attributes, inputs: Sequence[str], _output: str) -> Value:
-    x = graph.value(inputs[0])
-    first = int(attributes.get("axis", -1)) % x.rank
-    axes = set(range(first, x.rank))
-    kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-    centered = combined(graph, "SUB", x, _reduced(graph, "MEAN", x, axes, kept), x.shape)
-    squares = graph.op("MUL", (centered.tensor, centered.tensor), centered, x.shape)
-    variance = _reduced(graph, "MEAN", squares, axes, kept)
-    spread = combined(graph, "ADD", variance, _scalar(graph, attributes.get("epsilon", 1e-5), x.rank), kept)
-    x = combined(graph, "MUL", centered, graph.op("RSQRT", (spread.tensor,), spread, kept), x.shape)
-    for name, code in zip(inputs[1:3], ("MUL", "ADD"), strict=False):
-        if name:
-            x = combined(graph, code, x, graph.value(name), x.shape)
-    return x
-
-
-def _batch_norm(graph: Graph, attributes: Attributes, inputs: Sequence[str], output: str) -> Value:
-    x = graph.value(inputs[0])
-    scale, shift, mean, variance = (_needed_constant(graph, name, output) for name in inputs[1:5])
-    factor = scale / np.sqrt(variance + np.float32(attributes.get("epsilon", 1e-5)))
-    for table, code in ((factor, "MUL"), (shift - mean * factor, "ADD")):
-        shaped = table.astype(np.float32).reshape(1, -1, *[1] * (x.rank - 2))
-        constant = Value(graph.writer.constant(shaped), shaped.shape, tuple(range(x.rank)))
-        x = combined(graph, code, x, constant, x.shape)
-    return x
-
-
-_UNARY = {
-    "Relu": "RELU", "Sigmoid": "LOGISTIC", "Tanh": "TANH", "Exp": "EXP", "Log": "LOG", "Sqrt": "SQRT",
-    "Neg": "NEG", "Abs": "ABS", "Floor": "FLOOR", "Ceil": "CEIL", "HardSwish": "HARD_SWISH",
-}  # fmt: skip
-_BINARY = {
-    "Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Pow": "POW", "Max": "MAXIMUM", "Min": "MINIMUM"
-}  # fmt: skip
 _REDUCTIONS = {"ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN"}
 
 HANDLERS: Mapping[str, Handler] = {
-    **{name: partial(_unary, code) for name, code in _UNARY.items()},
-    **{name: partial(_binary, code) for name, code in _BINARY.items()},
+    **ELEMENTWISE,
     **{name: partial(_reduce, code) for name, code in _REDUCTIONS.items()},
     "AveragePool": lambda graph, *rest: pool(graph, "AveragePool", *rest),
     "MaxPool": lambda graph, *rest: pool(graph, "MaxPool", *rest),
     "GlobalAveragePool": partial(_global_pool, "MEAN"),
     "GlobalMaxPool": partial(_global_pool, "REDUCE_MAX"),
-    "BatchNormalization": _batch_norm,
-    "LayerNormalization": _layer_norm,
-    "Clip": _clip,
     "Concat": _concat,
     "Conv": convolution,
+    "ConvTranspose": transposed_convolution,
     "Dropout": _identity,
     "Expand": _expand,
     "Flatten": _reshape,
     "Gather": _gather,
-    "Gelu": _gelu,
     "Gemm": _gemm,
     "Identity": _identity,
-    "LeakyRelu": _leaky_relu,
     "MatMul": _matmul,
     "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,
-    "Softmax": _softmax,
     "Squeeze": _reshape,
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
