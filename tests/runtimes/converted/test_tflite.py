@@ -302,6 +302,16 @@ def test_what_has_no_form_is_refused_by_name(body, message):
         convert_to_litert(content)
 
 
+def test_old_opsets_and_broken_nodes_are_refused_in_a_line():
+    text = "(float[batch, 3] x) => (float[batch, 3] y)"
+    with pytest.raises(
+        InputError, match="the model has opset 11, and operators meant something else before 13"
+    ):
+        convert_to_litert(model_of(f"{text} {{ y = Softmax<axis = 1>(x) }}", opset=11))
+    with pytest.raises(InputError, match=r"cannot write LeakyRelu \(y\): "):
+        convert_to_litert(model_of(f'{text} {{ y = LeakyRelu<alpha = "steep">(x) }}'))
+
+
 def test_numbers_that_are_not_float32_are_refused():
     content = model_of("(double[batch, 3] x) => (double[batch, 3] y) { y = Relu(x) }")
     with pytest.raises(InputError, match="without float64"):

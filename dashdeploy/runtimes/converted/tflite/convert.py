@@ -13,6 +13,9 @@ from dashdeploy.runtimes.converted.tflite.flatbuffer import Array, Shape
 from dashdeploy.runtimes.converted.tflite.graph import Graph, Value
 from dashdeploy.runtimes.converted.tflite.operators import HANDLERS, split
 
+_LEAST_OPSET = 13
+"""Before that, Softmax flattens its axes, and axes and pads are attributes."""
+
 
 def convert(model: bytes, batch: int) -> bytes:
     """The content of a ``.tflite`` file for calls of `batch` samples, in float32.
@@ -24,7 +27,7 @@ def convert(model: bytes, batch: int) -> bytes:
         batch: what the dynamic first axis of its inputs becomes.
 
     Raises:
-        InputError: an operator has no form in LiteRT, or an axis other than the batch is dynamic.
+        InputError: an operator has no form in LiteRT, an axis other than the batch is dynamic, or the opset is old.
     """
     import onnx
     from onnx import numpy_helper
@@ -34,6 +37,11 @@ def convert(model: bytes, batch: int) -> bytes:
     inputs = [value for value in proto.graph.input if value.name not in constants]
     graph = Graph(_shapes(proto.graph), constants)
     opsets = {each.domain: each.version for each in proto.opset_import}
+    if opsets.get("", _LEAST_OPSET) < _LEAST_OPSET:
+        raise InputError(
+            f"LiteRT: the model has opset {opsets['']}, and operators meant something else before {_LEAST_OPSET}; "
+            "convert it with onnx.version_converter, or choose another `target`"
+        )
     given = {}
     for value in inputs:
         shape = graph.shape(value.name)
@@ -93,4 +101,10 @@ def _write(graph: Graph, node: Any) -> None:  # noqa: ANN401
         raise InputError(
             f"LiteRT has no form of {node.op_type} here ({node.name or node.output[0]}); choose another `target`"
         )
-    graph.store(node.output[0], handler(graph, attributes, [*node.input], node.output[0]))
+    try:
+        value = handler(graph, attributes, [*node.input], node.output[0])
+    except (LookupError, TypeError, ValueError) as error:  # a node that is not as ONNX describes it
+        raise InputError(
+            f"LiteRT: cannot write {node.op_type} ({node.name or node.output[0]}): {first_line(error)}"
+        ) from error
+    graph.store(node.output[0], value)
