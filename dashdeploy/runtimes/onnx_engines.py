@@ -59,6 +59,7 @@ class OnnxEngine:
         run: makes the runtime of a serialized ONNX model, or says how it is converted first.
         packages: the distributions that it needs at run time.
         precisions: in which it computes a model in float32.
+        channels_last: whether its values between convolutions lie that way.
     """
 
     name: EngineName
@@ -67,6 +68,7 @@ class OnnxEngine:
     run: Callable[[bytes, Options], Runtime] | OwnFormat
     packages: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ("fp32",)
+    channels_last: bool = False
 
     @property
     def own_format(self) -> OwnFormat | None:
@@ -158,6 +160,7 @@ ONNX_ENGINES: Mapping[str, OnnxEngine] = {
             litert.engine_version,
             OwnFormat("model.tflite", litert.convert_to_litert, _litert),
             ("ai-edge-litert",),
+            channels_last=True,
         ),
     )
 }
