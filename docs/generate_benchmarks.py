@@ -39,6 +39,7 @@ WANTED_IN_ENGINES = {
     "openvino": ("2.5", "1.0"),
     "openvino-bf16": ("1.6", None),
     "iree": ("40", None),
+    "litert": ("2.4", None),
     "aoti": ("2.0", None),
 }
 """Of resnet1d, batch 1, one thread, AVX-512: direct / compiled at least, compiled / backbone at most."""

@@ -17,6 +17,7 @@ from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
+from dashdeploy.runtimes.openvino import OpenVino
 from dashdeploy.runtimes.ort_web.installation import find_package
 from dashdeploy.runtimes.torch.program import load_program
 from dashdeploy.runtimes.torch.torchscript import TorchScript
@@ -103,7 +104,10 @@ def onnx_engine(name: str) -> tuple[OnnxEngine, Literal["fp32", "bf16"]]:
 def missing(name: str) -> str | None:
     """Why an engine cannot be used here, with what helps; None where it can."""
     if name not in TORCH_FILES:
-        return onnx_engine(name)[0].missing()
+        reason = onnx_engine(name)[0].missing()
+        if reason is None and name == OPENVINO_BF16 and not OpenVino.computes_in_bf16():
+            return "OpenVINO has no bfloat16 on this processor; leave the engine out"
+        return reason
     try:
         if name == AOTI:
             engine_version()

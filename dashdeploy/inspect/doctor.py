@@ -154,6 +154,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _ort_web(),
         _engine(EngineName.MNN, ["MNN"], "", extra="mnn"),  # importing it prints
         _engine(EngineName.IREE, ["iree-base-runtime"], "iree.runtime iree.compiler", extra="iree"),
+        _engine(EngineName.LITERT, ["ai-edge-litert"], "ai_edge_litert.interpreter", extra="litert"),
         _engine(
             EngineName.TENSORRT,
             ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"],

@@ -10,7 +10,7 @@ from typing import Literal
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
-from dashdeploy.runtimes.converted import iree, mnn
+from dashdeploy.runtimes.converted import iree, litert, mnn
 from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -59,6 +59,7 @@ class OnnxEngine:
         run: makes the runtime of a serialized ONNX model, or says how it is converted first.
         packages: the distributions that it needs at run time.
         precisions: in which it computes a model in float32.
+        channels_last: whether its values between convolutions lie that way.
     """
 
     name: EngineName
@@ -67,6 +68,7 @@ class OnnxEngine:
     run: Callable[[bytes, Options], Runtime] | OwnFormat
     packages: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ("fp32",)
+    channels_last: bool = False
 
     @property
     def own_format(self) -> OwnFormat | None:
@@ -117,6 +119,12 @@ def _iree(
     return iree.Iree(file, inputs=inputs, outputs=outputs, batch=options.batch, threads=options.threads)
 
 
+def _litert(
+    file: Path | bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], options: Options
+) -> Runtime:
+    return litert.LiteRT(file, inputs=inputs, outputs=outputs, batch=options.batch, threads=options.threads)
+
+
 ONNX_ENGINES: Mapping[str, OnnxEngine] = {
     engine.name: engine
     for engine in (
@@ -145,6 +153,14 @@ ONNX_ENGINES: Mapping[str, OnnxEngine] = {
             iree.engine_version,
             OwnFormat("model.vmfb", iree.convert_to_iree, _iree),
             ("iree-base-runtime",),
+        ),
+        OnnxEngine(
+            EngineName.LITERT,
+            "LiteRT",
+            litert.engine_version,
+            OwnFormat("model.tflite", litert.convert_to_litert, _litert),
+            ("ai-edge-litert",),
+            channels_last=True,
         ),
     )
 }

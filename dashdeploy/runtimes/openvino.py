@@ -65,6 +65,15 @@ class OpenVino:
         self.outputs = tuple(_spec(port) for port in self._compiled.outputs)
 
     @staticmethod
+    def computes_in_bf16() -> bool:
+        """Whether this processor does.
+
+        Raises:
+            MissingCapabilityError: openvino is not installed.
+        """
+        return "BF16" in _import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    @staticmethod
     def engine_version() -> str:
         """The installed version.
 

@@ -24,7 +24,7 @@ from dashdeploy.runtimes.onnx_engines import OnnxEngine, Options, OwnFormat
 
 
 class OwnFormatSidecar(BaseModel):
-    """The content of ``model.mnn.json`` and ``model.vmfb.json``.
+    """The content of ``model.mnn.json``, ``model.vmfb.json`` and ``model.tflite.json``.
 
     Attributes:
         format_version: this format's version.

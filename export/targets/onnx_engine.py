@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.frontend.onnx_files import serialized
+from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import roofline
+from dashdeploy.export.targets.channels_last import ChannelsLast
 from dashdeploy.export.targets.cpu import CpuTarget
+from dashdeploy.export.targets.single_layer import single_layer_model
 from dashdeploy.machine import cpu_model
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
@@ -50,6 +53,15 @@ class OnnxEngineTarget(CpuTarget):
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model, converted first where the engine needs that."""
         return self._engine.load(model, self._options)
+
+    def load_layer(
+        self, lowering: Lowering, spec: ConvSpec, weight: Weights, bias: Weights | None
+    ) -> Runtime:
+        """Load one convolution; see `Target.load_layer` and `ChannelsLast`."""
+        if not self._engine.channels_last:
+            return super().load_layer(lowering, spec, weight, bias)
+        model = single_layer_model(lowering, spec, weight, bias, channels_last=True)
+        return ChannelsLast(self.load(serialized(model)))
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds by the roofline of the cores, in WebAssembly where that is the engine."""

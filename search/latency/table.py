@@ -29,6 +29,7 @@ ON_THIS_MACHINE = (
     TargetName.OPENVINO,
     TargetName.MNN,
     TargetName.IREE,
+    TargetName.LITERT,
     TargetName.NATIVE,
 )
 

@@ -50,7 +50,7 @@ def pooled(onnx_model, tmp_path):
     return tmp_path / "pooled.onnx"
 
 
-@pytest.mark.parametrize("name", ["ort-web", "mnn", "iree"])
+@pytest.mark.parametrize("name", ["ort-web", "mnn", "iree", "litert"])
 def test_engines_measure_and_agree(name):
     needs(name)
     target = OnnxEngineTarget(TargetName(name), 1)

@@ -1,5 +1,7 @@
 """Every engine that can be given an ONNX model, against ONNX Runtime; those that are not installed are skipped."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -134,9 +136,28 @@ def test_mnn_leaves_stdout_to_results(classifier, capfd):
     assert capfd.readouterr().out == ""
 
 
+def test_litert_does_not_greet_on_stderr(classifier, tmp_path):
+    installed(EngineName.LITERT)
+    file = tmp_path / "model.onnx"
+    file.write_bytes(classifier)
+    code = f"""
+from pathlib import Path
+from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
+model = Path({str(file)!r}).read_bytes()
+for _ in range(2):
+    print(ONNX_ENGINES["litert"].load(model, Options(threads=1)).describe())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and done.stdout.count("LiteRT ") == 2
+
+
 @pytest.mark.parametrize(
     "name, command",
-    [("mnn", r"pip install 'dashdeploy\[mnn\]'"), ("iree", r"pip install 'dashdeploy\[iree\]'")],
+    [
+        ("mnn", r"pip install 'dashdeploy\[mnn\]'"),
+        ("iree", r"pip install 'dashdeploy\[iree\]'"),
+        ("litert", r"pip install 'dashdeploy\[litert\]'"),
+    ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(name, command, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import importlib.util
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -20,6 +16,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.converter_process import run_converter
+from dashdeploy.runtimes.converted.greetings import without_greeting
 
 _SUFFIX = ".mnn"
 # Not the script mnnconvert: that would report its arguments to a server.
@@ -73,7 +70,7 @@ class Mnn:
         threads: int | None = None,
     ) -> None:
         self._version = engine_version()
-        with _without_greeting():
+        with without_greeting(1):
             import MNN.expr as expr  # noqa: PLR0402 - the package's modules are not attributes before
             import MNN.nn as nn  # noqa: PLR0402
 
@@ -157,20 +154,3 @@ def engine_version() -> str:
     if importlib.util.find_spec("MNN") is None:
         raise MissingCapabilityError("MNN is not installed; install it with: pip install 'dashdeploy[mnn]'")
     return importlib.metadata.version("MNN")
-
-
-@contextmanager
-def _without_greeting() -> Iterator[None]:
-    """Within the block, what C prints is dropped: MNN greets on stdout, which belongs to results."""
-    sys.stdout.flush()
-    library = ctypes.CDLL(None) if os.name == "posix" else None
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        if library is not None:
-            library.fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.absent import DEVICES
+from dashdeploy.export.targets.channels_last import ChannelsLast
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
 from dashdeploy.export.targets.selection import target_of
+from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.gpus import find_gpus
+from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from tests.export.convolutions import conv
 
 SPEC = conv(8, 8, 200, 15, pads=7)
@@ -144,3 +148,26 @@ def test_only_tensorrt_keeps_operators_on_constants():
     estimated = ExportSettings(target="tensorrt-rtx", device="rtx-4090", tune="estimate")
     assert OrtCpuTarget(1).folds_constants
     assert not target_of(estimated).folds_constants
+
+
+@pytest.mark.parametrize(
+    "spec", [conv(3, 5, 40, 7, pads=3), conv(3, 5, (12, 10), 3, pads=1)], ids=["line", "plane"]
+)
+@pytest.mark.parametrize("lowering", [Direct(), FFT])
+def test_a_layer_with_channels_last_is_the_same_layer(spec, lowering):
+    """As it is timed in an engine whose values lie that way; the transposes are not in the engine's time."""
+    lowering = lowering.variants(spec)[0] if lowering is FFT else lowering
+    weights = random_weights(spec)
+    first = OnnxRuntime(serialized(single_layer_model(lowering, spec, *weights)), threads=1)
+    model = serialized(single_layer_model(lowering, spec, *weights, channels_last=True))
+    last = ChannelsLast(OnnxRuntime(model, threads=1))
+    assert last.inputs[0].shape[1:] == (*spec.spatial, 3) and last.outputs[0].shape[1:] == (
+        *spec.out_spatial,
+        5,
+    )
+    x = np.random.default_rng(0).standard_normal((2, 3, *spec.spatial)).astype("f4")
+    expected, got = first.run({"x": x})["y"], last.run({"x": x})["y"]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    spent = last.processor_nanoseconds()
+    last.run({"x": x})
+    assert last.inside_nanoseconds > 0 and last.processor_nanoseconds() > spent > 0
