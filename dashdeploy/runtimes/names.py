@@ -14,6 +14,7 @@ class EngineName(StrEnum):
     OPENVINO = "openvino"
     MNN = "mnn"
     IREE = "iree"
+    AOTI = "aoti"
     TORCHSCRIPT = "torchscript"
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
@@ -30,6 +31,7 @@ class TargetName(StrEnum):
     OPENVINO = EngineName.OPENVINO
     MNN = EngineName.MNN
     IREE = EngineName.IREE
+    AOTI = EngineName.AOTI
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX

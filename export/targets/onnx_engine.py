@@ -27,7 +27,7 @@ class OnnxEngineTarget(CpuTarget):
         precision: in what the engine computes.
 
     Raises:
-        MissingCapabilityError: the engine is not installed.
+        MissingCapabilityError: the engine, or what it needs to convert models, is not installed.
     """
 
     def __init__(
@@ -36,8 +36,11 @@ class OnnxEngineTarget(CpuTarget):
         super().__init__(threads)
         self.name, self.precision = name, precision
         self.patience = 3.0 if name is TargetName.ORT_WEB else 1.0
+        self.variants = 1 if name is TargetName.AOTI else self.variants
         self._engine = ONNX_ENGINES[name]
         self._version = self._engine.version()
+        if self._engine.own_format is not None:
+            self._engine.own_format.require()
         self._options = Options(threads, batch, precision)
 
     def describe(self) -> str:

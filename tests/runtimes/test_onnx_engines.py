@@ -13,7 +13,10 @@ from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
-ALL = [*ONNX_ENGINES]
+SLOW_TO_COMPILE = ("aoti",)
+ALL = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW_TO_COMPILE else name for name in ONNX_ENGINES
+]
 
 
 def installed(name):

@@ -30,7 +30,7 @@ def engines(
         str,
         typer.Option(
             "--engines",
-            help="Some of ort-cpu, ort-web, openvino, openvino-bf16, mnn, iree, torchscript, torch, aoti, "
+            help="Some of ort-cpu, ort-web, openvino, openvino-bf16, mnn, iree, aoti, torchscript, torch, "
             "ort:NAME for an execution provider of ONNX Runtime; or all that are here.",
         ),
     ] = "all",

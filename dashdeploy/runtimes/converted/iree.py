@@ -20,6 +20,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.converter_process import run_converter
+from dashdeploy.runtimes.converted.fixed_batches import in_fixed_batches
 from dashdeploy.runtimes.converted.onnx_interface import with_fixed_batch
 
 _FUNCTION = "main_graph"
@@ -107,16 +108,7 @@ class Iree:
             InputError: IREE refuses the inputs.
         """
         arrays = [np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype) for spec in self.inputs]
-        batched = [bool(spec.shape) and isinstance(spec.shape[0], str) for spec in self.inputs]
-        count = next((len(array) for array, many in zip(arrays, batched, strict=True) if many), self._batch)
-        if count == self._batch:
-            return self._call(arrays)
-        pieces = []
-        for start in range(0, count, self._batch):
-            rows = np.minimum(np.arange(start, start + self._batch), count - 1)
-            parts = [array[rows] if many else array for array, many in zip(arrays, batched, strict=True)]
-            pieces.append(self._call(parts))
-        return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}
+        return in_fixed_batches(self._call, arrays, self.inputs, self._batch)
 
     def _call(self, arrays: Sequence[Array]) -> dict[str, Array]:
         try:
