@@ -155,6 +155,7 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine(EngineName.MNN, ["MNN"], "", extra="mnn"),  # importing it prints
         _engine(EngineName.IREE, ["iree-base-runtime"], "iree.runtime iree.compiler", extra="iree"),
         _aoti(),
+        _engine(EngineName.EXECUTORCH, ["executorch"], "executorch.runtime", extra="executorch"),
         _engine(
             EngineName.TENSORRT,
             ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"],

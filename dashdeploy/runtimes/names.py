@@ -15,6 +15,7 @@ class EngineName(StrEnum):
     MNN = "mnn"
     IREE = "iree"
     AOTI = "aoti"
+    EXECUTORCH = "executorch"
     TORCHSCRIPT = "torchscript"
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
@@ -32,6 +33,7 @@ class TargetName(StrEnum):
     MNN = EngineName.MNN
     IREE = EngineName.IREE
     AOTI = EngineName.AOTI
+    EXECUTORCH = EngineName.EXECUTORCH
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX

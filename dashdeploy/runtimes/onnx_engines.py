@@ -10,7 +10,7 @@ from typing import Literal
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
-from dashdeploy.runtimes.converted import aoti, iree, mnn
+from dashdeploy.runtimes.converted import aoti, executorch, iree, mnn
 from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -121,6 +121,14 @@ def _aoti(
     return aoti.Aoti(file, inputs=inputs, outputs=outputs, batch=options.batch, threads=options.threads)
 
 
+def _executorch(
+    file: Path | bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], options: Options
+) -> Runtime:
+    return executorch.ExecuTorch(
+        file, inputs=inputs, outputs=outputs, batch=options.batch, threads=options.threads
+    )
+
+
 def _iree(
     file: Path | bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], options: Options
 ) -> Runtime:
@@ -162,6 +170,13 @@ ONNX_ENGINES: Mapping[str, OnnxEngine] = {
             aoti.engine_version,
             OwnFormat("model.aoti.pt2", aoti.convert_to_aoti, _aoti, aoti.require_compiler),
             ("torch",),
+        ),
+        OnnxEngine(
+            EngineName.EXECUTORCH,
+            "ExecuTorch",
+            executorch.engine_version,
+            OwnFormat("model.pte", executorch.convert_to_executorch, _executorch),
+            ("executorch",),
         ),
     )
 }

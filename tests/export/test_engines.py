@@ -27,7 +27,7 @@ from tests.export.convolutions import conv
 
 SPEC = conv(8, 8, 200, 15, pads=7)
 OTHERS = [
-    pytest.param(name, marks=pytest.mark.slow) if name is TargetName.AOTI else name
+    pytest.param(name, marks=pytest.mark.slow) if name in (TargetName.AOTI, TargetName.EXECUTORCH) else name
     for name in CPU_TARGETS
     if name not in (TargetName.ORT_CPU, TargetName.NATIVE)
 ]
@@ -54,7 +54,15 @@ def pooled(onnx_model, tmp_path):
     return tmp_path / "pooled.onnx"
 
 
-@pytest.mark.parametrize("name", ["ort-web", "mnn", "iree", pytest.param("aoti", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ort-web",
+        "mnn",
+        "iree",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("aoti", "executorch")),
+    ],
+)
 def test_engines_measure_and_agree(name):
     needs(name)
     target = OnnxEngineTarget(TargetName(name), 1)

@@ -13,7 +13,7 @@ from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
-SLOW_TO_COMPILE = ("aoti",)
+SLOW_TO_COMPILE = ("aoti", "executorch")
 ALL = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW_TO_COMPILE else name for name in ONNX_ENGINES
 ]
@@ -139,7 +139,11 @@ def test_mnn_leaves_stdout_to_results(classifier, capfd):
 
 @pytest.mark.parametrize(
     "name, command",
-    [("mnn", r"pip install 'dashdeploy\[mnn\]'"), ("iree", r"pip install 'dashdeploy\[iree\]'")],
+    [
+        ("mnn", r"pip install 'dashdeploy\[mnn\]'"),
+        ("iree", r"pip install 'dashdeploy\[iree\]'"),
+        ("executorch", r"pip install 'dashdeploy\[executorch\]'"),
+    ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(name, command, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

@@ -29,20 +29,28 @@ def _padded(x: Tensor, around: Sequence[tuple[int, int]], value: float = 0.0) ->
     return F.pad(x, [side for pair in reversed(around) for side in pair], value=value), [0] * len(around)
 
 
-def _conv(node: Node, inputs: Sequence[Any]) -> Tensor:
+def convolution(node: Node, inputs: Sequence[Any], *, planes: bool = True) -> Tensor:
+    """A ``Conv``.
+
+    Args:
+        node: the node.
+        inputs: input, weights, and maybe a bias.
+        planes: whether one along one axis is written as one of planes. Torch's compiler packs the weights of those
+            only; its convolution along one axis packs them at each call.
+    """
     x, weight = inputs[:2]
     bias = inputs[2] if len(inputs) > 2 else None
     rank = x.dim() - 2
     strides, dilations = (list(node.get(name, [1] * rank)) for name in ("strides", "dilations"))
     around = _around(node, rank)
-    if rank == 1:
-        # Along one axis, torch's compiler keeps the weights as they are, and its convolution packs them at each call.
+    flat = rank == 1 and planes
+    if flat:
         x, weight, around = x.unsqueeze(2), weight.unsqueeze(2), [(0, 0), *around]
         strides, dilations = [1, *strides], [1, *dilations]
-    convolution: Callable[..., Tensor] = F.conv3d if rank == 3 else F.conv2d
+    function: Callable[..., Tensor] = {1: F.conv2d if flat else F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
     x, padding = _padded(x, around)
-    y = convolution(x, weight, bias, strides, padding, dilations, node.get("group", 1))
-    return y.squeeze(2) if rank == 1 else y
+    y = function(x, weight, bias, strides, padding, dilations, node.get("group", 1))
+    return y.squeeze(2) if flat else y
 
 
 def _conv_transpose(node: Node, inputs: Sequence[Any]) -> Tensor:
@@ -132,7 +140,7 @@ def _gemm(node: Node, inputs: Sequence[Any]) -> Tensor:
 
 
 LAYERS: Mapping[str, Callable[[Node, Sequence[Any]], Any]] = {
-    "Conv": _conv,
+    "Conv": convolution,
     "ConvTranspose": _conv_transpose,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

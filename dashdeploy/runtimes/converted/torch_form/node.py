@@ -40,7 +40,7 @@ class Node:
         """Integers that older opsets have as an attribute and newer ones as a constant input; None without either.
 
         Raises:
-            InputError: the input is no constant.
+            InputError: the input is not a constant.
         """
         if attribute in self.attributes:
             value = self.attributes[attribute]
@@ -52,7 +52,7 @@ class Node:
         """The constant at an input; None if the input is left out.
 
         Raises:
-            InputError: it is no constant.
+            InputError: it is not a constant.
         """
         if position in self.constants:
             return self.constants[position]

@@ -171,7 +171,7 @@ def _constant(node: Node, _inputs: Sequence[Any]) -> Tensor:
         for name in (kind, f"{kind}s"):
             if node.get(name) is not None:
                 return torch.from_numpy(np.array(node.get(name), dtype=dtype))
-    raise node.refused("its value is no tensor of numbers")
+    raise node.refused("its value is not a tensor of numbers")
 
 
 def _constant_of_shape(node: Node, _inputs: Sequence[Any]) -> Tensor:

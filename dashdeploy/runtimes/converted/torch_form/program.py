@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from dashdeploy.errors import InputError
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.onnx_interface import interface, with_fixed_batch
 from dashdeploy.runtimes.converted.torch_form.node import Node
-from dashdeploy.runtimes.converted.torch_form.operators import OPERATORS
+from dashdeploy.runtimes.converted.torch_form.operators import OPERATORS, Operator
 
 _DOMAINS = ("", "ai.onnx")
 
@@ -24,6 +24,7 @@ class OnnxProgram(nn.Module):
     Args:
         model: a serialized ONNX model.
         batch: what its dynamic batch becomes.
+        operators: what each of its operators is in torch.
 
     Attributes:
         examples: an input of zeros for each.
@@ -34,10 +35,11 @@ class OnnxProgram(nn.Module):
 
     examples: tuple[Tensor, ...]
 
-    def __init__(self, model: bytes, batch: int = 1) -> None:
+    def __init__(self, model: bytes, batch: int = 1, operators: Mapping[str, Operator] = OPERATORS) -> None:
         import onnx
 
         super().__init__()
+        self._operators = operators
         fixed = with_fixed_batch(model, batch)
         graph = onnx.load_from_string(fixed).graph
         inputs, outputs = interface(fixed)
@@ -60,7 +62,7 @@ class OnnxProgram(nn.Module):
         values = dict(zip(self._inputs, self.examples, strict=True))
         last = {name: number for number, node in enumerate(graph.node) for name in node.input}
         for number, node in enumerate(graph.node):
-            step = _step(node, constants)
+            step = _step(node, constants, self._operators)
             given = [constants.get(name, values.get(name)) for name in step.inputs]
             results = step.run(given)
             fixed = node.op_type == "Shape" or all(name in constants for name in step.inputs if name)
@@ -86,16 +88,20 @@ class OnnxProgram(nn.Module):
 class _Step:
     """A node, with the names of what it takes and gives."""
 
-    def __init__(self, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def __init__(self, node: Node, operator: Operator, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self._node, self._operator = node, OPERATORS[node.operator]
+        self._node, self._operator = node, operator
 
     def run(self, inputs: Sequence[Tensor | None]) -> Sequence[Tensor]:
         result = self._operator(self._node, inputs)
         return [result] if isinstance(result, Tensor) else list(result)
 
 
-def _step(node: Any, constants: dict[str, Tensor]) -> _Step:  # noqa: ANN401 - a message of onnx
+def _step(
+    node: Any,  # noqa: ANN401 - a message of onnx
+    constants: dict[str, Tensor],
+    operators: Mapping[str, Operator],
+) -> _Step:
     import onnx
 
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
@@ -107,9 +113,9 @@ def _step(node: Any, constants: dict[str, Tensor]) -> _Step:  # noqa: ANN401 - a
         given=frozenset(i for i, name in enumerate(node.input) if name),
         outputs=len(node.output),
     )
-    if node.domain not in _DOMAINS or node.op_type not in OPERATORS:
+    if node.domain not in _DOMAINS or node.op_type not in operators:
         raise made.refused("the operator is not known")
-    return _Step(made, node.input, node.output)
+    return _Step(made, operators[node.op_type], node.input, node.output)
 
 
 def _tensor(array: Array) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from onnx import numpy_helper, parser
 
 from dashdeploy.errors import InputError
+from dashdeploy.runtimes.converted.torch_form.delegated import DELEGATED
+from dashdeploy.runtimes.converted.torch_form.operators import OPERATORS
 from dashdeploy.runtimes.converted.torch_form.program import OnnxProgram
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -73,12 +75,12 @@ def model(text, constants, declared="float[batch, 4, 12] x"):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("batch", [1, 3])
-def test_it_says_what_onnx_runtime_says(case, batch):
+@pytest.mark.parametrize(("batch", "operators"), [(1, OPERATORS), (3, OPERATORS), (2, DELEGATED)])
+def test_it_says_what_onnx_runtime_says(case, batch, operators):
     content = model(*CASES[case])
     x = np.random.default_rng(1).standard_normal((batch, 4, 12)).astype("f4")
     expected = OnnxRuntime(content, threads=1).run({"x": x})["y"]
-    program = OnnxProgram(content, batch)
+    program = OnnxProgram(content, batch, operators)
     assert [tuple(each.shape) for each in program.examples] == [(batch, 4, 12)]
     with torch.inference_mode():
         got = program(torch.from_numpy(x)).numpy()

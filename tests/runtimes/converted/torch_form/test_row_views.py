@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashdeploy.runtimes.converted.torch_form.delegated import has_slices, rows_by_slices
 from dashdeploy.runtimes.converted.torch_form.row_views import row_views
 
 
@@ -15,6 +16,8 @@ def agrees(indices, rows):
         return False
     x = torch.randn(rows, 2, 3)
     assert torch.equal(views.of(x), x[torch.as_tensor(np.asarray(indices))])
+    if has_slices(views):
+        assert torch.equal(rows_by_slices(views, x), x[torch.as_tensor(np.asarray(indices))])
     # A permuted tensor has other strides than those that the views count in.
     assert torch.equal(views.of(x.permute(0, 2, 1)), x.permute(0, 2, 1)[torch.as_tensor(np.asarray(indices))])
     return True
