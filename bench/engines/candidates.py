@@ -10,9 +10,8 @@ from typing import Literal, cast
 
 from dashdeploy.artifacts.bundle import PT2_NAME, TORCHSCRIPT_NAME, Bundle
 from dashdeploy.bench.latency.variants import BACKBONE, COMPILED, DIRECT, FILES
-from dashdeploy.errors import InputError, MissingCapabilityError
+from dashdeploy.errors import InputError
 from dashdeploy.runtimes.base import Runtime
-from dashdeploy.runtimes.converted.aoti import Aoti, convert_to_aoti, engine_version
 from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, OnnxEngine, Options
@@ -22,7 +21,7 @@ from dashdeploy.runtimes.ort_web.installation import find_package
 from dashdeploy.runtimes.torch.program import load_program
 from dashdeploy.runtimes.torch.torchscript import TorchScript
 
-OPENVINO_BF16, TORCH, AOTI = "openvino-bf16", "torch", "aoti"
+OPENVINO_BF16, TORCH = "openvino-bf16", "torch"
 
 ENGINES: tuple[str, ...] = (
     *(
@@ -32,15 +31,14 @@ ENGINES: tuple[str, ...] = (
     ),
     EngineName.TORCHSCRIPT,
     TORCH,
-    AOTI,
 )
 """Every engine that can be compared, in the order of the table."""
 
 PROVIDER = "ort:"
 """Before the name of an execution provider of ONNX Runtime, such as ``ort:XnnpackExecutionProvider``."""
 
-TORCH_FILES: Mapping[str, str] = {EngineName.TORCHSCRIPT: TORCHSCRIPT_NAME, TORCH: PT2_NAME, AOTI: PT2_NAME}
-"""The file of a bundle that the engines of torch load, or are compiled from."""
+TORCH_FILES: Mapping[str, str] = {EngineName.TORCHSCRIPT: TORCHSCRIPT_NAME, TORCH: PT2_NAME}
+"""The file of a bundle that the engines of torch load."""
 
 VARIANTS = (BACKBONE, DIRECT, COMPILED)
 
@@ -76,8 +74,6 @@ class Candidate:
             manifest = Bundle.load(self.bundle, verify=False).manifest
             if self.engine == TORCH:
                 return load_program(self.file, manifest.inputs, manifest.outputs, threads=threads)
-            if self.engine == AOTI:
-                return Aoti(self.file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)
             return TorchScript(self.file, inputs=manifest.inputs, outputs=manifest.outputs, threads=threads)
         engine, precision = onnx_engine(self.engine)
         options = Options(threads, batch, precision)
@@ -103,17 +99,12 @@ def onnx_engine(name: str) -> tuple[OnnxEngine, Literal["fp32", "bf16"]]:
 
 def missing(name: str) -> str | None:
     """Why an engine cannot be used here, with what helps; None where it can."""
-    if name not in TORCH_FILES:
-        reason = onnx_engine(name)[0].missing()
-        if reason is None and name == OPENVINO_BF16 and not OpenVino.computes_in_bf16():
-            return "OpenVINO has no bfloat16 on this processor; leave the engine out"
-        return reason
-    try:
-        if name == AOTI:
-            engine_version()
-    except MissingCapabilityError as error:
-        return str(error)
-    return None
+    if name in TORCH_FILES:
+        return None
+    reason = onnx_engine(name)[0].missing()
+    if reason is None and name == OPENVINO_BF16 and not OpenVino.computes_in_bf16():
+        return "OpenVINO has no bfloat16 on this processor; leave the engine out"
+    return reason
 
 
 def candidates_of(bundle: Bundle, engine: str, batch: int, folder: Path) -> list[Candidate]:
@@ -136,9 +127,6 @@ def candidates_of(bundle: Bundle, engine: str, batch: int, folder: Path) -> list
             raise InputError(
                 f"{bundle.path}: the bundle has no {TORCH_FILES[engine]}; export the run with `{wish}=True`"
             )
-        if engine == AOTI:
-            program, file = file, folder / f"{AOTI}-{bundle.path.name}.pt2"
-            file.write_bytes(convert_to_aoti(program))
         return [Candidate(engine, COMPILED, made[0], file, made[1])]
     found = [(variant, bundle.file(FILES[variant])) for variant in VARIANTS]
     return [

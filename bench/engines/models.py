@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.bench.common.checks import suggestion
 from dashdeploy.bench.engines.candidates import (
-    AOTI,
     ENGINES,
     PROVIDER,
     TORCH,
@@ -101,9 +100,7 @@ def _network(
     folder.mkdir()
     planned: dict[str, Bundle] = {}
     refused: dict[str, str] = {}
-    torch_files = ArtifactSettings(
-        torchscript=EngineName.TORCHSCRIPT in engines, pt2=bool({TORCH, AOTI} & set(engines))
-    )
+    torch_files = ArtifactSettings(torchscript=EngineName.TORCHSCRIPT in engines, pt2=TORCH in engines)
     base = ExportSettings(threads=threads, batch=batch, artifacts=torch_files)
     bundle = export_network(name, folder / EngineName.ORT_CPU, base, progress=progress)
     for engine in engines:

@@ -155,6 +155,8 @@ def _engines(*, has_gpu: bool) -> list[Engine]:
         _engine(EngineName.MNN, ["MNN"], "", extra="mnn"),  # importing it prints
         _engine(EngineName.IREE, ["iree-base-runtime"], "iree.runtime iree.compiler", extra="iree"),
         _engine(EngineName.LITERT, ["ai-edge-litert"], "ai_edge_litert.interpreter", extra="litert"),
+        _aoti(),
+        _engine(EngineName.EXECUTORCH, ["executorch"], "executorch.runtime", extra="executorch"),
         _engine(
             EngineName.TENSORRT,
             ["tensorrt-cu13", "tensorrt-cu12", "tensorrt"],
@@ -185,6 +187,12 @@ def _ort_web() -> Engine:
     reason = ONNX_ENGINES[EngineName.ORT_WEB].missing()
     found = None if reason else pinned_version()
     return Engine(name=EngineName.ORT_WEB, version=found, works=reason is None, needs=reason or "")
+
+
+def _aoti() -> Engine:
+    """AOTInductor comes with torch; models of it run as they are, and a C++ compiler makes them."""
+    reason = ONNX_ENGINES[EngineName.AOTI].missing()
+    return Engine(name=EngineName.AOTI, version=_version("torch"), works=reason is None, needs=reason or "")
 
 
 def _torch_cuda() -> Engine:

@@ -15,6 +15,8 @@ class EngineName(StrEnum):
     MNN = "mnn"
     IREE = "iree"
     LITERT = "litert"
+    AOTI = "aoti"
+    EXECUTORCH = "executorch"
     TORCHSCRIPT = "torchscript"
     TENSORRT = "tensorrt"
     TENSORRT_RTX = "tensorrt-rtx"
@@ -32,6 +34,8 @@ class TargetName(StrEnum):
     MNN = EngineName.MNN
     IREE = EngineName.IREE
     LITERT = EngineName.LITERT
+    AOTI = EngineName.AOTI
+    EXECUTORCH = EngineName.EXECUTORCH
     ORT_CUDA = EngineName.ORT_CUDA
     TENSORRT = EngineName.TENSORRT
     TENSORRT_RTX = EngineName.TENSORRT_RTX

@@ -10,7 +10,7 @@ from typing import Literal
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import MissingCapabilityError
 from dashdeploy.runtimes.base import Runtime
-from dashdeploy.runtimes.converted import iree, litert, mnn
+from dashdeploy.runtimes.converted import aoti, executorch, iree, litert, mnn
 from dashdeploy.runtimes.converted.onnx_interface import interface
 from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -41,11 +41,13 @@ class OwnFormat:
         file: its name in a bundle.
         convert: makes its content of a serialized ONNX model, for a batch.
         open: makes the runtime of the file, or its content, with the model's inputs and outputs.
+        require: raises `MissingCapabilityError` where only the conversion lacks something.
     """
 
     file: str
     convert: Callable[[bytes, int], bytes]
     open: Callable[[Path | bytes, Sequence[TensorSpec], Sequence[TensorSpec], Options], Runtime]
+    require: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,11 @@ class OnnxEngine:
         return self.run.open(self.run.convert(model, options.batch), *interface(model), options)
 
     def missing(self) -> str | None:
-        """Why it cannot be used here, with what mends it; None where it can."""
+        """Why no model can be made for it and run here, with what mends that; None where it can."""
         try:
             self.version()
+            if self.own_format is not None:
+                self.own_format.require()
         except MissingCapabilityError as error:
             return str(error)
         return None
@@ -111,6 +115,20 @@ def _mnn(
     file: Path | bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], options: Options
 ) -> Runtime:
     return mnn.Mnn(file, inputs=inputs, outputs=outputs, threads=options.threads)
+
+
+def _aoti(
+    file: Path | bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], options: Options
+) -> Runtime:
+    return aoti.Aoti(file, inputs=inputs, outputs=outputs, batch=options.batch, threads=options.threads)
+
+
+def _executorch(
+    file: Path | bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], options: Options
+) -> Runtime:
+    return executorch.ExecuTorch(
+        file, inputs=inputs, outputs=outputs, batch=options.batch, threads=options.threads
+    )
 
 
 def _iree(
@@ -161,6 +179,20 @@ ONNX_ENGINES: Mapping[str, OnnxEngine] = {
             OwnFormat("model.tflite", litert.convert_to_litert, _litert),
             ("ai-edge-litert",),
             channels_last=True,
+        ),
+        OnnxEngine(
+            EngineName.AOTI,
+            "AOTInductor",
+            aoti.engine_version,
+            OwnFormat("model.aoti.pt2", aoti.convert_to_aoti, _aoti, aoti.require_compiler),
+            ("torch",),
+        ),
+        OnnxEngine(
+            EngineName.EXECUTORCH,
+            "ExecuTorch",
+            executorch.engine_version,
+            OwnFormat("model.pte", executorch.convert_to_executorch, _executorch),
+            ("executorch",),
         ),
     )
 }

@@ -25,8 +25,8 @@ from dashdeploy.timing import Seconds, interleaved, percentiles
 
 _SECONDS_PER_ENGINE = 1.5
 
-NOT_TRIED_UNASKED = (TargetName.ORT_WEB,)
-"""Engines for other places than this machine."""
+NOT_TRIED_UNASKED = (TargetName.ORT_WEB, TargetName.AOTI, TargetName.EXECUTORCH)
+"""Engines for other places than this machine, and those whose compiler takes minutes over a plan."""
 
 Compile = Callable[[ExportSettings], tuple[Target, Compiled]]
 

@@ -24,7 +24,7 @@ from dashdeploy.runtimes.onnx_engines import OnnxEngine, Options, OwnFormat
 
 
 class OwnFormatSidecar(BaseModel):
-    """The content of ``model.mnn.json``, ``model.vmfb.json`` and ``model.tflite.json``.
+    """The content of ``model.mnn.json``, ``model.vmfb.json``, ``model.tflite.json`` and the like.
 
     Attributes:
         format_version: this format's version.
@@ -33,7 +33,7 @@ class OwnFormatSidecar(BaseModel):
         model_sha256: of the ONNX model that it was converted from.
         engine: that runs it.
         version: of the engine and its converter.
-        processor: of the machine that it was made on; IREE's code is for processors like that.
+        processor: of the machine that it was made on; the code of IREE and AOTInductor is for processors like that.
         precision: ``fp32``.
         batch: samples per call that it was compiled for; an engine that takes any batch has its figures for this one.
         parity: how the file, loaded again, agrees with the reference.

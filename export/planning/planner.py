@@ -24,9 +24,6 @@ from dashdeploy.progress import Progress, silent
 WORTHWHILE = 1.03
 """How many times as fast as direct a candidate must measure; less is within the noise of a measurement."""
 
-VARIANTS = 4
-"""How many variants of a lowering are costed: the best one is nearly always among these least estimates."""
-
 SECONDS_PER_CANDIDATE = 0.15
 
 
@@ -238,7 +235,7 @@ class Planner:
                 candidates.append(Candidate(lowering=kind.name, refused=refusal))
                 continue
             variants = sorted(kind.variants(spec), key=lambda lowering: self.target.estimate(lowering, spec))
-            for lowering in variants[:VARIANTS]:
+            for lowering in variants[: self.target.variants]:
                 needed = lowering.multiply_adds(spec)
                 candidate = Candidate(lowering=lowering.label, multiply_adds=needed)
                 candidates.append(candidate)

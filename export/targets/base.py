@@ -48,6 +48,8 @@ class Target(ABC):
         present: whether the device is here, so that candidates and whole models can be timed on it.
         precision: in what it computes a model in float32: ``fp32``, or ``bf16`` where the engine rounds by itself.
         patience: how many times as long as usual candidates are timed, for a slow engine.
+        variants: how many variants of a lowering are costed: the best one is nearly always among the four with the
+            least estimates, and fewer are tried where a compiler takes long over each.
         runs_modules: whether whole networks are torch modules there, so that only what is a run can be compiled.
         fuses_groups: whether convolutions that read the same tensor may become one.
     """
@@ -56,6 +58,7 @@ class Target(ABC):
     present: ClassVar[bool]
     precision: str = "fp32"
     patience: float = 1.0
+    variants: int = 4
     runs_modules: ClassVar[bool] = False
     fuses_groups: ClassVar[bool] = True
 

@@ -1,7 +1,7 @@
 """One convolution in an engine whose values lie channels last: timed without the transposes at its ends.
 
-In a network there are none between two layers. With them, layers of a TCN that are 1.7 times as fast as direct measured
-1.2 times.
+In a network there are none between two layers. With them, layers of a TCN that are 1.7 times as fast as direct
+measured 1.2 times.
 """
 
 from __future__ import annotations

@@ -19,6 +19,9 @@ from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 _WASM_FLOPS_PER_THREAD, _WASM_BYTES_PER_THREAD = 12e9, 6e9
 """WebAssembly has vectors of 128 bits and no fused multiply-add, so that arithmetic is dear beside memory."""
 
+_VARIANTS = {TargetName.AOTI: 1, TargetName.EXECUTORCH: 2}
+"""Of a lowering that are compiled, where one takes 10 to 20 seconds of a processor's time."""
+
 
 class OnnxEngineTarget(CpuTarget):
     """An engine of `ONNX_ENGINES`.
@@ -30,7 +33,7 @@ class OnnxEngineTarget(CpuTarget):
         precision: in what the engine computes.
 
     Raises:
-        MissingCapabilityError: the engine is not installed.
+        MissingCapabilityError: the engine, or what it needs to convert models, is not installed.
     """
 
     def __init__(
@@ -39,8 +42,11 @@ class OnnxEngineTarget(CpuTarget):
         super().__init__(threads)
         self.name, self.precision = name, precision
         self.patience = 3.0 if name is TargetName.ORT_WEB else 1.0
+        self.variants = _VARIANTS.get(name, self.variants)
         self._engine = ONNX_ENGINES[name]
         self._version = self._engine.version()
+        if self._engine.own_format is not None:
+            self._engine.own_format.require()
         self._options = Options(threads, batch, precision)
 
     def describe(self) -> str:

@@ -26,7 +26,11 @@ from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from tests.export.convolutions import conv
 
 SPEC = conv(8, 8, 200, 15, pads=7)
-OTHERS = [name for name in CPU_TARGETS if name not in (TargetName.ORT_CPU, TargetName.NATIVE)]
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in (TargetName.AOTI, TargetName.EXECUTORCH) else name
+    for name in CPU_TARGETS
+    if name not in (TargetName.ORT_CPU, TargetName.NATIVE)
+]
 
 
 def needs(name):
@@ -50,7 +54,16 @@ def pooled(onnx_model, tmp_path):
     return tmp_path / "pooled.onnx"
 
 
-@pytest.mark.parametrize("name", ["ort-web", "mnn", "iree", "litert"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ort-web",
+        "mnn",
+        "iree",
+        "litert",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("aoti", "executorch")),
+    ],
+)
 def test_engines_measure_and_agree(name):
     needs(name)
     target = OnnxEngineTarget(TargetName(name), 1)

@@ -15,7 +15,10 @@ from dashdeploy.runtimes.names import EngineName
 from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
-ALL = [*ONNX_ENGINES]
+SLOW_TO_COMPILE = ("aoti", "executorch")
+ALL = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW_TO_COMPILE else name for name in ONNX_ENGINES
+]
 
 
 def installed(name):
@@ -157,6 +160,7 @@ for _ in range(2):
         ("mnn", r"pip install 'dashdeploy\[mnn\]'"),
         ("iree", r"pip install 'dashdeploy\[iree\]'"),
         ("litert", r"pip install 'dashdeploy\[litert\]'"),
+        ("executorch", r"pip install 'dashdeploy\[executorch\]'"),
     ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(name, command, monkeypatch):

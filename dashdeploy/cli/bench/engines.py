@@ -30,8 +30,8 @@ def engines(
         str,
         typer.Option(
             "--engines",
-            help="Some of ort-cpu, ort-web, openvino, openvino-bf16, mnn, iree, litert, torchscript, torch, aoti, "
-            "ort:NAME for an execution provider of ONNX Runtime; or all that are here.",
+            help="Some of ort-cpu, ort-web, openvino, openvino-bf16, mnn, iree, litert, aoti, executorch, "
+            "torchscript, torch, ort:NAME for an execution provider of ONNX Runtime; or all that are here.",
         ),
     ] = "all",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples per call.")] = 1,

@@ -1,64 +1,81 @@
-"""AOTInductor: a torch program compiled ahead of time into a package that torch loads without Python's part of it."""
+"""AOTInductor: torch's compiler, ahead of time, for this machine's processor and one batch.
+
+What it makes is a package that torch loads and runs without Python's part of it, and without a C++ compiler.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
+from dashdeploy.machine import physical_cores
 from dashdeploy.runtimes.base import Array
 from dashdeploy.runtimes.converted.converter_process import run_converter
+from dashdeploy.runtimes.converted.fixed_batch import run_in_pieces
 from dashdeploy.runtimes.torch.torchscript import call_program
+
+_COMPILERS = ("g++", "c++", "clang++", "cl")
 
 
 def engine_version() -> str:
-    """The installed version of torch.
+    """The installed version of torch."""
+    return importlib.metadata.version("torch").partition("+")[0]
+
+
+def require_compiler() -> None:
+    """Refuse to go on without a C++ compiler, which only compiling needs.
 
     Raises:
-        MissingCapabilityError: torch is not installed, or a C++ compiler is missing.
+        MissingCapabilityError: there is none.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingCapabilityError("torch is not installed; install it with: pip install torch") from error
-    compiler = os.environ.get("CXX", "")
-    if not any(map(shutil.which, (*filter(None, [compiler]), "g++", "c++", "clang++", "cl"))):
-        raise MissingCapabilityError("AOTInductor needs a C++ compiler; on Debian: apt-get install g++")
-    return str(torch.__version__).partition("+")[0]
+    chosen = os.environ.get("CXX")
+    if not any(map(shutil.which, (chosen,) if chosen else _COMPILERS)):
+        what = (
+            f"the C++ compiler {chosen} that CXX names is not here" if chosen else "no C++ compiler is here"
+        )
+        raise MissingCapabilityError(
+            f"AOTInductor compiles with a C++ compiler, and {what}; on Debian: apt-get install g++"
+        )
 
 
-def convert_to_aoti(program: Path) -> bytes:
-    """Compile a file of torch.export for this machine's processor; the batch stays dynamic. It takes a minute.
+@lru_cache(maxsize=4)  # the same model is planned with, raced and written
+def convert_to_aoti(model: bytes, batch: int = 1) -> bytes:
+    """Compile a serialized ONNX model for this machine's processor. It takes from seconds to minutes.
 
     Args:
-        program: the file.
+        model: the ONNX model.
+        batch: samples per call of what is compiled: code for any batch is a third slower.
 
     Raises:
-        MissingCapabilityError: see `engine_version`.
-        InputError: torch cannot compile it.
+        MissingCapabilityError: a C++ compiler is missing.
+        InputError: an axis other than the batch is dynamic, an operator has no form in torch, or torch cannot
+            compile the model.
     """
-    engine_version()
+    require_compiler()
     with TemporaryDirectory() as folder:
-        package = Path(folder) / "package.pt2"
-        run_converter(["-m", __name__, str(program), str(package)], title="AOTInductor")
+        source, package = Path(folder) / "model.onnx", Path(folder) / "package.pt2"
+        source.write_bytes(model)
+        run_converter(["-m", __name__, str(source), str(package), str(batch)], title="AOTInductor")
         return package.read_bytes()
 
 
 class Aoti:
-    """A package of AOTInductor on the CPU.
+    """A package of AOTInductor on the CPU; more samples than it was compiled for run in pieces.
 
     Args:
-        package: the file.
+        package: the file, or its content.
         inputs: the model's inputs, in order.
         outputs: the model's outputs, in order.
+        batch: what it was compiled for.
         threads: within one operator, for all of torch in this process; None leaves the choice to torch.
 
     Raises:
@@ -67,10 +84,11 @@ class Aoti:
 
     def __init__(
         self,
-        package: Path,
+        package: Path | bytes,
         *,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
+        batch: int = 1,
         threads: int | None = None,
     ) -> None:
         import torch
@@ -78,38 +96,56 @@ class Aoti:
 
         if threads is not None:
             torch.set_num_threads(threads)
-        try:
-            self._program: Any = torch._inductor.aoti_load_package(str(package))
-        except Exception as error:  # torch raises what it likes for a file it refuses
-            raise InputError(f"AOTInductor cannot load {package}: {first_line(error)}") from error
-        self._threads = threads
+        with TemporaryDirectory() as folder:
+            file = package if isinstance(package, Path) else Path(folder) / "package.pt2"
+            if isinstance(package, bytes):
+                file.write_bytes(package)
+            try:
+                self._program: Any = torch._inductor.aoti_load_package(str(file))
+            except Exception as error:  # torch raises what it likes for a file it refuses
+                where = "the package" if isinstance(package, bytes) else str(package)
+                raise InputError(f"AOTInductor cannot load {where}: {first_line(error)}") from error
+        self._batch, self._threads = batch, threads
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the program once; see `Runtime.run`.
+        """Run the program once, or as often as the samples need; see `Runtime.run`.
 
         Raises:
             InputError: the program gives another number of tensors than it is said to.
         """
-        # The compiled code goes by the layout that it was compiled for.
-        arrays = {spec.name: np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype) for spec in self.inputs}
-        return call_program(self._program, arrays, self.inputs, self.outputs)
+        return run_in_pieces(self._call, self.inputs, feeds, self._batch)
+
+    def _call(self, arrays: Sequence[Array]) -> dict[str, Array]:
+        given = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
+        return call_program(self._program, given, self.inputs, self.outputs)
 
     def describe(self) -> str:
         """The engine, its version and its device, in one line."""
         threads = "default threads" if self._threads is None else f"{self._threads} thread(s)"
-        return f"AOTInductor in torch {engine_version()}, CPU, {threads}"
+        return f"AOTInductor in torch {engine_version()} (batch {self._batch}), CPU, {threads}"
 
 
-def _compile(program: str, package: str) -> None:
+def _compile(source: str, package: str, batch: str) -> None:
+    """What the process of its own does."""
     import torch
     import torch._inductor
 
+    from dashdeploy.runtimes.converted.torch_form.program import OnnxProgram
+
+    program = OnnxProgram(Path(source).read_bytes(), int(batch)).eval()
     with torch.no_grad():
-        loaded = torch.export.load(program)
-        # Freezing folds the weights into the code, which a package for deployment wants.
+        exported = torch.export.export(program, program.examples, strict=False)
         torch._inductor.aoti_compile_and_package(
-            loaded, package_path=package, inductor_configs={"freezing": True}
+            exported,
+            package_path=package,
+            inductor_configs={
+                # Folds what depends on weights alone, and packs the weights of convolutions.
+                "freezing": True,
+                # As many threads as the caller has then, not as this process has now.
+                "cpp.threads": physical_cores(),
+                "cpp.dynamic_threads": True,
+            },
         )
 
 

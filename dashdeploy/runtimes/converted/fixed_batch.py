@@ -27,6 +27,7 @@ def run_in_pieces(
     Returns:
         One array per output, by name.
     """
+    # In C order, because programs go by the layout that they were compiled for.
     arrays = [np.ascontiguousarray(feeds[spec.name], dtype=spec.dtype) for spec in inputs]
     batched = [bool(spec.shape) and isinstance(spec.shape[0], str) for spec in inputs]
     count = next((len(array) for array, many in zip(arrays, batched, strict=True) if many), batch)

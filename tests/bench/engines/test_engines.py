@@ -43,7 +43,7 @@ def bundle(tmp_path_factory):
 
 
 def test_every_engine_that_is_here_runs_every_variant_and_agrees(bundle, fits_schema, tmp_path):
-    quick = [name for name in ENGINES if name != "aoti"]  # compiling for that takes half a minute
+    quick = [name for name in ENGINES if name not in ("aoti", "executorch")]  # which compile for a minute
     here = [name for name in quick if missing(name) is None]
     report = measure_engines(of_bundles([bundle]), engines=here, **QUICK)
     assert list(report.engines) == here and not report.skipped
@@ -74,8 +74,9 @@ def test_a_program_compiled_ahead_of_time_agrees(bundle):
     if (reason := missing("aoti")) is not None:
         pytest.skip(reason)
     report = measure_engines(of_bundles([bundle]), engines=["ort-cpu", "aoti"], **QUICK)
-    (row,) = [row for row in report.rows if row.engine == "aoti"]
-    assert (row.variant, row.error < 1e-5, row.file_mib > 0.1) == ("compiled", True, True)
+    rows = [row for row in report.rows if row.engine == "aoti"]
+    assert [row.variant for row in rows] == ["backbone", "direct", "compiled"]
+    assert all(row.error < 1e-5 and row.file_mib > 0.05 for row in rows)
     assert report.engines["aoti"].startswith("AOTInductor in torch ")
 
 
