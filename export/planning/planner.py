@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,9 @@ WORTHWHILE = 1.03
 
 VARIANTS = 4
 """How many variants of a lowering are costed: the best one is nearly always among these least estimates."""
+
+PLAIN_VARIANTS = 2
+"""The same where the products may be a grouped Conv as well, which is tried for `VARIANTS` tile lengths."""
 
 SECONDS_PER_CANDIDATE = 0.15
 
@@ -237,8 +240,7 @@ class Planner:
             if refusal is not None:
                 candidates.append(Candidate(lowering=kind.name, refused=refusal))
                 continue
-            variants = sorted(kind.variants(spec), key=lambda lowering: self.target.estimate(lowering, spec))
-            for lowering in variants[:VARIANTS]:
+            for lowering in self._variants(kind, spec):
                 needed = lowering.multiply_adds(spec)
                 candidate = Candidate(lowering=lowering.label, multiply_adds=needed)
                 candidates.append(candidate)
@@ -249,6 +251,19 @@ class Planner:
                 else:
                     contenders.append(lowering)
         return candidates, contenders
+
+    def _variants(self, kind: type[Lowering], spec: ConvSpec) -> Sequence[Lowering]:
+        """The variants of one kind with the least estimates, of both forms of the products where there are two."""
+
+        def least(variants: Iterable[Lowering | None], count: int) -> list[Lowering]:
+            known = [lowering for lowering in variants if lowering is not None]
+            return sorted(known, key=lambda lowering: self.target.estimate(lowering, spec))[:count]
+
+        every = kind.variants(spec)
+        grouped: list[Lowering] = []
+        if self.target.groups_products and self.settings.lowering == "auto":
+            grouped = least((lowering.with_grouped_products(spec) for lowering in every), VARIANTS)
+        return [*least(every, PLAIN_VARIANTS if grouped else VARIANTS), *grouped]
 
     def _costs(
         self, spec: ConvSpec, lowerings: Sequence[Lowering], place: str

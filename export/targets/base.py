@@ -50,6 +50,7 @@ class Target(ABC):
         patience: how many times as long as usual candidates are timed, for a slow engine.
         runs_modules: whether whole networks are torch modules there, so that only what is a run can be compiled.
         fuses_groups: whether convolutions that read the same tensor may become one.
+        groups_products: whether the products with the taps may be a grouped Conv, which some engines run faster.
     """
 
     name: TargetName
@@ -58,6 +59,7 @@ class Target(ABC):
     patience: float = 1.0
     runs_modules: ClassVar[bool] = False
     fuses_groups: ClassVar[bool] = True
+    groups_products: ClassVar[bool] = False
 
     @abstractmethod
     def describe(self) -> str:

@@ -59,6 +59,7 @@ class OrtCpuTarget(CpuTarget):
     """
 
     name = TargetName.ORT_CPU
+    groups_products: ClassVar[bool] = True
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
         free = free_memory()
