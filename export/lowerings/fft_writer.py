@@ -135,8 +135,8 @@ class FFTWriter(RowsWriter[AxisTiling]):
     ) -> tuple[dict[Bits, ir.Value], dict[Bits, ir.Value]]:
         """The same as four products with two tables: real and imaginary parts are pixels of one grouped Conv.
 
-        Wr gives (Xr Wr, Xi Wr) and Wi (Xr Wi, Xi Wi); Yr = Xr Wr - Xi Wi, Yi = Xi Wr + Xr Wi. A bias of a Conv adds to
-        both of its pixels: half of it with Wr, and less half of it with Wi, is all of it in Yr and nothing in Yi.
+        Wr gives (Xr Wr, Xi Wr) and Wi (Xr Wi, Xi Wi); Yr = Xr Wr - Xi Wi, Yi = Xi Wr + Xr Wi. A bias of a Conv adds
+        to both of its pixels: half of it with Wr, and less half of it with Wi, is all of it in Yr and none in Yi.
         """
         writer, real, imaginary = self._writer, {}, {}
         taps = self._tap_spectra(weight)

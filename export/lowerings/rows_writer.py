@@ -175,8 +175,8 @@ class RowsWriter(Generic[Tiling]):
         """The outputs in their order, as [B, C, *out_spatial].
 
         Args:
-            tiles: all positions of all tiles, M B Cout numbers for each position, behind the group axis; for a grouped
-                Conv [M B, positions, Cout].
+            tiles: all positions of all tiles, M B Cout numbers for each position, behind the group axis; for a
+                grouped Conv [M B, positions, Cout].
             positions: rows per tile.
             order: where each output stands among the rows (position, tile).
         """

@@ -11,7 +11,7 @@ from dashdeploy.export.lowerings.canonical_form import canonical
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 
 _BLOCK = 8
-"""Channels that engines keep together in a Conv; they compute one with other numbers of channels by plain products."""
+"""Channels that engines keep together in a Conv; with other numbers they fall back to plain products."""
 
 
 @dataclass(frozen=True)

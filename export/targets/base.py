@@ -78,6 +78,14 @@ class Target(ABC):
         """
         return self.name not in (TargetName.TENSORRT, TargetName.TENSORRT_RTX)
 
+    def for_candidates(self) -> Target:
+        """The target where candidates are costed: this one, or the same device with one thread.
+
+        A layer alone occupies several threads worse than a network does, and by the wall clock, so its times say
+        little about the network's. The whole model is timed on this target nevertheless.
+        """
+        return self
+
     @abstractmethod
     def load(self, model: bytes) -> Runtime:
         """Load a serialized ONNX model, on the target if it is present, else on this machine's CPU."""

@@ -67,6 +67,10 @@ class OrtCpuTarget(CpuTarget):
         self._version = OnnxRuntime.engine_version()
         self.forget_models()
 
+    def for_candidates(self) -> OrtCpuTarget:
+        """The same with one thread."""
+        return self if self.threads == 1 else OrtCpuTarget(1, self.memory)
+
     def forget_models(self) -> None:
         """Give the models that are loaded next memory of their own, which they share."""
         renew_shared_arena(self.memory)
@@ -96,6 +100,10 @@ class OpenVinoTarget(CpuTarget):
     def __init__(self, threads: int, memory: int | None = None) -> None:
         super().__init__(threads, memory)
         self._version = OpenVino.engine_version()
+
+    def for_candidates(self) -> OpenVinoTarget:
+        """The same with one thread."""
+        return self if self.threads == 1 else OpenVinoTarget(1)
 
     def describe(self) -> str:
         """Engine, version, device and threads."""
