@@ -191,6 +191,8 @@ def _compile(
     build = Build(direct, source, target, progress)
     compiled = build.verified(build.checkable(decisions))
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
+        if settings.tune == "measure":
+            compiled = build.fastest(compiled)
         compiled = build.raced(compiled)
     return compiled
 
