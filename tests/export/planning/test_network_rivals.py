@@ -77,6 +77,6 @@ def test_layers_without_costs_stay():
 
 @pytest.mark.parametrize("lowering", [SMALL, FFT((48,)), ToomCook((20,), grouped=True), Trimmed()])
 def test_labels_lead_back_to_lowerings(lowering):
-    spec = conv(64, 64, 10, 15, 1, 7) if isinstance(lowering, Trimmed) else SPEC
+    spec = conv(64, 64, 5, 15, 1, 7) if isinstance(lowering, Trimmed) else SPEC
     assert lowering_of(spec, lowering.label).label == lowering.label
     assert lowering_of(spec, "fft(tile=7)") is None
