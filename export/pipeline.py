@@ -191,6 +191,8 @@ def _compile(
     build = Build(direct, source, target, progress)
     compiled = build.verified(build.checkable(decisions))
     if compiled.decisions.lowerings and settings.lowering == "auto" and target.present:
+        if settings.tune == "measure":
+            compiled = build.fastest(compiled)
         compiled = build.raced(compiled)
     return compiled
 
@@ -238,8 +240,10 @@ def _with_samples(source: Source, settings: ExportSettings, progress: Progress) 
 
 
 def _plan(direct: ir.Model, target: Target, settings: ExportSettings, progress: Progress) -> Decisions:
-    cache = TuningCache(target.describe())
-    return choose_lowerings(find_convolutions(direct), settings, target, cache, progress)
+    candidates = target.for_candidates()
+    cache = TuningCache(candidates.describe())
+    decisions = choose_lowerings(find_convolutions(direct), settings, candidates, cache, progress)
+    return replace(decisions, plan=decisions.plan.model_copy(update={"device": target.describe()}))
 
 
 def _write(

@@ -29,7 +29,8 @@ class ExportSettings(FrozenModel):
             is possible, and skip the speed gate.
         tune: ``measure`` runs every candidate on the target; ``estimate`` counts multiply-adds and bytes.
         batch: samples per call, for which the costs are measured.
-        threads: threads within one operator, for measuring and for the speed gate.
+        threads: threads within one operator, for the speed gate. Candidates for ONNX Runtime and OpenVINO are
+            measured with one.
         name: the model's name for clients; None takes the bundle folder's name.
         input_shapes: fixed shapes for inputs whose spatial axes are dynamic, by input name.
         memory: the most bytes that a candidate, or a model that is timed, may take for the values in between, with

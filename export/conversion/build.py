@@ -13,6 +13,7 @@ from dashdeploy.export.frontend.convolutions import find_convolutions
 from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.frontend.source import Source
 from dashdeploy.export.passes.sequence import lower
+from dashdeploy.export.planning.network_rivals import network_rivals
 from dashdeploy.export.planning.plan_refinement import without_layers
 from dashdeploy.export.planning.planner import Decisions
 from dashdeploy.export.targets.base import Target
@@ -27,7 +28,7 @@ from dashdeploy.export.verify.parity import (
 )
 from dashdeploy.export.verify.parity_repair import repair
 from dashdeploy.export.verify.parity_report import Parity
-from dashdeploy.export.verify.speed_gate import pass_speed_gate
+from dashdeploy.export.verify.speed_gate import fastest_of, pass_speed_gate
 from dashdeploy.progress import Progress
 from dashdeploy.runtimes.base import Runtime
 from dashdeploy.runtimes.names import TargetName
@@ -111,6 +112,23 @@ class Build:
             tolerance = source_tolerance(self._precision)
             parity = check_parity(runtime, expected, self._precision, tolerance=tolerance, targets=targets)
         return Compiled(self._lower(decisions), decisions, parity)
+
+    def fastest(self, compiled: Compiled) -> Compiled:
+        """The network's fastest plan of those that its layers' costs cannot tell apart, verified.
+
+        It is `compiled` unless another one is certainly faster as a whole.
+        """
+        rivals = network_rivals(compiled.decisions)
+        if not rivals:
+            return compiled
+        self._progress(f"timing the whole model with {len(rivals) + 1} plans")
+        models = {name: self._runtime(decisions) for name, decisions in rivals.items()}
+        name = fastest_of(self._load(compiled.decisions), models, self._source.samples, self._target.clock())
+        del models
+        if name is None:
+            return compiled
+        other = self.verified(rivals[name])
+        return other if other.decisions.lowerings == rivals[name].lowerings else compiled
 
     def raced(self, compiled: Compiled) -> Compiled:
         """Race the compiled model against all-direct; where fewer layers ship, their model is verified again."""

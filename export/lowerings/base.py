@@ -37,6 +37,10 @@ class Lowering(ABC):
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
         """The instances worth considering for `spec`."""
 
+    def with_grouped_products(self, spec: ConvSpec) -> Lowering | None:  # noqa: ARG002
+        """The same with its products as a grouped Conv; None where it has none, or they cannot be."""
+        return None
+
     @property
     @abstractmethod
     def label(self) -> str:

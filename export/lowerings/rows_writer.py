@@ -6,6 +6,11 @@
 Axes that the canonical form folds into the channels go there with the first transpose; one of length 1 stays where it
 is, since a reshape is enough, and the transpose is one that neighbors can share.
 Groups are an axis in front of all others. The transposes at both ends cancel between neighboring layers.
+
+The products with the taps come in two forms. As one batched MatMul they read [R, M B, Cin], positions of the tiles
+first. As one grouped Conv with kernels of 1 (`grouped`) they read a pixel for each tile, [M B, R Cin]: there the rows
+are [B, N, C], and tiles come before their positions. Engines copy the right-hand side of a batched product into an
+order of their own at every call, but the weights of a Conv once, when they load the model.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from math import prod
 from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 
 from dashdeploy.export.lowerings.base import Weights
@@ -26,6 +32,9 @@ from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
 _REPEATED = 32768
 """Numbers of a constant by channel that is repeated for many rows."""
 
+_KRONECKER_UP_TO = 36
+"""Rows up to which one product with the Kronecker product of the axes' matrices beats one product per axis."""
+
 Tiling = TypeVar("Tiling", bound=TiledAxis)
 
 
@@ -36,10 +45,14 @@ class RowsWriter(Generic[Tiling]):
         writer: where the nodes go.
         spec: the convolution as the graph has it.
         tilings: how each axis of its canonical form is cut.
+        grouped: whether the products are a grouped Conv, for a convolution without groups.
     """
 
-    def __init__(self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[Tiling]) -> None:
+    def __init__(
+        self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[Tiling], *, grouped: bool = False
+    ) -> None:
         self._writer = writer
+        self._grouped = grouped
         self._outer = spec
         self._spec = spec = canonical(spec)
         self._tilings = tilings
@@ -53,8 +66,83 @@ class RowsWriter(Generic[Tiling]):
         self._dtype = np.dtype(spec.dtype)
 
     def input_rows(self, x: ir.Value) -> ir.Value:
-        """[B, C, *spatial] to the padded rows that tiles read, [rows, B, channels], behind the group axis."""
-        return self._split_strides(self._positions_first(x))
+        """[B, C, *spatial] to the padded rows that tiles read, [rows, B, channels], behind the group axis.
+
+        For a grouped Conv they are [B, rows, channels].
+        """
+        rows = self._split_strides(self._positions_first(x))
+        return self._writer.op("Transpose", "samples", rows, perm=(1, 0, 2)) if self._grouped else rows
+
+    def gather_tiles(self, rows: ir.Value, index: Rows, name: str) -> ir.Value:
+        """What `transform` takes, of the rows `index`: [positions within a tile, tiles]."""
+        if self._grouped:
+            tiles = self._writer.op(
+                "Gather", name, rows, self._writer.constant(f"{name}.rows", index.T.reshape(-1)), axis=1
+            )
+            return self._writer.reshape(
+                f"{name}.tiles", tiles, (-1, len(index), self._splits * self._group_in)
+            )
+        tiles = self.gather(rows, index.reshape(-1), name)
+        return self._writer.reshape(f"{name}.columns", tiles, (*self._lead, len(index), -1))
+
+    def transform(
+        self, value: ir.Value, matrices: Sequence[npt.NDArray[np.floating]], channels: int, name: str
+    ) -> ir.Value:
+        """Multiply every axis of the tiles by its matrix; the positions of the result are flat.
+
+        Args:
+            value: [positions, columns] behind the group axis; for a grouped Conv [M B, positions, channels].
+            matrices: one per axis.
+            channels: of the value.
+            name: of the nodes.
+        """
+        writer = self._writer
+        whole = matrices[0]
+        for matrix in matrices[1:]:
+            whole = np.kron(whole, matrix)
+        if len(matrices) == 1 or max(whole.shape) <= _KRONECKER_UP_TO:
+            table = writer.constant(f"{name}.matrix", whole.astype(self._dtype))
+            return writer.op("MatMul", name, table, value)
+        first, second = matrices
+        (new_1, old_1), (new_2, old_2) = first.shape, second.shape
+        lead = (-1,) if self._grouped else self._lead
+        last = channels if self._grouped else -1
+        table = writer.constant(f"{name}.matrix_0", first.astype(self._dtype))
+        columns = writer.reshape(
+            f"{name}.axis_0", value, (*lead, old_1, old_2 * last if self._grouped else -1)
+        )
+        rows = writer.op("MatMul", f"{name}_0", table, columns)
+        table = writer.constant(f"{name}.matrix_1", second.astype(self._dtype))
+        lead_1 = lead if self._grouped else (*lead, new_1)
+        columns = writer.reshape(f"{name}.axis_1", rows, (*lead_1, old_2, last))
+        both = writer.op("MatMul", f"{name}_1", table, columns)
+        return writer.reshape(f"{name}.flat", both, (*lead, new_1 * new_2, last))
+
+    def product(
+        self, spectrum: ir.Value, table: ir.Value, count: int, name: str, bias: Weights | None = None
+    ) -> ir.Value:
+        """The products with a table of taps: [count, M B, Cout] behind the group axis.
+
+        For a grouped Conv they are [M B, count, Cout].
+
+        Args:
+            spectrum: what `transform` gave.
+            table: [count, splits Cin, Cout] behind the group axis; for a grouped Conv [count Cout, splits Cin, 1, 1].
+            count: of the products of a tile.
+            name: of the nodes.
+            bias: [count, Cout] to be added, for a grouped Conv.
+        """
+        writer, depth = self._writer, self._splits * self._group_in
+        if not self._grouped:
+            rows = writer.reshape(f"{name}.rows", spectrum, (*self._lead, count, -1, depth))
+            return writer.op("MatMul", name, rows, table)
+        pixels = writer.reshape(f"{name}.pixels", spectrum, (1, 1, -1, count * depth))
+        inputs = [writer.op("Transpose", f"{name}.channels", pixels, perm=(0, 3, 1, 2)), table]
+        if bias is not None:
+            inputs.append(writer.constant(f"{name}.bias", bias.reshape(-1).astype(self._dtype)))
+        both = writer.op("Conv", name, *inputs, kernel_shape=(1, 1), group=count)
+        back = writer.op("Transpose", f"{name}.back", both, perm=(0, 2, 3, 1))
+        return writer.reshape(f"{name}.tiles", back, (-1, count, self._group_out))
 
     def add_bias(self, rows: ir.Value, bias: Weights | None) -> ir.Value:
         """Add the bias to `rows`, in a shape of `tile_rows`.
@@ -87,14 +175,24 @@ class RowsWriter(Generic[Tiling]):
         """The outputs in their order, as [B, C, *out_spatial].
 
         Args:
-            tiles: all positions of all tiles, M B Cout numbers for each position, behind the group axis.
+            tiles: all positions of all tiles, M B Cout numbers for each position, behind the group axis; for a
+                grouped Conv [M B, positions, Cout].
             positions: rows per tile.
             order: where each output stands among the rows (position, tile).
         """
         spec, writer, rank = self._outer, self._writer, self._outer.rank
         columns = prod(tiling.columns for tiling in self._tilings)
-        rows = writer.reshape("tiles.rows", tiles, (*self._lead, positions * columns, -1, self._group_out))
-        y = self.gather(rows, order, "outputs")
+        if self._grouped:
+            position, tile = np.divmod(order, columns)
+            order = tile * positions + position
+            rows = writer.reshape("tiles.rows", tiles, (-1, positions * columns, self._group_out))
+            y = writer.op("Gather", "outputs", rows, writer.constant("outputs.rows", order), axis=1)
+            y = writer.op("Transpose", "outputs.positions", y, perm=(1, 0, 2))
+        else:
+            rows = writer.reshape(
+                "tiles.rows", tiles, (*self._lead, positions * columns, -1, self._group_out)
+            )
+            y = self.gather(rows, order, "outputs")
         if rank > 1:
             y = writer.reshape("outputs.shape", y, (*self._lead, *spec.out_spatial, -1, self._group_out))
         if not self._lead:
@@ -177,3 +275,16 @@ def outer_rows(outer: Rows, inner: Rows, width: int) -> Rows:
     """Flat rows of two axes: [H1, M1] and [H2, M2] to [H1 H2, M1 M2]."""
     both = outer[:, None, :, None] * width + inner[None, :, None, :]
     return both.reshape(outer.shape[0] * inner.shape[0], -1)
+
+
+def products_of_ones(synthesis: Sequence[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+    """The least products of a tile, flat, that give outputs of 1: what a bias is in front of the synthesis.
+
+    Args:
+        synthesis: [S, R] of each axis.
+    """
+    total = np.ones(1)
+    for matrix in synthesis:
+        along = np.linalg.lstsq(matrix, np.ones(len(matrix)), rcond=None)[0]
+        total = np.outer(total, along).reshape(-1)
+    return total

@@ -46,10 +46,13 @@ class TapTransform:
         writer: where nodes and constants go.
         spec: the canonical form.
         weight: its taps, [Cout, Cin / groups, *kernel].
+        grouped: whether the tables are weights of a grouped Conv, without groups of channels.
     """
 
-    def __init__(self, writer: GraphWriter, spec: ConvSpec, weight: Weights) -> None:
-        self._writer, self._spec, self._weight = writer, spec, weight
+    def __init__(
+        self, writer: GraphWriter, spec: ConvSpec, weight: Weights, *, grouped: bool = False
+    ) -> None:
+        self._writer, self._spec, self._weight, self._grouped = writer, spec, weight, grouped
         self._lead = () if spec.groups == 1 else (spec.groups,)
         self._channels = prod(weight.shape[:2]) // spec.groups
 
@@ -57,6 +60,8 @@ class TapTransform:
         self, last: Mapping[str, Sequence[Matrix]], first: Sequence[Matrix] | None = None
     ) -> dict[str, ir.Value]:
         """Tables by name, each [G, R.., splits Cin, Cout]; without G where there are no groups.
+
+        Weights of a grouped Conv are [R.. Cout, splits Cin, 1, 1].
 
         Args:
             last: of each table, [R, taps of one split] of the last axis, part by part.
@@ -115,26 +120,34 @@ class TapTransform:
         return self._writer.op("MatMul", f"taps_{name}", table, value)
 
     def _in_shape(self, name: str, table: ir.Value) -> ir.Value:
-        depth = prod(self._spec.strides) * self._weight.shape[1]
+        splits = prod(self._spec.strides)
+        depth = splits * self._weight.shape[1]
+        if self._grouped:
+            if splits > 1:  # the splits are in front of the output channels
+                shape = (-1, splits, *self._weight.shape[:2])
+                table = self._writer.reshape(f"taps_{name}.apart", table, shape)
+                table = self._writer.op("Transpose", f"taps_{name}.joined", table, perm=(0, 2, 1, 3))
+            return self._writer.reshape(f"taps_{name}.table", table, (-1, depth, 1, 1))
         shape = (*self._lead, -1, depth, self._weight.shape[0] // self._spec.groups)
         return self._writer.reshape(f"taps_{name}.table", table, shape)
 
     def _taps(self, shape: Sequence[int]) -> ir.Value:
-        """The taps in a shape, [G, *kernel, Cin, Cout] being their order.
+        """The taps in a shape, [G, *kernel, Cin, Cout] being their order, or [*kernel, Cout, Cin] for a grouped Conv.
 
         Output channels whose outer taps are all zero, as those of several convolutions in one layer are, are stored
         without them.
         """
         spec, writer = self._spec, self._writer
         blocks = _blocks(spec, self._weight)
+        last, before = (-2, -1) if self._grouped else (-1, -2)
         if len(blocks) == 1:
-            grouped = self._weight.reshape(spec.groups, -1, *self._weight.shape[1:])
-            taps = np.moveaxis(grouped, (1, 2), (-1, -2))
+            apart = self._weight.reshape(spec.groups, -1, *self._weight.shape[1:])
+            taps = np.moveaxis(apart, (1, 2), (last, before))
             return writer.constant("taps", taps.reshape(*self._lead, *shape))
         parts = []
         for first, count, box in blocks:
             taps = np.moveaxis(
-                self._weight[(slice(first, first + count), slice(None), *box)], (0, 1), (-1, -2)
+                self._weight[(slice(first, first + count), slice(None), *box)], (0, 1), (last, before)
             )
             begin = [axis.start for axis in box]
             end = [size - axis.stop for axis, size in zip(box, spec.kernel, strict=True)]
@@ -143,7 +156,9 @@ class TapTransform:
                 pads = writer.integers("taps_block.pads", [*begin, 0, 0, *end, 0, 0])
                 part = writer.op("Pad", "taps_block", part, pads)
             parts.append(part)
-        return writer.reshape("taps_blocks.flat", writer.op("Concat", "taps_blocks", *parts, axis=-1), shape)
+        return writer.reshape(
+            "taps_blocks.flat", writer.op("Concat", "taps_blocks", *parts, axis=last), shape
+        )
 
 
 def _blocks(spec: ConvSpec, weight: Weights) -> list[tuple[int, int, tuple[slice, ...]]]:

@@ -28,16 +28,14 @@ from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weig
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
-from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows
+from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows, products_of_ones
 from dashdeploy.export.lowerings.tap_transform import TapTransform
+from dashdeploy.export.lowerings.tiled import TiledLowering
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
 from dashdeploy.ops.conv.toom_cook_form import ToomCookForm
 
 _TILES = {1: (4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32), 2: (4, 6, 8, 10, 12, 16)}
 """Tile lengths by rank; dense matrices of longer tiles cost more than the FFT's."""
-
-_KRONECKER_UP_TO = 36
-"""Rows up to which one product with the Kronecker product of the axes' matrices beats one product per axis."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,11 @@ class ToomCookAxis(TiledAxis):
 
 
 @dataclass(frozen=True)
-class ToomCook(Lowering):
-    """Toom-Cook convolution.
-
-    Args:
-        tile: T per spatial axis of the canonical form, even and at least its number of taps.
-    """
+class ToomCook(TiledLowering):
+    """Toom-Cook convolution; the arguments are those of `TiledLowering`."""
 
     name: ClassVar[str] = "toom-cook"
     revision: ClassVar[int] = 4
-    tile: tuple[int, ...]
 
     @classmethod
     def refuses(cls, spec: ConvSpec) -> str | None:
@@ -93,11 +86,6 @@ class ToomCook(Lowering):
         """Tile lengths above the taps, in every combination of the axes."""
         spec = canonical(spec)
         return [cls(tile) for tile in product(*(_tile_lengths(spec, axis) for axis in range(spec.rank)))]
-
-    @property
-    def label(self) -> str:
-        """``toom-cook(tile=8)`` or ``toom-cook(tile=6x6)``."""
-        return f"{self.name}(tile={'x'.join(map(str, self.tile))})"
 
     def tilings(self, spec: ConvSpec) -> tuple[ToomCookAxis, ...]:
         """How each spatial axis of the canonical form is cut."""
@@ -137,7 +125,8 @@ class ToomCook(Lowering):
         )
         ends = 3 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
         taps = products * splits * spec.in_channels * spec.out_channels // spec.groups
-        return int(2 * (spec.batch * (tiles + ends) + taps) * np.dtype(spec.dtype).itemsize)
+        moved = 2 * spec.batch * (tiles + ends) + (1 if self.grouped else 2) * taps
+        return int(moved * np.dtype(spec.dtype).itemsize)
 
     def operators(self, spec: ConvSpec) -> int:
         """All but the reshapes, which move nothing."""
@@ -149,7 +138,10 @@ class ToomCook(Lowering):
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
-        return _Writer(writer, spec, self.tilings(spec)).write(x, canonical_weight(spec, weight), bias)
+        tilings = self.tilings(spec)
+        return _Writer(writer, spec, tilings, grouped=self.grouped).write(
+            x, canonical_weight(spec, weight), bias
+        )
 
 
 def _tile_lengths(spec: ConvSpec, axis: int) -> list[int]:
@@ -168,27 +160,30 @@ class _Writer(RowsWriter[ToomCookAxis]):
         forms = [tiling.form for tiling in self._tilings]
         outputs = prod(form.outputs for form in forms)
         products = prod(form.products for form in forms)
-        tiles = self.gather(self.input_rows(x), self._input_order(), "tiles")
-        columns = self._writer.reshape(
-            "tiles.columns", tiles, (*self._lead, prod(form.tile for form in forms), -1)
-        )
-        values = self._transform(columns, [form.analysis for form in forms], "analysis")
-        rows = self._writer.reshape(
-            "product.rows", values, (*self._lead, products, -1, self._splits * self._group_in)
-        )
+        depth = self._splits * self._group_in
+        tiles = self.gather_tiles(self.input_rows(x), self._input_order(), "tiles")
+        values = self.transform(tiles, [form.analysis for form in forms], depth, "analysis")
         first = [form.tap_matrix for form in forms[:-1]] or None
-        taps = TapTransform(self._writer, self._spec, weight).tables({"all": [forms[-1].tap_matrix]}, first)
-        product_ = self._writer.op("MatMul", "product", rows, taps["all"])
+        transform = TapTransform(self._writer, self._spec, weight, grouped=self._grouped)
+        table = transform.tables({"all": [forms[-1].tap_matrix]}, first)["all"]
+        synthesis = [form.synthesis for form in forms]
+        if self._grouped:
+            within = None if bias is None else np.outer(products_of_ones(synthesis), bias)
+            y = self.product(values, table, products, "product", within)
+            y = self.transform(y, synthesis, self._group_out, "synthesis")
+            return self.channels_first(y, outputs, self._output_order())
+        product_ = self.product(values, table, products, "product")
         columns = self._writer.reshape("product.columns", product_, (*self._lead, products, -1))
-        y = self._transform(columns, [form.synthesis for form in forms], "synthesis")
+        y = self.transform(columns, synthesis, self._group_out, "synthesis")
         y = self.tile_rows("synthesis.rows", y, outputs)
         return self.channels_first(self.add_bias(y, bias), outputs, self._output_order())
 
     def _input_order(self) -> Rows:
+        """Which rows the tiles read: [positions within a tile, tiles]."""
         index = self._tilings[0].steps()
         for tiling in self._tilings[1:]:
             index = outer_rows(index, tiling.steps(), tiling.padded if self._splits == 1 else tiling.rows)
-        return index.reshape(-1)
+        return index
 
     def _output_order(self) -> Rows:
         """Where each output stands among the rows (position in the tile per axis, tile per axis)."""
@@ -202,22 +197,3 @@ class _Writer(RowsWriter[ToomCookAxis]):
             column = tiling.columns * column + tile.reshape(along)
             columns *= tiling.columns
         return np.asarray(position * columns + column, dtype=np.int64).reshape(-1)
-
-    def _transform(self, value: ir.Value, matrices: Sequence[Weights], name: str) -> ir.Value:
-        """Multiply every axis of [H.., columns] by its matrix; the result's rows are flat."""
-        writer, lead = self._writer, self._lead
-        whole = matrices[0]
-        for matrix in matrices[1:]:
-            whole = np.kron(whole, matrix)
-        if len(matrices) == 1 or max(whole.shape) <= _KRONECKER_UP_TO:
-            return writer.op(
-                "MatMul", name, writer.constant(f"{name}.matrix", whole.astype(self._dtype)), value
-            )
-        first, second = matrices
-        columns = writer.reshape(f"{name}.axis_0", value, (*lead, first.shape[1], -1))
-        table = writer.constant(f"{name}.matrix_0", first.astype(self._dtype))
-        rows = writer.op("MatMul", f"{name}_0", table, columns)
-        columns = writer.reshape(f"{name}.axis_1", rows, (*lead, first.shape[0], second.shape[1], -1))
-        table = writer.constant(f"{name}.matrix_1", second.astype(self._dtype))
-        both = writer.op("MatMul", f"{name}_1", table, columns)
-        return writer.reshape(f"{name}.flat", both, (*lead, first.shape[0] * second.shape[0], -1))

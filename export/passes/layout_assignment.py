@@ -2,10 +2,11 @@
 
 A lowered convolution reads and writes rows (positions first, channels last) between two transposes. What stands
 between two of them (activations, residual sums, concatenations) gives the same in rows, and there needs no
-transposes. An operator reads all its inputs and writes all its outputs in one layout; a value that is produced in one
-layout and wanted in the other costs one transpose of its elements. The layouts with the least to transpose are a
-minimum cut: rows on the source's side, channels first on the sink's (two labels: Greig, Porteous and Seheult, "Exact
-Maximum A Posteriori Estimation for Binary Images", Journal of the Royal Statistical Society B 51(2), 1989).
+transposes; some operators have another form there (`rows_operators`). An operator reads all its inputs and writes all
+its outputs in one layout; a value that is produced in one layout and wanted in the other costs one transpose of its
+elements. The layouts with the least to transpose are a minimum cut: rows on the source's side, channels first on the
+sink's (two labels: Greig, Porteous and Seheult, "Exact Maximum A Posteriori Estimation for Binary Images", Journal of
+the Royal Statistical Society B 51(2), 1989).
 
     channels -> Transpose -> rows: `into` = (2 .. r-1, 0, 1)          rows -> Transpose -> channels: its inverse
 """
@@ -21,9 +22,13 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant, graphs_of, value_names
-from dashdeploy.export.lowerings.rows_writer import rows_together
 from dashdeploy.export.passes.base import GraphPass
-from dashdeploy.export.passes.fold_batch_norm import norm_as_factor
+from dashdeploy.export.passes.rows_operators import (
+    OTHER_IN_ROWS,
+    RowsOperators,
+    obstacle_in_rows,
+    register,
+)
 
 ELEMENT_WISE = frozenset(
     {
@@ -64,7 +69,7 @@ ELEMENT_WISE = frozenset(
 )
 """Operators that compute each element of their output by the same elements of their inputs, with broadcasting."""
 
-_MOVABLE = ELEMENT_WISE | {"BatchNormalization", "Concat", "Slice", "Split"}
+_MOVABLE = ELEMENT_WISE | {"Concat", "Slice", "Split"} | OTHER_IN_ROWS
 _CHANNELS = 1
 _FOREVER = 2**30
 _WHOLE = 2**20
@@ -155,14 +160,14 @@ class _Assignment:
         """Why the operator does not give the same in rows; None if it does: by element, or along the channels."""
         if node.domain not in ("", "ai.onnx") or node.op_type not in _MOVABLE:
             return f"{node.op_type} does not work by element"
+        if node.op_type in OTHER_IN_ROWS and (obstacle := obstacle_in_rows(node, self._rank)) is not None:
+            return obstacle
         if node.op_type in ("Concat", "Split"):
             axis = node.attributes.get("axis")
             if axis is None or axis.as_int() % self._rank != _CHANNELS:
                 return f"{node.op_type} is not along the channels"
         if node.op_type == "Slice" and not self._slices_space(node):
             return "Slice is not along the space, or its bounds are not constant"
-        if node.op_type == "BatchNormalization" and norm_as_factor(node) is None:
-            return "BatchNormalization is in training mode, or its parameters are not constants in float32"
         whole = [value for value in node.inputs if value is not None and constant(value) is None]
         if not whole:
             return "all its inputs are constant"
@@ -241,8 +246,11 @@ class _Assignment:
 
     def _move(self, node: ir.Node) -> None:
         """Write the operator again in rows, and what it writes channels first for those who want it so."""
-        if node.op_type == "BatchNormalization":
-            self._move_norm(node)
+        if node.op_type in OTHER_IN_ROWS:
+            other = RowsOperators(self._graph, self._names, node)
+            rows = self._in_rows(node, node.inputs[0])
+            assert rows is not None
+            self._replace(node, other.nodes, [other.write(rows)])
             return
         inputs = [self._in_rows(node, value) for value in node.inputs]
         attributes = [a for a in node.attributes.values() if a.name != "axis"]
@@ -264,36 +272,6 @@ class _Assignment:
             value.name = None
             self._know(rows, back)
         self._graph.remove(node, safe=True)
-
-    def _move_norm(self, node: ir.Node) -> None:
-        """A normalization in rows is a product and a sum, with constants that repeat for many rows at a time."""
-        x, known = node.inputs[0], norm_as_factor(node)
-        assert known is not None
-        assert x is not None
-        assert x.shape is not None
-        space = [int(size) for size in x.shape[2:] if isinstance(size, int)]
-        channels = len(known[0])
-        together = rows_together(prod(space), channels)
-        rows, moved = self._in_rows(node, x), []
-
-        def append(op_type: str, *inputs: ir.Value | None, name: str = "") -> ir.Value:
-            output = self._named(f"{node.outputs[0].name}/{name or op_type.lower()}")
-            moved.append(ir.Node("", op_type, list(inputs), outputs=[output], name=output.name))
-            return output
-
-        shape = self._constant(f"{node.outputs[0].name}/repeated", np.array([1, together, 1, channels]))
-        tall = np.array([prod(space) // together, together, -1, channels])
-        rows = append("Reshape", rows, self._constant(f"{node.outputs[0].name}/tall", tall))
-        for op_type, table in zip(("Mul", "Add"), known, strict=True):
-            values = self._constant(
-                f"{node.outputs[0].name}/{op_type.lower()}_by", table.reshape(1, 1, 1, -1)
-            )
-            if together > 1:
-                values = append("Expand", values, shape, name=f"{op_type.lower()}_rows")
-            rows = append(op_type, rows, values)
-        back = self._constant(f"{node.outputs[0].name}/back", np.array([*space, -1, channels]))
-        output = append("Reshape", rows, back, name="rows")
-        self._replace(node, moved, [output])
 
     def _in_rows(self, node: ir.Node, value: ir.Value | None) -> ir.Value | None:
         """The input in rows: what was there before its transpose, a constant turned, or a new transpose."""
@@ -332,8 +310,4 @@ class _Assignment:
         return ir.Value(name=self._names.give(name))
 
     def _constant(self, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
-        value = self._named(name)
-        tensor = ir.Tensor(np.ascontiguousarray(array), name=value.name)
-        value.shape, value.type, value.const_value = tensor.shape, ir.TensorType(tensor.dtype), tensor
-        self._graph.register_initializer(value)
-        return value
+        return register(self._graph, self._names, name, array)

@@ -59,6 +59,9 @@ def _replace(convolution: Convolution, lowering: Lowering, taken: set[str]) -> N
         new = lowering.write(writer, spec, x, convolution.weight, convolution.bias)
         if taken.isdisjoint(writer.names):
             break
+        for written in writer.nodes:  # else they would still count as readers of the input
+            for index in range(len(written.inputs)):
+                written.replace_input_with(index, None)
         prefix += "'"  # the model has values that are named as ours would be
     taken |= writer.names
     new.shape, new.type = old.shape, old.type

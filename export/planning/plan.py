@@ -97,7 +97,8 @@ class Plan(BaseModel):
     Attributes:
         target: the engine and device the costs are for, as `ExportSettings.target` names it.
         device: engine, version and device in words.
-        threads: threads within one operator.
+        threads: threads within one operator. The costs of candidates for ONNX Runtime and OpenVINO are those of one
+            thread; the whole model is timed with all of them.
         tune: how costs were found.
         lowering: what the user asked for.
         layers: one entry per convolution, in graph order.

@@ -8,7 +8,9 @@ save the least first, and each step is timed against all-direct; the first model
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
+from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.planning.plan import LayerPlan, Plan, SpeedGate
 from dashdeploy.export.planning.planner import Decisions
 
@@ -76,4 +78,24 @@ def without_layers(decisions: Decisions, names: Sequence[str], reason: str) -> D
         plan=decisions.plan.model_copy(update={"layers": layers}),
         lowerings={name: value for name, value in decisions.lowerings.items() if name not in dropped},
         fusion_groups=frozenset(decisions.fusion_groups - dropped),
+    )
+
+
+def with_lowering(decisions: Decisions, name: str, lowering: Lowering, reason: str) -> Decisions:
+    """The decisions with another lowering of a compiled layer.
+
+    Args:
+        decisions: with this layer compiled.
+        name: the layer's.
+        lowering: one that is not direct.
+        reason: for the plan.
+    """
+    layers = [
+        layer.model_copy(update={"chosen": lowering.label, "reason": reason}) if layer.name == name else layer
+        for layer in decisions.plan.layers
+    ]
+    return replace(
+        decisions,
+        plan=decisions.plan.model_copy(update={"layers": layers}),
+        lowerings={**decisions.lowerings, name: lowering},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ from dashdeploy.progress import Progress, silent
 
 WORTHWHILE = 1.03
 """How many times as fast as direct a candidate must measure; less is within the noise of a measurement."""
+
+PLAIN_VARIANTS = 2
+"""Variants of a lowering with plain products, where grouped ones are tried as well."""
 
 SECONDS_PER_CANDIDATE = 0.15
 
@@ -234,8 +237,7 @@ class Planner:
             if refusal is not None:
                 candidates.append(Candidate(lowering=kind.name, refused=refusal))
                 continue
-            variants = sorted(kind.variants(spec), key=lambda lowering: self.target.estimate(lowering, spec))
-            for lowering in variants[: self.target.variants]:
+            for lowering in self._variants(kind, spec):
                 needed = lowering.multiply_adds(spec)
                 candidate = Candidate(lowering=lowering.label, multiply_adds=needed)
                 candidates.append(candidate)
@@ -246,6 +248,21 @@ class Planner:
                 else:
                     contenders.append(lowering)
         return candidates, contenders
+
+    def _variants(self, kind: type[Lowering], spec: ConvSpec) -> Sequence[Lowering]:
+        """The variants of one kind with the least estimates, of both forms of the products where there are two."""
+
+        def least(variants: Iterable[Lowering | None], count: int) -> list[Lowering]:
+            known = [lowering for lowering in variants if lowering is not None]
+            return sorted(known, key=lambda lowering: self.target.estimate(lowering, spec))[:count]
+
+        every = kind.variants(spec)
+        grouped: list[Lowering] = []
+        if self.target.groups_products and self.settings.lowering == "auto":
+            grouped = least(
+                (lowering.with_grouped_products(spec) for lowering in every), self.target.variants
+            )
+        return [*least(every, PLAIN_VARIANTS if grouped else self.target.variants), *grouped]
 
     def _costs(
         self, spec: ConvSpec, lowerings: Sequence[Lowering], place: str

@@ -52,6 +52,7 @@ class Target(ABC):
             least estimates, and fewer are tried where a compiler takes long over each.
         runs_modules: whether whole networks are torch modules there, so that only what is a run can be compiled.
         fuses_groups: whether convolutions that read the same tensor may become one.
+        groups_products: whether the products with the taps may be a grouped Conv, which some engines run faster.
     """
 
     name: TargetName
@@ -61,6 +62,7 @@ class Target(ABC):
     variants: int = 4
     runs_modules: ClassVar[bool] = False
     fuses_groups: ClassVar[bool] = True
+    groups_products: ClassVar[bool] = False
 
     @abstractmethod
     def describe(self) -> str:
@@ -78,6 +80,14 @@ class Target(ABC):
         TensorRT keeps them in its engines; every other engine that was asked computes them.
         """
         return self.name not in (TargetName.TENSORRT, TargetName.TENSORRT_RTX)
+
+    def for_candidates(self) -> Target:
+        """The target where candidates are costed: this one, or the same device with one thread.
+
+        A layer alone occupies several threads worse than a network does, and by the wall clock, so its times say
+        little about the network's. The whole model is timed on this target nevertheless.
+        """
+        return self
 
     @abstractmethod
     def load(self, model: bytes) -> Runtime:

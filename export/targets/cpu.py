@@ -59,12 +59,17 @@ class OrtCpuTarget(CpuTarget):
     """
 
     name = TargetName.ORT_CPU
+    groups_products: ClassVar[bool] = True
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
         free = free_memory()
         super().__init__(threads, free // 2 if memory is None and free is not None else memory)
         self._version = OnnxRuntime.engine_version()
         self.forget_models()
+
+    def for_candidates(self) -> OrtCpuTarget:
+        """The same with one thread."""
+        return self if self.threads == 1 else OrtCpuTarget(1, self.memory)
 
     def forget_models(self) -> None:
         """Give the models that are loaded next memory of their own, which they share."""
@@ -95,6 +100,10 @@ class OpenVinoTarget(CpuTarget):
     def __init__(self, threads: int, memory: int | None = None) -> None:
         super().__init__(threads, memory)
         self._version = OpenVino.engine_version()
+
+    def for_candidates(self) -> OpenVinoTarget:
+        """The same with one thread."""
+        return self if self.threads == 1 else OpenVinoTarget(1)
 
     def describe(self) -> str:
         """Engine, version, device and threads."""

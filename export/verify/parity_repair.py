@@ -9,12 +9,10 @@ and the plan has the figure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
-from dashdeploy.export.lowerings.base import Lowering
-from dashdeploy.export.lowerings.registry import LOWERINGS
-from dashdeploy.export.planning.plan import Candidate, LayerPlan
-from dashdeploy.export.planning.plan_refinement import without_layers
+from dashdeploy.export.lowerings.registry import lowering_of
+from dashdeploy.export.planning.plan import Candidate
+from dashdeploy.export.planning.plan_refinement import with_lowering, without_layers
 from dashdeploy.export.planning.planner import WORTHWHILE, Decisions
 from dashdeploy.export.verify.parity_report import Parity
 from dashdeploy.progress import Progress, silent
@@ -112,19 +110,11 @@ def _more_exact(decisions: Decisions, name: str) -> Decisions | None:
     if not rivals:
         return None
     best = min(rivals, key=lambda candidate: candidate.cost_ms or 0.0)
-    lowering = _lowering(layer, best.lowering)
+    lowering = lowering_of(layer.spec, best.lowering)
     if lowering is None:
         return None
     reason = f"{layer.chosen} is quicker, but contributed most to the error of the whole model"
-    layers = [
-        other.model_copy(update={"chosen": best.lowering, "reason": reason}) if other is layer else other
-        for other in decisions.plan.layers
-    ]
-    return replace(
-        decisions,
-        plan=decisions.plan.model_copy(update={"layers": layers}),
-        lowerings={**decisions.lowerings, name: lowering},
-    )
+    return with_lowering(decisions, name, lowering, reason)
 
 
 def _is_better(candidate: Candidate, error: float, most_ms: float) -> bool:
@@ -135,16 +125,6 @@ def _is_better(candidate: Candidate, error: float, most_ms: float) -> bool:
         and candidate.error < error / 2
         and candidate.cost_ms <= most_ms
     )
-
-
-def _lowering(layer: LayerPlan, label: str) -> Lowering | None:
-    assert layer.spec is not None
-    for kind in LOWERINGS:
-        if kind.refuses(layer.spec) is None:
-            for variant in kind.variants(layer.spec):
-                if variant.label == label:
-                    return variant
-    return None
 
 
 def _difference(before: Decisions, after: Decisions) -> str:

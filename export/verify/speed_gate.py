@@ -20,6 +20,9 @@ from dashdeploy.timing import Clock, interleaved, ratio_of
 
 _SECONDS = 1.5
 
+_CERTAIN = 0.01
+"""By how much another plan is to be faster at least, within its interval: two loads of one file differ by as much."""
+
 
 def pass_speed_gate(
     decisions: Decisions,
@@ -98,6 +101,28 @@ def race(
         speedup_high=speedup.high,
         shipped="compiled" if speedup.median > 1 else "direct",
     )
+
+
+def fastest_of(
+    first: Runtime,
+    others: Mapping[str, Runtime],
+    samples: Mapping[str, Array] | None = None,
+    clock: Clock = engine_clock,
+) -> str | None:
+    """The name of the model that is faster than the first one and than all others, batch 1; None if none is.
+
+    Args:
+        first: the model that is kept where nothing is certain.
+        others: models of the same network, by name.
+        samples: real inputs, of which the first is run; None or empty takes random ones.
+        clock: what times a call.
+    """
+    feeds = ExampleInputs.to_time(first, samples, batch=1)
+    calls = {"": Call(first, feeds)} | {name: Call(model, feeds) for name, model in others.items()}
+    times = interleaved(calls, seconds=_SECONDS, min_rounds=20, clock=clock)
+    speedups = {name: ratio_of(times[""], times[name]) for name in others}
+    faster = {name: ratio.median for name, ratio in speedups.items() if ratio.low > 1 + _CERTAIN}
+    return max(faster, key=lambda name: faster[name], default=None)
 
 
 def _with_race(decisions: Decisions, gate: SpeedGate) -> Decisions:

@@ -15,7 +15,10 @@ from dashdeploy.export import pipeline
 from dashdeploy.export.conversion import build
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.pipeline import export, plan_export
+from dashdeploy.export.planning import planner
+from dashdeploy.export.planning.plan import SpeedGate
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.verify import speed_gate
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 TOLERANCE = 5e-6
@@ -131,8 +134,41 @@ def test_measuring_and_racing_end_in_a_bundle_that_tells_of_it(tmp_path, onnx_mo
         assert layer["chosen"] == "direct"
     else:
         assert plan["speed"]["shipped"] == ("direct" if layer["chosen"] == "direct" else "compiled")
-    operators = [node.op_type for node in onnx.load(bundle.path / "model.onnx").graph.node]
+    nodes = onnx.load(bundle.path / "model.onnx").graph.node
+    operators = [node.op_type for node in nodes if "/product" not in node.name]  # those may be a grouped Conv
     assert ("Conv" in operators) is (layer["chosen"] == "direct")
+
+
+def test_a_plan_for_two_threads_has_the_candidates_of_one_and_a_race_of_two(
+    tmp_path, onnx_model, monkeypatch
+):
+    onnx.save(
+        onnx_model("g (float[b,32,300] x) => (float[b,32,m] y) { y = Conv(x, w) }", w=(32, 32, 31)),
+        tmp_path / "m.onnx",
+    )
+    raced = []
+
+    def race(direct, compiled, *_):
+        raced.append((direct.describe(), compiled.describe()))
+        return SpeedGate(
+            direct_ms=2, compiled_ms=1, speedup=2, speedup_low=2, speedup_high=2, shipped="compiled"
+        )
+
+    monkeypatch.setattr(speed_gate, "race", race)
+    monkeypatch.setattr(planner, "WORTHWHILE", 0.0)
+    plans, said = [], []
+    for threads in (1, 2):
+        said.append([])
+        settings = ExportSettings(threads=threads)
+        bundle = export(tmp_path / "m.onnx", tmp_path / str(threads), settings, progress=said[-1].append)
+        plans.append(bundle.read_json("plan.json"))
+    assert any(line.startswith("measuring") for line in said[0])
+    assert not any(line.startswith("measuring") for line in said[1])
+    assert plans[0]["layers"] == plans[1]["layers"]
+    for number, plan in enumerate(plans, start=1):
+        assert plan["threads"] == number
+        assert f"{number} thread(s)" in plan["device"]
+        assert all(f"{number} thread(s)" in name for name in raced[number - 1])
 
 
 def test_what_loses_the_race_ships_direct(tmp_path, onnx_model, monkeypatch):

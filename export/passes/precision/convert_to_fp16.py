@@ -132,11 +132,11 @@ class _Conversion:
         if not any(self._takes_half(node, index) for index in floats) or not self._gives_half(node):
             return f"{node.op_type} takes or gives no half precision here"
         place = place_within(str(node.name), self._layers)
-        if node.op_type == "Conv" or place is None:
+        if place is None or (node.op_type == "Conv" and not place.startswith(PRODUCT)):
             return None
         if place.startswith(TAPS):
             return "it is computed once, when the model is loaded"
-        is_product = node.op_type == "MatMul" and place.startswith(PRODUCT)
+        is_product = node.op_type in ("MatMul", "Conv") and place.startswith(PRODUCT)
         if self._part == "everything" or (self._part == "products" and is_product):
             return None
         return f"of its compiled layer, {self._part} is in half precision"

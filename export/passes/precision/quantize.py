@@ -23,7 +23,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import FunctionalPass, PassResult
 
-from dashdeploy.export.lowerings.graph_writer import layer_of
+from dashdeploy.export.lowerings.graph_writer import PRODUCT, place_within
 from dashdeploy.export.passes.base import Unmatched
 from dashdeploy.export.passes.precision.activation_ranges import activation_ranges
 from dashdeploy.export.verify.batches import batch_of_bytes, split
@@ -70,7 +70,8 @@ class Quantize(FunctionalPass):
         excluded = [
             node.name
             for node in proto.graph.node
-            if node.op_type != "Conv" and layer_of(node.name, self._layers) is not None
+            if (place := place_within(node.name, self._layers)) is not None
+            and (node.op_type != "Conv" or place.startswith(PRODUCT))
         ]
         self.unmatched = [Unmatched(name, "compiled layers stay in float32") for name in excluded]
         with TemporaryDirectory() as folder, _quiet_quantizer():

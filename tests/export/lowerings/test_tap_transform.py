@@ -40,6 +40,9 @@ LAYERS = {
     "2d-fft": (FFT((12, 12)), conv(24, 32, (32, 32), (7, 7))),
     "2d-few-channels": (FFT((24, 16)), conv(3, 5, (48, 32), (9, 7), strides=2)),
     "2d-toom-cook": (ToomCook((8, 6)), conv(24, 32, (32, 32), (5, 3))),
+    "1d-grouped-strided": (FFT((24,), grouped=True), conv(8, 16, (301,), (9,), strides=3)),
+    "2d-grouped": (FFT((40, 40), grouped=True), conv(24, 32, (32, 32), (7, 7))),
+    "2d-grouped-toom-cook": (ToomCook((8, 6), grouped=True), conv(24, 32, (32, 32), (5, 3))),
 }
 
 
@@ -143,11 +146,12 @@ def transforms(draw):
     return spec, last, matrices(0) if rank == 2 else None
 
 
-@given(transforms(), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_tables_are_those_of_numpy(transform, by_axes):
+@given(transforms(), st.booleans(), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_tables_are_those_of_numpy(transform, by_axes, grouped):
     """By Kronecker products and axis by axis, with strides and groups; the reference sums over taps in float64."""
     spec, last, first = transform
+    grouped = grouped and spec.groups == 1
     generator = np.random.default_rng(0)
     weight = generator.standard_normal(
         (spec.out_channels, spec.in_channels // spec.groups, *spec.kernel)
@@ -155,17 +159,20 @@ def test_tables_are_those_of_numpy(transform, by_axes):
     with pytest.MonkeyPatch.context() as patch:
         limit = 0 if by_axes else np.inf
         patch.setattr("dashdeploy.export.lowerings.tap_transform._SMALL_MATRIX", limit)
-        got = written(spec, weight, last, first)
+        got = written(spec, weight, last, first, grouped=grouped)
     for name, parts in last.items():
         expected = table(spec, weight, parts, first)
+        if grouped:  # [R, depth, Cout] as the weights of a Conv
+            depth = expected.shape[1]
+            expected = expected.transpose(0, 2, 1).reshape(-1, depth, 1, 1)
         assert got[name].shape == expected.shape
         assert np.abs(got[name] - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
-def written(spec, weight, last, first):
+def written(spec, weight, last, first, *, grouped):
     """What ONNX Runtime makes of the operators."""
     writer = GraphWriter("layer")
-    tables = TapTransform(writer, spec, weight).tables(last, first)
+    tables = TapTransform(writer, spec, weight, grouped=grouped).tables(last, first)
     for name, value in tables.items():
         value.name, value.type = name, ir.TensorType(ir.DataType.FLOAT)
     graph = ir.Graph(

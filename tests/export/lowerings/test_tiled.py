@@ -1,11 +1,14 @@
 """The FFT and Toom-Cook lowerings run by ONNX Runtime, against PyTorch's convolution in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.tiling import TiledAxis
 from dashdeploy.export.lowerings.toom_cook import ToomCook
@@ -81,6 +84,44 @@ def check(spec, batch, data):
             variants = kind.variants(spec)
             lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
             assert largest_error(lowering, spec, batch) <= TOLERANCE
+            if spec.groups == 1:  # for other numbers of channels than the planner offers it for, too
+                assert largest_error(replace(lowering, grouped=True), spec, batch) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("tile", "columns", "tables"),
+    [((16, 16), 16, 6), ((24, 24), 4, 4), ((36, 36), 1, 4)],
+)
+def test_few_tiles_have_two_tables_for_a_pattern_instead_of_three(tile, columns, tables):
+    spec, lowering = conv(8, 16, (32, 32), 9, 1, 4), FFT(tile, grouped=True)
+    assert [tiling.columns for tiling in lowering.tilings(spec)] == [columns**0.5] * 2
+    model = single_layer_model(lowering, spec, *random_weights(spec))
+    kinds = [node.op_type for node in model.graph]
+    assert kinds.count("Conv") == tables
+    assert largest_error(lowering, spec, batch=3) <= TOLERANCE
+    plain, three = FFT(tile).multiply_adds(spec), columns * 3 * 2 * tile[0] * tile[1] // 4 * 8 * 16
+    assert lowering.multiply_adds(spec) - plain == (three // 3 if tables == 4 else 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "possible"),
+    [
+        (conv(16, 32, 300, 7, 1, 3), True),
+        (conv(8, 8, (1, 300), (1, 7), 1, [(0, 0), (3, 3)]), True),
+        (conv(4, 8, 301, 7, 1, 3, strides=2), True),  # the splits of a stride are channels
+        (conv(100, 100, 300, 7, 1, 3), False),
+        (conv(16, 32, 300, 7, 1, 3, groups=2), False),
+        (conv(16, 32, 300, 7, 1, 3).model_copy(update={"dtype": "float64"}), False),
+    ],
+)
+def test_products_are_grouped_for_whole_blocks_of_channels(spec, possible):
+    for plain in (FFT((16,)), ToomCook((12,))):
+        grouped = plain.with_grouped_products(spec)
+        assert (grouped is not None) == possible
+        if grouped is not None:
+            assert grouped.label == plain.label.replace(")", ", grouped)")
+            assert grouped.bytes_moved(spec) < plain.bytes_moved(spec)
+    assert Direct().with_grouped_products(spec) is None
 
 
 @pytest.mark.parametrize("tile", [12, 16, 30, 64, 512])
@@ -96,6 +137,8 @@ def test_every_tile_length_gives_the_same(tile):
         (conv(48, 48, 600, 7, 1, 3), ToomCook((16,))),
         (conv(16, 16, (32, 32), 7, 2, 6), FFT((14, 14))),
         (conv(1, 1, 22, 22), ToomCook((24,))),  # one output, which nearly cancels
+        (conv(48, 48, 600, 7, 1, 3), ToomCook((16,), grouped=True)),
+        (conv(16, 16, (16, 16), 7, 1, 3), FFT((20, 20), grouped=True)),
     ],
 )
 def test_the_tolerance_tells_one_tap_and_one_tile(spec, lowering, bias, monkeypatch):

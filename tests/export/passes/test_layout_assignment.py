@@ -9,7 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dashdeploy.export.frontend.convolutions import find_convolutions
+from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.passes.layout_assignment import AssignLayout
+from dashdeploy.export.passes.sequence import lower, prepare
 
 TOLERANCE = 5e-6
 """Of the largest output, in float32, as for every lowered model: moves alone change nothing."""
@@ -141,6 +144,56 @@ def test_the_same_numbers_with_fewer_transposes(onnx_model, fft, largest_error, 
         assert transposes(shared) == left
 
 
+OTHER_FORMS = {
+    # text, weights, layers that are lowered, Transposes that are left
+    "convolutions of one tap and a pool, as in an Inception block": (
+        f"""g (float[b,4,40] x) => (float[b,6,40] y) {{
+        h = {SAME}(x, w)  n = Conv(h, narrow, shift)  i = {SAME}(n, w)
+        p = MaxPool<kernel_shape = [3], pads = [1,1]>(h)  q = Conv(p, wide)  s = Add(i, q)  r = Relu(s)
+        y = {SAME}(r, v) }}""",
+        ONE_AXIS | {"narrow": (4, 6, 1), "shift": (4,), "wide": (6, 6, 1)},
+        ["w", "w#1", "v"],
+        2,
+    ),
+    "a pool that takes every second position, behind the end": (
+        f"""g (float[b,4,40] x) => (float[b,6,21] y) {{
+        h = {SAME}(x, w)  p = MaxPool<kernel_shape = [4], pads = [2,1], strides = [2], ceil_mode = 1>(h)
+        y = {SAME}(p, v) }}""",
+        ONE_AXIS,
+        ["w", "v"],
+        2,
+    ),
+    "convolutions of one tap that stay": (
+        f"""g (float[b,4,40] x) => (float[b,6,20] y) {{
+        h = {SAME}(x, w)  n = Conv<strides = [2]>(h, one)  y = {SAME}(n, v) }}""",
+        ONE_AXIS | {"one": (6, 6, 1)},
+        ["w", "v"],
+        4,
+    ),
+    "two axes with a convolution of one tap": (
+        """g (float[b,4,9,8] x) => (float[b,4,9,8] y) {
+        h = Conv<pads = [1,1,1,1]>(x, w)  n = Conv(h, one, shift)  r = Relu(n)
+        y = Conv<pads = [1,1,1,1]>(r, w) }""",
+        {"w": (4, 4, 3, 3), "one": (4, 4, 1, 1), "shift": (4,)},
+        ["w", "w#1"],
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_operators_with_another_form_in_rows(onnx_model, largest_error, name, batch):
+    text, weights, layers, left = OTHER_FORMS[name]
+    model = onnx_model(text, opset=18, **arrays(weights))
+    lowering = FFT((24,) if len(weights["w"]) == 3 else (6, 6))
+    compiled = lower(prepare(ir.from_proto(model)), dict.fromkeys(layers, lowering))
+    assert transposes(compiled) == left
+    kinds = [node.op_type for node in compiled.graph]
+    assert ("Conv" in kinds) == ("stay" in name)
+    assert largest_error(model, compiled, batch) <= TOLERANCE
+
+
 def test_what_does_not_work_by_element_stays(onnx_model, fft, largest_error):
     text = f"""g (float[b,4,40] x) => (float[b,6,40] y) {{
         h = {SAME}(x, w)  r = Softmax<axis = 1>(h)  c = Concat<axis = 2>(r, r)
@@ -159,11 +212,18 @@ def graphs(draw):
     weights = {}
     for i in range(1, draw(st.integers(3, 9))):
         name, source = f"v{i}", draw(st.sampled_from(sorted(width)))
-        kind = draw(st.sampled_from(["conv", "pool", "act", "add", "cat"]))
+        kind = draw(st.sampled_from(["conv", "one tap", "pool", "max", "act", "add", "cat"]))
         if kind == "conv":
             weights[f"w{i}"] = (4, width[source], 5)
             lines.append(f"{name} = Conv<pads = [2,2]>({source}, w{i})")
             width[name] = 4
+        elif kind == "one tap":
+            weights[f"w{i}"] = (4, width[source], 1)
+            lines.append(f"{name} = Conv({source}, w{i})")
+            width[name] = 4
+        elif kind == "max":
+            lines.append(f"{name} = MaxPool<kernel_shape = [3], pads = [1,1]>({source})")
+            width[name] = width[source]
         elif kind == "pool":
             lines.append(f"{name} = AveragePool<kernel_shape = [3], pads = [1,1]>({source})")
             width[name] = width[source]
@@ -186,12 +246,18 @@ def graphs(draw):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graphs())
-def test_any_graph(onnx_model, fft, largest_error, graph):
+def test_any_graph(onnx_model, largest_error, graph):
     text, weights = graph
+
+    def forced(model):
+        prepared = prepare(ir.from_proto(model))
+        layers = [each.name for each in find_convolutions(prepared) if each.spec.kernel[0] > 1]
+        return lower(prepared, dict.fromkeys(layers, FFT((16,))))
+
     model = onnx_model(text, **weights)
-    compiled = fft(model, expected=None)
+    compiled = forced(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AssignLayout, "rewrite", lambda _self, _model: False)
-        apart = fft(model, expected=None)
+        apart = forced(model)
     assert transposed(compiled) <= transposed(apart)
     assert largest_error(model, compiled, 2) <= TOLERANCE

@@ -203,3 +203,18 @@ def test_equal_constants_of_layers_are_stored_once(onnx_model):
         OnnxRuntime(ir.to_proto(model).SerializeToString()).run(x)["y"] for model in (both, prepared)
     )
     assert np.abs(got - expected).max() < 5e-6 * np.abs(expected).max()
+
+
+def test_nothing_is_left_of_a_layer_whose_names_were_taken(onnx_model, fft, largest_error):
+    """The layer is written again under other names, between two lowered layers whose transposes go."""
+    text = """g (float[b,4,40] x) => (float[b,6,40] y) {
+        h = Conv<pads = [4,4]>(x, w)  r = Relu(h)  y = Conv<pads = [4,4]>(r, v) }"""
+    model = onnx_model(text, w=(6, 4, 9), v=(6, 6, 9))
+    relu, last = model.graph.node[1], model.graph.node[2]
+    relu.output[0] = last.input[0] = "v/to_rows"
+    compiled = fft(model, expected=2)
+    read = {id(value) for node in compiled.graph for value in node.inputs}
+    read |= {id(value) for value in compiled.graph.outputs}
+    assert all(id(value) in read for node in compiled.graph for value in node.outputs)
+    assert sum(node.op_type == "Transpose" for node in compiled.graph) == 2
+    assert largest_error(model, compiled) <= TOLERANCE

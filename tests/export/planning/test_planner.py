@@ -78,6 +78,20 @@ def test_what_cannot_be_is_recorded_with_its_reason(decide):
     assert Plan.model_validate_json(decisions.plan.model_dump_json()) == decisions.plan
 
 
+def test_products_as_a_grouped_convolution_are_candidates_where_the_engine_likes_them(decide, monkeypatch):
+    def candidates(**settings):
+        decisions, _ = decide(tune="estimate", **settings)
+        return [candidate.lowering for candidate in decisions.plan.layers[0].candidates]
+
+    for kind in ("toom-cook", "fft"):
+        of_kind = [label for label in candidates() if label.startswith(kind)]
+        assert [label.endswith(", grouped)") for label in of_kind] == [False] * 2 + [True] * 4
+    assert not any("grouped" in label for label in candidates(lowering="fft"))
+    monkeypatch.setattr(OrtCpuTarget, "groups_products", False)
+    assert not any("grouped" in label for label in candidates())
+    assert sum(label.startswith("fft") for label in candidates()) == planner.VARIANTS
+
+
 def test_direct_can_be_forced(decide):
     decisions, said = decide(lowering="direct")
     assert decisions.lowerings == {}

@@ -15,6 +15,7 @@ from dashdeploy.export.targets.channels_last import ChannelsLast
 from dashdeploy.export.targets.cpu import OpenVinoTarget, OrtCpuTarget
 from dashdeploy.export.targets.selection import target_of
 from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
+from dashdeploy.runtimes.base import processor_clock
 from dashdeploy.runtimes.gpus import find_gpus
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 from tests.export.convolutions import conv
@@ -35,6 +36,14 @@ def test_engines_measure_and_agree(kind):
     assert 0 < errors[1] < 1e-5  # another order of summation, the same numbers
     assert target.name in ("ort-cpu", "openvino")
     assert "1 thread(s)" in target.describe()
+
+
+def test_candidates_are_costed_with_one_thread():
+    two, one = OrtCpuTarget(2, memory=10**9), OrtCpuTarget(1)
+    assert one.for_candidates() is one
+    assert two.for_candidates().describe() == one.describe()
+    assert two.for_candidates().memory == 10**9
+    assert two.for_candidates().clock() is processor_clock
 
 
 def test_batch_scales_the_estimate():

@@ -7,7 +7,7 @@ import pytest
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.planning.plan import Candidate, LayerPlan, Plan, SpeedGate
 from dashdeploy.export.planning.planner import Decisions
-from dashdeploy.export.verify.speed_gate import pass_speed_gate, race
+from dashdeploy.export.verify.speed_gate import fastest_of, pass_speed_gate, race
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
 
@@ -44,6 +44,13 @@ def test_what_is_faster_is_shipped(runtime):
     assert 1 < gate.speedup_low <= gate.speedup <= gate.speedup_high
     assert gate.direct_ms >= 5
     assert SpeedGate.model_validate_json(gate.model_dump_json()) == gate
+
+
+def test_another_plan_has_to_be_certainly_faster(runtime):
+    slow, slower = Slowed(runtime, 4e-3), Slowed(runtime, 8e-3)
+    assert fastest_of(slower, {"a": slow, "b": runtime}) == "b"
+    assert fastest_of(runtime, {"a": slow, "b": slower}) is None
+    assert fastest_of(slow, {"same": Slowed(runtime, 4e-3 - 1e-5)}) is None
 
 
 LAYERS = {"little": 1.0, "much": 5.0}

@@ -52,9 +52,13 @@ def test_every_part_agrees_to_a_few_roundings(network, fft, part):
 
 
 @pytest.mark.parametrize("part", COMPILED_IN_FP16)
-def test_toom_cook_convolutions_too(network, part):
-    compiled = lower(prepare(ir.from_proto(network)), {"stem": ToomCook((16,))})
+@pytest.mark.parametrize("grouped", [False, True])
+def test_toom_cook_convolutions_too(network, part, grouped):
+    compiled = lower(prepare(ir.from_proto(network)), {"stem": ToomCook((16,), grouped=grouped)})
     half = to_fp16(compiled, ["stem"], part)
+    (product,) = [node for node in half.graph if node.name == "stem/product"]
+    assert product.op_type == ("Conv" if grouped else "MatMul")
+    assert (product.outputs[0].dtype == ir.DataType.FLOAT16) == (part != "nothing")
     reference = OnnxRuntime(network.SerializeToString(), threads=1)
     feeds = {"x": np.random.default_rng(0).standard_normal((3, 4, 64)).astype("f4")}
     assert HALF_EPSILON / 100 < error(simulate_fp16(half), reference, feeds) < 20 * HALF_EPSILON

@@ -10,7 +10,8 @@ import pytest
 
 from dashdeploy.errors import GateError, InputError
 from dashdeploy.export.artifact_settings import ArtifactSettings
-from dashdeploy.export.passes.sequence import prepare, to_int8
+from dashdeploy.export.lowerings.fft import FFT
+from dashdeploy.export.passes.sequence import lower, prepare, to_int8
 from dashdeploy.export.pipeline import export, export_source
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
@@ -60,6 +61,19 @@ def test_the_error_is_that_of_eight_bits(onnx_model, fft, samples, lowering):
     for value in zero_points:  # symmetric, as TensorRT wants it
         assert value.dtype == ir.DataType.INT8
         assert not value.const_value.numpy().any()
+
+
+def test_products_of_a_compiled_layer_stay_in_float(onnx_model, samples):
+    """Also where they are a grouped Conv, an operator that is quantized elsewhere."""
+    lowerings = {"stem": FFT((24,), grouped=True)}
+    model = network(onnx_model)
+    quantized = to_int8(lower(prepare(ir.from_proto(model)), lowerings), ["stem"], {"x": samples})
+    dequantized = {node.outputs[0] for node in quantized.graph if node.op_type == "DequantizeLinear"}
+    convolutions = [node for node in quantized.graph if node.op_type == "Conv"]
+    assert sum(node.name.startswith("stem/product") for node in convolutions) == 3
+    for node in convolutions:
+        compiled = node.name.startswith("stem/")
+        assert (node.inputs[0] in dequantized) == (node.inputs[1] in dequantized) == (not compiled)
 
 
 def test_a_fixed_batch_is_calibrated_and_checked_in_its_batches(tmp_path, onnx_model, samples):
