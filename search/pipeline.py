@@ -52,10 +52,11 @@ from dashdeploy.search.staging.directory import (
     staging_path,
 )
 from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
+from dashdeploy.search.step_time import computing_with
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run, with_choices
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
-from dashdeploy.search.time_plan import plan_of_run
+from dashdeploy.search.time_plan import plan_of_run, with_freed_time
 from dashdeploy.search.training.augmentation import check_augmentation
 from dashdeploy.search.training.ensemble_scores import ensemble_scores
 from dashdeploy.search.training.evaluate import scores_of
@@ -130,9 +131,11 @@ def search(
             writer = RunWriter(folder)
             latencies = latencies and writer.latencies(latencies)
             writer.rates(rates)
-            with all_processes(devices_of(settings), out):
+            with all_processes(devices_of(settings), out), computing_with(plan.threads):
                 wait_for_all()
-                _run_phases(task, from_first(plan), kept, rates, latencies, writer, max_seconds, progress)
+                _run_phases(
+                    task, from_first(plan), whole, kept, rates, latencies, writer, max_seconds, progress
+                )
                 writer.report()
                 finish_staging_directory(folder, out)
                 wait_for_all()
@@ -154,7 +157,7 @@ def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | 
         wait_for_all()
         writer = RunWriter(staging_path(out), writes=False)
         plan = from_first(TimePlan(whole, {}))  # that of the first process
-        _run_phases(task, plan, kept, None, None, writer, max_seconds, silent)
+        _run_phases(task, plan, whole, kept, None, None, writer, max_seconds, silent)
         wait_for_all()
     return Run.load(out)
 
@@ -162,6 +165,7 @@ def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | 
 def _run_phases(
     task: Task,
     plan: TimePlan,
+    whole: RunSettings,
     kept: dict[str, str],
     rates: ComputationRates | None,
     latencies: LatencyTable | None,
@@ -217,7 +221,7 @@ def _run_phases(
     architecture = chosen if tuned is None else tuned.chosen.applied_to(chosen)
     if writer.writes:
         writer.architecture(architecture)
-    members, backbone = _train(task, best_settings, architecture, writer, limit, progress)
+    members, backbone = _train(task, best_settings, whole, architecture, writer, limit, progress)
     if not writer.writes:
         return
     writer.samples(task.unscaled(task.validation))
@@ -247,12 +251,18 @@ def _run_phases(
 def _train(
     task: Task,
     settings: RunSettings,
+    whole: RunSettings,
     architecture: Architecture,
     writer: RunWriter,
     limit: TimeLimit,
     progress: Progress,
 ) -> tuple[list[TrainedNetwork], TrainedNetwork]:
     """Train the network that was found, as often as it was asked for, and the unsearched backbone beside it."""
+    # If the original kernels won, the backbone would start with the same weights and end with the same.
+    same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
+    is_backbone = same_passes and all(layer.original for layer in architecture.layers)
+    if is_backbone:
+        settings, limit = with_freed_time(settings, whole), limit.without("backbone")
 
     def train(name: PhaseName, build: Callable[[], nn.Module], own: RunSettings = settings) -> TrainedNetwork:
         phase, seconds = phases(settings)[name], limit.share(name)
@@ -266,9 +276,7 @@ def _train(
     searched = members[0]
 
     def backbone_phase() -> TrainedNetwork:
-        same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
-        if same_passes and all(layer.original for layer in architecture.layers):
-            # The original kernels won: the backbone would start with the same weights and end with the same.
+        if is_backbone:
             return TrainedNetwork(searched.weights, {"same_as": "retrain", "seconds": 0.0})
         return train("backbone", lambda: build_backbone(architecture.backbone, architecture.arguments))
 

@@ -1,26 +1,18 @@
 """How many epochs each phase gets, so that a run takes about as long as it may.
 
-What a step of each network takes is measured first. All phases whose epochs the settings leave open then get the same
-part of what they would have with time enough. The plan becomes a part of the run's settings, so that a run that is
-resumed keeps it.
+What a step of each network takes is measured first, see `step_time`. All phases whose epochs the settings leave open
+then get the same part of what they would have with time enough. The plan becomes a part of the run's settings, so
+that a run that is resumed keeps it.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-import torch
-from torch import nn
-
-from dashdeploy.backbones.build import build_backbone, replace
 from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
-from dashdeploy.ops.conv.live_taps import skip_dead_taps
-from dashdeploy.ops.conv.padded_conv import with_kernel
 from dashdeploy.progress import Progress
 from dashdeploy.search.config.phases import (
     PhaseName,
@@ -32,11 +24,8 @@ from dashdeploy.search.config.phases import (
 )
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.selection.shortlist import rounds
-from dashdeploy.search.supernet.build import agg_convs
-from dashdeploy.search.supernet.computation_rates import HALF
-from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
+from dashdeploy.search.step_time import StepSeconds, measured_steps
 from dashdeploy.search.tuning.halving import expected_epochs
 
 DEFAULT_SECONDS = 900.0
@@ -52,23 +41,8 @@ TRAININGS, FINAL, RESERVED = ("retrain_epochs", "backbone_epochs"), ("retrain", 
 """The final trainings, their stages, and the part of the time that they get where it is short."""
 SHORT_LIST = 3
 """Candidates where even that is too much: what was found, what all layers favour, and the original kernels."""
-MEASURED, MOST_SECONDS = 3, 4.0
-"""Steps of a measurement after the first, and how long it goes on for them."""
-
-
-@dataclass(frozen=True)
-class StepSeconds:
-    """What a training step takes, in seconds.
-
-    Attributes:
-        supernet: of the search.
-        searched: of a network with the largest kernels that the search can find, and a middling dilation.
-        backbone: of the backbone as it is.
-    """
-
-    supernet: float
-    searched: float
-    backbone: float
+HINDERED = 1.5
+"""How many times as long all steps have to take with several threads before the run has one."""
 
 
 def leaves_epochs_open(settings: SearchSettings) -> bool:
@@ -97,8 +71,13 @@ def plan_of_run(
     if not leaves_epochs_open(asked):
         return TimePlan(whole, {})
     seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
-    step = measured_steps(task, whole, rates)
+    step = quickest(measured_steps(task, whole, rates), task, whole)
     plan = time_plan(task, asked, whole, step, seconds)
+    if plan.threads is not None:
+        progress(
+            f"the run computes with {plan.threads} thread{'s' if plan.threads > 1 else ''}: steps take longer with "
+            "more, which wait for each other, since other programs use this machine's processors"
+        )
     progress(f"plan: {plan}")
     every = phase_seconds(task, whole, step)
     part = plan.seconds["search"] / every["search"]
@@ -108,6 +87,13 @@ def plan_of_run(
             f"all steps of the search and the trainings take about {in_words(sum(every.values()))}"
         )
     return plan
+
+
+def quickest(steps: Sequence[StepSeconds], task: Task, whole: RunSettings) -> StepSeconds:
+    """What was measured with the number of threads with which a run takes least; a little slower, the first."""
+    seconds = [sum(phase_seconds(task, whole, step).values()) for step in steps]
+    least = seconds.index(min(seconds))
+    return steps[least] if seconds[0] > HINDERED * seconds[least] else steps[0]
 
 
 def time_plan(
@@ -164,7 +150,7 @@ def time_plan(
         best = longest(
             lambda part: shortened(chosen, asked, part, TRAININGS), lambda each: parts(each)[1] <= left
         )
-    return TimePlan(best, phase_seconds(task, best, step))
+    return TimePlan(best, phase_seconds(task, best, step), step.threads)
 
 
 def _shortened_to_least(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
@@ -192,6 +178,28 @@ def shortened(whole: RunSettings, asked: SearchSettings, part: float, names: Seq
         if share and part * epochs < 1:
             changes[share] = max(1e-3, part * epochs) * getattr(whole, share)
     return whole.model_copy(update=changes)
+
+
+def with_freed_time(settings: RunSettings, whole: RunSettings) -> RunSettings:
+    """`settings` for a run in which the backbone needs no training of its own, since its kernels were chosen.
+
+    The final trainings take over its steps, up to those that they would have with time enough.
+
+    Args:
+        settings: what is planned.
+        whole: what would be done with time enough.
+    """
+    if settings.backbone_epochs is not None:
+        return settings
+
+    def passes(of: RunSettings) -> float:
+        return of.retrain_epochs * of.epoch_passes * of.retrain_share
+
+    freed = passes(settings) / settings.ensemble
+    wanted = min(passes(settings) + freed, max(passes(whole), passes(settings)))
+    share = min(whole.retrain_share, settings.retrain_share * wanted / passes(settings))
+    epochs = max(settings.retrain_epochs, int(wanted / (settings.epoch_passes * share)))
+    return settings.model_copy(update={"retrain_epochs": epochs, "retrain_share": share})
 
 
 def in_single_passes(settings: RunSettings, asked: SearchSettings) -> RunSettings:
@@ -255,49 +263,3 @@ def _grid(settings: RunSettings) -> int:
         settings.tune_momenta,
     )
     return math.prod(len(axis) for axis in axes)
-
-
-def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None) -> StepSeconds:
-    """Train each network for some steps on the first batch, and throw it away; the random state stays.
-
-    Args:
-        task: the data.
-        settings: the networks and the device.
-        rates: see `supernet_of`.
-    """
-    name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
-    with torch.random.fork_rng():
-        supernet = supernet_of(task, settings, rates)[0]
-        names = list(agg_convs(supernet))
-        largest = max(settings.kernel_sizes), sorted(settings.dilations)[(len(settings.dilations) - 1) // 2]
-        searched = build_backbone(name, arguments)
-        for each, conv in [(each, searched.get_submodule(each)) for each in names]:
-            assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each
-            replace(searched, conv, with_kernel(conv, *largest))
-        networks = supernet, searched, build_backbone(name, arguments)
-        return StepSeconds(*(_step_seconds(network, task, settings) for network in networks))
-
-
-def _step_seconds(network: nn.Module, task: Task, settings: RunSettings) -> float:
-    """The fastest of some steps; others may use the machine meanwhile."""
-    device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
-    network = network.to(device).train()
-    skip_dead_taps(
-        network
-    )  # as every training does; large kernels on small images take many times as long with them
-    optimizer = torch.optim.AdamW(network.parameters(), 1e-6)
-    part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
-    inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)
-    dtype = HALF.get(settings.precision)
-    taken: list[float] = []
-    while len(taken) < 2 or (len(taken) <= MEASURED and sum(taken) < MOST_SECONDS):
-        started = time.perf_counter()
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
-            loss = task.loss(network(inputs), targets)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        taken.append(time.perf_counter() - started)
-    return min(taken[1:])

@@ -120,10 +120,12 @@ class TimePlan:
     Attributes:
         settings: with the epochs of each phase.
         seconds: of each phase, in their order.
+        threads: that a processor computes with; None is as many as torch takes by itself.
     """
 
     settings: RunSettings
     seconds: Mapping[PhaseName, float]
+    threads: int | None = None
 
     def __str__(self) -> str:
         members = sum(stage_of(name) == "retrain" for name in self.seconds)

@@ -123,7 +123,8 @@ class SearchSettings(FrozenModel):
             for at most 1000 samples, else 1.
         shortlist_parts: so many of these parts are held out, one after the other; None is all, or what there is time
             for.
-        shortlist_by: ``metric`` or ``loss``; the other one decides between equals.
+        shortlist_by: ``metric`` or ``loss``; the other one decides between equals. On few samples the loss tells
+            networks apart sooner (measured).
         shortlist_margin: standard errors of the difference by which a candidate has to be better than the original
             kernels; else these are retrained. 0 takes the best figure, however small its lead.
         tune: how retraining's learning rate, dropout, weight decay and momentum are tuned after the search: ``none``
@@ -209,8 +210,8 @@ class SearchSettings(FrozenModel):
     shortlist_steps: PositiveInt = 1000
     shortlist_folds: PositiveInt | None = None
     shortlist_parts: PositiveInt | None = None
-    shortlist_by: Literal["metric", "loss"] = "metric"
-    shortlist_margin: NonNegativeFloat = 1.0
+    shortlist_by: Literal["metric", "loss"] = "loss"
+    shortlist_margin: NonNegativeFloat = 2.0
     tune: Literal["none", "grid", "tpe", "asha"] = "none"
     tune_epochs: PositiveInt | None = None
     tune_share: Annotated[float, Field(gt=0, le=1)] = 1.0

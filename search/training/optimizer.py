@@ -73,7 +73,10 @@ def optimizer_of(
             }
         )
     if settings.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=phase.learning_rate, betas=(settings.momentum, ADAM_SECOND))
+        on_cpu = all(each.device.type == "cpu" and each.is_floating_point() for each in network.parameters())
+        betas = (settings.momentum, ADAM_SECOND)
+        # torch takes an operator for each of some ten steps of each parameter unless it is asked for a single one.
+        return torch.optim.AdamW(groups, lr=phase.learning_rate, betas=betas, fused=on_cpu or None)
     return torch.optim.SGD(groups, lr=phase.learning_rate, momentum=settings.momentum, nesterov=True)
 
 

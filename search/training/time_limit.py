@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 
@@ -44,6 +45,12 @@ class TimeLimit:
         left = self.seconds - self.before - (time.perf_counter() - self.started)
         following = self.phases[self.phases.index(phase) :]
         return max(1.0, left * self.expected[phase] / sum(self.expected[name] for name in following))
+
+    def without(self, phase: PhaseName) -> TimeLimit:
+        """The same limit for a run that skips `phase`, so that the others share its time."""
+        other = copy.copy(self)
+        other.phases = [name for name in self.phases if name != phase]
+        return other
 
 
 class StopInTime(Callback):

@@ -22,6 +22,8 @@ SMALL = {
     "shortlist": 1,
     "shortlist_folds": 1,
     "shortlist_parts": 3,
+    "shortlist_by": "metric",
+    "shortlist_margin": 1.0,
     "refit": False,
     "learning_rate": 0.03,
     "label_smoothing": 0.0,

@@ -112,6 +112,9 @@ def test_what_is_left_is_shared_by_the_phases_that_are_left(monkeypatch):
     assert TimeLimit(90, phases).share("search") == 30
     assert TimeLimit(90, phases, before=50).share("retrain") == 20
     assert TimeLimit(10, phases, before=50).share("retrain") == 1  # overdrawn
+    limit = TimeLimit(90, phases, before=50)
+    assert limit.without("backbone").share("retrain") == 40
+    assert limit.share("retrain") == 20
 
 
 def test_what_finished_phases_took_is_known_when_a_run_goes_on(tmp_path):

@@ -11,6 +11,7 @@ from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
 from dashdeploy.search import pipeline, run_writer
+from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import join, search
 from dashdeploy.search.run_writer import SHORTLISTED, RunWriter
 from dashdeploy.search.selection import shortlist as module
@@ -163,6 +164,27 @@ def test_by_loss_less_is_better(choose, found):
     chosen, content = choose(score, shortlist_by="loss")
     assert chosen == kernels(found)
     assert [row["gain"] for row in content["candidates"]] == [0.5, 0.0, None]
+
+
+@pytest.mark.parametrize(
+    ("losses", "gain", "error", "wins"),
+    [((0.0, 0.0, 0.0, 1.0), 0.75, 0.25, True), ((0.0, 0.0, 1.0, 1.0), 0.5, 3**-0.5 / 2, False)],
+)
+def test_by_default_a_loss_that_leads_by_two_standard_errors_decides(
+    choose, found, losses, gain, error, wins
+):
+    """Also where as many samples are right; without a fold that differs, the error is that over samples."""
+    default = {name: getattr(SearchSettings(), name) for name in ("shortlist_by", "shortlist_margin")}
+
+    def score(candidate, fold):  # noqa: ARG001
+        loss = scored(*(losses if candidate == kernels(found) else (1.0, 1.0, 1.0, 1.0))).metric
+        return Score(seconds=1.0, loss=loss, metric=scored(1.0, 0.0, 1.0, 0.0).metric)
+
+    chosen, content = choose(score, **default)
+    assert chosen == (kernels(found) if wins else ORIGINAL)
+    assert content["candidates"][0]["gain"] == pytest.approx(gain)
+    assert content["candidates"][0]["standard_error"] == pytest.approx(error)
+    assert (content["by"], content["margin"]) == ("loss", 2.0)
 
 
 def test_an_interrupted_list_goes_on(choose):

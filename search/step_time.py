@@ -1,0 +1,130 @@
+"""What a training step of each network takes on this machine, and with how many threads.
+
+On a machine that other programs use as well, the threads of one operator wait for each other: the last one to get a
+processor decides when all may go on. A step was measured to take up to twenty times as long there as with one thread.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dashdeploy.backbones.build import build_backbone, replace
+from dashdeploy.data.task import Task
+from dashdeploy.ops.aggconv.rates import Rates
+from dashdeploy.ops.conv.live_taps import skip_dead_taps
+from dashdeploy.ops.conv.padded_conv import with_kernel
+from dashdeploy.search.config.run_settings import RunSettings
+from dashdeploy.search.distributed.ranks import devices_of
+from dashdeploy.search.supernet.build import agg_convs
+from dashdeploy.search.supernet.computation_rates import HALF
+from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
+
+MEASURED, LEAST_SECONDS, MOST_SECONDS = 3, 0.5, 4.0
+"""Steps of a measurement after the first, for how long at least, and how long it goes on for either."""
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """What a training step takes, in seconds.
+
+    Attributes:
+        supernet: of the search.
+        searched: of a network with the largest kernels that the search can find, and a middling dilation.
+        backbone: of the backbone as it is.
+        threads: that they were measured with; None is as many as torch takes by itself.
+    """
+
+    supernet: float
+    searched: float
+    backbone: float
+    threads: int | None = None
+
+
+def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None) -> list[StepSeconds]:
+    """Train each network for some steps on the first batch, and throw it away; the random state stays.
+
+    Args:
+        task: the data.
+        settings: the networks and the device.
+        rates: see `supernet_of`.
+
+    Returns:
+        What the steps take with as many threads as torch takes by itself and, where these are several on one
+        processor, with one.
+    """
+    name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
+    devices, own = devices_of(settings), torch.get_num_threads()
+    counts = [own] if devices.is_cuda or devices.processes > 1 or own == 1 else [own, 1]
+    with torch.random.fork_rng():
+        mixture = supernet_of(task, settings, rates)[0]
+        names = list(agg_convs(mixture))
+        largest = max(settings.kernel_sizes), sorted(settings.dilations)[(len(settings.dilations) - 1) // 2]
+        largest_kernels = build_backbone(name, arguments)
+        for each, conv in [(each, largest_kernels.get_submodule(each)) for each in names]:
+            assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each
+            replace(largest_kernels, conv, with_kernel(conv, *largest))
+        networks = mixture, largest_kernels, build_backbone(name, arguments)
+        measured = [_step_seconds(network, task, settings, counts) for network in networks]
+    return [
+        StepSeconds(supernet, searched, backbone, None if place == 0 else counts[place])
+        for place, (supernet, searched, backbone) in enumerate(zip(*measured, strict=True))
+    ]
+
+
+def _step_seconds(
+    network: nn.Module, task: Task, settings: RunSettings, counts: Sequence[int]
+) -> list[float]:
+    """The fastest of some steps with each of these numbers of threads, in turns.
+
+    Others may use the machine meanwhile, so quick steps are repeated for long enough to have it alone once.
+    """
+    device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
+    network = network.to(device).train()
+    skip_dead_taps(
+        network
+    )  # as every training does; large kernels on small images take many times as long with them
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-6, fused=device.type == "cpu" or None)
+    part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
+    inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)
+    dtype = HALF.get(settings.precision)
+
+    def step() -> float:
+        started = time.perf_counter()
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            loss = task.loss(network(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    fastest, rounds, total = [math.inf] * len(counts), 0, 0.0
+    while rounds < 2 or (total < MOST_SECONDS and (rounds <= MEASURED or total < LEAST_SECONDS)):
+        for place, count in enumerate(counts):
+            with computing_with(count):
+                seconds = step()
+            total += seconds
+            if rounds:
+                fastest[place] = min(fastest[place], seconds)
+        rounds += 1
+    return fastest
+
+
+@contextmanager
+def computing_with(threads: int | None) -> Iterator[None]:
+    """Compute with so many threads of the processor; None leaves their number as it is."""
+    own = torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        torch.set_num_threads(own)
