@@ -24,7 +24,7 @@ from dashdeploy.runtimes.onnx_engines import OnnxEngine, Options, OwnFormat
 
 
 class OwnFormatSidecar(BaseModel):
-    """The content of ``model.mnn.json``, ``model.vmfb.json`` and ``model.aoti.pt2.json``.
+    """The content of ``model.mnn.json``, ``model.vmfb.json``, ``model.aoti.pt2.json`` and ``model.pte.json``.
 
     Attributes:
         format_version: this format's version.
