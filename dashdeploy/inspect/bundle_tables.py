@@ -137,7 +137,7 @@ def candidate_table(plan: Mapping[str, Any]) -> str:
         for number, each in enumerate(layer["candidates"])
     ]
     headers = ["layer", "candidate", "multiply-adds", "ms per sample", "out because it"]
-    return table(headers, rows, widths={"layer": 20, "out because it": 22})
+    return table(headers, rows, widths={"layer": 20, "out because it": 14})
 
 
 def speed_line(plan: Mapping[str, Any]) -> str:

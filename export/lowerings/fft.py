@@ -37,8 +37,7 @@ from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weig
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft_writer import FFTWriter, few_tiles
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
-from dashdeploy.export.lowerings.tiled import TiledLowering
-from dashdeploy.export.lowerings.tiling import AxisTiling
+from dashdeploy.export.lowerings.tiling import AxisTiling, TiledLowering
 
 _TILES = {
     1: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256),

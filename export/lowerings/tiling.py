@@ -1,4 +1,4 @@
-"""How one spatial axis of a convolution is cut into phases and tiles.
+"""How the spatial axes of a convolution are cut into phases and tiles, and what the lowerings by tiles share.
 
 With stride s, dilation d and taps w[j], output n reads the padded inputs ``s n + d j``. Taps are split by
 j = s a + r, r = 0 .. s-1: then ``x_r[n] = x[s n + d r]`` are s inputs of a convolution of stride 1 with
@@ -10,14 +10,16 @@ p + 2d, ...) depend on the inputs of that phase alone (polyphase), and each phas
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
+from math import ceil, prod
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.canonical_form import canonical
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.ops.conv.fft_form import FFTForm
 
@@ -199,3 +201,35 @@ class AxisTiling(TiledAxis):
         """For every output: its mirrored row within a tile, and its tile among the columns; each [length]."""
         s, column = self.output_places()
         return self.form.mirrored_row(s), column
+
+
+_BLOCK = 8
+"""Channels that engines keep together in a Conv; with other numbers they fall back to plain products."""
+
+
+@dataclass(frozen=True)
+class TiledLowering(Lowering):
+    """A convolution by tiles, whose products with the taps are a batched MatMul or a grouped Conv.
+
+    Args:
+        tile: T per spatial axis of the canonical form, even and at least its number of taps.
+        grouped: whether the products are a grouped Conv; see `rows_writer`.
+    """
+
+    tile: tuple[int, ...]
+    grouped: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name with its parameters: ``fft(tile=48)``, ``toom-cook(tile=6x6, grouped)``."""
+        tile = "x".join(map(str, self.tile))
+        return f"{self.name}(tile={tile}, grouped)" if self.grouped else f"{self.name}(tile={tile})"
+
+    def with_grouped_products(self, spec: ConvSpec) -> Self | None:
+        """The same tiles with a grouped Conv, for whole blocks of channels in float32 without groups."""
+        form = canonical(spec)
+        depth = prod(form.strides) * form.in_channels
+        blocks = depth % _BLOCK == 0 and form.out_channels % _BLOCK == 0
+        return (
+            replace(self, grouped=True) if blocks and form.groups == 1 and form.dtype == "float32" else None
+        )

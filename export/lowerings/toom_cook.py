@@ -30,8 +30,7 @@ from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows, products_of_ones
 from dashdeploy.export.lowerings.tap_transform import TapTransform
-from dashdeploy.export.lowerings.tiled import TiledLowering
-from dashdeploy.export.lowerings.tiling import Rows, TiledAxis
+from dashdeploy.export.lowerings.tiling import Rows, TiledAxis, TiledLowering
 from dashdeploy.ops.conv.toom_cook_form import ToomCookForm
 
 _TILES = {1: (4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32), 2: (4, 6, 8, 10, 12, 16)}

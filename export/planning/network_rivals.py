@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from dashdeploy.export.lowerings.base import Lowering
 from dashdeploy.export.lowerings.registry import lowering_of
-from dashdeploy.export.lowerings.tiled import TiledLowering
+from dashdeploy.export.lowerings.tiling import TiledLowering
 from dashdeploy.export.planning.plan import LayerPlan
 from dashdeploy.export.planning.plan_refinement import with_lowering, without_layers
 from dashdeploy.export.planning.planner import WORTHWHILE, Decisions
