@@ -113,12 +113,9 @@ def test_a_candidate_costs_what_its_cheapest_lowering_does():
     target = target_of(settings)
     for conv in (nn.Conv1d(64, 64, 19, dilation=15, padding="same"), nn.Conv1d(4, 4, 3, padding=1)):
         spec = spec_of(conv, (1000,))
-        estimates = [
-            target.estimate(lowering, spec)
-            for kind in LOWERINGS
-            if kind.refuses(spec) is None
-            for lowering in kind.variants(spec)
-        ]
+        plain = [each for kind in LOWERINGS if kind.refuses(spec) is None for each in kind.variants(spec)]
+        grouped = [each.with_grouped_products(spec) for each in plain]
+        estimates = [target.estimate(each, spec) for each in (*plain, *grouped) if each is not None]
         assert costs.milliseconds(spec, "it") == pytest.approx(1e3 * min(estimates), rel=0.05)
 
 
