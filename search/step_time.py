@@ -87,9 +87,8 @@ def _step_seconds(
     """
     device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
     network = network.to(device).train()
-    skip_dead_taps(
-        network
-    )  # as every training does; large kernels on small images take many times as long with them
+    # As every training does: large kernels on small images take many times as long with them.
+    skip_dead_taps(network)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-6, fused=device.type == "cpu" or None)
     part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
     inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)

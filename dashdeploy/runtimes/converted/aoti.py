@@ -19,7 +19,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.machine import physical_cores
 from dashdeploy.runtimes.base import Array
-from dashdeploy.runtimes.converted.converter_process import run_converter
+from dashdeploy.runtimes.converted.converter_process import converted_by
 from dashdeploy.runtimes.converted.fixed_batch import run_in_pieces
 from dashdeploy.runtimes.torch.torchscript import call_program
 
@@ -61,11 +61,7 @@ def convert_to_aoti(model: bytes, batch: int = 1) -> bytes:
             compile the model.
     """
     require_compiler()
-    with TemporaryDirectory() as folder:
-        source, package = Path(folder) / "model.onnx", Path(folder) / "package.pt2"
-        source.write_bytes(model)
-        run_converter(["-m", __name__, str(source), str(package), str(batch)], title="AOTInductor")
-        return package.read_bytes()
+    return converted_by(__name__, model, batch, suffix=".pt2", title="AOTInductor")
 
 
 class Aoti:

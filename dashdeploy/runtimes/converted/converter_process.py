@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from dashdeploy.errors import InputError
 
@@ -38,6 +40,26 @@ def run_converter(arguments: Sequence[str], *, title: str) -> None:
         raise InputError(
             f"{title} failed with status {done.returncode}: {reason_in(text)}; choose another `target`"
         )
+
+
+def converted_by(module: str, model: bytes, batch: int, *, suffix: str, title: str) -> bytes:
+    """The file that a module of ours makes of a model, as ``python -m MODULE SOURCE RESULT BATCH``.
+
+    Args:
+        module: its name.
+        model: a serialized ONNX model.
+        batch: samples per call of what is converted.
+        suffix: of the result's name, which some engines go by.
+        title: see `run_converter`.
+
+    Raises:
+        InputError: see `run_converter`.
+    """
+    with TemporaryDirectory() as folder:
+        source, result = Path(folder) / "model.onnx", Path(folder) / f"result{suffix}"
+        source.write_bytes(model)
+        run_converter(["-m", module, str(source), str(result), str(batch)], title=title)
+        return result.read_bytes()
 
 
 def reason_in(text: str) -> str:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import Any
 
@@ -18,7 +17,7 @@ from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.errors import InputError, MissingCapabilityError, first_line
 from dashdeploy.machine import physical_cores
 from dashdeploy.runtimes.base import Array
-from dashdeploy.runtimes.converted.converter_process import run_converter
+from dashdeploy.runtimes.converted.converter_process import converted_by
 from dashdeploy.runtimes.converted.fixed_batch import run_in_pieces
 
 _METHOD = "forward"
@@ -70,11 +69,7 @@ def convert_to_executorch(model: bytes, batch: int = 1) -> bytes:
             convert the model.
     """
     engine_version()
-    with TemporaryDirectory() as folder:
-        source, program = Path(folder) / "model.onnx", Path(folder) / "model.pte"
-        source.write_bytes(model)
-        run_converter(["-m", __name__, str(source), str(program), str(batch)], title="ExecuTorch")
-        return program.read_bytes()
+    return converted_by(__name__, model, batch, suffix=".pte", title="ExecuTorch")
 
 
 class ExecuTorch:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dashdeploy.errors import InputError, first_line
-from dashdeploy.runtimes.converted.onnx_interface import with_fixed_batch
+from dashdeploy.runtimes.converted.onnx_interface import interface, with_fixed_batch
 from dashdeploy.runtimes.converted.tflite.flatbuffer import Array, Shape
 from dashdeploy.runtimes.converted.tflite.graph import Graph, Value
 from dashdeploy.runtimes.converted.tflite.operators import HANDLERS, split
@@ -32,9 +32,9 @@ def convert(model: bytes, batch: int) -> bytes:
     import onnx
     from onnx import numpy_helper
 
-    proto = onnx.load_from_string(with_fixed_batch(model, batch))
+    fixed = with_fixed_batch(model, batch)
+    proto = onnx.load_from_string(fixed)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in constants]
     graph = Graph(_shapes(proto.graph), constants)
     opsets = {each.domain: each.version for each in proto.opset_import}
     if opsets.get("", _LEAST_OPSET) < _LEAST_OPSET:
@@ -43,11 +43,10 @@ def convert(model: bytes, batch: int) -> bytes:
             "convert it with onnx.version_converter, or choose another `target`"
         )
     given = {}
-    for value in inputs:
-        shape = graph.shape(value.name)
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
-        given[value.name] = graph.writer.tensor(shape, dtype)
-        graph.store(value.name, Value(given[value.name], shape, tuple(range(len(shape)))))
+    for spec in interface(fixed)[0]:
+        shape = graph.shape(spec.name)
+        given[spec.name] = graph.writer.tensor(shape, spec.dtype)
+        graph.store(spec.name, Value(given[spec.name], shape, tuple(range(len(shape)))))
     for node in proto.graph.node:
         if all(name in constants or not name for name in node.input) and not node.op_type.startswith(
             "Random"
