@@ -116,13 +116,12 @@ def verdict_on_towers(row: Mapping[str, Any], better: bool, task: Task, settings
     by = "loss" if settings.shortlist_by == "loss" else task.metric.name
     if row["gain"] is None:
         return "short list: one network stays; there is nothing to compare its towers with"
-    figures = f"their {by} is {'better' if better else 'no better'} by {abs(row['gain']):.4f}"
     network = (
-        "two narrower networks side by side are chosen"
+        "two narrower networks side by side are chosen; their"
         if better
-        else "one network stays, not two narrower ones"
+        else "one network stays, not two narrower ones; its"
     )
-    return f"short list: {network}; {figures}"
+    return f"short list: {network} {by} is better by {abs(row['gain']):.4f}"
 
 
 def _comparable(known: Mapping[tuple[int, int], Score], candidates: int, folds: int) -> list[list[Score]]:

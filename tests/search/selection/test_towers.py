@@ -186,7 +186,7 @@ def test_one_network_stays_where_the_width_is_worth_more(choose):
     listed = choose([0.5, 0.6], [0.6, 0.6])
     assert listed.architecture.towers is None and not listed.comparison["towers"]["chosen"]
     assert choose.said[-1] == (
-        "short list: one network stays, not two narrower ones; their loss is no better by 0.0500"
+        "short list: one network stays, not two narrower ones; its loss is better by 0.0500"
     )
 
 
