@@ -45,6 +45,7 @@ from dashdeploy.search.run_writer import BACKBONE, FOUND, SHORTLISTED, TUNED, Ru
 from dashdeploy.search.selection.cross_validation import check_folds
 from dashdeploy.search.selection.kernel_search import Found, search_kernels
 from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist
+from dashdeploy.search.selection.towers import check_towers, divided
 from dashdeploy.search.staging.directory import (
     finish_staging_directory,
     open_staging_directory,
@@ -207,6 +208,8 @@ def _run_phases(
 
     listed = writer.value(SHORTLISTED, shortlist_phase) if has_shortlist(settings) else None
     chosen = found.architecture if listed is None else listed.architecture
+    if settings.towers is not None:
+        chosen = divided(chosen, settings.towers, task.kind)
 
     def tune_phase() -> Tuned | None:
         """The processes share the trials, each on its own device; the first one gives what comes of them."""
@@ -260,7 +263,8 @@ def _train(
     """Train the network that was found, as often as it was asked for, and the unsearched backbone beside it."""
     # If the original kernels won, the backbone would start with the same weights and end with the same.
     same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
-    is_backbone = same_passes and all(layer.original for layer in architecture.layers)
+    is_one = architecture.towers is None
+    is_backbone = same_passes and is_one and all(layer.original for layer in architecture.layers)
     if is_backbone:
         settings, limit = with_freed_time(settings, whole), limit.without("backbone")
 
@@ -332,6 +336,7 @@ def _check(task: Task, settings: RunSettings) -> tuple[nn.Module, dict[str, str]
         raise InputError(f"task {task.name}: {count} training samples are too few to train")
     check_augmentation(task, settings)
     check_folds(task, settings)
+    check_towers(task, settings)
     check_devices(settings, count, len(task.validation.targets))
     check_logger(settings)
     supernet, kept = supernet_of(task, settings)

@@ -25,6 +25,7 @@ from dashdeploy.search.config.phases import (
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.selection.shortlist import rounds
+from dashdeploy.search.selection.towers import asks_for_towers
 from dashdeploy.search.step_time import StepSeconds, measured_steps
 from dashdeploy.search.tuning.halving import expected_epochs
 
@@ -231,7 +232,8 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     final = everything if settings.refit else train
     listed = everything // settings.shortlist_folds
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
-    listed_epochs = sum(each.cost for each in rounds(settings, settings.shortlist))
+    list_of_rounds = rounds(settings, settings.shortlist, towers=asks_for_towers(task, settings))
+    listed_epochs = sum(each.cost for each in list_of_rounds)
     tuned_epochs = {
         "none": 0,
         "grid": _grid(settings) * settings.tune_epochs,

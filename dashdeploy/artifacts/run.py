@@ -7,9 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from dashdeploy.artifacts.json_files import first_problem
 from dashdeploy.errors import InputError, first_line, stage_call
@@ -68,6 +75,26 @@ class LayerArchitecture(BaseModel):
         return normalized_entropy([share for row in self.alpha for share in row])
 
 
+class Towers(BaseModel):
+    """Several narrower networks side by side that make up one, which gives the mean of what they predict.
+
+    S. Zhao et al., "Towards better accuracy-efficiency trade-offs: divide and co-training", IEEE Transactions on
+    Image Processing 2022 (arXiv 2011.14660): S networks whose width is 1 / sqrt(S) of one network's have together
+    about as many multiply-adds.
+
+    Attributes:
+        count: how many.
+        arguments: of the backbone's factory, in place of the architecture's own, such as a smaller width.
+        kind: what is predicted, which tells how the mean is taken; see `dashdeploy.backbones.ensemble.Ensemble`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: Annotated[int, Field(ge=2)]
+    arguments: dict[str, Any]
+    kind: Literal["classification", "multi-label", "regression"]
+
+
 class Architecture(BaseModel):
     """The content of ``architecture.json``: everything that is needed to build the network again.
 
@@ -78,6 +105,7 @@ class Architecture(BaseModel):
         dilations: the search space D.
         layers: one entry per searched convolution, in the order of ``named_modules``.
         kept: the convolutions that stayed as they were, by name, each with the reason.
+        towers: of which the network is made, each with the same kernels; None if it is one, and not written then.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -88,6 +116,13 @@ class Architecture(BaseModel):
     dilations: list[int]
     layers: list[LayerArchitecture]
     kept: dict[str, str] = Field(default_factory=dict)
+    towers: Towers | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_towers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Earlier versions refuse a field that they do not know; a single network they can read."""
+        content: dict[str, Any] = serialize(self)
+        return {name: value for name, value in content.items() if name != "towers" or value is not None}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import nn
 
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.convnext import ConvNeXt
+from dashdeploy.backbones.ensemble import Ensemble
 from dashdeploy.backbones.resnet1d import ResNet1D
 from dashdeploy.backbones.tcn import TCN
 from dashdeploy.backbones.unet1d import UNet1D
@@ -95,12 +96,19 @@ def build_searched(architecture: Architecture) -> nn.Module:
     """Build the backbone of `architecture` with the kernels that were found, and new weights.
 
     The result is plain torch: each searched convolution is an ``nn.Conv1d`` or ``nn.Conv2d`` again, which pads by
-    itself where torch has no such padding.
+    itself where torch has no such padding. Of an architecture with towers, it is an `Ensemble` of these.
 
     Raises:
         InputError: the architecture names a convolution that its backbone does not have.
     """
-    model = build_backbone(architecture.backbone, architecture.arguments)
+    towers = architecture.towers
+    if towers is None:
+        return _build_one(architecture, {})
+    return Ensemble([_build_one(architecture, towers.arguments) for _ in range(towers.count)], towers.kind)
+
+
+def _build_one(architecture: Architecture, arguments: Mapping[str, Any]) -> nn.Module:
+    model = build_backbone(architecture.backbone, architecture.arguments | dict(arguments))
     modules = dict(model.named_modules())
     for layer in architecture.layers:
         conv = modules.get(layer.name)

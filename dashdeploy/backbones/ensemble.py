@@ -3,6 +3,7 @@
 Networks of one architecture that start with other weights and see the data in another order err in other places. The
 mean of their probabilities is right more often than each, and knows better how sure it is: Lakshminarayanan, Pritzel,
 Blundell, "Simple and scalable predictive uncertainty estimation using deep ensembles", NeurIPS 2017 (section 2.4).
+Narrow ones may together cost what one wide network does: see `dashdeploy.artifacts.run.Towers`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,15 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs [B, channels, *spatial] to [B, outputs, …]."""
         return self.combine(torch.stack([member(x) for member in self.members]))
+
+
+def outputs_of_each(network: nn.Module, x: Tensor) -> list[Tensor]:
+    """What every member of an `Ensemble` gives by itself, [B, outputs, …]; of another network, what it gives.
+
+    Members that learn from the loss of what each of them predicts err in other places; from the loss of the mean they
+    would come to lean on one another.
+    """
+    return [member(x) for member in network.members] if isinstance(network, Ensemble) else [network(x)]
 
 
 def mean_log_probabilities(logits: Tensor) -> Tensor:

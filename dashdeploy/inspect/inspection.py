@@ -33,6 +33,7 @@ from dashdeploy.inspect.run_tables import (
     layer_table,
     metrics_table,
     run_layers,
+    towers_in_words,
 )
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
@@ -76,6 +77,7 @@ def inspect_run(run: RunDirectory) -> Inspection:
         "dilations": run.architecture.dilations,
         "layers": layers,
         "kept": run.architecture.kept,
+        "towers": None if run.architecture.towers is None else run.architecture.towers.model_dump(),
         "metrics": run.metrics,
     }
     latency = read_optional(run.path / LATENCY_NAME, latency_line)
@@ -88,7 +90,8 @@ def inspect_run(run: RunDirectory) -> Inspection:
     if tuning:
         data["tuning"] = tuning
     parts = [
-        f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}",
+        f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}"
+        + towers_in_words(run.architecture.towers),
         layer_table(layers),
         *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
         *([table(HEADERS, shortlist_rows(shortlist))] if shortlist else []),

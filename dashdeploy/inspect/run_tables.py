@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashdeploy.artifacts.run import ARCHITECTURE_NAME, LayerArchitecture, RunDirectory
+from dashdeploy.artifacts.run import ARCHITECTURE_NAME, LayerArchitecture, RunDirectory, Towers
 from dashdeploy.errors import InputError
 from dashdeploy.report.text_table import table
 
@@ -43,6 +43,14 @@ def layer_table(layers: list[dict[str, Any]]) -> str:
     headers = ["layer", "kernel", "dilation", "receptive field", "share of alpha", "entropy"]
     keys = ["name", "kernel_size", "dilation", "receptive_field", "alpha_share", "alpha_entropy"]
     return table(headers, [[layer[key] for key in keys] for layer in layers])
+
+
+def towers_in_words(towers: Towers | None) -> str:
+    """Such as ``, 2 towers of width 16``, to follow the backbone's name; empty if there are none."""
+    if towers is None:
+        return ""
+    arguments = ", ".join(f"{name} {value}" for name, value in towers.arguments.items())
+    return f", {towers.count} towers of {arguments}"
 
 
 def kept_table(kept: Mapping[str, str]) -> str:

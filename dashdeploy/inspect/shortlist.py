@@ -22,17 +22,23 @@ def read_shortlist(run: Path) -> dict[str, Any] | None:
 
 
 def shortlist_rows(content: Mapping[str, Any]) -> list[list[Any]]:
-    """A row per candidate for `HEADERS`; the gain is that over the original kernels, in what the list goes by."""
-    candidates = content["candidates"]
+    """A row per candidate for `HEADERS`; the gain is that over the original kernels, in what the list goes by.
+
+    Narrower networks side by side with the chosen kernels have the last row; theirs is the gain over one network.
+    """
+    candidates, towers = content["candidates"], content.get("towers")
+    named = [(_name(row, len(candidates)), row, row["candidate"] == content["chosen"]) for row in candidates]
+    if towers is not None:
+        named.append((f"{towers['towers']} towers of the chosen, gain over it", towers, towers["chosen"]))
     return [
         [
-            _name(row, len(candidates)) + (", chosen" if row["candidate"] == content["chosen"] else ""),
+            name + (", chosen" if chosen else ""),
             row["validation"],
             row["loss"],
             row.get("gain"),
             row.get("standard_error"),
         ]
-        for row in candidates
+        for name, row, chosen in named
     ]
 
 

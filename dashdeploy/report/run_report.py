@@ -11,7 +11,13 @@ from markupsafe import Markup
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.artifacts.run import HISTORY_NAME, RunDirectory
 from dashdeploy.errors import DashdeployError
-from dashdeploy.inspect.run_tables import figure_headers, figure_rows, members_line, run_layers
+from dashdeploy.inspect.run_tables import (
+    figure_headers,
+    figure_rows,
+    members_line,
+    run_layers,
+    towers_in_words,
+)
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
 from dashdeploy.report.architecture import Kernel, LayerPicture, draw_architecture
@@ -221,7 +227,8 @@ def _origin(run: RunDirectory, made_by: Provenance | None) -> dict[str, object]:
         "data": ", ".join(f"{key} {value}" for key, value in dict(config.get("source") or {}).items()),
         "samples": ", ".join(f"{key} {value}" for key, value in dict(config.get("samples") or {}).items()),
         "seed": config.get("seed"),
-        "backbone": f"{run.architecture.backbone} {json.dumps(run.architecture.arguments)}",
+        "backbone": f"{run.architecture.backbone} {json.dumps(run.architecture.arguments)}"
+        + towers_in_words(run.architecture.towers),
         "search space": f"K = {run.architecture.kernel_sizes}, D = {run.architecture.dilations}",
         "versions": ", ".join(f"{key} {value}" for key, value in dict(config.get("versions") or {}).items()),
     }

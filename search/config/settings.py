@@ -70,6 +70,11 @@ class SearchSettings(FrozenModel):
         retrain_share: part of the training data that each pass of these sees.
         ensemble: how many networks are trained with what was found, each with the next seed; the run's model is the
             mean of what they predict (Lakshminarayanan et al., NeurIPS 2017).
+        towers: of how many narrower networks, side by side, the retrained network is made: each has the found kernels
+            and 1 / sqrt(towers) of the width, so that together they cost about what one does, and the network gives
+            the mean of what they predict (Zhao et al., IEEE TIP 2022). 1 is one network. None trains two towers
+            beside the winner of the short list, and takes what cross-validation says is better; only for classes or
+            labels of whole samples, and a backbone of this package that has a width.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining. More of them give it
             what the search and its choices cost as well.
         epoch_passes: passes over the data in an epoch, after which the network is validated and saved. None is 1
@@ -179,6 +184,7 @@ class SearchSettings(FrozenModel):
     retrain_steps: PositiveInt = 2000
     retrain_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     ensemble: PositiveInt = 1
+    towers: PositiveInt | None = None
     backbone_epochs: PositiveInt | None = None
     epoch_passes: PositiveInt | None = None
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -295,6 +301,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "refit": False,
         "recalibrate": False,
         "shortlist": 1,
+        "towers": 1,
         "precision": "32-true",
         "alpha_weight_decay": 5e-4,
         "gumbel_noise": True,

@@ -111,6 +111,19 @@ def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings
     )
 
 
+def verdict_on_towers(row: Mapping[str, Any], better: bool, task: Task, settings: RunSettings) -> str:
+    """In words, whether the winner's towers are taken in place of one network."""
+    by = "loss" if settings.shortlist_by == "loss" else task.metric.name
+    if row["gain"] is None:
+        return "short list: one network stays; there is nothing to compare its towers with"
+    network = (
+        "two narrower networks side by side are chosen; their"
+        if better
+        else "one network stays, not two narrower ones; its"
+    )
+    return f"short list: {network} {by} is better by {abs(row['gain']):.4f}"
+
+
 def _comparable(known: Mapping[tuple[int, int], Score], candidates: int, folds: int) -> list[list[Score]]:
     """The scores of each candidate on the folds that all have; none of one that is missing or diverged in any.
 

@@ -3,7 +3,8 @@
 The architecture parameters of a short search are often close to undecided, and then the largest of them says little.
 So a short list is trained, each candidate with the same seeds and budget, and one of it is retrained: the best of
 those that are surely better than the original kernels, or else these. Small data sets are judged by cross-validation
-over all training data. A long list is trained for a short while first, and only the best of it for longer.
+over all training data. A long list is trained for a short while first, and only the best of it for longer. The winner
+is compared with two narrower networks of its kernels, at last.
 """
 
 from __future__ import annotations
@@ -29,9 +30,17 @@ from dashdeploy.search.config.settings import MOST_SEEDS
 from dashdeploy.search.distributed.processes import from_all
 from dashdeploy.search.distributed.ranks import device_of, devices_of, rank
 from dashdeploy.search.selection.candidates import shortlist
-from dashdeploy.search.selection.choice import Score, best, compare, survivors, verdict
+from dashdeploy.search.selection.choice import (
+    Score,
+    best,
+    compare,
+    survivors,
+    verdict,
+    verdict_on_towers,
+)
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.paired_difference import figure_of
+from dashdeploy.search.selection.towers import TOWERS, asks_for_towers, divided
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
 from dashdeploy.search.training.batch_norm import recalibrate
 from dashdeploy.search.training.evaluate import metric_of, predictions
@@ -65,11 +74,9 @@ class Shortlisted:
 
     def validation(self) -> dict[str, float | None]:
         """The validation figures of the chosen candidate and of the backbone's own kernels, which are last."""
-        rows = self.comparison["candidates"]
-        return {
-            "searched": rows[self.comparison["chosen"]]["validation"],
-            "backbone": rows[-1]["validation"],
-        }
+        rows, towers = self.comparison["candidates"], self.comparison.get("towers")
+        chosen = towers if towers and towers["chosen"] else rows[self.comparison["chosen"]]
+        return {"searched": chosen["validation"], "backbone": rows[-1]["validation"]}
 
 
 def choose_from_shortlist(
@@ -97,23 +104,30 @@ def choose_from_shortlist(
     candidates = shortlist(found, settings.shortlist)
     rows: dict[int, dict[str, Any]] = {}
     alive, spent = list(range(len(candidates))), 0.0
-    plan = rounds(settings, len(candidates))
-    for round_ in plan:
+    asks = asks_for_towers(task, settings)
+    plan = rounds(settings, len(candidates), towers=asks)
+
+    def compared(alive: Sequence[int], new: Sequence[int], round_: Round) -> list[dict[str, Any]]:
+        """The rows of the candidates `alive`, once `new` of them are trained, or what there is time for."""
+        nonlocal spent
+        share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
+        parts = from_all(_train(task, settings, candidates, new, round_, folder, share, progress))
+        scores = {places: score for part in parts for places, score in part.items() if places[0] in alive}
+        # The processes work at the same time, so the list takes as long as the slowest.
+        spent += max(sum(score.seconds for (i, _), score in part.items() if i in new) for part in parts)
+        known = {(alive.index(i), fold): score for (i, fold), score in scores.items()}
+        found = compare([candidates[i] for i in alive], known, task, settings, round_.folds)
+        return [row | {"candidate": alive[row["candidate"]], "round": round_.number + 1} for row in found]
+
+    for round_ in plan[: len(plan) - asks]:
         if round_.number:
             alive = survivors([rows[index] for index in alive], SURVIVORS)
             progress(f"short list: {len(alive) - 1} candidates stay, with the original kernels")
-        share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
-        parts = from_all(_train(task, settings, candidates, alive, round_, folder, share, progress))
-        scores = _together(parts)
-        known = {(alive.index(index), fold): score for (index, fold), score in scores.items()}
-        for row in compare([candidates[index] for index in alive], known, task, settings, round_.folds):
-            index = alive[row["candidate"]]
-            rows[index] = row | {"candidate": index, "round": round_.number + 1}
-        # The processes work at the same time, so the list takes as long as the slowest.
-        spent += max(sum(score.seconds for score in part.values()) for part in parts)
+        rows |= {row["candidate"]: row for row in compared(alive, alive, round_)}
     last = [rows[index] for index in alive]
     chosen = best(last, task, settings)
     progress(verdict(last, chosen, task, settings))
+    architecture = candidates[chosen]
     comparison = {
         "metric": task.metric.name,
         "folds": plan[-1].folds,
@@ -122,7 +136,14 @@ def choose_from_shortlist(
         "chosen": chosen,
         "candidates": [rows[index] for index in range(len(candidates))],
     }
-    return Shortlisted(candidates[chosen], comparison, spent)
+    if asks:
+        candidates.append(divided(architecture, TOWERS, task.kind))
+        row = compared([len(candidates) - 1, chosen], [len(candidates) - 1], plan[-1])[0]
+        better = bool(row["gain"] is not None and row["gain"] > 0)
+        progress(verdict_on_towers(row, better, task, settings))
+        comparison["towers"] = row | {"towers": TOWERS, "chosen": better}
+        architecture = candidates[-1] if better else architecture
+    return Shortlisted(architecture, comparison, spent)
 
 
 @dataclass(frozen=True)
@@ -147,8 +168,11 @@ class Round:
         return self.candidates * self.folds * self.epochs
 
 
-def rounds(settings: RunSettings, candidates: int) -> list[Round]:
+def rounds(settings: RunSettings, candidates: int, *, towers: bool) -> list[Round]:
     """A long list is cut down by short trainings first (successive halving).
+
+    The winner's towers, if they are asked for, are trained as the candidates of the last round were, after it.
+
 
     K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
     Every training starts anew, since its learning rate has to fall to nothing before it can be judged.
@@ -156,8 +180,10 @@ def rounds(settings: RunSettings, candidates: int) -> list[Round]:
     parts, epochs = min(settings.shortlist_parts, settings.shortlist_folds), settings.shortlist_epochs
     short = -(-epochs // LAST_OVER_FIRST)
     if candidates <= SURVIVORS + 1 or short == epochs:
-        return [Round(0, candidates, parts, epochs)]
-    return [Round(0, candidates, 1, short), Round(1, SURVIVORS + 1, parts, epochs)]
+        kernels = [Round(0, candidates, parts, epochs)]
+    else:
+        kernels = [Round(0, candidates, 1, short), Round(1, SURVIVORS + 1, parts, epochs)]
+    return [*kernels, Round(kernels[-1].number, 1, parts, epochs)] if towers else kernels
 
 
 def _train(
@@ -194,19 +220,12 @@ def _train(
                 part, settings, candidates[index], fold, folder, round_.epochs
             )
             write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
-            progress(
-                f"short list, candidate {index + 1} of {len(candidates)}{_fold(fold, settings)}: "
-                f"{_words(score, task)}"
-            )
+            progress(f"short list, {_place(candidates, index)}{_fold(fold, settings)}: {_words(score, task)}")
     return known
 
 
 def _scores_path(folder: Path, settings: RunSettings, round_: Round) -> Path:
     return folder / CHECKPOINTS_NAME / SCORES_NAME.format(round_.number, rank(devices_of(settings)))
-
-
-def _together(parts: Sequence[Scores]) -> Scores:
-    return {places: score for part in parts for places, score in part.items()}
 
 
 def _read(path: Path) -> Scores:
@@ -249,6 +268,10 @@ def _score(
         metric=figure_of(lambda *some: metric_of(task.metric, iter([some])), outputs, targets),
         seconds=time.perf_counter() - started,
     )
+
+
+def _place(candidates: Sequence[Architecture], index: int) -> str:
+    return f"candidate {index + 1} of {len(candidates)}" if candidates[index].towers is None else "towers"
 
 
 def _fold(fold: int, settings: RunSettings) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dashdeploy.backbones.ensemble import outputs_of_each
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.run_settings import RunSettings
@@ -46,7 +47,7 @@ def augmented(inputs: Tensor, task: Task, settings: RunSettings) -> Tensor:
 def training_loss(
     network: nn.Module, inputs: Tensor, targets: Tensor, task: Task, settings: RunSettings
 ) -> Tensor:
-    """The loss of a batch in training.
+    """The loss of a batch in training; of an ensemble, the sum of its members' own, as if each were trained alone.
 
     Args:
         network: what is trained.
@@ -56,14 +57,18 @@ def training_loss(
         settings: the rest.
     """
     inputs = augmented(inputs, task, settings)
-    if not settings.mixup:
-        return smoothed_loss(network(inputs), targets, task, settings)
-    share = float(torch.distributions.Beta(settings.mixup, settings.mixup).sample())
-    partner = sent(torch.randperm(len(inputs)), inputs.device)
-    outputs = network(share * inputs + (1 - share) * inputs[partner])
-    return share * smoothed_loss(outputs, targets, task, settings) + (1 - share) * smoothed_loss(
-        outputs, targets[partner], task, settings
-    )
+    shares = [(1.0, targets)]
+    if settings.mixup:
+        share = float(torch.distributions.Beta(settings.mixup, settings.mixup).sample())
+        partner = sent(torch.randperm(len(inputs)), inputs.device)
+        inputs = share * inputs + (1 - share) * inputs[partner]
+        shares = [(share, targets), (1 - share, targets[partner])]
+    losses = [
+        share * smoothed_loss(outputs, theirs, task, settings)
+        for outputs in outputs_of_each(network, inputs)
+        for share, theirs in shares
+    ]
+    return torch.stack(losses).sum()
 
 
 def smoothed_loss(outputs: Tensor, targets: Tensor, task: Task, settings: RunSettings) -> Tensor:

@@ -29,6 +29,7 @@ SMALL = {
     "label_smoothing": 0.0,
     "precision": "32-true",
     "seed": 7,
+    "towers": 1,
     "devices": "cpu",
 }
 

@@ -45,10 +45,11 @@ def test_what_a_phase_is_expected_to_take(waves_task):
     steps = 6 * 10 + 14 / 9 / 3  # refit: all 90
     assert seconds["retrain"] == pytest.approx(chosen.retrain_epochs * steps * 0.06)
     assert seconds["backbone"] == pytest.approx(chosen.retrain_epochs * steps * 0.04)
-    # Seven short trainings that hold out one part of three, then three whole ones that hold out each.
+    # Seven short trainings that hold out one part of three, then three whole ones that hold out each, and the
+    # winner's towers.
     short = -(-chosen.shortlist_epochs // 3)
     steps = 6 * 6 + 30 / 9 / 3
-    trainings = 7 * short + 3 * 3 * chosen.shortlist_epochs
+    trainings = 7 * short + (3 + 1) * 3 * chosen.shortlist_epochs
     assert seconds["shortlist"] == pytest.approx(trainings * steps * 0.06)
 
 
