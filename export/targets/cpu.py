@@ -59,7 +59,7 @@ class OrtCpuTarget(CpuTarget):
     """
 
     name = TargetName.ORT_CPU
-    groups_products: ClassVar[bool] = True
+    product_forms = ("grouped", "taps first")
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
         free = free_memory()

@@ -1,7 +1,10 @@
 """The plans that a network is timed with beside the one of the least costs."""
 
+from dataclasses import replace
+
 import pytest
 
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.registry import lowering_of
 from dashdeploy.export.lowerings.toom_cook import ToomCook
@@ -75,7 +78,18 @@ def test_layers_without_costs_stay():
     assert network_rivals(unknown) == {}
 
 
-@pytest.mark.parametrize("lowering", [SMALL, FFT((48,)), ToomCook((20,), grouped=True), Trimmed()])
+@pytest.mark.parametrize(
+    "lowering",
+    [
+        SMALL,
+        FFT((48,)),
+        FFT((96,), taps_first=True),
+        ToomCook((20,), grouped=True),
+        CooleyTukey.variants(SPEC)[5],
+        replace(CooleyTukey.variants(SPEC)[-1], taps_first=True),
+        Trimmed(),
+    ],
+)
 def test_labels_lead_back_to_lowerings(lowering):
     spec = conv(64, 64, 5, 15, 1, 7) if isinstance(lowering, Trimmed) else SPEC
     assert lowering_of(spec, lowering.label).label == lowering.label

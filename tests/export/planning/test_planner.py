@@ -85,11 +85,22 @@ def test_products_as_a_grouped_convolution_are_candidates_where_the_engine_likes
 
     for kind in ("toom-cook", "fft"):
         of_kind = [label for label in candidates() if label.startswith(kind)]
-        assert [label.endswith(", grouped)") for label in of_kind] == [False] * 2 + [True] * 4
-    assert not any("grouped" in label for label in candidates(lowering="fft"))
-    monkeypatch.setattr(OrtCpuTarget, "groups_products", False)
-    assert not any("grouped" in label for label in candidates())
+        forms = [label.partition(", ")[2] for label in of_kind]
+        assert forms == [""] * 2 + ["grouped)"] * 4 + ["taps first)"] * 4
+    assert not any("grouped" in label or "first" in label for label in candidates(lowering="fft"))
+    monkeypatch.setattr(OrtCpuTarget, "product_forms", ())
+    assert not any("grouped" in label or "first" in label for label in candidates())
     assert sum(label.startswith("fft") for label in candidates()) == OrtCpuTarget.variants
+
+
+def test_what_is_never_the_fastest_in_an_engine_is_no_candidate_there(decide, monkeypatch):
+    def kinds():
+        decisions, _ = decide(tune="estimate", lowering="auto")
+        return {each.lowering.partition("(")[0] for each in decisions.plan.layers[0].candidates}
+
+    assert kinds() == {"direct", "trimmed", "toom-cook", "fft"}
+    monkeypatch.setattr(OrtCpuTarget, "leaves_out", frozenset({FFT}))
+    assert kinds() == {"direct", "trimmed", "toom-cook", "cooley-tukey"}
 
 
 def test_direct_can_be_forced(decide):
