@@ -171,6 +171,7 @@ class Build:
             decisions.lowerings,
             decisions.fusion_groups,
             fold_taps=not self._target.folds_constants,
+            relu_as_maximum=self._target.slow_at_relu,
         )
 
     def _load(self, decisions: Decisions) -> Runtime:
