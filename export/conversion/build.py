@@ -118,7 +118,7 @@ class Build:
 
         It is `compiled` unless another one is certainly faster as a whole.
         """
-        rivals = network_rivals(compiled.decisions)
+        rivals = network_rivals(compiled.decisions, self._target.estimate)
         if not rivals:
             return compiled
         self._progress(f"timing the whole model with {len(rivals) + 1} plans")

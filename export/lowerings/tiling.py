@@ -247,7 +247,9 @@ class TiledLowering(Lowering):
         )
 
     def idle_multiply_adds(self, spec: ConvSpec, block: int) -> int:
-        """Those of the blocks of columns that the tiles, or the output channels, do not fill."""
+        """Those of the blocks of columns that the tiles, or the output channels, do not fill; none in a Conv."""
+        if self.grouped:
+            return 0
         least = canonical(spec)
         tiles = least.batch * prod(tiling.columns for tiling in self.tilings(spec))
         depth, outputs = prod(least.strides) * least.in_channels, least.out_channels // least.groups

@@ -20,6 +20,9 @@ _FLOPS_PER_THREAD = 90e9
 _BYTES_PER_THREAD = 30e9
 """What one core moves through its caches per second, fitted to measured layers (docs/decisions.md)."""
 
+COLUMNS = 16
+"""Columns of a product that the kernels compute at a time, whether there are as many or not."""
+
 _SECONDS_PER_OPERATOR = 5e-6
 """What an operator costs beside its arithmetic and its memory traffic."""
 
@@ -42,7 +45,8 @@ class CpuTarget(Target):
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds of arithmetic, memory traffic and operators: they follow each other, so they add up."""
-        arithmetic = 2 * lowering.multiply_adds(spec) / _FLOPS_PER_THREAD
+        computed = lowering.multiply_adds(spec) + lowering.idle_multiply_adds(spec, COLUMNS)
+        arithmetic = 2 * computed / _FLOPS_PER_THREAD
         traffic = lowering.bytes_moved(spec) / _BYTES_PER_THREAD
         return (arithmetic + traffic) / self.threads + lowering.operators(spec) * _SECONDS_PER_OPERATOR
 

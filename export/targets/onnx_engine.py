@@ -8,7 +8,7 @@ from dashdeploy.export.frontend.onnx_files import serialized
 from dashdeploy.export.lowerings.base import Lowering, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.channels_last import ChannelsLast
-from dashdeploy.export.targets.cpu import CpuTarget
+from dashdeploy.export.targets.cpu import COLUMNS, CpuTarget
 from dashdeploy.export.targets.single_layer import single_layer_model
 from dashdeploy.machine import cpu_model
 from dashdeploy.runtimes.base import Runtime
@@ -17,9 +17,6 @@ from dashdeploy.runtimes.onnx_engines import ONNX_ENGINES, Options
 
 _WASM_FLOPS_PER_THREAD, _WASM_BYTES_PER_THREAD = 26e9, 20e9
 """WebAssembly has vectors of 128 bits and no fused multiply-add, so that arithmetic is dear beside memory."""
-
-_WASM_COLUMNS = 16
-"""Columns of a product that the kernel computes at a time, whether there are as many or not."""
 
 _VARIANTS = {TargetName.AOTI: 1, TargetName.EXECUTORCH: 2, TargetName.ORT_WEB: 2}
 """Of a lowering, or of a form of its products, where one takes seconds to compile or to warm up."""
@@ -77,6 +74,6 @@ class OnnxEngineTarget(CpuTarget):
         """Seconds of arithmetic, memory traffic and operators; in WebAssembly of whole blocks of columns."""
         if self.name is not TargetName.ORT_WEB:
             return super().estimate(lowering, spec)
-        computed = lowering.multiply_adds(spec) + lowering.idle_multiply_adds(spec, _WASM_COLUMNS)
+        computed = lowering.multiply_adds(spec) + lowering.idle_multiply_adds(spec, COLUMNS)
         traffic = lowering.bytes_moved(spec) / _WASM_BYTES_PER_THREAD
         return (2 * computed / _WASM_FLOPS_PER_THREAD + traffic) / self.threads

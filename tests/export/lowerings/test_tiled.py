@@ -150,6 +150,7 @@ def test_idle_columns_are_those_of_blocks_that_are_not_full():
     assert plain.idle_multiply_adds(spec, 16) == 42 * 32 * 30 * 12
     assert replace(plain, taps_first=True).idle_multiply_adds(spec, 16) == 42 * 32 * 100 * 2
     assert replace(plain, taps_first=True).idle_multiply_adds(spec, 15) == 0
+    assert replace(plain, grouped=True).idle_multiply_adds(spec, 16) == 0
     assert Direct().idle_multiply_adds(spec, 16) == 0
 
 
