@@ -79,7 +79,7 @@ class CooleyTukey(TiledLowering):
         return [cls((tile,), inner=inner) for tile, inner in sorted(tiles)]
 
     def with_products(self, form: ProductForm, spec: ConvSpec) -> Self | None:
-        """The same with the taps first; there is no form with a grouped Conv."""
+        """The same with the taps first; a grouped Conv is not offered."""
         return None if form == "grouped" else super().with_products(form, spec)
 
     def tilings(self, spec: ConvSpec) -> tuple[AxisTiling, ...]:
