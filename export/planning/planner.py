@@ -261,7 +261,7 @@ class Planner:
         every = kind.variants(spec)
         others: list[Lowering] = []
         if self.settings.lowering == "auto":
-            for form in self.target.product_forms:
+            for form in self.target.forms_for(spec):
                 others += least(
                     (lowering.with_products(form, spec) for lowering in every), self.target.variants
                 )

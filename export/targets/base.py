@@ -67,6 +67,10 @@ class Target(ABC):
     product_forms: tuple[ProductForm, ...] = ()
     leaves_out: frozenset[type[Lowering]] = frozenset({CooleyTukey})
 
+    def forms_for(self, spec: ConvSpec) -> Sequence[ProductForm]:  # noqa: ARG002
+        """Of `product_forms`, those that are worth measuring for a convolution."""
+        return self.product_forms
+
     @abstractmethod
     def describe(self) -> str:
         """Engine, version, device and threads, in one line."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.base import Lowering, ProductForm
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target
 from dashdeploy.machine import cpu_model, free_memory
@@ -63,7 +64,7 @@ class OrtCpuTarget(CpuTarget):
     """
 
     name = TargetName.ORT_CPU
-    product_forms = ("grouped", "taps first")
+    product_forms: tuple[ProductForm, ...] = ("grouped", "taps first")
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
         free = free_memory()
@@ -74,6 +75,11 @@ class OrtCpuTarget(CpuTarget):
     def for_candidates(self) -> OrtCpuTarget:
         """The same with one thread."""
         return self if self.threads == 1 else OrtCpuTarget(1, self.memory)
+
+    def forms_for(self, spec: ConvSpec) -> Sequence[ProductForm]:
+        """Taps come first where the output channels do not fill blocks of columns; else that is slower."""
+        whole = spec.out_channels // spec.groups % COLUMNS == 0
+        return [form for form in self.product_forms if not (whole and form == "taps first")]
 
     def forget_models(self) -> None:
         """Give the models that are loaded next memory of their own, which they share."""

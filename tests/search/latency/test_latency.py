@@ -115,7 +115,7 @@ def test_a_candidate_costs_what_its_cheapest_lowering_does():
         spec = spec_of(conv, (1000,))
         kinds = [kind for kind in LOWERINGS if kind not in target.leaves_out and kind.refuses(spec) is None]
         plain = [each for kind in kinds for each in kind.variants(spec)]
-        others = [each.with_products(form, spec) for each in plain for form in target.product_forms]
+        others = [each.with_products(form, spec) for each in plain for form in target.forms_for(spec)]
         estimates = [target.estimate(each, spec) for each in (*plain, *others) if each is not None]
         assert costs.milliseconds(spec, "it") == pytest.approx(1e3 * min(estimates), rel=0.05)
 
