@@ -27,7 +27,7 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.registry import LOWERINGS
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.targets.absent import DEVICES, LAUNCH_SECONDS, SHARE_OF_PEAK, Device, named
-from dashdeploy.export.targets.base import roofline
+from dashdeploy.export.targets.base import Target, roofline
 from dashdeploy.export.targets.on_this_gpu import TorchCudaTarget
 from dashdeploy.export.targets.single_layer import random_weights
 from dashdeploy.export.torch.layers import direct_layer
@@ -166,7 +166,7 @@ def _candidates(spec: ConvSpec, device: Device) -> list[Lowering]:
     """Direct, and the variant of every other lowering that the device's own peaks favor."""
     found: list[Lowering] = []
     for kind in LOWERINGS:
-        if kind.refuses(spec) is None:
+        if kind not in Target.leaves_out and kind.refuses(spec) is None:
             found.append(min(kind.variants(spec), key=lambda each: device.seconds(each, spec)))
     return found
 

@@ -118,7 +118,7 @@ class Build:
 
         It is `compiled` unless another one is certainly faster as a whole.
         """
-        rivals = network_rivals(compiled.decisions)
+        rivals = network_rivals(compiled.decisions, self._target.estimate)
         if not rivals:
             return compiled
         self._progress(f"timing the whole model with {len(rivals) + 1} plans")
@@ -171,6 +171,7 @@ class Build:
             decisions.lowerings,
             decisions.fusion_groups,
             fold_taps=not self._target.folds_constants,
+            relu_as_maximum=self._target.slow_at_relu,
         )
 
     def _load(self, decisions: Decisions) -> Runtime:

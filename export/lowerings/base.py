@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 
 Weights = npt.NDArray[np.floating]
+
+ProductForm = Literal["grouped", "taps first"]
+"""How the products with the taps can be written beside a batched MatMul of tiles x taps; see `rows_writer`."""
 
 
 class Lowering(ABC):
@@ -37,9 +40,13 @@ class Lowering(ABC):
     def variants(cls, spec: ConvSpec) -> Sequence[Lowering]:
         """The instances worth considering for `spec`."""
 
-    def with_grouped_products(self, spec: ConvSpec) -> Lowering | None:  # noqa: ARG002
-        """The same with its products as a grouped Conv; None where it has none, or they cannot be."""
+    def with_products(self, form: ProductForm, spec: ConvSpec) -> Lowering | None:  # noqa: ARG002
+        """The same with its products in another form; None where it has none, or they cannot be."""
         return None
+
+    def idle_multiply_adds(self, spec: ConvSpec, block: int) -> int:  # noqa: ARG002
+        """Multiply-adds for nothing, where an engine computes columns of the products in blocks of so many."""
+        return 0
 
     @property
     @abstractmethod

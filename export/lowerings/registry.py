@@ -1,13 +1,16 @@
 """The ways to compute a convolution. A new one is one more class here."""
 
-from dashdeploy.export.lowerings.base import Lowering
+from typing import get_args
+
+from dashdeploy.export.lowerings.base import Lowering, ProductForm
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.lowerings.trimmed import Trimmed
 
-LOWERINGS: tuple[type[Lowering], ...] = (Direct, Trimmed, ToomCook, FFT)
+LOWERINGS: tuple[type[Lowering], ...] = (Direct, Trimmed, ToomCook, FFT, CooleyTukey)
 """In the order in which plans list them."""
 
 
@@ -17,7 +20,8 @@ def lowering_of(spec: ConvSpec, label: str) -> Lowering | None:
         if kind.refuses(spec) is not None:
             continue
         for variant in kind.variants(spec):
-            for each in (variant, variant.with_grouped_products(spec)):
+            others = (variant.with_products(form, spec) for form in get_args(ProductForm))
+            for each in (variant, *others):
                 if each is not None and each.label == label:
                     return each
     return None

@@ -10,6 +10,7 @@ p + 2d, ...) depend on the inputs of that phase alone (polyphase), and each phas
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, prod
@@ -18,7 +19,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.base import Lowering, ProductForm
 from dashdeploy.export.lowerings.canonical_form import canonical
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.ops.conv.fft_form import FFTForm
@@ -209,27 +210,56 @@ _BLOCK = 8
 
 @dataclass(frozen=True)
 class TiledLowering(Lowering):
-    """A convolution by tiles, whose products with the taps are a batched MatMul or a grouped Conv.
+    """A convolution by tiles, whose products with the taps are in one of three forms; see `rows_writer`.
 
     Args:
         tile: T per spatial axis of the canonical form, even and at least its number of taps.
-        grouped: whether the products are a grouped Conv; see `rows_writer`.
+        grouped: whether the products are a grouped Conv.
+        taps_first: whether the taps are the left-hand side of the products.
     """
 
     tile: tuple[int, ...]
     grouped: bool = False
+    taps_first: bool = False
 
     @property
     def label(self) -> str:
         """The name with its parameters: ``fft(tile=48)``, ``toom-cook(tile=6x6, grouped)``."""
-        tile = "x".join(map(str, self.tile))
-        return f"{self.name}(tile={tile}, grouped)" if self.grouped else f"{self.name}(tile={tile})"
+        return f"{self.name}({', '.join(self._parameters)})"
 
-    def with_grouped_products(self, spec: ConvSpec) -> Self | None:
-        """The same tiles with a grouped Conv, for whole blocks of channels in float32 without groups."""
-        form = canonical(spec)
-        depth = prod(form.strides) * form.in_channels
-        blocks = depth % _BLOCK == 0 and form.out_channels % _BLOCK == 0
+    @property
+    def _parameters(self) -> list[str]:
+        forms = [name for name, on in (("grouped", self.grouped), ("taps first", self.taps_first)) if on]
+        return [f"tile={'x'.join(map(str, self.tile))}", *forms]
+
+    def with_products(self, form: ProductForm, spec: ConvSpec) -> Self | None:
+        """The same tiles with another form of the products.
+
+        A grouped Conv is for whole blocks of channels in float32 without groups.
+        """
+        if form == "taps first":
+            return replace(self, taps_first=True)
+        least = canonical(spec)
+        depth = prod(least.strides) * least.in_channels
+        blocks = depth % _BLOCK == 0 and least.out_channels % _BLOCK == 0
         return (
-            replace(self, grouped=True) if blocks and form.groups == 1 and form.dtype == "float32" else None
+            replace(self, grouped=True) if blocks and least.groups == 1 and least.dtype == "float32" else None
         )
+
+    def idle_multiply_adds(self, spec: ConvSpec, block: int) -> int:
+        """Those of the blocks of columns that the tiles, or the output channels, do not fill; none in a Conv."""
+        if self.grouped:
+            return 0
+        least = canonical(spec)
+        tiles = least.batch * prod(tiling.columns for tiling in self.tilings(spec))
+        depth, outputs = prod(least.strides) * least.in_channels, least.out_channels // least.groups
+        idle = -tiles % block * outputs if self.taps_first else -outputs % block * tiles
+        return self.products(spec) * depth * idle
+
+    @abstractmethod
+    def tilings(self, spec: ConvSpec) -> Sequence[TiledAxis]:
+        """How each spatial axis of the canonical form is cut."""
+
+    @abstractmethod
+    def products(self, spec: ConvSpec) -> int:
+        """Products of channels that a tile takes."""

@@ -28,9 +28,9 @@ from dashdeploy.export.lowerings.canonical_form import canonical, canonical_weig
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
-from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows, products_of_ones
-from dashdeploy.export.lowerings.tap_transform import TapTransform
 from dashdeploy.export.lowerings.tiling import Rows, TiledAxis, TiledLowering
+from dashdeploy.export.lowerings.writers.rows_writer import RowsWriter, outer_rows, products_of_ones
+from dashdeploy.export.lowerings.writers.tap_transform import TapTransform
 from dashdeploy.ops.conv.toom_cook_form import ToomCookForm
 
 _TILES = {1: (4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32), 2: (4, 6, 8, 10, 12, 16)}
@@ -124,8 +124,12 @@ class ToomCook(TiledLowering):
         )
         ends = 3 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
         taps = products * splits * spec.in_channels * spec.out_channels // spec.groups
-        moved = 2 * spec.batch * (tiles + ends) + (1 if self.grouped else 2) * taps
+        moved = 2 * spec.batch * (tiles + ends) + (1 if self.grouped or self.taps_first else 2) * taps
         return int(moved * np.dtype(spec.dtype).itemsize)
+
+    def products(self, spec: ConvSpec) -> int:
+        """One for each point."""
+        return prod(tiling.form.products for tiling in self.tilings(spec))
 
     def operators(self, spec: ConvSpec) -> int:
         """All but the reshapes, which move nothing."""
@@ -138,7 +142,7 @@ class ToomCook(TiledLowering):
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
         tilings = self.tilings(spec)
-        return _Writer(writer, spec, tilings, grouped=self.grouped).write(
+        return _Writer(writer, spec, tilings, grouped=self.grouped, taps_first=self.taps_first).write(
             x, canonical_weight(spec, weight), bias
         )
 
@@ -163,7 +167,9 @@ class _Writer(RowsWriter[ToomCookAxis]):
         tiles = self.gather_tiles(self.input_rows(x), self._input_order(), "tiles")
         values = self.transform(tiles, [form.analysis for form in forms], depth, "analysis")
         first = [form.tap_matrix for form in forms[:-1]] or None
-        transform = TapTransform(self._writer, self._spec, weight, grouped=self._grouped)
+        transform = TapTransform(
+            self._writer, self._spec, weight, grouped=self._grouped, taps_first=self._taps_first
+        )
         table = transform.tables({"all": [forms[-1].tap_matrix]}, first)["all"]
         synthesis = [form.synthesis for form in forms]
         if self._grouped:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from dashdeploy.export.frontend.graph_values import UnusedNames, constant
-from dashdeploy.export.lowerings.rows_writer import rows_together
+from dashdeploy.export.lowerings.writers.rows_writer import rows_together
 from dashdeploy.export.passes.fold_batch_norm import norm_as_factor
 
 OTHER_IN_ROWS = frozenset({"BatchNormalization", "Conv", "MaxPool"})

@@ -28,6 +28,7 @@ from dashdeploy.export.passes.crop_unread import CropUnread
 from dashdeploy.export.passes.fold_batch_norm import FoldBatchNorm
 from dashdeploy.export.passes.fold_constants import FoldConstants
 from dashdeploy.export.passes.fold_pads import FoldPads
+from dashdeploy.export.passes.for_engines.relu_as_maximum import ReluAsMaximum
 from dashdeploy.export.passes.horizontal_fusion import HorizontalFusion
 from dashdeploy.export.passes.layout_assignment import AssignLayout
 from dashdeploy.export.passes.lower_convolutions import LowerConvolutions
@@ -67,6 +68,7 @@ def lower(
     fusion_groups: Collection[str] = (),
     *,
     fold_taps: bool = False,
+    relu_as_maximum: bool = False,
 ) -> ir.Model:
     """A copy of `model` in which the named convolutions are computed by their lowerings.
 
@@ -75,6 +77,7 @@ def lower(
         lowerings: by layer name; layers that are not named stay as they are.
         fusion_groups: names of the groups of convolutions that become one layer each.
         fold_taps: whether the taps are stored as they are multiplied by, for engines that do not fold constants.
+        relu_as_maximum: whether Relu is written as Max with zero, for engines that are slow at Relu.
     """
     folding = (
         (FoldConstants(), LiftConstantsToInitializersPass(lift_all_constants=False)) if fold_taps else ()
@@ -84,6 +87,7 @@ def lower(
         HorizontalFusion(fusion_groups),
         LowerConvolutions(lowerings),
         AssignLayout(),
+        *((ReluAsMaximum(),) if relu_as_maximum else ()),
         *folding,
         ShareConstants({*lowerings, *fusion_groups}),
         RemoveUnusedNodesPass(),

@@ -2,17 +2,20 @@
 
 A layer is measured alone: its tables lie in the caches, and its neighbors have no say in the layout. Within a
 network neither holds. Where candidates are near each other, the network as a whole decides between the plan of the
-least costs and two others:
+least costs and three others:
 
     lean     of what costs little more, that which moves the fewest bytes, since other layers fill the caches
     plain    products as batched MatMul everywhere, whose rows need no other order in between
+    counted  of what is faster than direct, that with the least estimate: on a busy machine, what is measured of one
+             layer differs by more than candidates do
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.registry import lowering_of
 from dashdeploy.export.lowerings.tiling import TiledLowering
 from dashdeploy.export.planning.plan import LayerPlan
@@ -25,14 +28,23 @@ _NEAR = 1.1
 _REASON = "the whole network is faster with it than with {chosen}, whose cost alone is the least"
 
 
-def network_rivals(decisions: Decisions) -> Mapping[str, Decisions]:
+def network_rivals(
+    decisions: Decisions, estimate: Callable[[Lowering, ConvSpec], float]
+) -> Mapping[str, Decisions]:
     """The other plans by name, without those that are the same as another one.
 
     Args:
         decisions: by the least costs, as `choose_lowerings` makes them.
+        estimate: seconds of a layer, by counting.
     """
+
+    def counted(layer: LayerPlan, costs: Mapping[Lowering, float]) -> Lowering:
+        spec = layer.spec
+        assert spec is not None
+        return min(costs, key=lambda lowering: estimate(lowering, spec))
+
     found: dict[str, Decisions] = {}
-    for name, choose in (("lean", _lean), ("plain", _plain)):
+    for name, choose in (("lean", _lean), ("plain", _plain), ("counted", counted)):
         rival = decisions
         for layer in decisions.plan.layers:
             costs = dict(_worthwhile(layer)) if layer.name in decisions.lowerings else {}
@@ -57,7 +69,11 @@ def _lean(layer: LayerPlan, costs: Mapping[Lowering, float]) -> Lowering:
 
 def _plain(layer: LayerPlan, costs: Mapping[Lowering, float]) -> Lowering | None:  # noqa: ARG001
     """The fastest one with its products as a batched MatMul; None where direct is as fast."""
-    plain = [lowering for lowering in costs if not (isinstance(lowering, TiledLowering) and lowering.grouped)]
+    plain = [
+        lowering
+        for lowering in costs
+        if not (isinstance(lowering, TiledLowering) and (lowering.grouped or lowering.taps_first))
+    ]
     return min(plain, key=lambda lowering: costs[lowering], default=None)
 
 

@@ -25,7 +25,7 @@ WORTHWHILE = 1.03
 """How many times as fast as direct a candidate must measure; less is within the noise of a measurement."""
 
 PLAIN_VARIANTS = 2
-"""Variants of a lowering with plain products, where grouped ones are tried as well."""
+"""Variants of a lowering with plain products, where other forms are tried as well."""
 
 SECONDS_PER_CANDIDATE = 0.15
 
@@ -233,6 +233,8 @@ class Planner:
         candidates: list[Candidate] = []
         contenders: list[Lowering] = []
         for kind in LOWERINGS:
+            if kind in self.target.leaves_out:
+                continue
             refusal = kind.refuses(spec)
             if refusal is not None:
                 candidates.append(Candidate(lowering=kind.name, refused=refusal))
@@ -250,19 +252,20 @@ class Planner:
         return candidates, contenders
 
     def _variants(self, kind: type[Lowering], spec: ConvSpec) -> Sequence[Lowering]:
-        """The variants of one kind with the least estimates, of both forms of the products where there are two."""
+        """The variants of one kind with the least estimates, of each form of the products that there is."""
 
         def least(variants: Iterable[Lowering | None], count: int) -> list[Lowering]:
             known = [lowering for lowering in variants if lowering is not None]
             return sorted(known, key=lambda lowering: self.target.estimate(lowering, spec))[:count]
 
         every = kind.variants(spec)
-        grouped: list[Lowering] = []
-        if self.target.groups_products and self.settings.lowering == "auto":
-            grouped = least(
-                (lowering.with_grouped_products(spec) for lowering in every), self.target.variants
-            )
-        return [*least(every, PLAIN_VARIANTS if grouped else self.target.variants), *grouped]
+        others: list[Lowering] = []
+        if self.settings.lowering == "auto":
+            for form in self.target.forms_for(spec):
+                others += least(
+                    (lowering.with_products(form, spec) for lowering in every), self.target.variants
+                )
+        return [*least(every, PLAIN_VARIANTS if others else self.target.variants), *others]
 
     def _costs(
         self, spec: ConvSpec, lowerings: Sequence[Lowering], place: str

@@ -11,8 +11,9 @@ import numpy as np
 
 from dashdeploy.artifacts.tensor_spec import TensorSpec
 from dashdeploy.export.frontend.onnx_files import serialized
-from dashdeploy.export.lowerings.base import Lowering, Weights
+from dashdeploy.export.lowerings.base import Lowering, ProductForm, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.targets.single_layer import random_weights, single_layer_model
 from dashdeploy.runtimes.base import Array, Call, Runtime, engine_clock
 from dashdeploy.runtimes.names import TargetName
@@ -52,7 +53,8 @@ class Target(ABC):
             least estimates, and fewer are tried where a compiler takes long over each.
         runs_modules: whether whole networks are torch modules there, so that only what is a run can be compiled.
         fuses_groups: whether convolutions that read the same tensor may become one.
-        groups_products: whether the products with the taps may be a grouped Conv, which some engines run faster.
+        product_forms: other forms of the products with the taps that the engine may run faster.
+        leaves_out: lowerings that are never the fastest there, and are not measured.
     """
 
     name: TargetName
@@ -62,7 +64,12 @@ class Target(ABC):
     variants: int = 4
     runs_modules: ClassVar[bool] = False
     fuses_groups: ClassVar[bool] = True
-    groups_products: ClassVar[bool] = False
+    product_forms: tuple[ProductForm, ...] = ()
+    leaves_out: frozenset[type[Lowering]] = frozenset({CooleyTukey})
+
+    def forms_for(self, spec: ConvSpec) -> Sequence[ProductForm]:  # noqa: ARG002
+        """Of `product_forms`, those that are worth measuring for a convolution."""
+        return self.product_forms
 
     @abstractmethod
     def describe(self) -> str:
@@ -72,6 +79,14 @@ class Target(ABC):
     def tolerance(self) -> float:
         """The largest difference from direct with which a candidate may win."""
         return BF16_LAYER_TOLERANCE if self.precision == "bf16" else LAYER_TOLERANCE
+
+    @property
+    def slow_at_relu(self) -> bool:
+        """Whether the engine takes longer for a Relu than for a Max with zero.
+
+        In WebAssembly its Relu decides number by number, and Max does not.
+        """
+        return self.name is TargetName.ORT_WEB
 
     @property
     def folds_constants(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from dashdeploy.export.lowerings.base import Lowering
+from dashdeploy.export.lowerings.base import Lowering, ProductForm
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.targets.base import Target
 from dashdeploy.machine import cpu_model, free_memory
@@ -19,6 +20,9 @@ _FLOPS_PER_THREAD = 90e9
 
 _BYTES_PER_THREAD = 30e9
 """What one core moves through its caches per second, fitted to measured layers (docs/decisions.md)."""
+
+COLUMNS = 16
+"""Columns of a product that the kernels compute at a time, whether there are as many or not."""
 
 _SECONDS_PER_OPERATOR = 5e-6
 """What an operator costs beside its arithmetic and its memory traffic."""
@@ -42,7 +46,8 @@ class CpuTarget(Target):
 
     def estimate(self, lowering: Lowering, spec: ConvSpec) -> float:
         """Seconds of arithmetic, memory traffic and operators: they follow each other, so they add up."""
-        arithmetic = 2 * lowering.multiply_adds(spec) / _FLOPS_PER_THREAD
+        computed = lowering.multiply_adds(spec) + lowering.idle_multiply_adds(spec, COLUMNS)
+        arithmetic = 2 * computed / _FLOPS_PER_THREAD
         traffic = lowering.bytes_moved(spec) / _BYTES_PER_THREAD
         return (arithmetic + traffic) / self.threads + lowering.operators(spec) * _SECONDS_PER_OPERATOR
 
@@ -59,7 +64,7 @@ class OrtCpuTarget(CpuTarget):
     """
 
     name = TargetName.ORT_CPU
-    groups_products: ClassVar[bool] = True
+    product_forms: tuple[ProductForm, ...] = ("grouped", "taps first")
 
     def __init__(self, threads: int, memory: int | None = None) -> None:
         free = free_memory()
@@ -70,6 +75,11 @@ class OrtCpuTarget(CpuTarget):
     def for_candidates(self) -> OrtCpuTarget:
         """The same with one thread."""
         return self if self.threads == 1 else OrtCpuTarget(1, self.memory)
+
+    def forms_for(self, spec: ConvSpec) -> Sequence[ProductForm]:
+        """Taps come first where the output channels do not fill blocks of columns; else that is slower."""
+        whole = spec.out_channels // spec.groups % COLUMNS == 0
+        return [form for form in self.product_forms if not (whole and form == "taps first")]
 
     def forget_models(self) -> None:
         """Give the models that are loaded next memory of their own, which they share."""

@@ -14,6 +14,7 @@ from dashdeploy.export.lowerings.canonical_form import (
     kept_axes,
 )
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.dead_taps import trim, trim_weight
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.toom_cook import ToomCook
@@ -42,7 +43,9 @@ def torch_layer(
     dtype = torch.from_numpy(weight).dtype
     offset = None if bias is None else torch.from_numpy(bias)
     layer: nn.Module
-    if isinstance(lowering, FFT):
+    if isinstance(
+        lowering, FFT | CooleyTukey
+    ):  # in one step there: modules of torch have an FFT of their own form
         layer = FFTConv(fft_tables(least, taps, lowering.tilings(spec), dtype), offset)
     elif isinstance(lowering, ToomCook):
         layer = ToomCookConv(toom_cook_tables(least, taps, lowering.tilings(spec), dtype), offset)

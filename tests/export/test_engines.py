@@ -10,8 +10,10 @@ from onnx import numpy_helper
 
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.errors import GateError, InputError, MissingCapabilityError
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
+from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.pipeline import export, export_source, plan_export
 from dashdeploy.export.settings import ExportSettings
 from dashdeploy.export.targets.base import Target
@@ -71,6 +73,35 @@ def test_engines_measure_and_agree(name):
     assert len(times[0]) == len(times[1]) >= 7 and (times[0] > 0).all()
     assert errors[0] == 0 and 0 < errors[1] < 1e-5  # another order of summation, the same numbers
     assert target.name == name and "1 thread(s)" in target.describe()
+
+
+def test_the_forms_that_are_measured_for_the_web_agree_there():
+    needs("ort-web")
+    target = OnnxEngineTarget(TargetName.ORT_WEB, 1)
+    plain = (FFT((40,)), ToomCook((24,)), CooleyTukey((48,), inner=4))
+    forms = [Direct(), plain[-1], *(each.with_products("taps first", SPEC) for each in plain)]
+    _, errors = target.measure(forms, SPEC, seconds=0.02)
+    assert errors[0] == 0 and all(0 < error < 1e-5 for error in errors[1:])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("ort-web", ["Max"]), ("ort-cpu", ["Relu"])])
+def test_relu_between_compiled_layers_is_what_the_engine_is_quick_at(name, expected, onnx_model, tmp_path):
+    needs(name)
+    model = onnx_model(
+        """net (float[batch, 4, 300] x) => (float[batch, 4, 300] y) {
+            a = Conv<pads = [7, 7]>(x, v)
+            r = Relu(a)
+            y = Conv<pads = [7, 7]>(r, w)
+        }""",
+        v=(4, 4, 15),
+        w=(4, 4, 15),
+        opset=19,
+    )
+    onnx.save(model, tmp_path / "net.onnx")
+    settings = ExportSettings(target=name, lowering="fft", tune="estimate")
+    bundle = export(tmp_path / "net.onnx", tmp_path / "bundle", settings)
+    operators = [node.op_type for node in onnx.load(bundle.path / "model.onnx").graph.node]
+    assert [each for each in operators if each in ("Max", "Relu")] == expected
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.direct import Direct
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.tiling import TiledAxis
@@ -79,12 +80,14 @@ def test_two_axes_agree_with_pytorch(spec, batch, data):
 
 def check(spec, batch, data):
     assert FFT.refuses(spec) is None
-    for kind in (FFT, ToomCook):
+    for kind in (FFT, ToomCook, CooleyTukey):
         if kind.refuses(spec) is None:
             variants = kind.variants(spec)
             lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
             assert largest_error(lowering, spec, batch) <= TOLERANCE
-            if spec.groups == 1:  # for other numbers of channels than the planner offers it for, too
+            assert largest_error(replace(lowering, taps_first=True), spec, batch) <= TOLERANCE
+            if spec.groups == 1 and kind is not CooleyTukey:
+                # For other numbers of channels than the planner offers it for, too.
                 assert largest_error(replace(lowering, grouped=True), spec, batch) <= TOLERANCE
 
 
@@ -116,12 +119,63 @@ def test_few_tiles_have_two_tables_for_a_pattern_instead_of_three(tile, columns,
 )
 def test_products_are_grouped_for_whole_blocks_of_channels(spec, possible):
     for plain in (FFT((16,)), ToomCook((12,))):
-        grouped = plain.with_grouped_products(spec)
+        grouped = plain.with_products("grouped", spec)
         assert (grouped is not None) == possible
         if grouped is not None:
             assert grouped.label == plain.label.replace(")", ", grouped)")
             assert grouped.bytes_moved(spec) < plain.bytes_moved(spec)
-    assert Direct().with_grouped_products(spec) is None
+    assert Direct().with_products("grouped", spec) is None
+
+
+@pytest.mark.parametrize("plain", [FFT((24,)), ToomCook((12,)), CooleyTukey((24,), inner=2)])
+def test_the_taps_may_come_first_whatever_the_channels(plain):
+    spec = conv(100, 36, 300, 7, 1, 3, groups=4)
+    first = plain.with_products("taps first", spec)
+    assert first.label == plain.label.replace(")", ", taps first)")
+    assert first.bytes_moved(spec) < plain.bytes_moved(spec)
+    assert first.multiply_adds(spec) == plain.multiply_adds(spec)
+    model = single_layer_model(first, spec, *random_weights(spec))
+    products = [node for node in model.graph if str(node.name).rpartition("/")[2].startswith("product")]
+    sides = [node.inputs for node in products if node.op_type == "MatMul"]
+    assert sides
+    for left, right in sides:
+        assert "taps" in left.name
+        assert right.producer().op_type == "Transpose"
+
+
+def test_idle_columns_are_those_of_blocks_that_are_not_full():
+    spec = conv(32, 100, 300, 9, 1, 4).model_copy(update={"batch": 2})
+    plain = FFT((28,))  # 20 outputs a tile: 15 tiles, 42 products
+    assert plain.products(spec) == 42
+    assert plain.idle_multiply_adds(spec, 16) == 42 * 32 * 30 * 12
+    assert replace(plain, taps_first=True).idle_multiply_adds(spec, 16) == 42 * 32 * 100 * 2
+    assert replace(plain, taps_first=True).idle_multiply_adds(spec, 15) == 0
+    assert replace(plain, grouped=True).idle_multiply_adds(spec, 16) == 0
+    assert Direct().idle_multiply_adds(spec, 16) == 0
+
+
+def test_a_tile_in_two_steps_takes_few_operators():
+    """A gather, five products without an addition in between, the bias, and a gather."""
+    spec, lowering = conv(8, 12, 300, 9, 2, 8), CooleyTukey((48,), inner=4)
+    model = single_layer_model(lowering, spec, *random_weights(spec))
+    kinds = [node.op_type for node in model.graph if "taps" not in node.name and node.op_type != "Reshape"]
+    expected = ["Transpose", "Pad", "Gather", *["MatMul"] * 5, "Expand", "Add", "Gather", "Transpose"]
+    assert kinds == expected
+    form = lowering.form(spec)
+    assert (form.outer, form.products, form.outputs, form.rows) == (12, 72, 40, 40)
+    per_tile = 48 * (12 + 12) * 8 + 72 * 8 * 12 + (40 * 12 + 48 * 12) * 12
+    assert lowering.multiply_adds(spec) == 8 * per_tile
+    assert CooleyTukey.refuses(conv(4, 4, (9, 9), 3)) == "2 spatial axes: FFTs in two steps are for one"
+    assert lowering.with_products("grouped", spec) is None
+
+
+def test_tiles_in_two_steps_fit_the_phase():
+    spec = conv(8, 8, 1000, 15, 3, 21)
+    found = [(*each.tile, each.inner) for each in CooleyTukey.variants(spec)]
+    assert all(tile % (2 * inner) == 0 and tile < 256 + 2 * inner for tile, inner in found)
+    assert {(48, 4), (84, 6), (36, 3)} <= set(found)  # 34, 67 and 22 outputs: 10, 5 and 16 tiles of a phase
+    assert len(found) == len(set(found))
+    assert CooleyTukey.variants(conv(1, 1, 2000, 700))[0].tile[0] >= 700
 
 
 @pytest.mark.parametrize("tile", [12, 16, 30, 64, 512])

@@ -1,7 +1,10 @@
 """The plans that a network is timed with beside the one of the least costs."""
 
+from dataclasses import replace
+
 import pytest
 
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.registry import lowering_of
 from dashdeploy.export.lowerings.toom_cook import ToomCook
@@ -41,41 +44,73 @@ def decisions(**layers):
     )
 
 
+def rivals_of(made, estimate=None):
+    """Without another estimate it agrees with the costs, so that there is no plan by it."""
+    costs = {
+        (each.lowering, layer.spec): each.cost_ms for layer in made.plan.layers for each in layer.candidates
+    }
+    return network_rivals(made, estimate or (lambda lowering, spec: costs[lowering.label, spec] or 0.0))
+
+
 def test_what_costs_little_more_and_moves_fewer_bytes_is_tried():
     near = {"direct": 9.0, LARGE: 2.0, SMALL: 2.1}
     far = {"direct": 9.0, LARGE: 2.0, SMALL: 2.3}
-    rivals = network_rivals(decisions(near=near, far=far, other={"direct": 1.0, SMALL: 1.5}))
+    rivals = rivals_of(decisions(near=near, far=far, other={"direct": 1.0, SMALL: 1.5}))
     assert rivals["lean"].lowerings == {"near": SMALL, "far": LARGE}
     assert [layer.chosen for layer in rivals["lean"].plan.layers] == [SMALL.label, LARGE.label, "direct"]
     assert LARGE.label in rivals["lean"].plan.layers[0].reason
     assert rivals["lean"].plan.layers[1].reason == "it is the fastest"
 
 
-def test_batched_products_everywhere_are_tried():
+def test_what_is_counted_to_be_fastest_is_tried():
+    counted = {LARGE: 1.0, SMALL: 2.0, ToomCook((20,)): 0.5}
+    made = decisions(
+        near={"direct": 9.0, LARGE: 3.0, SMALL: 2.0},
+        slow={"direct": 3.0, LARGE: 2.0, ToomCook((20,)): 2.95},  # not worth while, whatever is counted
+        lost={"direct": 1.0, LARGE: 2.0},
+    )
+    rivals = rivals_of(made, lambda lowering, _: counted[lowering])
+    assert rivals["counted"].lowerings == {"near": LARGE, "slow": LARGE}
+    assert SMALL.label in rivals["counted"].plan.layers[0].reason
+
+
+@pytest.mark.parametrize("other", [LARGE, FFT((96,), taps_first=True)])
+def test_batched_products_everywhere_are_tried(other):
     plain = ToomCook((20,))
-    quick = {"direct": 9.0, LARGE: 2.0, plain: 4.0}
-    slow = {"direct": 3.0, LARGE: 2.0, plain: 2.95}  # not worth while
-    rivals = network_rivals(decisions(quick=quick, slow=slow))
+    quick = {"direct": 9.0, other: 2.0, plain: 4.0}
+    slow = {"direct": 3.0, other: 2.0, plain: 2.95}  # not worth while
+    rivals = rivals_of(decisions(quick=quick, slow=slow))
     assert set(rivals) == {"plain"}
     assert rivals["plain"].lowerings == {"quick": plain}
     assert [layer.chosen for layer in rivals["plain"].plan.layers] == [plain.label, "direct"]
 
 
 def test_equal_plans_are_tried_once():
-    assert network_rivals(decisions(a={"direct": 9.0, FFT((48,)): 2.0, FFT((96,)): 3.0})) == {}
+    assert rivals_of(decisions(a={"direct": 9.0, FFT((48,)): 2.0, FFT((96,)): 3.0})) == {}
     both = decisions(a={"direct": 9.0, LARGE: 2.0, ToomCook((32,)): 2.1})
     assert ToomCook((32,)).bytes_moved(SPEC) < LARGE.bytes_moved(SPEC)
-    assert set(network_rivals(both)) == {"lean"}
+    assert set(rivals_of(both)) == {"lean"}
 
 
 def test_layers_without_costs_stay():
     unknown = decisions(a={"direct": 9.0, LARGE: 2.0})
     for candidate in unknown.plan.layers[0].candidates:
         candidate.cost_ms = None
-    assert network_rivals(unknown) == {}
+    assert rivals_of(unknown) == {}
 
 
-@pytest.mark.parametrize("lowering", [SMALL, FFT((48,)), ToomCook((20,), grouped=True), Trimmed()])
+@pytest.mark.parametrize(
+    "lowering",
+    [
+        SMALL,
+        FFT((48,)),
+        FFT((96,), taps_first=True),
+        ToomCook((20,), grouped=True),
+        CooleyTukey.variants(SPEC)[5],
+        replace(CooleyTukey.variants(SPEC)[-1], taps_first=True),
+        Trimmed(),
+    ],
+)
 def test_labels_lead_back_to_lowerings(lowering):
     spec = conv(64, 64, 5, 15, 1, 7) if isinstance(lowering, Trimmed) else SPEC
     assert lowering_of(spec, lowering.label).label == lowering.label

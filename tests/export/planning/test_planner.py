@@ -18,6 +18,7 @@ from dashdeploy.export.planning.plan import Plan
 from dashdeploy.export.planning.planner import WORTHWHILE, choose_lowerings
 from dashdeploy.export.planning.tuning_cache import TuningCache
 from dashdeploy.export.settings import ExportSettings
+from dashdeploy.export.targets.base import Target
 from dashdeploy.export.targets.cpu import OrtCpuTarget
 
 MODEL = """g (float[b,16,300] x, float[b,4,5,5,5] z, float[b,2,n] u) =>
@@ -83,13 +84,26 @@ def test_products_as_a_grouped_convolution_are_candidates_where_the_engine_likes
         decisions, _ = decide(tune="estimate", **settings)
         return [candidate.lowering for candidate in decisions.plan.layers[0].candidates]
 
+    assert not any("taps first" in label for label in candidates())  # 16 channels fill their block
+    monkeypatch.setattr(OrtCpuTarget, "forms_for", Target.forms_for)
     for kind in ("toom-cook", "fft"):
         of_kind = [label for label in candidates() if label.startswith(kind)]
-        assert [label.endswith(", grouped)") for label in of_kind] == [False] * 2 + [True] * 4
-    assert not any("grouped" in label for label in candidates(lowering="fft"))
-    monkeypatch.setattr(OrtCpuTarget, "groups_products", False)
-    assert not any("grouped" in label for label in candidates())
+        forms = [label.partition(", ")[2] for label in of_kind]
+        assert forms == [""] * 2 + ["grouped)"] * 4 + ["taps first)"] * 4
+    assert not any("grouped" in label or "first" in label for label in candidates(lowering="fft"))
+    monkeypatch.setattr(OrtCpuTarget, "product_forms", ())
+    assert not any("grouped" in label or "first" in label for label in candidates())
     assert sum(label.startswith("fft") for label in candidates()) == OrtCpuTarget.variants
+
+
+def test_what_is_never_the_fastest_in_an_engine_is_no_candidate_there(decide, monkeypatch):
+    def kinds():
+        decisions, _ = decide(tune="estimate", lowering="auto")
+        return {each.lowering.partition("(")[0] for each in decisions.plan.layers[0].candidates}
+
+    assert kinds() == {"direct", "trimmed", "toom-cook", "fft"}
+    monkeypatch.setattr(OrtCpuTarget, "leaves_out", frozenset({FFT}))
+    assert kinds() == {"direct", "trimmed", "toom-cook", "cooley-tukey"}
 
 
 def test_direct_can_be_forced(decide):

@@ -159,6 +159,21 @@ def test_only_tensorrt_keeps_operators_on_constants():
     assert not target_of(estimated).folds_constants
 
 
+def test_taps_come_first_on_the_cpu_where_channels_leave_columns_empty():
+    target = OrtCpuTarget(1)
+    assert target.forms_for(conv(100, 100, 200, 7)) == ["grouped", "taps first"]
+    assert target.forms_for(conv(100, 64, 200, 7, groups=4)) == ["grouped"]
+    assert target.forms_for(conv(64, 72, 200, 7, groups=4)) == ["grouped", "taps first"]
+
+
+def test_only_webassembly_is_slow_at_relu():
+    assert not OrtCpuTarget(1).slow_at_relu
+    try:
+        assert target_of(ExportSettings(target="ort-web")).slow_at_relu
+    except MissingCapabilityError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize(
     "spec", [conv(3, 5, 40, 7, pads=3), conv(3, 5, (12, 10), 3, pads=1)], ids=["line", "plane"]
 )

@@ -6,6 +6,7 @@ import onnx_ir as ir
 import pytest
 
 from dashdeploy.errors import GateError, InputError
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.toom_cook import ToomCook
 from dashdeploy.export.passes.precision.convert_to_fp16 import COMPILED_IN_FP16
 from dashdeploy.export.passes.sequence import lower, prepare, simulate_fp16, to_fp16
@@ -52,12 +53,21 @@ def test_every_part_agrees_to_a_few_roundings(network, fft, part):
 
 
 @pytest.mark.parametrize("part", COMPILED_IN_FP16)
-@pytest.mark.parametrize("grouped", [False, True])
-def test_toom_cook_convolutions_too(network, part, grouped):
-    compiled = lower(prepare(ir.from_proto(network)), {"stem": ToomCook((16,), grouped=grouped)})
+@pytest.mark.parametrize(
+    ("lowering", "kind"),
+    [
+        (ToomCook((16,)), "MatMul"),
+        (ToomCook((16,), grouped=True), "Conv"),
+        (ToomCook((16,), taps_first=True), "MatMul"),
+        (CooleyTukey((24,), inner=2), "MatMul"),
+        (CooleyTukey((24,), inner=3, taps_first=True), "MatMul"),
+    ],
+)
+def test_other_tiled_convolutions_too(network, part, lowering, kind):
+    compiled = lower(prepare(ir.from_proto(network)), {"stem": lowering})
     half = to_fp16(compiled, ["stem"], part)
     (product,) = [node for node in half.graph if node.name == "stem/product"]
-    assert product.op_type == ("Conv" if grouped else "MatMul")
+    assert product.op_type == kind
     assert (product.outputs[0].dtype == ir.DataType.FLOAT16) == (part != "nothing")
     reference = OnnxRuntime(network.SerializeToString(), threads=1)
     feeds = {"x": np.random.default_rng(0).standard_normal((3, 4, 64)).astype("f4")}

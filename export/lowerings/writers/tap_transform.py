@@ -47,12 +47,20 @@ class TapTransform:
         spec: the canonical form.
         weight: its taps, [Cout, Cin / groups, *kernel].
         grouped: whether the tables are weights of a grouped Conv, without groups of channels.
+        taps_first: whether the tables are the left-hand side of a batched product.
     """
 
     def __init__(
-        self, writer: GraphWriter, spec: ConvSpec, weight: Weights, *, grouped: bool = False
+        self,
+        writer: GraphWriter,
+        spec: ConvSpec,
+        weight: Weights,
+        *,
+        grouped: bool = False,
+        taps_first: bool = False,
     ) -> None:
         self._writer, self._spec, self._weight, self._grouped = writer, spec, weight, grouped
+        self._outputs_first = grouped or taps_first
         self._lead = () if spec.groups == 1 else (spec.groups,)
         self._channels = prod(weight.shape[:2]) // spec.groups
 
@@ -61,7 +69,8 @@ class TapTransform:
     ) -> dict[str, ir.Value]:
         """Tables by name, each [G, R.., splits Cin, Cout]; without G where there are no groups.
 
-        Weights of a grouped Conv are [R.. Cout, splits Cin, 1, 1].
+        Weights of a grouped Conv are [R.. Cout, splits Cin, 1, 1], the left-hand side of a product
+        [G, R.., Cout, splits Cin].
 
         Args:
             last: of each table, [R, taps of one split] of the last axis, part by part.
@@ -122,24 +131,27 @@ class TapTransform:
     def _in_shape(self, name: str, table: ir.Value) -> ir.Value:
         splits = prod(self._spec.strides)
         depth = splits * self._weight.shape[1]
+        outputs, front = self._weight.shape[0] // self._spec.groups, len(self._lead)
+        if self._outputs_first and splits > 1:  # the splits are in front of the output channels
+            apart = (*self._lead, -1, splits, outputs, self._weight.shape[1])
+            table = self._writer.reshape(f"taps_{name}.apart", table, apart)
+            perm = (*range(front), *(front + axis for axis in (0, 2, 1, 3)))
+            table = self._writer.op("Transpose", f"taps_{name}.joined", table, perm=perm)
         if self._grouped:
-            if splits > 1:  # the splits are in front of the output channels
-                shape = (-1, splits, *self._weight.shape[:2])
-                table = self._writer.reshape(f"taps_{name}.apart", table, shape)
-                table = self._writer.op("Transpose", f"taps_{name}.joined", table, perm=(0, 2, 1, 3))
             return self._writer.reshape(f"taps_{name}.table", table, (-1, depth, 1, 1))
-        shape = (*self._lead, -1, depth, self._weight.shape[0] // self._spec.groups)
+        both = (outputs, depth) if self._outputs_first else (depth, outputs)
+        shape = (*self._lead, -1, *both)
         return self._writer.reshape(f"taps_{name}.table", table, shape)
 
     def _taps(self, shape: Sequence[int]) -> ir.Value:
-        """The taps in a shape, [G, *kernel, Cin, Cout] being their order, or [*kernel, Cout, Cin] for a grouped Conv.
+        """The taps in a shape, [G, *kernel, Cin, Cout] being their order; with the outputs first [.., Cout, Cin].
 
         Output channels whose outer taps are all zero, as those of several convolutions in one layer are, are stored
         without them.
         """
         spec, writer = self._spec, self._writer
         blocks = _blocks(spec, self._weight)
-        last, before = (-2, -1) if self._grouped else (-1, -2)
+        last, before = (-2, -1) if self._outputs_first else (-1, -2)
         if len(blocks) == 1:
             apart = self._weight.reshape(spec.groups, -1, *self._weight.shape[1:])
             taps = np.moveaxis(apart, (1, 2), (last, before))

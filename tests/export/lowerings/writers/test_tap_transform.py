@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
+from dashdeploy.export.lowerings.cooley_tukey import CooleyTukey
 from dashdeploy.export.lowerings.fft import FFT
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
-from dashdeploy.export.lowerings.tap_transform import TapTransform
 from dashdeploy.export.lowerings.toom_cook import ToomCook
+from dashdeploy.export.lowerings.writers.tap_transform import TapTransform
 from dashdeploy.export.targets.single_layer import IR_VERSION, OPSET, random_weights, single_layer_model
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -42,6 +43,12 @@ LAYERS = {
     "2d-toom-cook": (ToomCook((8, 6)), conv(24, 32, (32, 32), (5, 3))),
     "1d-grouped-strided": (FFT((24,), grouped=True), conv(8, 16, (301,), (9,), strides=3)),
     "2d-grouped": (FFT((40, 40), grouped=True), conv(24, 32, (32, 32), (7, 7))),
+    "1d-taps-first-strided-groups": (
+        FFT((24,), taps_first=True),
+        conv(8, 12, (301,), (9,), strides=3, groups=4),
+    ),
+    "1d-two-steps": (CooleyTukey((48,), inner=4), conv(24, 16, (300,), (15,))),
+    "2d-taps-first": (FFT((12, 12), taps_first=True), conv(24, 32, (32, 32), (7, 7))),
     "2d-grouped-toom-cook": (ToomCook((8, 6), grouped=True), conv(24, 32, (32, 32), (5, 3))),
 }
 
@@ -81,7 +88,7 @@ def test_onnx_runtime_folds_the_transform(layer, tmp_path):
     before = collections.Counter(node.op_type for node in model.graph)
     after = optimized(model, tmp_path)
     assert before["MatMul"] > products_that_run(model)
-    assert after["MatMul"] == products_that_run(model)
+    assert after["MatMul"] + after["FusedMatMul"] == products_that_run(model)  # fused with a Transpose
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -146,33 +153,37 @@ def transforms(draw):
     return spec, last, matrices(0) if rank == 2 else None
 
 
-@given(transforms(), st.booleans(), st.booleans())
-@settings(max_examples=80, deadline=None)
-def test_tables_are_those_of_numpy(transform, by_axes, grouped):
+@given(transforms(), st.booleans(), st.sampled_from(["batched", "grouped", "taps first"]))
+@settings(max_examples=120, deadline=None)
+def test_tables_are_those_of_numpy(transform, by_axes, form):
     """By Kronecker products and axis by axis, with strides and groups; the reference sums over taps in float64."""
     spec, last, first = transform
-    grouped = grouped and spec.groups == 1
+    grouped = form == "grouped" and spec.groups == 1
+    taps_first = form == "taps first"
     generator = np.random.default_rng(0)
     weight = generator.standard_normal(
         (spec.out_channels, spec.in_channels // spec.groups, *spec.kernel)
     ).astype("f4")
     with pytest.MonkeyPatch.context() as patch:
         limit = 0 if by_axes else np.inf
-        patch.setattr("dashdeploy.export.lowerings.tap_transform._SMALL_MATRIX", limit)
-        got = written(spec, weight, last, first, grouped=grouped)
+        patch.setattr("dashdeploy.export.lowerings.writers.tap_transform._SMALL_MATRIX", limit)
+        got = written(spec, weight, last, first, grouped=grouped, taps_first=taps_first)
     for name, parts in last.items():
         expected = table(spec, weight, parts, first)
         if grouped:  # [R, depth, Cout] as the weights of a Conv
             depth = expected.shape[1]
             expected = expected.transpose(0, 2, 1).reshape(-1, depth, 1, 1)
+        if taps_first:
+            expected = expected.swapaxes(-1, -2)
         assert got[name].shape == expected.shape
         assert np.abs(got[name] - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
-def written(spec, weight, last, first, *, grouped):
+def written(spec, weight, last, first, *, grouped, taps_first):
     """What ONNX Runtime makes of the operators."""
     writer = GraphWriter("layer")
-    tables = TapTransform(writer, spec, weight, grouped=grouped).tables(last, first)
+    transform = TapTransform(writer, spec, weight, grouped=grouped, taps_first=taps_first)
+    tables = transform.tables(last, first)
     for name, value in tables.items():
         value.name, value.type = name, ir.TensorType(ir.DataType.FLOAT)
     graph = ir.Graph(

@@ -13,9 +13,9 @@ import onnx_ir as ir
 from dashdeploy.export.lowerings.base import Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
-from dashdeploy.export.lowerings.rows_writer import RowsWriter, outer_rows, products_of_ones
-from dashdeploy.export.lowerings.tap_transform import TapTransform
 from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
+from dashdeploy.export.lowerings.writers.rows_writer import RowsWriter, outer_rows, products_of_ones
+from dashdeploy.export.lowerings.writers.tap_transform import TapTransform
 
 Bits = tuple[int, ...]
 """One bit per axis: a half of the tile (1: the mirrored left one), a parity (1: odd) or a sign (1: minus)."""
@@ -38,12 +38,19 @@ class FFTWriter(RowsWriter[AxisTiling]):
         spec: the convolution as the graph has it.
         tilings: how each axis of its canonical form is cut.
         grouped: whether the products are a grouped Conv.
+        taps_first: whether the taps are the left-hand side of the products.
     """
 
     def __init__(
-        self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[AxisTiling], *, grouped: bool = False
+        self,
+        writer: GraphWriter,
+        spec: ConvSpec,
+        tilings: Sequence[AxisTiling],
+        *,
+        grouped: bool = False,
+        taps_first: bool = False,
     ) -> None:
-        super().__init__(writer, spec, tilings, grouped=grouped)
+        super().__init__(writer, spec, tilings, grouped=grouped, taps_first=taps_first)
         self._forms = [tiling.form for tiling in tilings]
         self._half = prod(form.half for form in self._forms)
         self._bits: list[Bits] = list(product((0, 1), repeat=self._spec.rank))
@@ -204,7 +211,9 @@ class FFTWriter(RowsWriter[AxisTiling]):
             tables[f"2_{name}"] = [im - re for re, im in zip(wr, wi, strict=True)]
             tables[f"3_{name}"] = [re + im for re, im in zip(wr, wi, strict=True)]
         first = [self._forms[0].tap_cosines, self._forms[0].tap_sines] if self._spec.rank == 2 else None
-        transform = TapTransform(self._writer, self._spec, weight, grouped=self._grouped)
+        transform = TapTransform(
+            self._writer, self._spec, weight, grouped=self._grouped, taps_first=self._taps_first
+        )
         return transform.tables(tables, first)
 
     def _synthesize(

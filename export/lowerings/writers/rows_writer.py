@@ -46,13 +46,20 @@ class RowsWriter(Generic[Tiling]):
         spec: the convolution as the graph has it.
         tilings: how each axis of its canonical form is cut.
         grouped: whether the products are a grouped Conv, for a convolution without groups.
+        taps_first: whether the taps are the left-hand side of the products.
     """
 
     def __init__(
-        self, writer: GraphWriter, spec: ConvSpec, tilings: Sequence[Tiling], *, grouped: bool = False
+        self,
+        writer: GraphWriter,
+        spec: ConvSpec,
+        tilings: Sequence[Tiling],
+        *,
+        grouped: bool = False,
+        taps_first: bool = False,
     ) -> None:
         self._writer = writer
-        self._grouped = grouped
+        self._grouped, self._taps_first = grouped, taps_first
         self._outer = spec
         self._spec = spec = canonical(spec)
         self._tilings = tilings
@@ -123,11 +130,12 @@ class RowsWriter(Generic[Tiling]):
     ) -> ir.Value:
         """The products with a table of taps: [count, M B, Cout] behind the group axis.
 
-        For a grouped Conv they are [M B, count, Cout].
+        For a grouped Conv they are [M B, count, Cout], with the taps first [count, Cout, M B].
 
         Args:
             spectrum: what `transform` gave.
-            table: [count, splits Cin, Cout] behind the group axis; for a grouped Conv [count Cout, splits Cin, 1, 1].
+            table: [count, splits Cin, Cout] behind the group axis; for a grouped Conv [count Cout, splits Cin, 1, 1],
+                with the taps first [count, Cout, splits Cin].
             count: of the products of a tile.
             name: of the nodes.
             bias: [count, Cout] to be added, for a grouped Conv.
@@ -135,6 +143,8 @@ class RowsWriter(Generic[Tiling]):
         writer, depth = self._writer, self._splits * self._group_in
         if not self._grouped:
             rows = writer.reshape(f"{name}.rows", spectrum, (*self._lead, count, -1, depth))
+            if self._taps_first:
+                return writer.op("MatMul", name, table, self._exchanged(rows, f"{name}.columns"))
             return writer.op("MatMul", name, rows, table)
         pixels = writer.reshape(f"{name}.pixels", spectrum, (1, 1, -1, count * depth))
         inputs = [writer.op("Transpose", f"{name}.channels", pixels, perm=(0, 3, 1, 2)), table]
@@ -162,9 +172,23 @@ class RowsWriter(Generic[Tiling]):
         return self._writer.op("Add", "bias", rows, values)
 
     def tile_rows(self, name: str, columns: ir.Value, positions: int) -> ir.Value:
-        """[positions, M B Cout] behind the group axis to [positions M / m, m, B, Cout]."""
+        """[positions, M B Cout] behind the group axis to [positions M / m, m, B, Cout].
+
+        With the taps first it gets [positions, Cout M B].
+        """
+        if self._taps_first:
+            apart = self._writer.reshape(
+                f"{name}.apart", columns, (*self._lead, positions, self._group_out, -1)
+            )
+            columns = self._exchanged(apart, f"{name}.channels_last")
         count = positions * prod(tiling.columns for tiling in self._tilings) // self._together
         return self._writer.reshape(name, columns, (*self._lead, count, self._together, -1, self._group_out))
+
+    def _exchanged(self, value: ir.Value, name: str) -> ir.Value:
+        """The last two of three axes behind the group axis exchanged."""
+        front = self._axis
+        perm = (*range(front), front, front + 2, front + 1)
+        return self._writer.op("Transpose", name, value, perm=perm)
 
     @property
     def _together(self) -> int:
