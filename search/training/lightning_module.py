@@ -15,7 +15,7 @@ from dashdeploy.artifacts.run import normalized_entropy
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.module import AggConv
-from dashdeploy.ops.conv.live_taps import skip_dead_taps
+from dashdeploy.ops.training.prepare import prepare_for_training
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyLoss
@@ -79,7 +79,7 @@ class PhaseModule(L.LightningModule):
         time_limit: float | None = None,
     ) -> None:
         super().__init__()
-        skip_dead_taps(network)
+        prepare_for_training(network)
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
         self.metric = task.metric.create()
         self.metric.distributed_available_fn = lambda: self.trainer.world_size > 1

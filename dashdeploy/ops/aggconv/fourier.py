@@ -13,7 +13,9 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
     pieces    A kernel's spectrum is often much larger than the signals'. It is made and used some frequencies at a
               time, so that it stays in the cache meanwhile; its gradient likewise.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
-              forward pass. Autograd's own ways back through paddings and overlaps cost more than the FFTs.
+              forward pass. It is conj(dY) that is multiplied: the results are conjugates then, and neither the large
+              W nor X has to be copied for it. Autograd's own ways back through paddings and overlaps cost more than the
+              FFTs.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def fourier(
     kernel = plan.distinct.aggregate(weight, coefficients)
     depthwise = groups == x.shape[1] == weight.shape[1]
     if not depthwise:  # as the products want it, so that they need no conjugate of anything but a transpose
-        kernel = kernel.unflatten(1, (groups, -1)).mT.contiguous()
+        kernel = kernel.unflatten(1, (groups, kernel.shape[1] // groups)).mT.contiguous()  # type: ignore[no-untyped-call]
     problem = _Problem(cut, TapSpectrum(distances, cut.lengths), 1 if depthwise else groups, depthwise)
     y: Tensor = _Correlation.apply(x, kernel, problem)  # type: ignore[no-untyped-call]
     return y
@@ -105,7 +107,8 @@ class _Problem:
         else:
             channels = columns.shape[2]
             matrices = columns.view(self.taps.bins, self.groups, -1, channels)
-            rows = matrices[:, :, : batch * self.tiling.tiles].permute(1, 2, 3, 0).contiguous()
+            wanted = matrices[:, :, : batch * self.tiling.tiles].permute(1, 2, 3, 0)
+            rows = columns.new_empty(wanted.shape).copy_(wanted)  # conjugates on the way
         spectra = rows.view(-1, *self.taps.half)
         axes = tuple(range(1, spectra.dim()))
         signals: Tensor = torch.fft.irfftn(spectra, s=self.tiling.lengths, dim=axes)
@@ -146,21 +149,21 @@ class _Problem:
         return y, kept
 
     def input_gradient(self, dy: Tensor, responses: Iterable[Tensor], kernel: Tensor) -> Tensor:
-        """The spectrum of the input's gradient, dX = conj(W) dY."""
+        """The conjugate of the spectrum of the input's gradient, of `dy`, which is the conjugate of the output's."""
         if self.depthwise:
             (w,) = responses
-            return dy * w.conj()
+            return dy * w
         dx = dy.new_empty(*dy.shape[:2], kernel.shape[2])
         for some, here, w in zip(self.pieces(dy, kernel), self.pieces(dx, kernel), responses, strict=True):
-            torch.bmm(some, w.mH, out=here)
+            torch.bmm(some, w.mT, out=here)
         return dx
 
     def kernel_gradient(self, dy: Tensor, x: Tensor, kernel: Tensor) -> Tensor:
-        """The gradient of the taps, from dW = dY conj(X); as many numbers as the kernel has."""
+        """The gradient of the taps, from conj(dW) = conj(dY) X; as many numbers as the kernel has."""
         if self.depthwise:
-            return self.taps.adjoint_of_rows((dy * x.conj()).sum(0))
+            return self.taps.adjoint_of_rows((dy * x).sum(0).conj_physical_())
         pieces = zip(self.pieces(x, kernel), self.pieces(dy, kernel), strict=True)
-        spectra = (torch.bmm(some.mH, here).view(-1, kernel.shape[1:].numel()) for some, here in pieces)
+        spectra = (torch.bmm(some.mT, here).view(-1, kernel.shape[1:].numel()) for some, here in pieces)
         return self.taps.adjoint_of_columns(spectra, self.piece(kernel))
 
     def _by_frequency(self, rows: Tensor, channels: int) -> Tensor:
@@ -194,11 +197,11 @@ class _Correlation(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
         problem: _Problem = ctx.problem
         columns, kernel, *kept = ctx.saved_tensors
-        dy = problem.columns(problem.tiling.cut_gradient(gradient, problem.groups))
+        dy = problem.columns(problem.tiling.cut_gradient(gradient, problem.groups)).conj_physical_()
         dx = dk = None
         if ctx.needs_input_grad[0]:
             spectrum = problem.input_gradient(dy, kept or problem.responses(kernel), kernel)
-            dx = problem.tiling.join_gradient(problem.tiles(spectrum, len(gradient)))
+            dx = problem.tiling.join_gradient(problem.tiles(spectrum.conj(), len(gradient)))
         if ctx.needs_input_grad[1]:
             dk = problem.kernel_gradient(dy, columns, kernel).view(kernel.shape)
         return dx, dk, None

@@ -90,9 +90,9 @@ class TapSpectrum:
         return self._signals_at_taps(spectrum)
 
     def adjoint_of_columns(self, spectrum: Iterator[Tensor], count: int) -> Tensor:
-        """As `adjoint_of_rows`, of a spectrum by frequency, in the pieces that `columns` gives."""
+        """As `adjoint_of_rows`, of the conjugate of a spectrum by frequency, in the pieces that `columns` gives."""
         if not self.by_table(rows=False):
-            return self._signals_at_taps(torch.cat(list(spectrum)).t().contiguous())
+            return self._signals_at_taps(torch.cat(list(spectrum)).conj().t().contiguous())
         some = next(spectrum)
         pairs, waves = _mirrored(self, some.device), _waves(self, some.real.dtype, some.device)[1]
         tables = zip(*(torch.split(each, count, dim=1) for each in waves), strict=True)
@@ -101,9 +101,9 @@ class TapSpectrum:
             for part, table, plane in zip(parts, pair, _planes(piece), strict=True):
                 part.addmm_(table, plane)
         even, odd = parts
-        taps = even.new_empty(len(self.distances), even.shape[1])
-        taps[pairs.first] = even + odd
-        taps[pairs.second] = (even - odd).index_select(0, pairs.both)
+        taps: Tensor = even.new_empty(len(self.distances), even.shape[1])
+        taps[pairs.first] = even - odd  # the imaginary parts came with the other sign
+        taps[pairs.second] = (even + odd).index_select(0, pairs.both)
         return taps
 
     def _transformed(self, flat: Tensor) -> Tensor:
@@ -152,7 +152,9 @@ def _mirrored(taps: TapSpectrum, device: torch.device) -> _Mirrored:
 def mirrored_taps(distances: tuple[Offsets, ...]) -> tuple[list[int], list[int], list[int]]:
     """Taps without those whose mirror image is before them, these, and the places of their mirror images."""
     place: dict[Offsets, int] = {}
-    first, second, both = [], [], []
+    first: list[int] = []
+    second: list[int] = []
+    both: list[int] = []
     for tap, distance in enumerate(distances):
         mirror = tuple(-o for o in distance)
         if mirror in place:
@@ -193,8 +195,10 @@ def _waves(taps: TapSpectrum, dtype: torch.dtype, device: torch.device) -> tuple
     with torch.inference_mode(False):
         angle, share = _angles(tuple(taps.distances[tap] for tap in mirrored_taps(taps.distances)[0]), taps)
         forward = angle.cos(), angle.sin()
-        backward = tuple(each * share for each in forward)
-        return tuple(tuple(each.to(device, dtype) for each in pair) for pair in (forward, backward))
+        backward = forward[0] * share, forward[1] * share
+        return tuple(
+            (cosines.to(device, dtype), sines.to(device, dtype)) for cosines, sines in (forward, backward)
+        )
 
 
 def _angles(distances: Sequence[Offsets], taps: TapSpectrum) -> tuple[Tensor, Tensor]:

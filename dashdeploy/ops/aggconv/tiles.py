@@ -1,9 +1,9 @@
 """Overlap-save: cutting the input of a correlation into tiles, and putting the pieces of its result together.
 
 Tile q reads inputs ``first + q valid`` to ``first + q valid + T - 1`` and gives outputs ``q valid`` to
-``q valid + valid - 1``, which begin at the place `offset` of its result; the other outputs of its circular correlation
-are wrapped around and dropped. Backward, the gradients of a tile's inputs overlap with its neighbors' and are added
-up. Only series are cut; an image is one tile.
+``q valid + valid - 1``, which begin at the place `offset` of its result; the other outputs of its circular
+correlation are wrapped around and dropped. Backward, the gradients of a tile's inputs overlap with its neighbors' and
+are added up. Only series are cut; an image is one tile.
 
 Tiles are laid out [groups, B, tiles, channels / groups, *lengths], which is how the channel contraction wants them.
 """
