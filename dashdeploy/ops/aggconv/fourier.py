@@ -14,8 +14,8 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
               time, so that it stays in the cache meanwhile; its gradient likewise.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
               forward pass. It is conj(dY) that is multiplied: the results are conjugates then, and neither the large
-              W nor X has to be copied for it. Autograd's own ways back through paddings and overlaps cost more than the
-              FFTs.
+              W nor X has to be copied for it. Autograd's own ways back through paddings and overlaps cost more than
+              the FFTs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import Tiling, tiling
 from dashdeploy.ops.conv.frame import Frame
 
-CACHED_RESPONSES = 2**17
-"""Complex numbers of a kernel's spectrum that are made and used at a time on a CPU: a megabyte."""
+CACHED_RESPONSES = 2**18
+"""Complex numbers of a kernel's spectrum that are made and used at a time on a CPU: two megabytes."""
 
 ALIGNED_ROWS = 8
 """Complex rows of one channel: 64 bytes in complex64; cuBLAS takes tensor cores for what is aligned to 16."""
