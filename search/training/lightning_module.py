@@ -149,7 +149,7 @@ class PhaseModule(L.LightningModule):
         split = self._validation_data
         return TensorBatches(
             split,
-            max(self.batch_size, evaluation_batch(split)),
+            max(self.batch_size, evaluation_batch(split, self.device)),
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
             pinned_for=pinned_for(split, self.device),
