@@ -23,7 +23,7 @@ MOST_POSITIONS = {"cuda": 2**20}
 """Of all samples of such a batch, by the device's type; large images would not fit in memory."""
 
 MOST_POSITIONS_ELSEWHERE = 2**17
-"""A processor is no quicker with more: a layer of 48 channels then takes 25 MB, which training has had already."""
+"""A processor gains nothing by more: a layer of 48 channels takes 25 MB with them, which training has had already."""
 
 MOST_OF_FREE = 0.25
 """Of the GPU's free memory; activations and gradients need the rest."""

@@ -107,8 +107,7 @@ class _Problem:
         else:
             channels = columns.shape[2]
             matrices = columns.view(self.taps.bins, self.groups, -1, channels)
-            wanted = matrices[:, :, : batch * self.tiling.tiles].permute(1, 2, 3, 0)
-            rows = columns.new_empty(wanted.shape).copy_(wanted)  # conjugates on the way
+            rows = matrices[:, :, : batch * self.tiling.tiles].permute(1, 2, 3, 0).contiguous()
         spectra = rows.view(-1, *self.taps.half)
         axes = tuple(range(1, spectra.dim()))
         signals: Tensor = torch.fft.irfftn(spectra, s=self.tiling.lengths, dim=axes)
@@ -201,7 +200,7 @@ class _Correlation(torch.autograd.Function):
         dx = dk = None
         if ctx.needs_input_grad[0]:
             spectrum = problem.input_gradient(dy, kept or problem.responses(kernel), kernel)
-            dx = problem.tiling.join_gradient(problem.tiles(spectrum.conj(), len(gradient)))
+            dx = problem.tiling.join_gradient(problem.tiles(spectrum.conj_physical_(), len(gradient)))
         if ctx.needs_input_grad[1]:
             dk = problem.kernel_gradient(dy, columns, kernel).view(kernel.shape)
         return dx, dk, None

@@ -18,6 +18,9 @@ from torch.autograd.function import once_differentiable
 SHORTEST_ROW = 32
 """Positions from which a row is worth a product of its own."""
 
+FEWEST_NUMBERS = 2**17
+"""Of an input; with fewer, what the calls take is more than what they save."""
+
 _CLASSES = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -53,7 +56,7 @@ def _suits(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> bool:
         and (not norm.affine or norm.weight.dtype == x.dtype)
         and x.dim() > 2
         and x.is_contiguous()
-        and len(x) > 0
+        and x.numel() >= FEWEST_NUMBERS
         and math.prod(x.shape[2:]) >= SHORTEST_ROW
     )
 

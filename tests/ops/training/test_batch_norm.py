@@ -4,11 +4,19 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from dashdeploy.ops.training import batch_norm
 from dashdeploy.ops.training.batch_norm import vectorize_batch_norms
+
+
+@pytest.fixture(autouse=True)
+def small_inputs_as_well():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_norm, "FEWEST_NUMBERS", 1)
+        yield
 
 
 def trained(norm, x):
@@ -23,7 +31,7 @@ def is_mine(norm):
     return "forward" in vars(norm)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.sampled_from(
         [(2, 3, 40), (1, 3, 32), (5, 2, 1000), (2, 4, 8, 8), (3, 1, 4, 9), (4, 3, 31), (4, 3)]
