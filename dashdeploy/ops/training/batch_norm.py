@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 SHORTEST_ROW = 32
 """Positions from which a row is worth a product of its own."""
 
-FEWEST_NUMBERS = 2**17
+FEWEST_NUMBERS = 100_000
 """Of an input; with fewer, what the calls take is more than what they save."""
 
 _CLASSES = (nn.BatchNorm1d, nn.BatchNorm2d)
