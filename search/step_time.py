@@ -18,8 +18,8 @@ from torch import nn
 from dashdeploy.backbones.build import build_backbone, replace
 from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
-from dashdeploy.ops.conv.live_taps import skip_dead_taps
 from dashdeploy.ops.conv.padded_conv import with_kernel
+from dashdeploy.ops.training.prepare import prepare_for_training
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.supernet.build import agg_convs
@@ -88,7 +88,7 @@ def _step_seconds(
     device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
     network = network.to(device).train()
     # As every training does: large kernels on small images take many times as long with them.
-    skip_dead_taps(network)
+    prepare_for_training(network)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-6, fused=device.type == "cpu" or None)
     part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
     inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)

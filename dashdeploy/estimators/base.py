@@ -41,6 +41,7 @@ from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.training.batches import TensorBatches, evaluation_batch
+from dashdeploy.search.training.evaluate import CPU
 
 FEWEST_SAMPLES = 3
 """Two to learn from, since batch norm cannot normalize a lone one, and one to validate."""
@@ -313,7 +314,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         inputs = _inputs(self._new_data(x))
         split = Split(inputs, torch.zeros(len(inputs)))
         with torch.inference_mode():
-            batches = TensorBatches(split, evaluation_batch(split))
+            batches = TensorBatches(split, evaluation_batch(split, CPU))
             outputs = torch.cat([self._network(batch) for batch, _ in batches])
         return outputs.numpy()
 

@@ -34,7 +34,7 @@ def recalibrate(network: nn.Module, split: Split) -> nn.Module:
         return network
     device = next(network.parameters()).device
     count = len(split.targets)
-    batches = -(-count // evaluation_batch(split))
+    batches = -(-count // evaluation_batch(split, device))
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

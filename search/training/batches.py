@@ -16,10 +16,14 @@ from torch import Tensor
 from dashdeploy.data.lazy_inputs import is_lazy, joined_inputs
 from dashdeploy.data.task import Split
 
-MOST_SAMPLES, MOST_POSITIONS = (
-    512,
-    2**20,
-)  # of a batch that is only evaluated; large images would not fit in memory
+MOST_SAMPLES = 512
+"""Of a batch that is only evaluated."""
+
+MOST_POSITIONS = {"cuda": 2**20}
+"""Of all samples of such a batch, by the device's type; large images would not fit in memory."""
+
+MOST_POSITIONS_ELSEWHERE = 2**17
+"""A processor gains nothing by more: a layer of 48 channels takes 25 MB with them, which training has had already."""
 
 MOST_OF_FREE = 0.25
 """Of the GPU's free memory; activations and gradients need the rest."""
@@ -121,10 +125,11 @@ def _read_ahead(
                 yield batch
 
 
-def evaluation_batch(split: Split) -> int:
-    """Samples per batch where no gradient is needed."""
+def evaluation_batch(split: Split, device: torch.device) -> int:
+    """Samples per batch where no gradient is needed, on `device`."""
     positions = math.prod(split.inputs.shape[2:])
-    return max(1, min(MOST_SAMPLES, MOST_POSITIONS // positions))
+    most = MOST_POSITIONS.get(device.type, MOST_POSITIONS_ELSEWHERE)
+    return max(1, min(MOST_SAMPLES, most // positions))
 
 
 def shuffled(count: int, seed: int, epoch: int) -> Tensor:

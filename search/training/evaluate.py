@@ -35,7 +35,7 @@ def predictions(model: nn.Module, split: Split) -> Iterator[tuple[Tensor, Tensor
     """Yield (outputs, targets) of `model` in evaluation mode, batch by batch, on its own device."""
     device = next(model.parameters()).device
     model.eval()
-    for inputs, targets in TensorBatches(split, evaluation_batch(split)):
+    for inputs, targets in TensorBatches(split, evaluation_batch(split, device)):
         with torch.no_grad():
             outputs = model(inputs.to(device))
         yield outputs, targets.to(device)

@@ -16,7 +16,7 @@ from dashdeploy.backbones.ensemble import Ensemble
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.module import AggConv
-from dashdeploy.ops.conv.live_taps import skip_dead_taps
+from dashdeploy.ops.training.prepare import prepare_for_training
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyLoss
@@ -80,7 +80,7 @@ class PhaseModule(L.LightningModule):
         time_limit: float | None = None,
     ) -> None:
         super().__init__()
-        skip_dead_taps(network)
+        prepare_for_training(network)
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
         self.metric = task.metric.create()
         self.metric.distributed_available_fn = lambda: self.trainer.world_size > 1
@@ -151,7 +151,7 @@ class PhaseModule(L.LightningModule):
         split = self._validation_data
         return TensorBatches(
             split,
-            max(self.batch_size, evaluation_batch(split)),
+            max(self.batch_size, evaluation_batch(split, self.device)),
             rank=self.trainer.global_rank,
             processes=self.trainer.world_size,
             pinned_for=pinned_for(split, self.device),

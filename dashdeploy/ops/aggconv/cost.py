@@ -64,8 +64,8 @@ def cheapest(layer: Layer) -> Choice:
     tile = best_tile(layer)
     costs: dict[tuple[Computation, int], float] = {
         ("per-dilation", 0): _per_dilation(layer),
-        ("mixed-weights", 0): _direct(layer, math.prod(layer.plan.whole.shape)),
-        ("fourier", tile): _fourier(layer, tile),
+        ("mixed-weights", 0): direct_cost(layer, math.prod(layer.plan.whole.shape)),
+        ("fourier", tile): fourier_cost(layer, tile),
     }
     return min(costs, key=lambda choice: costs[choice])
 
@@ -77,17 +77,18 @@ def best_tile(layer: Layer) -> int:
     if layer.frame.rank == 1:
         field, whole = plan.high[0] - plan.low[0] + 1, whole_lengths(plan, layer.frame)[0]
         lengths += [tile for tile in TILES if field < tile < whole]
-    return min(lengths, key=lambda tile: _fourier(layer, tile))
+    return min(lengths, key=lambda tile: fourier_cost(layer, tile))
 
 
 def _per_dilation(layer: Layer) -> float:
     # Results are added up, and so are the gradients of the input.
     outputs = layer.batch * math.prod(layer.plan.out) * (layer.in_channels + layer.out_channels)
     sums = max(len(layer.plan.boxes) - 1, 0) * outputs / layer.rates.sum
-    return sums + sum(_direct(layer, math.prod(box.shape)) for box in layer.plan.boxes)
+    return sums + sum(direct_cost(layer, math.prod(box.shape)) for box in layer.plan.boxes)
 
 
-def _direct(layer: Layer, taps: int) -> float:
+def direct_cost(layer: Layer, taps: int) -> float:
+    """Seconds of a direct convolution with so many taps."""
     rates = layer.rates
     if layer.in_channels == layer.groups:
         rate = rates.depthwise
@@ -101,7 +102,8 @@ def _direct(layer: Layer, taps: int) -> float:
     return 3 * outputs * taps * layer.pairs / rate + elements / rates.direct_pass + rates.direct_calls
 
 
-def _fourier(layer: Layer, tile: int) -> float:
+def fourier_cost(layer: Layer, tile: int) -> float:
+    """Seconds of the Fourier method with tiles of the length `tile`; 0 is the input in one piece."""
     rates = layer.rates
     cut = tiling(layer.plan, layer.frame, tile)
     taps = TapSpectrum(layer.plan.distances, cut.lengths)

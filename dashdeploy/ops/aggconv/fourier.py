@@ -13,7 +13,9 @@ A correlation is a product per frequency, Y(f) = W(f) X(f). Three things keep it
     pieces    A kernel's spectrum is often much larger than the signals'. It is made and used some frequencies at a
               time, so that it stays in the cache meanwhile; its gradient likewise.
     backward  The gradients dX = dY conj(W) and dW = dY conj(X) share the transform of dY, and X is kept from the
-              forward pass. Autograd's own ways back through paddings and overlaps cost more than the FFTs.
+              forward pass. It is conj(dY) that is multiplied: the results are conjugates then, and neither the large
+              W nor X has to be copied for it. Autograd's own ways back through paddings and overlaps cost more than
+              the FFTs.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from dashdeploy.ops.aggconv.taps import TapPlan
 from dashdeploy.ops.aggconv.tiles import Tiling, tiling
 from dashdeploy.ops.conv.frame import Frame
 
-CACHED_RESPONSES = 2**17
-"""Complex numbers of a kernel's spectrum that are made and used at a time on a CPU: a megabyte."""
+CACHED_RESPONSES = 2**18
+"""Complex numbers of a kernel's spectrum that are made and used at a time on a CPU: two megabytes."""
 
 ALIGNED_ROWS = 8
 """Complex rows of one channel: 64 bytes in complex64; cuBLAS takes tensor cores for what is aligned to 16."""
@@ -62,9 +64,12 @@ def fourier(
         tile: length of the tiles that a series is cut into; 0 is the input in one piece.
     """
     cut = tiling(plan, frame, tile)
-    distances = plan.distances if cut.tiles == 1 else tuple((o - cut.first,) for (o,) in plan.distances)
+    # Around the middle of the field, where as many taps as can mirror each other.
+    distances = plan.distances if cut.tiles == 1 else tuple((o - cut.middle,) for (o,) in plan.distances)
     kernel = plan.distinct.aggregate(weight, coefficients)
     depthwise = groups == x.shape[1] == weight.shape[1]
+    if not depthwise:  # as the products want it, so that they need no conjugate of anything but a transpose
+        kernel = kernel.unflatten(1, (groups, kernel.shape[1] // groups)).mT.contiguous()  # type: ignore[no-untyped-call]
     problem = _Problem(cut, TapSpectrum(distances, cut.lengths), 1 if depthwise else groups, depthwise)
     y: Tensor = _Correlation.apply(x, kernel, problem)  # type: ignore[no-untyped-call]
     return y
@@ -73,6 +78,8 @@ def fourier(
 @dataclass(frozen=True)
 class _Problem:
     """How the input is cut, where the taps sit, and which channels see each other.
+
+    A kernel is [taps, groups, in / groups, out / groups], or, depthwise, [taps, channels, 1].
 
     Spectra are rows [groups * M * channels, bins], with M = B * tiles, for the FFTs, and columns for the products:
     [bins * groups, M', channels], or, depthwise, where products are element by element, rows as they are. M' is
@@ -107,16 +114,15 @@ class _Problem:
         return signals.view(self.groups, batch, self.tiling.tiles, channels, *self.tiling.lengths)
 
     def responses(self, kernel: Tensor) -> Iterator[Tensor]:
-        """The spectrum of a kernel [taps, out, in / groups], a piece of `pieces` at a time.
+        """The spectrum of a kernel, a piece of `pieces` at a time.
 
-        A piece has the shape [bins * groups, out / groups, in / groups].
+        A piece has the shape [bins * groups, in / groups, out / groups].
         """
         if self.depthwise:
             yield self.taps.rows(kernel)
             return
-        out, fan_in = kernel.shape[1:]
         for some in self.taps.columns(kernel, self.piece(kernel)):
-            yield some.view(-1, out // self.groups, fan_in)
+            yield some.view(-1, *kernel.shape[2:])
 
     def piece(self, kernel: Tensor) -> int:
         """Bins at a time: those whose responses stay in a core's cache until they are used."""
@@ -135,30 +141,28 @@ class _Problem:
             (w,) = responses
             return x * w, [w] if keep else []
         kept: list[Tensor] = []
-        y = x.new_empty(*x.shape[:2], kernel.shape[1] // self.groups)
+        y = x.new_empty(*x.shape[:2], kernel.shape[3])
         for some, here, w in zip(self.pieces(x, kernel), self.pieces(y, kernel), responses, strict=True):
-            torch.bmm(some, w.mT, out=here)
+            torch.bmm(some, w, out=here)
             kept += [w] if keep else []
         return y, kept
 
     def input_gradient(self, dy: Tensor, responses: Iterable[Tensor], kernel: Tensor) -> Tensor:
-        """The spectrum of the input's gradient, dX = conj(W) dY."""
+        """The conjugate of the spectrum of the input's gradient, of `dy`, which is the conjugate of the output's."""
         if self.depthwise:
             (w,) = responses
-            return dy * w.conj()
+            return dy * w
         dx = dy.new_empty(*dy.shape[:2], kernel.shape[2])
         for some, here, w in zip(self.pieces(dy, kernel), self.pieces(dx, kernel), responses, strict=True):
-            torch.bmm(some, w.conj(), out=here)
+            torch.bmm(some, w.mT, out=here)
         return dx
 
     def kernel_gradient(self, dy: Tensor, x: Tensor, kernel: Tensor) -> Tensor:
-        """The gradient of the taps, from dW = dY conj(X); [taps, out * in / groups]."""
+        """The gradient of the taps, from conj(dW) = conj(dY) X; as many numbers as the kernel has."""
         if self.depthwise:
-            return self.taps.adjoint_of_rows((dy * x.conj()).sum(0))
-        pieces = zip(self.pieces(dy, kernel), self.pieces(x, kernel), strict=True)
-        spectra = (
-            torch.bmm(some.mT, here.conj()).view(-1, kernel.shape[1:].numel()) for some, here in pieces
-        )
+            return self.taps.adjoint_of_rows((dy * x).sum(0).conj_physical_())
+        pieces = zip(self.pieces(x, kernel), self.pieces(dy, kernel), strict=True)
+        spectra = (torch.bmm(some.mT, here).view(-1, kernel.shape[1:].numel()) for some, here in pieces)
         return self.taps.adjoint_of_columns(spectra, self.piece(kernel))
 
     def _by_frequency(self, rows: Tensor, channels: int) -> Tensor:
@@ -177,7 +181,7 @@ def matrix_rows(count: int, device: torch.device) -> int:
 
 
 class _Correlation(torch.autograd.Function):
-    """The correlation of x [B, in, *spatial] with a kernel [taps, out, in / groups]."""
+    """The correlation of x [B, in, *spatial] with a kernel; see `_Problem`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, problem: _Problem) -> Tensor:  # noqa: ANN401
@@ -192,11 +196,11 @@ class _Correlation(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401
         problem: _Problem = ctx.problem
         columns, kernel, *kept = ctx.saved_tensors
-        dy = problem.columns(problem.tiling.cut_gradient(gradient, problem.groups))
+        dy = problem.columns(problem.tiling.cut_gradient(gradient, problem.groups)).conj_physical_()
         dx = dk = None
         if ctx.needs_input_grad[0]:
             spectrum = problem.input_gradient(dy, kept or problem.responses(kernel), kernel)
-            dx = problem.tiling.join_gradient(problem.tiles(spectrum, len(gradient)))
+            dx = problem.tiling.join_gradient(problem.tiles(spectrum.conj_physical_(), len(gradient)))
         if ctx.needs_input_grad[1]:
             dk = problem.kernel_gradient(dy, columns, kernel).view(kernel.shape)
         return dx, dk, None

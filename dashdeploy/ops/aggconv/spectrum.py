@@ -3,13 +3,15 @@
 A tap of distance o adds ``K[o] exp(2 pi i f o / T)`` to the response at frequency f (a CNN's convolution is a
 correlation, hence the sign). The kernel has few distinct taps, however large its field: a matrix product with the
 rows of the DFT at those taps alone is then quicker than a transform of the whole field, the more so where spectra are
-wanted by frequency, which is how the product gives them and an FFT does not.
+wanted by frequency, which is how the product gives them and an FFT does not. Two taps at o and -o share a cosine, and
+sines that differ in their sign alone: their sum gives the real part and their difference the imaginary one, so that a
+kernel around its middle takes half of the products.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,14 +67,17 @@ class TapSpectrum:
         return self._transformed(flat)
 
     def columns(self, kernel: Tensor, count: int) -> Iterator[Tensor]:
-        """The response of a kernel [taps, out, in] by frequency, complex [count, out * in], `count` at a time."""
-        if not self.by_table(rows=False):
-            yield from torch.split(self._transformed(kernel.flatten(1).t()).t().contiguous(), count)
-            return
+        """The response of a kernel [taps, ...] by frequency, complex [count, pairs], `count` at a time."""
         flat = kernel.flatten(1)
-        for some in torch.split(_table(self, kernel.dtype, kernel.device)[0], 2 * count, dim=1):
-            cosines, sines = (some.t() @ flat).view(-1, 2, flat.shape[1]).unbind(1)
-            yield torch.complex(cosines, sines)
+        if not self.by_table(rows=False):
+            yield from torch.split(self._transformed(flat.t()).t().contiguous(), count)
+            return
+        pairs, waves = _mirrored(self, kernel.device), _waves(self, kernel.dtype, kernel.device)[0]
+        first = flat.index_select(0, pairs.first)
+        second = flat.index_select(0, pairs.second)
+        even, odd = first.index_add(0, pairs.both, second), first.index_add(0, pairs.both, second, alpha=-1)
+        for cosines, sines in zip(*(torch.split(each, count, dim=1) for each in waves), strict=True):
+            yield torch.complex(cosines.t() @ even, sines.t() @ odd)
 
     def adjoint_of_rows(self, spectrum: Tensor) -> Tensor:
         """The taps' values [taps, pairs] of the real signals with the spectra `spectrum`, complex [pairs, bins].
@@ -85,14 +90,20 @@ class TapSpectrum:
         return self._signals_at_taps(spectrum)
 
     def adjoint_of_columns(self, spectrum: Iterator[Tensor], count: int) -> Tensor:
-        """As `adjoint_of_rows`, of a spectrum by frequency, in the pieces that `columns` gives."""
+        """As `adjoint_of_rows`, of the conjugate of a spectrum by frequency, in the pieces that `columns` gives."""
         if not self.by_table(rows=False):
-            return self._signals_at_taps(torch.cat(list(spectrum)).t().contiguous())
+            return self._signals_at_taps(torch.cat(list(spectrum)).conj().t().contiguous())
         some = next(spectrum)
-        tables = iter(torch.split(_table(self, some.real.dtype, some.device)[1], 2 * count, dim=1))
-        taps: Tensor = next(tables) @ _planes(some)
-        for table, piece in zip(tables, spectrum, strict=True):
-            taps.addmm_(table, _planes(piece))
+        pairs, waves = _mirrored(self, some.device), _waves(self, some.real.dtype, some.device)[1]
+        tables = zip(*(torch.split(each, count, dim=1) for each in waves), strict=True)
+        parts = [table @ plane for table, plane in zip(next(tables), _planes(some), strict=True)]
+        for pair, piece in zip(tables, spectrum, strict=True):
+            for part, table, plane in zip(parts, pair, _planes(piece), strict=True):
+                part.addmm_(table, plane)
+        even, odd = parts
+        taps: Tensor = even.new_empty(len(self.distances), even.shape[1])
+        taps[pairs.first] = even - odd  # the imaginary parts came with the other sign
+        taps[pairs.second] = (even + odd).index_select(0, pairs.both)
         return taps
 
     def _transformed(self, flat: Tensor) -> Tensor:
@@ -109,8 +120,50 @@ class TapSpectrum:
 
 
 def _planes(piece: Tensor) -> Tensor:
-    """Real and imaginary parts as rows of their own: [bins, pairs], complex, as [2 bins, pairs]."""
-    return torch.view_as_real(piece).mT.reshape(-1, piece.shape[1])
+    """Real and imaginary parts one after the other: [bins, pairs], complex, as [2, bins, pairs]."""
+    return torch.view_as_real(piece).movedim(2, 0).contiguous()
+
+
+@dataclass(frozen=True)
+class _Mirrored:
+    """Which taps mirror each other at the distance 0.
+
+    Attributes:
+        first: one tap of every pair, and the taps that have no mirror image, [half].
+        second: the other taps of the pairs, [pairs].
+        both: where their pairs are in `first`, [pairs].
+    """
+
+    first: Tensor
+    second: Tensor
+    both: Tensor
+
+
+@lru_cache(maxsize=64)
+def _mirrored(taps: TapSpectrum, device: torch.device) -> _Mirrored:
+    first, second, both = mirrored_taps(taps.distances)
+    with torch.inference_mode(False):  # cached tensors take part in later backward passes
+        return _Mirrored(
+            *(torch.tensor(each, dtype=torch.long, device=device) for each in (first, second, both))
+        )
+
+
+@lru_cache(maxsize=256)
+def mirrored_taps(distances: tuple[Offsets, ...]) -> tuple[list[int], list[int], list[int]]:
+    """Taps without those whose mirror image is before them, these, and the places of their mirror images."""
+    place: dict[Offsets, int] = {}
+    first: list[int] = []
+    second: list[int] = []
+    both: list[int] = []
+    for tap, distance in enumerate(distances):
+        mirror = tuple(-o for o in distance)
+        if mirror in place:
+            second.append(tap)
+            both.append(place[mirror])
+        else:
+            place[distance] = len(first)
+            first.append(tap)
+    return first, second, both
 
 
 @lru_cache(maxsize=64)
@@ -128,23 +181,42 @@ def _places(taps: TapSpectrum, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _table(taps: TapSpectrum, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows of the conjugate DFT at the taps, cosine and sine in turn, and of its inverse, [taps, 2 bins] each.
+    """Rows of the conjugate DFT at the taps, cosine and sine in turn, and of its inverse, [taps, 2 bins] each."""
+    with torch.inference_mode(False):
+        angle, share = _angles(taps.distances, taps)
+        forward = torch.stack([angle.cos(), angle.sin()], -1)
+        backward = forward * share[:, None]
+        return forward.flatten(1).to(device, dtype), backward.flatten(1).to(device, dtype)
+
+
+@lru_cache(maxsize=64)
+def _waves(taps: TapSpectrum, dtype: torch.dtype, device: torch.device) -> tuple[tuple[Tensor, Tensor], ...]:
+    """The same of the first of mirrored taps alone, cosines and sines apart, [half, bins] each."""
+    with torch.inference_mode(False):
+        angle, share = _angles(tuple(taps.distances[tap] for tap in mirrored_taps(taps.distances)[0]), taps)
+        forward = angle.cos(), angle.sin()
+        backward = forward[0] * share, forward[1] * share
+        return tuple(
+            (cosines.to(device, dtype), sines.to(device, dtype)) for cosines, sines in (forward, backward)
+        )
+
+
+def _angles(distances: Sequence[Offsets], taps: TapSpectrum) -> tuple[Tensor, Tensor]:
+    """The DFT's angles at some distances, [distances, bins], and the share of a frequency in the inverse, [bins].
 
     The inverse counts every frequency of the last axis but the first and (for an even length) the last twice, for
     its mirrored twin.
     """
-    with torch.inference_mode(False):
-        angle = torch.zeros(len(taps.distances), *([1] * len(taps.half)), dtype=torch.double)
-        for axis, (length, count) in enumerate(zip(taps.lengths, taps.half, strict=True)):
-            offsets = torch.tensor([distance[axis] for distance in taps.distances])
-            turns = torch.outer(offsets, torch.arange(count)) % length
-            shape = [len(offsets)] + [1] * len(taps.half)
-            shape[1 + axis] = count
-            angle = angle + (turns.double() * (2 * math.pi / length)).view(shape)
-        twins = torch.full((taps.half[-1],), 2.0, dtype=torch.double)
-        twins[0] = 1
-        if taps.lengths[-1] % 2 == 0:
-            twins[-1] = 1
-        forward = torch.stack([angle.cos(), angle.sin()], -1)
-        backward = forward * (twins / math.prod(taps.lengths))[:, None]
-        return forward.flatten(1).to(device, dtype), backward.flatten(1).to(device, dtype)
+    angle = torch.zeros(len(distances), *([1] * len(taps.half)), dtype=torch.double)
+    for axis, (length, count) in enumerate(zip(taps.lengths, taps.half, strict=True)):
+        offsets = torch.tensor([distance[axis] for distance in distances])
+        turns = torch.outer(offsets, torch.arange(count)) % length
+        shape = [len(offsets)] + [1] * len(taps.half)
+        shape[1 + axis] = count
+        angle = angle + (turns.double() * (2 * math.pi / length)).view(shape)
+    twins = torch.full((taps.half[-1],), 2.0, dtype=torch.double)
+    twins[0] = 1
+    if taps.lengths[-1] % 2 == 0:
+        twins[-1] = 1
+    share = (twins / math.prod(taps.lengths)).expand(taps.half)
+    return angle.flatten(1), share.flatten()

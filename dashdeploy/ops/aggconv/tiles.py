@@ -1,8 +1,9 @@
 """Overlap-save: cutting the input of a correlation into tiles, and putting the pieces of its result together.
 
 Tile q reads inputs ``first + q valid`` to ``first + q valid + T - 1`` and gives outputs ``q valid`` to
-``q valid + valid - 1``; the other outputs of its circular correlation are wrapped around and dropped. Backward, the
-gradients of a tile's inputs overlap with its neighbors' and are added up. Only series are cut; an image is one tile.
+``q valid + valid - 1``, which begin at the place `offset` of its result; the other outputs of its circular
+correlation are wrapped around and dropped. Backward, the gradients of a tile's inputs overlap with its neighbors' and
+are added up. Only series are cut; an image is one tile.
 
 Tiles are laid out [groups, B, tiles, channels / groups, *lengths], which is how the channel contraction wants them.
 """
@@ -57,6 +58,7 @@ class Tiling:
         tiles: how many tiles there are.
         first: input position at which the first tile begins; 0 for a single one.
         valid: outputs of each tile but the last, at stride 1; 0 for a single one.
+        offset: where a tile's outputs begin in its result: half of the field; 0 for a single one.
     """
 
     lengths: Offsets
@@ -66,6 +68,12 @@ class Tiling:
     tiles: int
     first: int
     valid: int
+    offset: int = 0
+
+    @property
+    def middle(self) -> int:
+        """The distance of a tap that a tile's result does not move: the middle of the field."""
+        return self.first + self.offset
 
     @property
     def wanted(self) -> Offsets:
@@ -89,7 +97,7 @@ class Tiling:
             every = [slice(0, extent, s) for extent, s in zip(self.wanted, self.stride, strict=True)]
             return whole[(slice(None), slice(None), slice(None), *every)].flatten(1, 2).contiguous()
         (wanted,), (s,) = self.wanted, self.stride
-        pieces = tiles.permute(1, 0, 3, 2, 4)[..., : self.valid]
+        pieces = tiles.permute(1, 0, 3, 2, 4)[..., self.offset : self.offset + self.valid]
         y = tiles.new_empty(*pieces.shape[:3], wanted)
         self._exchange(y, pieces, back=False)
         return y.flatten(1, 2)[..., ::s].contiguous()
@@ -106,7 +114,8 @@ class Tiling:
             return grouped.transpose(0, 1).unsqueeze(2)
         batch, _, channels = grouped.shape[:3]
         tiles = gradient.new_zeros(groups, batch, self.tiles, channels, *self.lengths)
-        self._exchange(grouped, tiles.permute(1, 0, 3, 2, 4)[..., : self.valid], back=True)
+        pieces = tiles.permute(1, 0, 3, 2, 4)[..., self.offset : self.offset + self.valid]
+        self._exchange(grouped, pieces, back=True)
         return tiles
 
     def _exchange(self, whole: Tensor, pieces: Tensor, *, back: bool) -> None:
@@ -155,4 +164,8 @@ def tiling(plan: TapPlan, frame: Frame, tile: int) -> Tiling:
     (low,), (high,), (wanted,) = plan.low, plan.high, single.wanted
     valid = tile - (high - low)
     tiles = -(-wanted // valid)
-    return single if tiles == 1 else replace(single, lengths=(tile,), tiles=tiles, first=low, valid=valid)
+    if tiles == 1:
+        return single
+    return replace(
+        single, lengths=(tile,), tiles=tiles, first=low, valid=valid, offset=(low + high) // 2 - low
+    )

@@ -10,6 +10,7 @@ paddings that ONNX allows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 from torch import Tensor, nn
@@ -22,11 +23,15 @@ _CONVOLVE = (nn.Conv1d._conv_forward, nn.Conv2d._conv_forward)
 _FORWARDS = (nn.Conv1d.forward, nn.Conv2d.forward, PaddedConv1d.forward, PaddedConv2d.forward)
 
 
-def skip_dead_taps(network: nn.Module) -> None:
+def skip_dead_taps(network: nn.Module, convolution: Callable[..., Tensor] = padded_convolution) -> None:
     """Let every convolution of `network` that pads with zeros leave out its dead taps, in place.
 
     Parameters and their names stay. Convolutions with a forward pass of their own, or with dilations that differ
     between the axes, are left alone.
+
+    Args:
+        network: any.
+        convolution: computes them; with the arguments of `padded_convolution`.
     """
     for module in network.modules():
         if (
@@ -36,19 +41,21 @@ def skip_dead_taps(network: nn.Module) -> None:
             and module.padding_mode == "zeros"
             and len(set(module.dilation)) == 1
         ):
-            module.forward = partial(_forward, module)  # type: ignore[method-assign]
+            module.forward = partial(_forward, module, convolution)  # type: ignore[method-assign]
 
 
-def _forward(conv: nn.Conv1d | nn.Conv2d, x: Tensor) -> Tensor:
-    spatial = tuple(x.shape[2:])
-    live = None
-    if len(spatial) == len(conv.kernel_size):  # not of a lone sample
-        live = _live(spatial, conv.kernel_size, conv.dilation[0], conv.stride, _pads(conv))
-    if live is None:
+def _forward(conv: nn.Conv1d | nn.Conv2d, convolution: Callable[..., Tensor], x: Tensor) -> Tensor:
+    spatial, pads = tuple(x.shape[2:]), _pads(conv)
+    if len(spatial) != len(conv.kernel_size):  # a lone sample
         return type(conv).forward(conv, x)  # type: ignore[arg-type]
-    taps, pads = live
-    weight = conv.weight[(slice(None), slice(None), *taps)]
-    return padded_convolution(x, weight, conv.bias, pads, conv.stride, conv.dilation[0], conv.groups)
+    live = _live(spatial, conv.kernel_size, conv.dilation[0], conv.stride, pads)
+    if live is None and convolution is padded_convolution:
+        return type(conv).forward(conv, x)  # type: ignore[arg-type]
+    weight = conv.weight
+    if live is not None:
+        taps, pads = live
+        weight = weight[(slice(None), slice(None), *taps)]
+    return convolution(x, weight, conv.bias, pads, conv.stride, conv.dilation[0], conv.groups)
 
 
 def _pads(conv: nn.Conv1d | nn.Conv2d) -> _Pads:
