@@ -124,7 +124,7 @@ def plan_table(plan: Mapping[str, Any]) -> str:
 
 
 def candidate_table(plan: Mapping[str, Any]) -> str:
-    """Every candidate of every layer; a layer is named at its first one."""
+    """Every candidate of every layer, with its time per sample; a layer is named at its first one."""
     rows = [
         [
             "" if number else layer["name"],
@@ -136,7 +136,7 @@ def candidate_table(plan: Mapping[str, Any]) -> str:
         for layer in plan["layers"]
         for number, each in enumerate(layer["candidates"])
     ]
-    headers = ["layer", "candidate", "multiply-adds", "ms per sample", "out because it"]
+    headers = ["layer", "candidate", "multiply-adds", "ms", "out because it"]
     return table(headers, rows, widths={"layer": 20, "out because it": 14})
 
 

@@ -77,9 +77,10 @@ def inspect_run(run: RunDirectory) -> Inspection:
         "dilations": run.architecture.dilations,
         "layers": layers,
         "kept": run.architecture.kept,
-        "towers": None if run.architecture.towers is None else run.architecture.towers.model_dump(),
         "metrics": run.metrics,
     }
+    if run.architecture.towers is not None:
+        data["towers"] = run.architecture.towers.model_dump()
     latency = read_optional(run.path / LATENCY_NAME, latency_line)
     if latency:
         data["latency"] = latency

@@ -60,7 +60,7 @@ def check_towers(task: Task, settings: SearchSettings) -> None:
     if settings.towers not in (None, 1) and not _can_be_divided(task, settings):
         raise InputError(
             f"towers = {settings.towers}: the backbone {backbone_name(task, settings)} has no parameter width, so "
-            "there is no narrower one; leave it out, or ask for whole networks with `ensemble`"
+            "it cannot be made narrower; leave it out, or ask for whole networks with `ensemble`"
         )
 
 
