@@ -41,13 +41,9 @@ class Ensemble(nn.Module):
         return self.combine(torch.stack([member(x) for member in self.members]))
 
 
-def outputs_of_each(network: nn.Module, x: Tensor) -> list[Tensor]:
-    """What every member of an `Ensemble` gives by itself, [B, outputs, …]; of another network, what it gives.
-
-    Members that learn from the loss of what each of them predicts err in other places; from the loss of the mean they
-    would come to lean on one another.
-    """
-    return [member(x) for member in network.members] if isinstance(network, Ensemble) else [network(x)]
+def members_of(network: nn.Module) -> list[nn.Module]:
+    """The members of an `Ensemble`; of another network, itself alone."""
+    return list(network.members) if isinstance(network, Ensemble) else [network]
 
 
 def mean_log_probabilities(logits: Tensor) -> Tensor:

@@ -112,18 +112,19 @@ class CooleyTukey(TiledLowering):
         tiles += (form.products + form.tile + 2 * form.rows) * spec.out_channels
         ends = 3 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
         spectra = form.products * depth * spec.out_channels // spec.groups
-        moved = 2 * spec.batch * (tiling.columns * tiles + ends) + (1 if self.taps_first else 2) * spectra
+        moved = 2 * spec.batch * (tiling.columns * tiles + ends) + self.table_passes * spectra
         return int(moved * np.dtype(spec.dtype).itemsize)
 
     def operators(self, spec: ConvSpec) -> int:  # noqa: ARG002
         """All but the reshapes, which move nothing."""
-        return 2 + 3 + 1 + 5 + 2 * self.taps_first  # transposes; pad, two gathers; bias; products; taps first
+        taps_first = self.product_form == "taps first"
+        return 2 + 3 + 1 + 5 + 2 * taps_first  # transposes; pad, two gathers; bias; products; taps first
 
     def write(
         self, writer: GraphWriter, spec: ConvSpec, x: ir.Value, weight: Weights, bias: Weights | None
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
-        own = _Writer(writer, spec, self.tilings(spec), taps_first=self.taps_first)
+        own = _Writer(writer, spec, self.tilings(spec), product_form=self.product_form)
         return own.write(self.form(spec), x, canonical_weight(spec, weight), bias)
 
 
@@ -134,7 +135,7 @@ class _Writer(RowsWriter[AxisTiling]):
         y = self.gather(self.input_rows(x), tiling.steps().reshape(-1), "tiles")
         y = self._step(y, (form.outer, -1), form.outer_analysis, "analysis_0")
         y = self._step(y, (half, 2 * inner, -1), form.inner_analysis, "analysis_1")
-        transform = TapTransform(self._writer, self._spec, weight, taps_first=self._taps_first)
+        transform = TapTransform(self._writer, self._spec, weight, product_form=self._product_form)
         table = transform.tables({"all": [form.tap_matrix]})["all"]
         y = self.product(y, table, form.products, "product")
         y = self._step(y, (half, 3 * inner, -1), form.inner_synthesis, "synthesis_0")

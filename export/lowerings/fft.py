@@ -115,7 +115,7 @@ class FFT(TiledLowering):
         ends = 4 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
         tables = 2 if self._products(tilings) == 4 else 3
         spectra = tables * numbers // 2 * splits * spec.in_channels * spec.out_channels // spec.groups
-        moved = 2 * spec.batch * (tiles + ends) + (1 if self.grouped or self.taps_first else 2) * spectra
+        moved = 2 * spec.batch * (tiles + ends) + self.table_passes * spectra
         return int(moved * np.dtype(spec.dtype).itemsize)
 
     def products(self, spec: ConvSpec) -> int:
@@ -124,7 +124,7 @@ class FFT(TiledLowering):
 
     def _products(self, tilings: Sequence[AxisTiling]) -> int:
         """Real products for one of two complex numbers."""
-        return 4 if self.grouped and few_tiles(tilings) else 3
+        return 4 if self.product_form == "grouped" and few_tiles(tilings) else 3
 
     def operators(self, spec: ConvSpec) -> int:
         """All but the reshapes, which move nothing."""
@@ -139,7 +139,7 @@ class FFT(TiledLowering):
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
         tilings = self.tilings(spec)
-        return FFTWriter(writer, spec, tilings, grouped=self.grouped, taps_first=self.taps_first).write(
+        return FFTWriter(writer, spec, tilings, product_form=self.product_form).write(
             x, canonical_weight(spec, weight), bias
         )
 

@@ -214,13 +214,11 @@ class TiledLowering(Lowering):
 
     Args:
         tile: T per spatial axis of the canonical form, even and at least its number of taps.
-        grouped: whether the products are a grouped Conv.
-        taps_first: whether the taps are the left-hand side of the products.
+        product_form: the form of the products; None is a batched MatMul of tiles and taps.
     """
 
     tile: tuple[int, ...]
-    grouped: bool = False
-    taps_first: bool = False
+    product_form: ProductForm | None = None
 
     @property
     def label(self) -> str:
@@ -229,31 +227,34 @@ class TiledLowering(Lowering):
 
     @property
     def _parameters(self) -> list[str]:
-        forms = [name for name, on in (("grouped", self.grouped), ("taps first", self.taps_first)) if on]
-        return [f"tile={'x'.join(map(str, self.tile))}", *forms]
+        return [f"tile={'x'.join(map(str, self.tile))}", *([self.product_form] if self.product_form else [])]
 
     def with_products(self, form: ProductForm, spec: ConvSpec) -> Self | None:
         """The same tiles with another form of the products.
 
         A grouped Conv is for whole blocks of channels in float32 without groups.
         """
-        if form == "taps first":
-            return replace(self, taps_first=True)
         least = canonical(spec)
         depth = prod(least.strides) * least.in_channels
         blocks = depth % _BLOCK == 0 and least.out_channels % _BLOCK == 0
-        return (
-            replace(self, grouped=True) if blocks and least.groups == 1 and least.dtype == "float32" else None
-        )
+        if form == "grouped" and not (blocks and least.groups == 1 and least.dtype == "float32"):
+            return None
+        return replace(self, product_form=form)
+
+    @property
+    def table_passes(self) -> int:
+        """How often a call moves the transformed taps: the right-hand side of a MatMul is copied in order first."""
+        return 2 if self.product_form is None else 1
 
     def idle_multiply_adds(self, spec: ConvSpec, block: int) -> int:
         """Those of the blocks of columns that the tiles, or the output channels, do not fill; none in a Conv."""
-        if self.grouped:
+        if self.product_form == "grouped":
             return 0
         least = canonical(spec)
         tiles = least.batch * prod(tiling.columns for tiling in self.tilings(spec))
         depth, outputs = prod(least.strides) * least.in_channels, least.out_channels // least.groups
-        idle = -tiles % block * outputs if self.taps_first else -outputs % block * tiles
+        taps_first = self.product_form == "taps first"
+        idle = -tiles % block * outputs if taps_first else -outputs % block * tiles
         return self.products(spec) * depth * idle
 
     @abstractmethod

@@ -124,7 +124,7 @@ class ToomCook(TiledLowering):
         )
         ends = 3 * (prod(spec.spatial) * spec.in_channels + prod(spec.out_spatial) * spec.out_channels)
         taps = products * splits * spec.in_channels * spec.out_channels // spec.groups
-        moved = 2 * spec.batch * (tiles + ends) + (1 if self.grouped or self.taps_first else 2) * taps
+        moved = 2 * spec.batch * (tiles + ends) + self.table_passes * taps
         return int(moved * np.dtype(spec.dtype).itemsize)
 
     def products(self, spec: ConvSpec) -> int:
@@ -142,7 +142,7 @@ class ToomCook(TiledLowering):
     ) -> ir.Value:
         """Write the nodes; see `Lowering.write` and the module's docstring."""
         tilings = self.tilings(spec)
-        return _Writer(writer, spec, tilings, grouped=self.grouped, taps_first=self.taps_first).write(
+        return _Writer(writer, spec, tilings, product_form=self.product_form).write(
             x, canonical_weight(spec, weight), bias
         )
 
@@ -167,9 +167,7 @@ class _Writer(RowsWriter[ToomCookAxis]):
         tiles = self.gather_tiles(self.input_rows(x), self._input_order(), "tiles")
         values = self.transform(tiles, [form.analysis for form in forms], depth, "analysis")
         first = [form.tap_matrix for form in forms[:-1]] or None
-        transform = TapTransform(
-            self._writer, self._spec, weight, grouped=self._grouped, taps_first=self._taps_first
-        )
+        transform = TapTransform(self._writer, self._spec, weight, product_form=self._product_form)
         table = transform.tables({"all": [forms[-1].tap_matrix]}, first)["all"]
         synthesis = [form.synthesis for form in forms]
         if self._grouped:

@@ -70,9 +70,7 @@ def _lean(layer: LayerPlan, costs: Mapping[Lowering, float]) -> Lowering:
 def _plain(layer: LayerPlan, costs: Mapping[Lowering, float]) -> Lowering | None:  # noqa: ARG001
     """The fastest one with its products as a batched MatMul; None where direct is as fast."""
     plain = [
-        lowering
-        for lowering in costs
-        if not (isinstance(lowering, TiledLowering) and (lowering.grouped or lowering.taps_first))
+        lowering for lowering in costs if not (isinstance(lowering, TiledLowering) and lowering.product_form)
     ]
     return min(plain, key=lambda lowering: costs[lowering], default=None)
 

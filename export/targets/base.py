@@ -55,6 +55,7 @@ class Target(ABC):
         fuses_groups: whether convolutions that read the same tensor may become one.
         product_forms: other forms of the products with the taps that the engine may run faster.
         leaves_out: lowerings that are never the fastest there, and are not measured.
+        slow_at_relu: whether the engine takes longer for a Relu than for a Max with zero.
     """
 
     name: TargetName
@@ -66,6 +67,7 @@ class Target(ABC):
     fuses_groups: ClassVar[bool] = True
     product_forms: tuple[ProductForm, ...] = ()
     leaves_out: frozenset[type[Lowering]] = frozenset({CooleyTukey})
+    slow_at_relu: bool = False
 
     def forms_for(self, spec: ConvSpec) -> Sequence[ProductForm]:  # noqa: ARG002
         """Of `product_forms`, those that are worth measuring for a convolution."""
@@ -79,14 +81,6 @@ class Target(ABC):
     def tolerance(self) -> float:
         """The largest difference from direct with which a candidate may win."""
         return BF16_LAYER_TOLERANCE if self.precision == "bf16" else LAYER_TOLERANCE
-
-    @property
-    def slow_at_relu(self) -> bool:
-        """Whether the engine takes longer for a Relu than for a Max with zero.
-
-        In WebAssembly its Relu decides number by number, and Max does not.
-        """
-        return self.name is TargetName.ORT_WEB
 
     @property
     def folds_constants(self) -> bool:

@@ -44,6 +44,7 @@ class OnnxEngineTarget(CpuTarget):
         self.variants = _VARIANTS.get(name, self.variants)
         if name is TargetName.ORT_WEB:
             self.product_forms, self.leaves_out = ("taps first",), frozenset()
+            self.slow_at_relu = True  # WebAssembly's Relu decides number by number, and its Max does not
         self._engine = ONNX_ENGINES[name]
         self._version = self._engine.version()
         if self._engine.own_format is not None:

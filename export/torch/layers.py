@@ -43,9 +43,8 @@ def torch_layer(
     dtype = torch.from_numpy(weight).dtype
     offset = None if bias is None else torch.from_numpy(bias)
     layer: nn.Module
-    if isinstance(
-        lowering, FFT | CooleyTukey
-    ):  # in one step there: modules of torch have an FFT of their own form
+    # Modules of torch have the FFT in one form alone, which computes the same.
+    if isinstance(lowering, FFT | CooleyTukey):
         layer = FFTConv(fft_tables(least, taps, lowering.tilings(spec), dtype), offset)
     elif isinstance(lowering, ToomCook):
         layer = ToomCookConv(toom_cook_tables(least, taps, lowering.tilings(spec), dtype), offset)

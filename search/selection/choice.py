@@ -97,7 +97,7 @@ def _figure(task: Task, settings: RunSettings) -> Callable[[Mapping[str, Any]], 
 
 def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings: RunSettings) -> str:
     """The choice in words."""
-    by = "loss" if settings.shortlist_by == "loss" else task.metric.name
+    by = _compared_by(task, settings)
     row = next(row for row in rows if row["candidate"] == chosen)
     if row is rows[-1]:
         margin = f"{settings.shortlist_margin:g} standard error" + "s" * (settings.shortlist_margin != 1)
@@ -113,7 +113,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings
 
 def verdict_on_towers(row: Mapping[str, Any], better: bool, task: Task, settings: RunSettings) -> str:
     """In words, whether the winner's towers are taken in place of one network."""
-    by = "loss" if settings.shortlist_by == "loss" else task.metric.name
+    by = _compared_by(task, settings)
     if row["gain"] is None:
         return "short list: one network stays; there is nothing to compare its towers with"
     network = (
@@ -122,6 +122,10 @@ def verdict_on_towers(row: Mapping[str, Any], better: bool, task: Task, settings
         else "one network stays, not two narrower ones; its"
     )
     return f"short list: {network} {by} is better by {abs(row['gain']):.4f}"
+
+
+def _compared_by(task: Task, settings: RunSettings) -> str:
+    return "loss" if settings.shortlist_by == "loss" else task.metric.name
 
 
 def _comparable(known: Mapping[tuple[int, int], Score], candidates: int, folds: int) -> list[list[Score]]:

@@ -112,14 +112,15 @@ def choose_from_shortlist(
         nonlocal spent
         share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
         parts = from_all(_train(task, settings, candidates, new, round_, folder, share, progress))
-        scores = {places: score for part in parts for places, score in part.items() if places[0] in alive}
         # The processes work at the same time, so the list takes as long as the slowest.
         spent += max(sum(score.seconds for (i, _), score in part.items() if i in new) for part in parts)
-        known = {(alive.index(i), fold): score for (i, fold), score in scores.items()}
-        found = compare([candidates[i] for i in alive], known, task, settings, round_.folds)
-        return [row | {"candidate": alive[row["candidate"]], "round": round_.number + 1} for row in found]
+        known = {
+            (alive.index(i), fold): score for part in parts for (i, fold), score in part.items() if i in alive
+        }
+        ordered = compare([candidates[i] for i in alive], known, task, settings, round_.folds)
+        return [row | {"candidate": alive[row["candidate"]], "round": round_.number + 1} for row in ordered]
 
-    for round_ in plan[: len(plan) - asks]:
+    for round_ in plan[:-1] if asks else plan:
         if round_.number:
             alive = survivors([rows[index] for index in alive], SURVIVORS)
             progress(f"short list: {len(alive) - 1} candidates stay, with the original kernels")

@@ -15,7 +15,7 @@ from dashdeploy.data.task import Kind, Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.phases import wants_latency
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, takes_width
+from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 
 TOWERS = 2
 """What one network is compared with."""
@@ -66,4 +66,4 @@ def check_towers(task: Task, settings: SearchSettings) -> None:
 
 def _can_be_divided(task: Task, settings: SearchSettings) -> bool:
     width = backbone_arguments(task, settings, retrain=True).get("width")
-    return takes_width(backbone_name(task, settings)) and isinstance(width, int)
+    return isinstance(width, int)

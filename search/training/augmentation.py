@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dashdeploy.backbones.ensemble import outputs_of_each
+from dashdeploy.backbones.ensemble import members_of
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.run_settings import RunSettings
@@ -63,10 +63,10 @@ def training_loss(
         partner = sent(torch.randperm(len(inputs)), inputs.device)
         inputs = share * inputs + (1 - share) * inputs[partner]
         shares = [(share, targets), (1 - share, targets[partner])]
+    # From the loss of their mean, the members of an ensemble would come to lean on one another.
+    outputs = [member(inputs) for member in members_of(network)]
     losses = [
-        share * smoothed_loss(outputs, theirs, task, settings)
-        for outputs in outputs_of_each(network, inputs)
-        for share, theirs in shares
+        share * smoothed_loss(each, theirs, task, settings) for each in outputs for share, theirs in shares
     ]
     return torch.stack(losses).sum()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.artifacts.run import normalized_entropy
-from dashdeploy.backbones.ensemble import Ensemble
+from dashdeploy.backbones.ensemble import members_of
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.module import AggConv
@@ -104,7 +104,6 @@ class PhaseModule(L.LightningModule):
         self._loss_sum = torch.zeros(())
         self._validation_loss_sum = torch.zeros(())
         self._searched = list(agg_convs(network).values())
-        self._members = len(network.members) if isinstance(network, Ensemble) else 1
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Go on with the random numbers behind the network's weights; Lightning may have seeded them anew."""
@@ -219,7 +218,7 @@ class PhaseModule(L.LightningModule):
         """The loss of one batch."""
         inputs, targets = batch
         loss = training_loss(self.network, inputs, targets, self.task, self.settings)
-        self._loss_sum += loss.detach() / self._members
+        self._loss_sum += loss.detach() / len(members_of(self.network))
         return loss if self.latency is None else loss + self.latency.penalty(self._searched)
 
     def on_validation_epoch_start(self) -> None:

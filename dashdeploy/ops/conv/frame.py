@@ -43,6 +43,15 @@ class Frame:
         """Stride 1, centered, as many outputs as inputs."""
         return cls((1,) * rank, (0,) * rank, (0,) * rank)
 
+    @classmethod
+    def padded(
+        cls, sides: Sequence[tuple[int, int]], span: int, stride: Offsets, *, causal: bool = False
+    ) -> Frame:
+        """That of a kernel which spans d (k - 1) positions, with zeros before and after each axis."""
+        anchor = span if causal else span // 2
+        growth = tuple(before + after - span for before, after in sides)
+        return cls(stride, growth, tuple(anchor - before for before, _ in sides), causal)
+
     @property
     def rank(self) -> int:
         """Number of spatial axes."""
@@ -84,15 +93,7 @@ def frame_of(conv: nn.Conv1d | nn.Conv2d, *, causal: bool = False) -> Frame:
     if pads_itself(conv):
         return Frame(tuple(int(s) for s in conv.stride), (0,) * rank, (0,) * rank, causal)
     k, d = int(conv.kernel_size[0]), int(conv.dilation[0])
-    span = d * (k - 1)
-    sides = padded_sides(conv)
-    anchor = span if causal else span // 2
-    return Frame(
-        stride=tuple(int(s) for s in conv.stride),
-        growth=tuple(before + after - span for before, after in sides),
-        shift=tuple(anchor - before for before, _ in sides),
-        causal=causal,
-    )
+    return Frame.padded(padded_sides(conv), d * (k - 1), tuple(int(s) for s in conv.stride), causal=causal)
 
 
 def padded_sides(conv: nn.Conv1d | nn.Conv2d) -> tuple[tuple[int, int], ...]:

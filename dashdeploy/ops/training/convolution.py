@@ -127,9 +127,7 @@ def _plan(
     spatial: tuple[int, ...], kernel: tuple[int, ...], pads: tuple[tuple[int, int], ...], dilation: int
 ) -> tuple[Frame, TapPlan]:
     """How the outputs sit on the inputs, and the taps that meet more than padding."""
-    span = dilation * (kernel[0] - 1)
-    growth = tuple(before + after - span for before, after in pads)
-    frame = Frame((1,) * len(pads), growth, tuple(span // 2 - before for before, _ in pads))
+    frame = Frame.padded(pads, dilation * (kernel[0] - 1), (1,) * len(pads))
     return frame, tap_plan((kernel[0],), (dilation,), frame, spatial, torch.device("cpu"))
 
 

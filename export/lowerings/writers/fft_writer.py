@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.base import ProductForm, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 from dashdeploy.export.lowerings.tiling import AxisTiling, Rows
@@ -37,8 +37,7 @@ class FFTWriter(RowsWriter[AxisTiling]):
         writer: where the nodes go.
         spec: the convolution as the graph has it.
         tilings: how each axis of its canonical form is cut.
-        grouped: whether the products are a grouped Conv.
-        taps_first: whether the taps are the left-hand side of the products.
+        product_form: as `TiledLowering.product_form`.
     """
 
     def __init__(
@@ -47,10 +46,9 @@ class FFTWriter(RowsWriter[AxisTiling]):
         spec: ConvSpec,
         tilings: Sequence[AxisTiling],
         *,
-        grouped: bool = False,
-        taps_first: bool = False,
+        product_form: ProductForm | None = None,
     ) -> None:
-        super().__init__(writer, spec, tilings, grouped=grouped, taps_first=taps_first)
+        super().__init__(writer, spec, tilings, product_form=product_form)
         self._forms = [tiling.form for tiling in tilings]
         self._half = prod(form.half for form in self._forms)
         self._bits: list[Bits] = list(product((0, 1), repeat=self._spec.rank))
@@ -211,9 +209,7 @@ class FFTWriter(RowsWriter[AxisTiling]):
             tables[f"2_{name}"] = [im - re for re, im in zip(wr, wi, strict=True)]
             tables[f"3_{name}"] = [re + im for re, im in zip(wr, wi, strict=True)]
         first = [self._forms[0].tap_cosines, self._forms[0].tap_sines] if self._spec.rank == 2 else None
-        transform = TapTransform(
-            self._writer, self._spec, weight, grouped=self._grouped, taps_first=self._taps_first
-        )
+        transform = TapTransform(self._writer, self._spec, weight, product_form=self._product_form)
         return transform.tables(tables, first)
 
     def _synthesize(

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.base import ProductForm, Weights
 from dashdeploy.export.lowerings.canonical_form import canonical, folded_axes
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
@@ -45,8 +45,7 @@ class RowsWriter(Generic[Tiling]):
         writer: where the nodes go.
         spec: the convolution as the graph has it.
         tilings: how each axis of its canonical form is cut.
-        grouped: whether the products are a grouped Conv, for a convolution without groups.
-        taps_first: whether the taps are the left-hand side of the products.
+        product_form: as `TiledLowering.product_form`; a grouped Conv is for a convolution without groups.
     """
 
     def __init__(
@@ -55,11 +54,11 @@ class RowsWriter(Generic[Tiling]):
         spec: ConvSpec,
         tilings: Sequence[Tiling],
         *,
-        grouped: bool = False,
-        taps_first: bool = False,
+        product_form: ProductForm | None = None,
     ) -> None:
         self._writer = writer
-        self._grouped, self._taps_first = grouped, taps_first
+        self._product_form = product_form
+        self._grouped, self._taps_first = product_form == "grouped", product_form == "taps first"
         self._outer = spec
         self._spec = spec = canonical(spec)
         self._tilings = tilings

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from dashdeploy.export.lowerings.base import Weights
+from dashdeploy.export.lowerings.base import ProductForm, Weights
 from dashdeploy.export.lowerings.conv_spec import ConvSpec
 from dashdeploy.export.lowerings.graph_writer import GraphWriter
 
@@ -46,8 +46,8 @@ class TapTransform:
         writer: where nodes and constants go.
         spec: the canonical form.
         weight: its taps, [Cout, Cin / groups, *kernel].
-        grouped: whether the tables are weights of a grouped Conv, without groups of channels.
-        taps_first: whether the tables are the left-hand side of a batched product.
+        product_form: whether the tables are weights of a grouped Conv, without groups of channels, or the left-hand
+            side of a batched product; None is its right-hand side.
     """
 
     def __init__(
@@ -56,11 +56,10 @@ class TapTransform:
         spec: ConvSpec,
         weight: Weights,
         *,
-        grouped: bool = False,
-        taps_first: bool = False,
+        product_form: ProductForm | None = None,
     ) -> None:
-        self._writer, self._spec, self._weight, self._grouped = writer, spec, weight, grouped
-        self._outputs_first = grouped or taps_first
+        self._writer, self._spec, self._weight = writer, spec, weight
+        self._grouped, self._outputs_first = product_form == "grouped", product_form is not None
         self._lead = () if spec.groups == 1 else (spec.groups,)
         self._channels = prod(weight.shape[:2]) // spec.groups
 

@@ -85,10 +85,10 @@ def check(spec, batch, data):
             variants = kind.variants(spec)
             lowering = variants[-1] if data is None else data.draw(st.sampled_from(variants))
             assert largest_error(lowering, spec, batch) <= TOLERANCE
-            assert largest_error(replace(lowering, taps_first=True), spec, batch) <= TOLERANCE
+            assert largest_error(replace(lowering, product_form="taps first"), spec, batch) <= TOLERANCE
             if spec.groups == 1 and kind is not CooleyTukey:
                 # For other numbers of channels than the planner offers it for, too.
-                assert largest_error(replace(lowering, grouped=True), spec, batch) <= TOLERANCE
+                assert largest_error(replace(lowering, product_form="grouped"), spec, batch) <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def check(spec, batch, data):
     [((16, 16), 16, 6), ((24, 24), 4, 4), ((36, 36), 1, 4)],
 )
 def test_few_tiles_have_two_tables_for_a_pattern_instead_of_three(tile, columns, tables):
-    spec, lowering = conv(8, 16, (32, 32), 9, 1, 4), FFT(tile, grouped=True)
+    spec, lowering = conv(8, 16, (32, 32), 9, 1, 4), FFT(tile, product_form="grouped")
     assert [tiling.columns for tiling in lowering.tilings(spec)] == [columns**0.5] * 2
     model = single_layer_model(lowering, spec, *random_weights(spec))
     kinds = [node.op_type for node in model.graph]
@@ -148,9 +148,9 @@ def test_idle_columns_are_those_of_blocks_that_are_not_full():
     plain = FFT((28,))  # 20 outputs a tile: 15 tiles, 42 products
     assert plain.products(spec) == 42
     assert plain.idle_multiply_adds(spec, 16) == 42 * 32 * 30 * 12
-    assert replace(plain, taps_first=True).idle_multiply_adds(spec, 16) == 42 * 32 * 100 * 2
-    assert replace(plain, taps_first=True).idle_multiply_adds(spec, 15) == 0
-    assert replace(plain, grouped=True).idle_multiply_adds(spec, 16) == 0
+    assert replace(plain, product_form="taps first").idle_multiply_adds(spec, 16) == 42 * 32 * 100 * 2
+    assert replace(plain, product_form="taps first").idle_multiply_adds(spec, 15) == 0
+    assert replace(plain, product_form="grouped").idle_multiply_adds(spec, 16) == 0
     assert Direct().idle_multiply_adds(spec, 16) == 0
 
 
@@ -191,8 +191,8 @@ def test_every_tile_length_gives_the_same(tile):
         (conv(48, 48, 600, 7, 1, 3), ToomCook((16,))),
         (conv(16, 16, (32, 32), 7, 2, 6), FFT((14, 14))),
         (conv(1, 1, 22, 22), ToomCook((24,))),  # one output, which nearly cancels
-        (conv(48, 48, 600, 7, 1, 3), ToomCook((16,), grouped=True)),
-        (conv(16, 16, (16, 16), 7, 1, 3), FFT((20, 20), grouped=True)),
+        (conv(48, 48, 600, 7, 1, 3), ToomCook((16,), product_form="grouped")),
+        (conv(16, 16, (16, 16), 7, 1, 3), FFT((20, 20), product_form="grouped")),
     ],
 )
 def test_the_tolerance_tells_one_tap_and_one_tile(spec, lowering, bias, monkeypatch):

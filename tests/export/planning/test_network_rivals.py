@@ -15,7 +15,7 @@ from dashdeploy.export.planning.planner import Decisions
 from tests.export.convolutions import conv
 
 SPEC = conv(64, 64, 1000, 15, 1, 7)
-SMALL, LARGE = FFT((48,), grouped=True), FFT((96,), grouped=True)
+SMALL, LARGE = FFT((48,), product_form="grouped"), FFT((96,), product_form="grouped")
 assert SMALL.bytes_moved(SPEC) < LARGE.bytes_moved(SPEC)
 
 
@@ -74,7 +74,7 @@ def test_what_is_counted_to_be_fastest_is_tried():
     assert SMALL.label in rivals["counted"].plan.layers[0].reason
 
 
-@pytest.mark.parametrize("other", [LARGE, FFT((96,), taps_first=True)])
+@pytest.mark.parametrize("other", [LARGE, FFT((96,), product_form="taps first")])
 def test_batched_products_everywhere_are_tried(other):
     plain = ToomCook((20,))
     quick = {"direct": 9.0, other: 2.0, plain: 4.0}
@@ -104,10 +104,10 @@ def test_layers_without_costs_stay():
     [
         SMALL,
         FFT((48,)),
-        FFT((96,), taps_first=True),
-        ToomCook((20,), grouped=True),
+        FFT((96,), product_form="taps first"),
+        ToomCook((20,), product_form="grouped"),
         CooleyTukey.variants(SPEC)[5],
-        replace(CooleyTukey.variants(SPEC)[-1], taps_first=True),
+        replace(CooleyTukey.variants(SPEC)[-1], product_form="taps first"),
         Trimmed(),
     ],
 )

@@ -57,10 +57,10 @@ def test_every_part_agrees_to_a_few_roundings(network, fft, part):
     ("lowering", "kind"),
     [
         (ToomCook((16,)), "MatMul"),
-        (ToomCook((16,), grouped=True), "Conv"),
-        (ToomCook((16,), taps_first=True), "MatMul"),
+        (ToomCook((16,), product_form="grouped"), "Conv"),
+        (ToomCook((16,), product_form="taps first"), "MatMul"),
         (CooleyTukey((24,), inner=2), "MatMul"),
-        (CooleyTukey((24,), inner=3, taps_first=True), "MatMul"),
+        (CooleyTukey((24,), inner=3, product_form="taps first"), "MatMul"),
     ],
 )
 def test_other_tiled_convolutions_too(network, part, lowering, kind):

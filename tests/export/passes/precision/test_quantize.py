@@ -65,7 +65,7 @@ def test_the_error_is_that_of_eight_bits(onnx_model, fft, samples, lowering):
 
 def test_products_of_a_compiled_layer_stay_in_float(onnx_model, samples):
     """Also where they are a grouped Conv, an operator that is quantized elsewhere."""
-    lowerings = {"stem": FFT((24,), grouped=True)}
+    lowerings = {"stem": FFT((24,), product_form="grouped")}
     model = network(onnx_model)
     quantized = to_int8(lower(prepare(ir.from_proto(model)), lowerings), ["stem"], {"x": samples})
     dequantized = {node.outputs[0] for node in quantized.graph if node.op_type == "DequantizeLinear"}
