@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -31,6 +32,28 @@ BACKBONES: Mapping[str, Callable[..., nn.Module]] = {
 
 RANKS: Mapping[str, int] = {"resnet1d": 1, "tcn": 1, "unet1d": 1, "wide_resnet": 2, "convnext": 2}
 """Spatial axes of their inputs."""
+
+
+@dataclass(frozen=True)
+class Width:
+    """The argument of a backbone's factory that all its channels are proportional to.
+
+    Attributes:
+        argument: its name.
+        step: by how much it changes so that every convolution gains or loses 4 channels, or a multiple of 4; vector
+            units compute with so many at a time at least.
+    """
+
+    argument: str
+    step: float
+
+
+WIDTHS: Mapping[str, Width] = {
+    "resnet1d": Width("width", 4),
+    "tcn": Width("channels", 4),
+    "unet1d": Width("width", 4),
+    "wide_resnet": Width("widen", 0.25),
+}
 
 DEFAULTS: Mapping[int, str] = {1: "resnet1d", 2: "wide_resnet"}
 """What DASH searches, by the spatial axes of the task."""
@@ -64,6 +87,15 @@ def accepted(name: str, offered: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `offered` that the backbone's factory has a parameter for."""
     known = inspect.signature(backbone_factory(name)).parameters
     return {key: value for key, value in offered.items() if key in known}
+
+
+def width_of(name: str, arguments: Mapping[str, Any]) -> float | None:
+    """The width of a backbone that has one in `WIDTHS`: what `arguments` say, or its factory's default."""
+    if name not in WIDTHS:
+        return None
+    argument = WIDTHS[name].argument
+    default = inspect.signature(backbone_factory(name)).parameters[argument].default
+    return float(arguments.get(argument, default))
 
 
 def build_backbone(name: str, arguments: Mapping[str, Any]) -> nn.Module:

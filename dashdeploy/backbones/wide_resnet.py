@@ -38,7 +38,7 @@ class WideResNet(nn.Module):
         in_channels: channels of the input.
         outputs: classes.
         depth: d, 6 n + 4 for n blocks per group.
-        widen: w.
+        widen: w, which need not be whole: channels are rounded to a multiple of 4, as vector units like them.
         dropout: probability, while training.
         dense: whether each position is predicted ([B, outputs, h, w]): no stride, no pooling, as in DASH's dense
             tasks.
@@ -52,7 +52,7 @@ class WideResNet(nn.Module):
         in_channels: int,
         outputs: int,
         depth: int = 16,
-        widen: int = 4,
+        widen: float = 4,
         dropout: float = 0.0,
         dense: bool = False,
     ) -> None:
@@ -60,7 +60,7 @@ class WideResNet(nn.Module):
         self.dense = dense
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"depth {depth}: a wide residual network has 6 n + 4 layers, such as 16, 22, 28")
-        widths = [16, *(16 * 2**group * widen for group in range(_GROUPS))]
+        widths = [16, *(max(1, round(4 * 2**group * widen)) * 4 for group in range(_GROUPS))]
         blocks: list[nn.Module] = []
         for group in range(_GROUPS):
             for index in range((depth - 4) // 6):

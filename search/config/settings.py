@@ -74,7 +74,7 @@ class SearchSettings(FrozenModel):
             and 1 / sqrt(towers) of the width, so that together they cost about what one does, and the network gives
             the mean of what they predict (Zhao et al., IEEE TIP 2022). 1 is one network. None trains two towers
             beside the winner of the short list, and takes what cross-validation says is better; only for classes or
-            labels of whole samples, and a backbone of this package that has a width.
+            labels of whole samples, and the backbones of `dashdeploy.backbones.build.WIDTHS`.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining. More of them give it
             what the search and its choices cost as well.
         epoch_passes: passes over the data in an epoch, after which the network is validated and saved. None is 1

@@ -10,17 +10,15 @@ from __future__ import annotations
 import math
 
 from dashdeploy.artifacts.run import Architecture, Towers
-from dashdeploy.backbones.build import BACKBONES
+from dashdeploy.backbones.build import WIDTHS, width_of
 from dashdeploy.data.task import Kind, Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.phases import wants_latency
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
+from dashdeploy.search.supernet.networks import backbone_name
 
 TOWERS = 2
 """What one network is compared with."""
-WIDTH_MULTIPLE = 4
-"""Vector units compute with so many channels at a time at least."""
 
 
 def asks_for_towers(task: Task, settings: SearchSettings) -> bool:
@@ -31,24 +29,25 @@ def asks_for_towers(task: Task, settings: SearchSettings) -> bool:
         and not wants_latency(settings)
         and task.kind in ("classification", "multi-label")
         and not task.dense
-        and backbone_name(task, settings) in BACKBONES
-        and _can_be_divided(task, settings)
+        and backbone_name(task, settings) in WIDTHS
     )
 
 
 def divided(architecture: Architecture, count: int, kind: Kind) -> Architecture:
-    """`architecture` as so many towers, whose width is 1 / sqrt(count) of its own, to the next multiple of 4.
+    """`architecture` as so many towers, of 1 / sqrt(count) of its width, to a multiple of 4 channels.
 
     Args:
-        architecture: its backbone has a width.
+        architecture: its backbone is one of `WIDTHS`.
         count: how many; 1 leaves it as it is.
         kind: what is predicted.
     """
-    if count == 1:
+    whole = width_of(architecture.backbone, architecture.arguments)
+    if count == 1 or whole is None:
         return architecture
-    width = float(architecture.arguments["width"]) / math.sqrt(count)
-    arguments = {"width": max(WIDTH_MULTIPLE, WIDTH_MULTIPLE * round(width / WIDTH_MULTIPLE))}
-    return architecture.model_copy(update={"towers": Towers(count=count, arguments=arguments, kind=kind)})
+    width = WIDTHS[architecture.backbone]
+    steps = max(1, round(whole / math.sqrt(count) / width.step))
+    towers = Towers(count=count, arguments={width.argument: width.step * steps}, kind=kind)
+    return architecture.model_copy(update={"towers": towers})
 
 
 def check_towers(task: Task, settings: SearchSettings) -> None:
@@ -57,13 +56,9 @@ def check_towers(task: Task, settings: SearchSettings) -> None:
     Raises:
         InputError: they were asked for.
     """
-    if settings.towers not in (None, 1) and not _can_be_divided(task, settings):
+    name = backbone_name(task, settings)
+    if settings.towers not in (None, 1) and name not in WIDTHS:
         raise InputError(
-            f"towers = {settings.towers}: the backbone {backbone_name(task, settings)} has no parameter width, so "
-            "it cannot be made narrower; leave it out, or ask for whole networks with `ensemble`"
+            f"towers = {settings.towers}: it is not known how the backbone {name} is made narrower, only "
+            f"{', '.join(WIDTHS)}; leave it out, or ask for whole networks with `ensemble`"
         )
-
-
-def _can_be_divided(task: Task, settings: SearchSettings) -> bool:
-    width = backbone_arguments(task, settings, retrain=True).get("width")
-    return isinstance(width, int)

@@ -56,6 +56,28 @@ def test_a_tower_has_its_share_of_the_width(architecture, width, count, narrow):
     assert divided(wide, 1, "classification") == wide
 
 
+@pytest.mark.parametrize(
+    ("backbone", "arguments", "count", "narrow"),
+    [
+        ("wide_resnet", {}, 2, {"widen": 2.75}),  # 4 / sqrt 2 = 2.83, and a quarter is 4 channels
+        ("wide_resnet", {"widen": 1}, 2, {"widen": 0.75}),
+        ("wide_resnet", {"widen": 1}, 100, {"widen": 0.25}),
+        ("tcn", {}, 2, {"channels": 16}),  # 25 / sqrt 2 = 17.7
+        ("unet1d", {"width": 32}, 4, {"width": 16}),
+    ],
+)
+def test_every_width_is_divided_in_its_own_terms(architecture, backbone, arguments, count, narrow):
+    shape = {"in_channels": 3, "outputs": 2}
+    wide = architecture.model_copy(
+        update={"backbone": backbone, "arguments": shape | arguments, "layers": []}
+    )
+    towers = divided(wide, count, "classification")
+    assert towers.towers.arguments == narrow
+    for member in build_searched(towers).members:
+        convs = [each for each in member.modules() if isinstance(each, (nn.Conv1d, nn.Conv2d))]
+        assert all(each.out_channels % 4 == 0 for each in convs)
+
+
 def test_two_towers_cost_no_more_than_one_network(architecture, waves_task):
     one = multiply_adds(build_searched(architecture), waves_task.input_shape)
     two = multiply_adds(build_searched(divided(architecture, 2, "classification")), waves_task.input_shape)
@@ -115,14 +137,14 @@ def test_architectures_of_one_network_are_written_as_before(architecture):
         (False, {"towers": 1}, {}),
         (False, {"shortlist": 1}, {}),
         (False, {"latency_weight": 0.5}, {}),
-        (False, {"backbone": "tcn"}, {}),
+        (True, {"backbone": "tcn"}, {}),
         (False, {"backbone": "tests.search.test_own_backbone:anything"}, {}),
         (False, {}, {"kind": "regression"}),
         (False, {}, {"dense": True}),
     ],
 )
 def test_when_a_run_asks_for_towers(waves_task, monkeypatch, asks, changes, of_task):
-    # Networks of the user's own have a width at most by chance, and mean something else by it.
+    # Networks of the user's own have a width at most by chance, and may mean something else by it.
     networks = importlib.import_module("dashdeploy.search.supernet.networks")
     if ":" in changes.get("backbone", ""):
         monkeypatch.setattr(networks, "accepted", lambda _, offered: offered)
@@ -130,11 +152,15 @@ def test_when_a_run_asks_for_towers(waves_task, monkeypatch, asks, changes, of_t
     assert asks_for_towers(dataclasses.replace(waves_task, **of_task), settings) == asks
 
 
-def test_towers_of_a_backbone_without_a_width_are_refused(waves_task):
+def test_towers_of_a_network_of_the_users_own_are_refused(waves_task):
+    own = "tests.search.test_own_backbone:anything"
     check_towers(waves_task, SearchSettings(towers=2))
-    check_towers(waves_task, SearchSettings(backbone="tcn", towers=1))
-    with pytest.raises(InputError, match=r"^towers = 2: the backbone tcn has no parameter width"):
-        check_towers(waves_task, SearchSettings(backbone="tcn", towers=2))
+    check_towers(waves_task, SearchSettings(backbone="tcn", towers=2))
+    check_towers(waves_task, SearchSettings(backbone=own, towers=1))
+    with pytest.raises(
+        InputError, match=rf"^towers = 2: it is not known how the backbone {own} is made narrower"
+    ):
+        check_towers(waves_task, SearchSettings(backbone=own, towers=2))
 
 
 def test_towers_are_trained_after_the_last_round_as_its_candidates_were(waves_task):
