@@ -15,7 +15,7 @@ from typing import Any
 
 from dashdeploy.artifacts.provenance import Provenance
 from dashdeploy.bench.accuracy.published import PUBLISHED
-from dashdeploy.bench.accuracy.report import AccuracyReport
+from dashdeploy.bench.accuracy.report import HEADERS, AccuracyReport
 from dashdeploy.bench.engines.report import EnginesReport
 from dashdeploy.bench.latency.report import LatencyReport
 from dashdeploy.bench.latency.rows import LatencyRow
@@ -395,7 +395,7 @@ def accuracy(results: Sequence[AccuracyReport]) -> str:
     """Per task, with what is published."""
     parts = []
     for each in results:
-        parts.append(markdown(each.HEADERS, each.rows()))
+        parts.append(markdown(HEADERS, each.rows()))
         parts += [f"{one.task}, seed {one.seed} failed: {one.reason}" for one in each.failures]
         figures = [(task, one) for task in each.by_task() for one in PUBLISHED.get(task, ())]
         sources = sorted({f"{task}: {one.method}, {one.source}" for task, one in figures})

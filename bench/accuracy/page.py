@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashdeploy.bench.accuracy.report import AccuracyReport
+from dashdeploy.bench.accuracy.report import HEADERS, AccuracyReport
 from dashdeploy.report.charts import Bar, bar_chart
 from dashdeploy.report.page import Section, html_table, paragraph
 
@@ -34,7 +34,7 @@ def accuracy_section(result: AccuracyReport) -> Section:
         "Test figures",
         [
             bar_chart("Mean over seeds", bars, unit=""),
-            html_table(list(result.HEADERS), result.rows(), caption="Per task"),
+            html_table(list(HEADERS), result.rows(), caption="Per task"),
             html_table(headers, seeds, caption="Every run"),
             *failures,
         ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import Literal, Self
 
+from pydantic import model_validator
+
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.run import RunDirectory
 from dashdeploy.bench.accuracy.published import PUBLISHED, TARGETS
@@ -28,6 +30,7 @@ class SeedResult(FrozenModel):
         backbone_validation: the same of the backbone.
         seconds: of the whole run.
         kernels: kernel size and dilation per searched layer.
+        towers: of how many narrower networks the searched one is made.
     """
 
     task: str
@@ -40,6 +43,7 @@ class SeedResult(FrozenModel):
     backbone_validation: float | None
     seconds: float
     kernels: tuple[tuple[int, int], ...]
+    towers: int = 1
 
     @classmethod
     def of(cls, seed: int, run: RunDirectory) -> Self:
@@ -62,6 +66,7 @@ class SeedResult(FrozenModel):
             backbone_validation=metrics["backbone"]["validation"],
             seconds=sum(metrics["seconds"].values()),
             kernels=tuple((layer.kernel_size, layer.dilation) for layer in run.architecture.layers),
+            towers=run.architecture.towers.count if run.architecture.towers else 1,
         )
 
 
@@ -71,6 +76,20 @@ class Failure(FrozenModel):
     task: str
     seed: int
     reason: str
+
+
+HEADERS = (
+    "task",
+    "metric",
+    "seeds",
+    "DASH, test",
+    "backbone, test",
+    "difference",
+    "minutes",
+    "target",
+    "published",
+)
+"""Of the columns of `AccuracyReport.rows`."""
 
 
 class AccuracyReport(BenchResult):
@@ -91,6 +110,16 @@ class AccuracyReport(BenchResult):
     results: tuple[SeedResult, ...]
     failures: tuple[Failure, ...]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_headers(cls, data: object) -> object:
+        """Files of version 0.1 also hold the headers of the table."""
+        return (
+            {key: value for key, value in data.items() if key != "HEADERS"}
+            if isinstance(data, dict)
+            else data
+        )
+
     def by_task(self) -> dict[str, list[SeedResult]]:
         """The results by task."""
         found: dict[str, list[SeedResult]] = {}
@@ -99,7 +128,7 @@ class AccuracyReport(BenchResult):
         return found
 
     def rows(self) -> list[list[object]]:
-        """Per task: metric, seeds, both networks, their difference, the target, what is published."""
+        """Per task what `HEADERS` says; minutes are those of one run."""
         return [
             [
                 task,
@@ -108,26 +137,16 @@ class AccuracyReport(BenchResult):
                 spread([each.searched for each in results]),
                 spread([each.backbone for each in results]),
                 f"{fmean([each.searched - each.backbone for each in results]):+.4f}",
+                f"{fmean([each.seconds for each in results]) / 60:.1f}",
                 TARGETS.get(task),
                 "; ".join(f"{each.method} {each.value:g}" for each in PUBLISHED.get(task, ())),
             ]
             for task, results in self.by_task().items()
         ]
 
-    HEADERS: tuple[str, ...] = (
-        "task",
-        "metric",
-        "seeds",
-        "DASH, test",
-        "backbone, test",
-        "difference",
-        "target",
-        "published",
-    )
-
     def text(self) -> str:
         """The report for a person."""
-        parts = [table(list(self.HEADERS), self.rows())] if self.results else ["no run has finished"]
+        parts = [table(list(HEADERS), self.rows())] if self.results else ["no run has finished"]
         means = self.means()
         if means is not None:
             parts.append(

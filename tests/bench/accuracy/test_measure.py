@@ -49,11 +49,25 @@ def test_finished_runs_are_read_and_not_run_again(plan_of, written_run, fits_sch
     assert line.startswith("2 runs, 2 of them ") and f"{plan.jobs or report_jobs()} at" in line
     assert [each.searched for each in report.results] == pytest.approx([0.875, 0.885])
     assert report.rows()[0][3:6] == ["0.8800 ± 0.0071", "0.7500 ± 0.0000", "+0.1300"]
+    seconds = json.loads((plan.path("mnist1d", 0) / "metrics.json").read_text())["seconds"]
+    assert float(report.rows()[0][6]) == pytest.approx(sum(seconds.values()) / 60, abs=0.05)
     assert "CNN 0.94; human 0.96" in report.text()
     assert "arXiv 2011.14439" in report.text()
     assert report.means() == pytest.approx((0.88, 0.75))
     assert AccuracyReport.model_validate_json(report.model_dump_json()) == report
     fits_schema("accuracy", report.model_dump_json())
+    old = json.loads(report.model_dump_json()) | {"HEADERS": ["task", "metric"]}  # as version 0.1 wrote it
+    assert AccuracyReport.model_validate(old) == report
+
+
+def test_towers_are_told(plan_of, written_run):
+    plan = plan_of()
+    for seed in (0, 1):
+        finished(plan, written_run, seed=seed)
+    path = plan.path("mnist1d", 1) / "architecture.json"
+    towers = {"count": 2, "arguments": {"width": 4}, "kind": "classification"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"towers": towers}))
+    assert [each.towers for each in measure_accuracy(plan).results] == [1, 2]
 
 
 def report_jobs():
