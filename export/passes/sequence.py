@@ -28,6 +28,7 @@ from dashdeploy.export.passes.crop_unread import CropUnread
 from dashdeploy.export.passes.fold_batch_norm import FoldBatchNorm
 from dashdeploy.export.passes.fold_constants import FoldConstants
 from dashdeploy.export.passes.fold_pads import FoldPads
+from dashdeploy.export.passes.for_engines.pad_apart_from_max_pool import PadApartFromMaxPool
 from dashdeploy.export.passes.for_engines.relu_as_maximum import ReluAsMaximum
 from dashdeploy.export.passes.horizontal_fusion import HorizontalFusion
 from dashdeploy.export.passes.layout_assignment import AssignLayout
@@ -52,6 +53,7 @@ def prepare(model: ir.Model) -> ir.Model:
         FoldConstants(),
         LiftConstantsToInitializersPass(lift_all_constants=False),
         FoldPads(),
+        PadApartFromMaxPool(),
         SinkBatchNormThroughConcat(),
         FoldBatchNorm(),
         RemoveUnusedNodesPass(),
