@@ -2,8 +2,9 @@
 # dtaidistance's warping_paths_fast leaves the window for some lengths, and its distance is then smaller than that of distance.
 #
 # A window of 3 allows shifts of fewer than 3 from the diagonals through the two ends. For 5 and 6 samples, the function in C also
-# fills the first cell of the fourth row and the second of the fifth, which lie outside, and takes a path through them. warping_paths, distance and
-# distance_fast (with use_pruning=False) keep to the window. Other lengths concerned: 7 and 8 with 4, 5 and 10 with 3.
+# fills the first cell of the fourth row and the second of the fifth, which lie outside, and takes a path through them.
+# warping_paths, distance and distance_fast (with use_pruning=False) keep to the window. Other lengths concerned: 7 and 8 with a
+# window of 4, 5 and 10 with 3.
 #
 # Seen with dtaidistance 2.5.1, 0 -1 1 -2 0 against -1 1 1 1 2 2, window 3:
 #   distance, warping_paths 4.2426   warping_paths_fast 4.1231
