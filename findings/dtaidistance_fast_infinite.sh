@@ -2,8 +2,8 @@
 # dtaidistance's distance_fast gives an infinite distance for some ordinary pairs of series, such as 0 0 0 and 1 1 1.
 #
 # distance_fast prunes by default: what costs more than the Euclidean distance is given up. That bound is a square root, squared again,
-# and of 3 remain 2.9999999999999996. The warping path costs 3 and is given up as well, so that nothing is left. One in
-# thirty pairs of short integer series is concerned, and the nearest neighbor becomes the farthest. distance, and distance_fast
+# and of 3 remain 2.9999999999999996. The warping path costs 3 and is given up as well, so that nothing is left. About 4 of
+# 100 pairs of short integer series are concerned, and the nearest neighbor becomes the farthest. distance, and distance_fast
 # with use_pruning=False, are right.
 #
 # Seen with dtaidistance 2.5.1, n zeros and n ones, whose distance is sqrt(n):
