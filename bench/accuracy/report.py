@@ -113,7 +113,7 @@ class AccuracyReport(BenchResult):
     @model_validator(mode="before")
     @classmethod
     def _without_headers(cls, data: object) -> object:
-        """Files of version 0.1 also hold the headers of the table."""
+        """Older files also hold the headers of the table."""
         return (
             {key: value for key, value in data.items() if key != "HEADERS"}
             if isinstance(data, dict)

@@ -56,7 +56,7 @@ def test_finished_runs_are_read_and_not_run_again(plan_of, written_run, fits_sch
     assert report.means() == pytest.approx((0.88, 0.75))
     assert AccuracyReport.model_validate_json(report.model_dump_json()) == report
     fits_schema("accuracy", report.model_dump_json())
-    old = json.loads(report.model_dump_json()) | {"HEADERS": ["task", "metric"]}  # as version 0.1 wrote it
+    old = json.loads(report.model_dump_json()) | {"HEADERS": ["task", "metric"]}  # as older versions wrote it
     assert AccuracyReport.model_validate(old) == report
 
 
