@@ -34,6 +34,8 @@ DEFAULT_SECONDS = 900.0
 EVALUATION = 1 / 3
 """What a sample costs without its gradient, as part of what it costs in training."""
 SELECTION = ("search_epochs", "shortlist_epochs", "tune_epochs")
+SHARES = {name: name.replace("_epochs", "_share") for name in (*SELECTION, "retrain_epochs")}
+"""Which part of the data a pass sees, by the setting of the phase's epochs."""
 LEAST = 0.4
 """The part of these that is left before the final trainings become shorter as well."""
 LITTLE = 0.2
@@ -168,14 +170,13 @@ def shortened(whole: RunSettings, asked: SearchSettings, part: float, names: Seq
         names: of the settings that may become less.
     """
     changes: dict[str, object] = {}
-    shares = {"search_epochs": "search_share", "retrain_epochs": "retrain_share", "tune_epochs": "tune_share"}
     for name in names:
         epochs = getattr(whole, name)
         follows = name in ("shortlist_epochs", "tune_epochs") and asked.retrain_epochs is not None
         if getattr(asked, name) is not None or epochs is None or follows:
             continue
         changes[name] = max(1, round(part * epochs))
-        share = shares.get(name)
+        share = SHARES.get(name)
         if share and part * epochs < 1:
             changes[share] = max(1e-3, part * epochs) * getattr(whole, share)
     return whole.model_copy(update=changes)
@@ -242,7 +243,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     }[settings.tune]
     expected: dict[PhaseName, float] = {
         "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
-        "shortlist": epochs(listed_epochs, step.searched, *of_list) if has_shortlist(settings) else 0.0,
+        "shortlist": 0.0,
         "tune": epochs(tuned_epochs, step.searched, train, held_out, settings.tune_share),
         "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
         "backbone": epochs(
@@ -253,6 +254,8 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
             settings.retrain_share,
         ),
     }
+    if has_shortlist(settings):
+        expected["shortlist"] = epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share)
     return {name: expected[stage_of(name)] for name in phase_names(settings)}
 
 

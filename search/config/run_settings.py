@@ -95,7 +95,7 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
         for name in ("shortlist_epochs", "tune_epochs"):
             suited(name, -(-settings.retrain_epochs // RETRAIN_OVER_CANDIDATE))
     epochs("search_epochs", settings.search_steps, SEARCH_PASSES, settings.search_share)
-    epochs("shortlist_epochs", settings.shortlist_steps, SHORTLIST_PASSES)
+    epochs("shortlist_epochs", settings.shortlist_steps, SHORTLIST_PASSES, settings.shortlist_share)
     epochs("tune_epochs", settings.shortlist_steps, SHORTLIST_PASSES, settings.tune_share)
     if halves and "tune_epochs" in chosen:
         chosen["tune_epochs"] = min(MOST_ASHA_EPOCHS, chosen["tune_epochs"])

@@ -124,6 +124,7 @@ class SearchSettings(FrozenModel):
         shortlist_epochs: epochs of each; of a long list, all are trained for a third first. None is a third of
             `retrain_epochs` where these are given; else 9 passes, and at least `shortlist_steps`.
         shortlist_steps: least number of steps of each where `shortlist_epochs` is None.
+        shortlist_share: part of the training data that each pass of a candidate sees, drawn anew.
         shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data. None is 3
             for at most 1000 samples, else 1.
         shortlist_parts: so many of these parts are held out, one after the other; None is all, or what there is time
@@ -214,6 +215,7 @@ class SearchSettings(FrozenModel):
     shortlist: PositiveInt = 7
     shortlist_epochs: PositiveInt | None = None
     shortlist_steps: PositiveInt = 1000
+    shortlist_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     shortlist_folds: PositiveInt | None = None
     shortlist_parts: PositiveInt | None = None
     shortlist_by: Literal["metric", "loss"] = "loss"

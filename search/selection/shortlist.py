@@ -247,7 +247,14 @@ def _score(
     Every fold has its own initial weights and order, the same for all candidates.
     """
     settings = settings.model_copy(update={"seed": (settings.seed + fold) % MOST_SEEDS})
-    phase = Phase(PHASE, epochs, settings.epoch_passes, settings.learning_rate, 1.0, settings.retrain_clip)
+    phase = Phase(
+        PHASE,
+        epochs,
+        settings.epoch_passes,
+        settings.learning_rate,
+        settings.shortlist_share,
+        settings.retrain_clip,
+    )
     started = time.perf_counter()
     with suppress_lightning_logging():
         L.seed_everything(settings.seed, verbose=False)
