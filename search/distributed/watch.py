@@ -40,7 +40,8 @@ def interrupt(left: threading.Event, reason: str, last: Callable[[], None] | Non
         reason: what is said.
         last: what is done before the end.
     """
-    os.kill(os.getpid(), signal.SIGINT)
+    # To the main thread itself: a signal to the process may reach another one, and would not wake it from a wait.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     if left.wait(PATIENCE_SECONDS):
         return
     print(f"error: {reason}; resume the run to go on", file=sys.stderr, flush=True)

@@ -164,7 +164,9 @@ def test_a_plan_for_two_threads_has_the_candidates_of_one_and_a_race_of_two(
         plans.append(bundle.read_json("plan.json"))
     assert any(line.startswith("measuring") for line in said[0])
     assert not any(line.startswith("measuring") for line in said[1])
-    assert plans[0]["layers"] == plans[1]["layers"]
+    # The costs are those of one thread; of two that are nearly equal, a race of whole models may prefer either.
+    (one,), (two,) = (plan["layers"] for plan in plans)
+    assert one["candidates"] == two["candidates"]
     for number, plan in enumerate(plans, start=1):
         assert plan["threads"] == number
         assert f"{number} thread(s)" in plan["device"]

@@ -1,6 +1,7 @@
 """Processes that wait for one that has failed end within seconds, and say why."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,14 @@ def store():
 def hurried(monkeypatch):
     monkeypatch.setattr(watch, "POLL_SECONDS", 0.05)
     monkeypatch.setattr(watch, "GRACE_SECONDS", 0.3)
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Whatever ran in this process before may have left another handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_waits_is_interrupted(store):
