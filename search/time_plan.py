@@ -17,7 +17,6 @@ from dashdeploy.progress import Progress
 from dashdeploy.search.config.phases import (
     PhaseName,
     TimePlan,
-    has_shortlist,
     in_words,
     phase_names,
     stage_of,
@@ -34,7 +33,7 @@ DEFAULT_SECONDS = 900.0
 EVALUATION = 1 / 3
 """What a sample costs without its gradient, as part of what it costs in training."""
 SELECTION = ("search_epochs", "shortlist_epochs", "tune_epochs")
-SHARES = {name: name.replace("_epochs", "_share") for name in (*SELECTION, "retrain_epochs")}
+PASS_SHARES = {name: name.replace("_epochs", "_share") for name in (*SELECTION, "retrain_epochs")}
 """Which part of the data a pass sees, by the setting of the phase's epochs."""
 LEAST = 0.4
 """The part of these that is left before the final trainings become shorter as well."""
@@ -176,7 +175,7 @@ def shortened(whole: RunSettings, asked: SearchSettings, part: float, names: Seq
         if getattr(asked, name) is not None or epochs is None or follows:
             continue
         changes[name] = max(1, round(part * epochs))
-        share = SHARES.get(name)
+        share = PASS_SHARES.get(name)
         if share and part * epochs < 1:
             changes[share] = max(1e-3, part * epochs) * getattr(whole, share)
     return whole.model_copy(update=changes)
@@ -243,7 +242,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     }[settings.tune]
     expected: dict[PhaseName, float] = {
         "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
-        "shortlist": 0.0,
+        "shortlist": epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share),
         "tune": epochs(tuned_epochs, step.searched, train, held_out, settings.tune_share),
         "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
         "backbone": epochs(
@@ -254,8 +253,6 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
             settings.retrain_share,
         ),
     }
-    if has_shortlist(settings):
-        expected["shortlist"] = epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share)
     return {name: expected[stage_of(name)] for name in phase_names(settings)}
 
 

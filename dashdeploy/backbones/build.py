@@ -89,10 +89,12 @@ def accepted(name: str, offered: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in offered.items() if key in known}
 
 
-def width_of(name: str, arguments: Mapping[str, Any]) -> float | None:
-    """The width of a backbone that has one in `WIDTHS`: what `arguments` say, or its factory's default."""
-    if name not in WIDTHS:
-        return None
+def width_of(name: str, arguments: Mapping[str, Any]) -> float:
+    """The width of one of `WIDTHS`: what `arguments` say, or its factory's default.
+
+    Raises:
+        KeyError: the backbone is not one of them.
+    """
     argument = WIDTHS[name].argument
     default = inspect.signature(backbone_factory(name)).parameters[argument].default
     return float(arguments.get(argument, default))

@@ -64,19 +64,29 @@ def _only_convolutions_read(value: ir.Value) -> bool:
     return reads and not value.is_graph_output()
 
 
-def _zeros_added(pad: ir.Node) -> list[int]:
-    """Zeros before and after the spatial axes, as a convolution's `pads`."""
+def check_adds_zeros(pad: ir.Node) -> None:
+    """Go on if a Pad is known to add nothing but zeros.
+
+    Raises:
+        NoMatchError: it is of another mode, or of another or an unknown value.
+    """
     mode = pad.attributes.get("mode")
-    inputs = [*pad.inputs, None, None, None][:4]
-    amounts = constant(inputs[1])
     if mode is not None and mode.as_string() != "constant":
         raise NoMatchError(f"the Pad before it is of the mode {mode.as_string()}")
-    if amounts is None or inputs[0] is None:
-        raise NoMatchError("the amounts of the Pad before it are not constant")
-    if inputs[2] is not None:
-        value = constant(inputs[2])
+    given = pad.inputs[2] if len(pad.inputs) > 2 else None  # a Pad without a value adds zeros
+    if given is not None:
+        value = constant(given)
         if value is None or np.any(value.numpy() != 0):
             raise NoMatchError("the Pad before it adds something else than zeros")
+
+
+def _zeros_added(pad: ir.Node) -> list[int]:
+    """Zeros before and after the spatial axes, as a convolution's `pads`."""
+    check_adds_zeros(pad)
+    inputs = [*pad.inputs, None, None, None][:4]
+    amounts = constant(inputs[1])
+    if amounts is None or inputs[0] is None:
+        raise NoMatchError("the amounts of the Pad before it are not constant")
     flat = [int(amount) for amount in amounts.numpy().reshape(-1)]
     if inputs[3] is not None:
         flat = _of_all_axes(flat, inputs)

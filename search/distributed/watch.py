@@ -41,7 +41,9 @@ def interrupt(left: threading.Event, reason: str, last: Callable[[], None] | Non
         last: what is done before the end.
     """
     # To the main thread itself: a signal to the process may reach another one, and would not wake it from a wait.
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    main = threading.main_thread().ident
+    assert main is not None  # it has started
+    signal.pthread_kill(main, signal.SIGINT)
     if left.wait(PATIENCE_SECONDS):
         return
     print(f"error: {reason}; resume the run to go on", file=sys.stderr, flush=True)

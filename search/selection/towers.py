@@ -41,10 +41,9 @@ def divided(architecture: Architecture, count: int, kind: Kind) -> Architecture:
         count: how many; 1 leaves it as it is.
         kind: what is predicted.
     """
-    whole = width_of(architecture.backbone, architecture.arguments)
-    if count == 1 or whole is None:
+    if count == 1:
         return architecture
-    width = WIDTHS[architecture.backbone]
+    width, whole = WIDTHS[architecture.backbone], width_of(architecture.backbone, architecture.arguments)
     steps = max(1, round(whole / math.sqrt(count) / width.step))
     towers = Towers(count=count, arguments={width.argument: width.step * steps}, kind=kind)
     return architecture.model_copy(update={"towers": towers})

@@ -12,8 +12,9 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from dashdeploy.export.frontend.graph_values import UnusedNames, constant, is_operator
+from dashdeploy.export.frontend.graph_values import UnusedNames, is_operator
 from dashdeploy.export.passes.base import NodePass, NoMatchError
+from dashdeploy.export.passes.fold_pads import check_adds_zeros
 from dashdeploy.export.passes.rows_operators import register
 
 NEVER_NEGATIVE = ("Relu", "Sigmoid", "Softmax", "Abs", "Sqrt", "Exp")
@@ -33,13 +34,7 @@ class PadApartFromMaxPool(NodePass[ir.DataType]):
         pad = padded.producer()
         if pad is None or not is_operator(pad, "Pad"):
             raise NoMatchError("no Pad stands before it")
-        mode = pad.attributes.get("mode")
-        if mode is not None and mode.as_string() != "constant":
-            raise NoMatchError(f"the Pad before it is of the mode {mode.as_string()}")
-        given = pad.inputs[2] if len(pad.inputs) > 2 else None  # a Pad without a value adds zeros
-        value = constant(given)
-        if value is not None and np.any(value.numpy() != 0):
-            raise NoMatchError("the Pad before it adds something else than zeros")
+        check_adds_zeros(pad)
         x = pad.inputs[0]
         source = None if x is None else x.producer()
         if source is not None and any(is_operator(source, each) for each in NEVER_NEGATIVE):
