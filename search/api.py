@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def search(
         resume: whether to continue an unfinished run of the same data and settings; a finished run is returned.
         progress: a function that gets a line for each step. `dashdeploy.progress.to_stderr` prints the lines on
             stderr, on a terminal as a bar; `dashdeploy.progress.silent` prints nothing.
-        max_seconds: the time that the search may take, in seconds, roughly; None sets no limit.
+        max_seconds: the time that the call may take, in seconds, roughly; None sets no limit.
         data_options: what is predicted, the loss, the metric, the scaling, for your own data:
             ``dashdeploy.DataOptions(predict="regression", normalize="channels")``.
         settings: fields of `dashdeploy.SearchSettings`, such as ``kernel_sizes=(3, 7)`` or ``seed=1``.
@@ -85,6 +86,7 @@ def search(
             print(run.metrics["searched"]["test"])
             outputs = run.searched_model()(inputs)
     """
+    started = time.perf_counter()
     named: dict[str, object] = {"backbone": reference_of(backbone), **settings}
     seed = SearchSettings.preset(preset, **named).seed
     task = data if isinstance(data, Task) else _load(data, seed, data_options)
@@ -94,7 +96,9 @@ def search(
             f"the backbone {chosen.backbone} is a part of this program, which alone can export the run; to export it "
             "from elsewhere, move the network to a module and import it"
         )
-    return run_search(task, chosen, Path(out), resume=resume, progress=progress, max_seconds=max_seconds)
+    return run_search(
+        task, chosen, Path(out), resume=resume, progress=progress, max_seconds=max_seconds, started=started
+    )
 
 
 def _load(data: Data, seed: int, options: DataOptions | None) -> Task:

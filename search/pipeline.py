@@ -7,6 +7,7 @@ test data, and a killed run goes on bit for bit.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -57,7 +58,7 @@ from dashdeploy.search.step_time import computing_with
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run, with_choices
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
-from dashdeploy.search.time_plan import plan_of_run, with_freed_time
+from dashdeploy.search.time_plan import DEFAULT_SECONDS, plan_of_run, with_freed_time
 from dashdeploy.search.training.augmentation import check_augmentation
 from dashdeploy.search.training.ensemble_scores import ensemble_scores
 from dashdeploy.search.training.evaluate import scores_of
@@ -81,6 +82,7 @@ def search(
     resume: bool = False,
     progress: Progress = silent,
     max_seconds: float | None = None,
+    started: float | None = None,
 ) -> Run:
     """Search the kernels that fit `task`, retrain the result, train the unsearched backbone beside it.
 
@@ -96,6 +98,7 @@ def search(
         max_seconds: about how long the run may take, the parts before an interruption included: it is planned for
             that, and every phase ends with the epoch in which its share runs out. None is planned for
             `time_plan.DEFAULT_SECONDS`, without an eye on the clock.
+        started: since when the time counts, as ``time.perf_counter()`` tells it; None is now.
 
     Returns:
         The finished run.
@@ -106,12 +109,14 @@ def search(
         MissingCapabilityError: the settings ask for a device, a target or a package that this machine lacks.
         KeyboardInterrupt: the user interrupted it; the unfinished run can be resumed.
     """
+    end = (time.perf_counter() if started is None else started) + (max_seconds or DEFAULT_SECONDS)
+    deadline = None if max_seconds is None else end
     if out.exists():
         if resume or helps_another(out):
             return Run.load(out)
         raise InputError(f"{out} already exists; choose another `out`, or remove the folder first")
     if rank(devices_of(settings)):
-        return _help(task, settings, out, max_seconds)
+        return _help(task, settings, out, deadline)
     whole = run_settings(task, settings)
     supernet, kept = _check(task, whole)
     for note in task.notes:
@@ -126,7 +131,7 @@ def search(
         rates = with_choices(rates, supernet, task, whole, progress)
     plan = stored_plan(staging_path(out), settings) if resume else None
     if plan is None:
-        plan = plan_of_run(task, settings, whole, rates.rates, max_seconds, progress)
+        plan = plan_of_run(task, settings, whole, rates.rates, end, progress)
     try:
         with open_staging_directory(out, run_config(task, settings, plan), resume=resume) as folder:
             writer = RunWriter(folder)
@@ -134,9 +139,8 @@ def search(
             writer.rates(rates)
             with all_processes(devices_of(settings), out), computing_with(plan.threads):
                 wait_for_all()
-                _run_phases(
-                    task, from_first(plan), whole, kept, rates, latencies, writer, max_seconds, progress
-                )
+                plan = from_first(plan)
+                _run_phases(task, plan, whole, kept, rates, latencies, writer, deadline, progress)
                 writer.report()
                 finish_staging_directory(folder, out)
                 wait_for_all()
@@ -150,7 +154,7 @@ def search(
     return Run.load(out)
 
 
-def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | None) -> Run:
+def _help(task: Task, settings: SearchSettings, out: Path, deadline: float | None) -> Run:
     """Take part in the run that another process builds at `out`, on another device."""
     whole = run_settings(task, settings)
     _, kept = _check(task, whole)
@@ -158,7 +162,7 @@ def _help(task: Task, settings: SearchSettings, out: Path, max_seconds: float | 
         wait_for_all()
         writer = RunWriter(staging_path(out), writes=False)
         plan = from_first(TimePlan(whole, {}))  # that of the first process
-        _run_phases(task, plan, whole, kept, None, None, writer, max_seconds, silent)
+        _run_phases(task, plan, whole, kept, None, None, writer, deadline, silent)
         wait_for_all()
     return Run.load(out)
 
@@ -171,7 +175,7 @@ def _run_phases(
     rates: ComputationRates | None,
     latencies: LatencyTable | None,
     writer: RunWriter,
-    max_seconds: float | None,
+    deadline: float | None,
     progress: Progress,
 ) -> None:
     """Search, short list, tuning, retraining of each member, the backbone, and one look at the test data.
@@ -183,7 +187,8 @@ def _run_phases(
     rates, latencies = from_first((rates, latencies))
     assert rates is not None
     names = phase_names(settings)
-    limit = TimeLimit(max_seconds, names, plan.seconds or None, before=writer.seconds_spent(names))
+    spent = writer.seconds_spent(names)
+    limit = TimeLimit(deadline, names, plan.seconds or None, before=spent, after=plan.scoring)
 
     def search_phase() -> Found:
         seconds = limit.share("search")

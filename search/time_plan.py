@@ -8,6 +8,7 @@ that a run that is resumed keeps it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -57,7 +58,7 @@ def plan_of_run(
     asked: SearchSettings,
     whole: RunSettings,
     rates: Rates | None,
-    max_seconds: float | None,
+    deadline: float,
     progress: Progress,
 ) -> TimePlan:
     """What a run is going to do; steps are timed where there is anything to plan.
@@ -67,14 +68,13 @@ def plan_of_run(
         asked: the settings; where they name epochs, these stay.
         whole: what comes of them with time enough.
         rates: by which the supernet's layers choose how they are computed.
-        max_seconds: how long it may take; None is `DEFAULT_SECONDS`.
+        deadline: when it is to end, as ``time.perf_counter()`` tells it.
         progress: told of the plan.
     """
     if not leaves_epochs_open(asked):
         return TimePlan(whole, {})
-    seconds = DEFAULT_SECONDS if max_seconds is None else max_seconds
     step = quickest(measured_steps(task, whole, rates), task, whole)
-    plan = time_plan(task, asked, whole, step, seconds)
+    plan = time_plan(task, asked, whole, step, deadline - time.perf_counter())
     if plan.threads is not None:
         progress(
             f"the run computes with {plan.threads} thread{'s' if plan.threads > 1 else ''}: steps take longer with "
@@ -108,8 +108,10 @@ def time_plan(
         asked: the settings; where they name epochs, these stay.
         whole: what comes of them with time enough.
         step: what was measured.
-        seconds: for the whole run.
+        seconds: for the phases and the scores.
     """
+    scoring = scoring_seconds(task, whole, step)
+    seconds = max(0.0, seconds - scoring)
 
     def parts(settings: RunSettings) -> tuple[float, float]:
         """Seconds until the kernels are chosen, and of the final trainings."""
@@ -152,7 +154,7 @@ def time_plan(
         best = longest(
             lambda part: shortened(chosen, asked, part, TRAININGS), lambda each: parts(each)[1] <= left
         )
-    return TimePlan(best, phase_seconds(task, best, step), step.threads)
+    return TimePlan(best, phase_seconds(task, best, step), step.threads, scoring)
 
 
 def _shortened_to_least(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
@@ -254,6 +256,14 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
         ),
     }
     return {name: expected[stage_of(name)] for name in phase_names(settings)}
+
+
+def scoring_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> float:
+    """What the scores of both networks are expected to take, when their trainings are over."""
+    scored = 0 if task.test is None else len(task.test.targets)
+    if not settings.refit:
+        scored += len(task.validation.targets)
+    return EVALUATION * scored / settings.batch_size * (step.searched + step.backbone)
 
 
 def _grid(settings: RunSettings) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from dashdeploy.cli.options.data import DataHandling, TaskSource
 from dashdeploy.cli.options.groups import with_option_groups
 from dashdeploy.cli.options.output import Output
@@ -34,7 +36,7 @@ def search(
       dashdeploy search --data signals.npz --backbone mine:unet --set momentum=0.95 --out runs/unet
       dashdeploy search --task mnist1d --latency-weight 0.5 --target ort-cpu --time-limit 30m --out runs/quick
     """
-    console = output.console()
+    started, console = time.perf_counter(), output.console()
     source.check()
     options = {**space.settings(), **training.values(), **latency.settings()}
     max_seconds = run.max_seconds()
@@ -69,7 +71,13 @@ def search(
         )
     try:
         found = pipeline.search(
-            task, settings, run.out, resume=run.resume, progress=progress, max_seconds=max_seconds
+            task,
+            settings,
+            run.out,
+            resume=run.resume,
+            progress=progress,
+            max_seconds=max_seconds,
+            started=started,
         )
     except KeyboardInterrupt:
         unfinished = staging_path(run.out)

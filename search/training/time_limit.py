@@ -20,29 +20,31 @@ class TimeLimit:
     """The time that a run may take, the parts before an interruption included.
 
     Args:
-        seconds: for the whole run; None sets no limit.
+        deadline: when the run is to end, as ``time.perf_counter()`` tells it; None sets no limit.
         phases: names of the run's phases, in order.
         expected: what each is expected to take, by which they share what is left; None is `SHARES`.
         before: seconds that phases took which were finished before an interruption.
+        after: seconds that are kept for what follows the phases.
     """
 
     def __init__(
         self,
-        seconds: float | None,
+        deadline: float | None,
         phases: Sequence[PhaseName],
         expected: Mapping[PhaseName, float] | None = None,
         *,
         before: float = 0.0,
+        after: float = 0.0,
     ) -> None:
-        self.seconds, self.phases, self.before = seconds, phases, before
+        self.end = None if deadline is None else deadline - before - after
+        self.phases = phases
         self.expected = {name: SHARES[stage_of(name)] for name in phases} if expected is None else expected
-        self.started = time.perf_counter()
 
     def share(self, phase: PhaseName) -> float | None:
         """Seconds that `phase` may take, if it starts now; at least one."""
-        if self.seconds is None:
+        if self.end is None:
             return None
-        left = self.seconds - self.before - (time.perf_counter() - self.started)
+        left = self.end - time.perf_counter()
         following = self.phases[self.phases.index(phase) :]
         return max(1.0, left * self.expected[phase] / sum(self.expected[name] for name in following))
 

@@ -12,6 +12,8 @@ from torch import nn
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.progress import to_stderr
+from dashdeploy.search import pipeline
+from dashdeploy.search.config.phases import TimePlan
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.run_writer import RunWriter
 from dashdeploy.search.staging.directory import staging_path
@@ -111,10 +113,38 @@ def test_what_is_left_is_shared_by_the_phases_that_are_left(monkeypatch):
     assert TimeLimit(None, phases).share("search") is None
     assert TimeLimit(90, phases).share("search") == 30
     assert TimeLimit(90, phases, before=50).share("retrain") == 20
+    assert TimeLimit(90, phases, before=50, after=10).share("retrain") == 15
     assert TimeLimit(10, phases, before=50).share("retrain") == 1  # overdrawn
     limit = TimeLimit(90, phases, before=50)
     assert limit.without("backbone").share("retrain") == 40
     assert limit.share("retrain") == 20
+    monkeypatch.setattr(time_limit.time, "perf_counter", lambda: 30.0)
+    assert TimeLimit(90, phases).share("search") == 20
+
+
+def test_what_comes_before_the_phases_counts(waves_task, small, tmp_path, monkeypatch):
+    """Such as reading the data, and timing the steps."""
+    planned, limited = [], []
+
+    def plan(*arguments):
+        planned.append(arguments[4])
+        raise KeyboardInterrupt
+
+    def limit(deadline, *_, **__):
+        limited.append(deadline)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "plan_of_run", plan)
+    for seconds in (60, None):
+        with pytest.raises(KeyboardInterrupt):
+            search(waves_task, small, tmp_path / "run", max_seconds=seconds, started=7.0)
+    assert planned == [67.0, 907.0]
+    monkeypatch.setattr(pipeline, "plan_of_run", lambda *_: TimePlan(small, {}))
+    monkeypatch.setattr(pipeline, "TimeLimit", limit)
+    for number, seconds in enumerate((60, None)):
+        with pytest.raises(KeyboardInterrupt):
+            search(waves_task, small, tmp_path / f"run{number}", max_seconds=seconds, started=7.0)
+    assert limited == [67.0, None]
 
 
 def test_what_finished_phases_took_is_known_when_a_run_goes_on(tmp_path):

@@ -15,9 +15,14 @@ from dashdeploy.search.time_plan import (
     phase_seconds,
     plan_of_run,
     quickest,
+    scoring_seconds,
     time_plan,
     with_freed_time,
 )
+
+
+def all_seconds(plan):
+    return sum(plan.seconds.values()) + plan.scoring
 
 
 def planned(task, asked, step, seconds):
@@ -72,13 +77,13 @@ def test_every_member_of_an_ensemble_is_planned_for(waves_task):
     assert list(together)[2:] == ["retrain", *added, "backbone"]
     # In the time that the run with one network takes, five are trained for less long.
     plan = planned(waves_task, five, STEP, sum(alone.values()))
-    assert sum(plan.seconds.values()) <= sum(alone.values())
+    assert all_seconds(plan) <= sum(alone.values())
     assert plan.settings.ensemble == 5
 
 
 def test_the_selection_becomes_shorter_before_the_final_trainings(waves_task):
     whole = run_settings(waves_task, QUICK)
-    total = sum(planned(waves_task, QUICK, STEP, 1e9).seconds.values())
+    total = all_seconds(planned(waves_task, QUICK, STEP, 1e9))
     little_less = planned(waves_task, QUICK, STEP, 0.8 * total).settings
     assert little_less == whole.model_copy(update={"shortlist_parts": little_less.shortlist_parts})
     assert 1 <= little_less.shortlist_parts < 3
@@ -98,6 +103,7 @@ def test_the_final_trainings_have_half_of_a_short_time(waves_task, seconds, supe
     plan = planned(waves_task, QUICK, step, seconds)
     final = plan.seconds["retrain"] + plan.seconds["backbone"]
     wanted = phase_seconds(waves_task, whole, step)
+    seconds -= plan.scoring
     one_pass = 8 * 1.0 * 1.5 + 8 * 0.4 * 1.5
     assert final >= min(wanted["retrain"] + wanted["backbone"], seconds / 2) - one_pass
     # What the selection takes beyond its half is the least that it can do.
@@ -122,7 +128,7 @@ def test_it_fits_however_short_the_time_is(waves_task, seconds, slow):
     """A step and an evaluation of each take at most 12 s together."""
     step = StepSeconds(0.2 * slow, 0.06 * slow, 0.04 * slow)
     plan = planned(waves_task, QUICK, step, seconds)
-    assert sum(plan.seconds.values()) <= seconds
+    assert all_seconds(plan) <= seconds
 
 
 def test_epochs_that_are_given_stay(waves_task):
@@ -149,12 +155,27 @@ def test_a_short_list_may_see_a_part_of_the_data(waves_task):
     assert seconds["shortlist"] == pytest.approx(2 * 5 * (4 + 14 / 2 / 3) * 0.06)
 
 
+def test_time_is_kept_for_the_scores(waves_task):
+    """Sixty test series, a third of a step's time for each batch of 9, by both networks."""
+    whole = run_settings(waves_task, QUICK)
+    count = len(waves_task.test.targets)
+    assert (count, whole.batch_size, whole.refit) == (60, 9, True)
+    scoring = scoring_seconds(waves_task, whole, STEP)
+    assert scoring == pytest.approx(60 / 9 / 3 * (0.06 + 0.04))
+    held = whole.model_copy(update={"refit": False})  # scored after the trainings as well
+    assert scoring_seconds(waves_task, held, STEP) == pytest.approx((60 + 14) / 9 / 3 * (0.06 + 0.04))
+    plan = time_plan(waves_task, QUICK, whole, STEP, 300.0)
+    assert plan.scoring == scoring
+    assert 0.97 * 300 < all_seconds(plan) <= 300
+
+
 def test_one_thread_is_taken_where_several_hinder_each_other(waves_task, monkeypatch):
     """A twentieth of the time by one thread decides; a quarter less does not, since idle machines vary as much."""
     hindered, said = [StepSeconds(4.0, 1.2, 0.8), StepSeconds(0.2, 0.06, 0.04, threads=1)], []
     monkeypatch.setattr(module, "measured_steps", lambda *_: hindered)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: 100.0)  # of 500 seconds, some are over by now
     whole = run_settings(waves_task, QUICK)
-    plan = plan_of_run(waves_task, QUICK, whole, None, 400.0, said.append)
+    plan = plan_of_run(waves_task, QUICK, whole, None, 500.0, said.append)
     assert plan == time_plan(waves_task, QUICK, whole, hindered[1], 400.0)
     assert plan.threads == 1 and "with 1 thread" in said[0]
     nearly = [StepSeconds(0.2, 0.06, 0.04), StepSeconds(0.15, 0.045, 0.03, threads=1)]
@@ -199,6 +220,7 @@ def test_passes_are_counted_over_epochs_of_another_length(waves_task):
 def test_a_run_says_when_the_time_is_too_short_to_search(waves_task, monkeypatch):
     monkeypatch.setattr(module, "measured_steps", lambda *_: [StepSeconds(5.0, 1.0, 0.4)])
     whole, said = run_settings(waves_task, QUICK), []
+    monkeypatch.setattr(module.time, "perf_counter", lambda: 0.0)
     plan_of_run(waves_task, QUICK, whole, None, 120.0, said.append)
     assert len(said) == 2
     assert "of the steps of a search" in said[1] and said[1].endswith(" h")
