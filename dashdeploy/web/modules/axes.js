@@ -6,7 +6,13 @@ import {short, svg} from "./elements.js";
 export function ticks(low, high, count) {
   if (!(high > low)) return [low];
   const rough = (high - low) / Math.max(1, count), power = 10 ** Math.floor(Math.log10(rough)), share = rough / power;
-  const step = power * (share > 5 ? 10 : share > 2 ? 5 : share > 1 ? 2 : 1);
+  // A step that is rounded up may be longer than the range and miss it; one that is rounded down is not.
+  const [above, below] = share > 5 ? [10, 5] : share > 2 ? [5, 2] : share > 1 ? [2, 1] : [1, 1];
+  const found = multiples(power * above, low, high);
+  return found.length ? found : multiples(power * below, low, high);
+}
+
+function multiples(step, low, high) {
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toPrecision(12)));
   return found;
