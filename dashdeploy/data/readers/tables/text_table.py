@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ _LOOSE_NUMBER = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
 _TARGET_WORDS = frozenset(
     {"class", "classes", "label", "labels", "target", "targets", "y", "category", "species"}
 )
+
+_CELLS_AT_ONCE = 2**20
 
 
 def read_text_table(
@@ -93,14 +95,7 @@ def read_text_table(
     place = _places(numbers)
     archive = archive and names is None
     target, said = target_index(path, names, len(columns), wanted, first=archive)
-    series = np.stack(
-        [
-            _numbers(path, column_name(names, index), column, place)
-            for index, column in enumerate(columns)
-            if index != target
-        ],
-        axis=1,
-    )
+    series = _series(path, names, columns, target, place)
     labels = np.array([str(each).strip() for each in columns[target].to_pylist()])
     absent = np.isin(labels, MISSING_TARGETS)
     if absent.any():
@@ -206,7 +201,7 @@ def _is_header(
     if wanted is not None and re.fullmatch(r"-?\d+", str(wanted)) and -len(first) <= int(wanted) < len(first):
         target = int(wanted) % len(first)
     others = [cell for index, cell in enumerate(first) if index != target and cell.lower() not in _MISSING]
-    text = [cell for cell in others if not _LOOSE_NUMBER.fullmatch(cell)]
+    text = {cell for cell in others if not _LOOSE_NUMBER.fullmatch(cell)}
     if text:
         numbers = [cell for cell in others if cell not in text]
         return all(cell.isdigit() for cell in numbers) and len(set(numbers)) == len(numbers)
@@ -234,12 +229,37 @@ def _places(numbers: Sequence[int]) -> Any:  # noqa: ANN401 - a function of an i
     return lambda index: f"line {numbers[index]}"
 
 
-def _numbers(path: Path, name: str, column: pyarrow.Array, place: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-    """A column of series values as numbers, NaN where they are missing."""
+def _series(
+    path: Path,
+    names: tuple[str, ...] | None,
+    columns: Sequence[pyarrow.Array],
+    target: int,
+    place: Any,  # noqa: ANN401
+) -> npt.NDArray[np.float64]:
+    """The columns but the target as numbers, NaN where they are missing: [rows, columns]."""
+    import pyarrow
+
+    rows, kept = len(columns[0]), [index for index in range(len(columns)) if index != target]
+    series = np.empty((rows, len(kept)))
+    # Many columns at once: a call of pyarrow takes as long as hundreds of cells, and tables may have 100 000 columns.
+    together = max(1, _CELLS_AT_ONCE // rows)
+    for start in range(0, len(kept), together):
+        part = kept[start : start + together]
+        cells = pyarrow.concat_arrays([columns[index] for index in part])
+
+        def where(index: int, part: Sequence[int] = part) -> str:
+            return f"{place(index % rows)}, {column_name(names, part[index // rows])}"
+
+        series[:, start : start + together] = _numbers(path, cells, where).reshape(len(part), rows).T
+    return series
+
+
+def _numbers(path: Path, cells: pyarrow.Array, where: Callable[[int], str]) -> npt.NDArray[np.float64]:
+    """Cells of a series as numbers, NaN where they are missing; `where` tells the place of a wrong one."""
     import pyarrow
     from pyarrow import compute
 
-    cells = compute.utf8_trim_whitespace(column)
+    cells = compute.utf8_trim_whitespace(cells)
     missing = compute.is_in(compute.utf8_lower(cells), pyarrow.array(_MISSING))
     good = compute.or_(missing, compute.match_substring_regex(cells, _NUMBER))
     if not compute.all(good).as_py():
@@ -248,7 +268,7 @@ def _numbers(path: Path, name: str, column: pyarrow.Array, place: Any) -> npt.ND
         decimal_comma = _LOOSE_NUMBER.fullmatch(cell) is not None
         refuse(
             path,
-            f"{place(index)}, {name}: {cell[:20]!r} is not a number",
+            f"{where(index)}: {cell[:20]!r} is not a number",
             "write decimal points"
             if decimal_comma
             else "correct it, or leave the cell empty if it is missing",

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
+from dashdeploy.data.readers.tables import text_table
 from dashdeploy.data.readers.tables.text_table import read_text_table
 from dashdeploy.errors import MissingCapabilityError
 
@@ -255,6 +256,24 @@ def test_lines_longer_than_a_block(tmp_path):
     path.write_text("\n".join(lines))
     assert len(lines[0]) > 2**20
     np.testing.assert_array_equal(read_text_table(path, None).series[:, 0], values)
+
+
+@pytest.mark.parametrize("together", [1, 7, 100])
+def test_columns_are_read_together(tmp_path, refusal, monkeypatch, together):
+    """As many as it likes at once; a wrong cell is named by its line and its column."""
+    monkeypatch.setattr(text_table, "_CELLS_AT_ONCE", 4 * together)
+    values = np.arange(4 * 20).reshape(4, 20) / 8
+    lines = [[*map(str, row), "ab"[i % 2]] for i, row in enumerate(values)]
+    lines[2][11] = "NaN"
+    path = tmp_path / "d.csv"
+    path.write_text("\n".join(map(",".join, [[f"c{i}" for i in range(20)] + ["y"], *lines])))
+    values[2, 11] = np.nan
+    np.testing.assert_array_equal(read_text_table(path, None).series[:, 0], values)
+    lines[1][15], lines[3][13] = "1.5x", "?!"
+    path.write_text("\n".join(map(",".join, [[f"c{i}" for i in range(20)] + ["y"], *lines])))
+    assert "line 5, column 'c13': '?!' is not a number" in refusal(
+        path
+    )  # the first column's, not the first line's
 
 
 def test_quotes_and_line_breaks(tmp_path, refusal):
