@@ -24,9 +24,11 @@ from dashdeploy.search.config.phases import (
 )
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings
 from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.distributed.ranks import device_of
 from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.selection.towers import asks_for_towers
 from dashdeploy.search.step_time import StepSeconds, measured_steps
+from dashdeploy.search.training.batch_norm import samples_seen
 from dashdeploy.search.tuning.halving import expected_epochs
 
 DEFAULT_SECONDS = 900.0
@@ -236,6 +238,8 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
     list_of_rounds = rounds(settings, settings.shortlist, towers=asks_for_towers(task, settings))
     listed_epochs = sum(each.cost for each in list_of_rounds)
+    after_each = _recalibration(task, settings, of_list[0]) + EVALUATION * of_list[1] / settings.batch_size
+    judged = step.searched * after_each * sum(each.trainings for each in list_of_rounds)
     tuned_epochs = {
         "none": 0,
         "grid": _grid(settings) * settings.tune_epochs,
@@ -244,7 +248,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     }[settings.tune]
     expected: dict[PhaseName, float] = {
         "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
-        "shortlist": epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share),
+        "shortlist": epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share) + judged,
         "tune": epochs(tuned_epochs, step.searched, train, held_out, settings.tune_share),
         "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
         "backbone": epochs(
@@ -259,11 +263,18 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
 
 
 def scoring_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> float:
-    """What the scores of both networks are expected to take, when their trainings are over."""
-    scored = 0 if task.test is None else len(task.test.targets)
-    if not settings.refit:
-        scored += len(task.validation.targets)
-    return EVALUATION * scored / settings.batch_size * (step.searched + step.backbone)
+    """What is expected to follow the final trainings: batch norms' statistics and scores of all networks."""
+    held_out = len(task.validation.targets)
+    scored = (0 if task.test is None else len(task.test.targets)) + (0 if settings.refit else held_out)
+    steps = EVALUATION * scored / settings.batch_size
+    steps += _recalibration(task, settings, len(task.train.targets) + (held_out if settings.refit else 0))
+    return steps * (settings.ensemble * step.searched + step.backbone)
+
+
+def _recalibration(task: Task, settings: RunSettings, samples: int) -> float:
+    """What batch norms' statistics over `samples` are expected to take, in steps of a training."""
+    seen = samples_seen(task.train, samples, device_of(settings)) if settings.recalibrate else 0
+    return EVALUATION * seen / settings.batch_size
 
 
 def _grid(settings: RunSettings) -> int:

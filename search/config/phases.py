@@ -121,7 +121,7 @@ class TimePlan:
         settings: with the epochs of each phase.
         seconds: of each phase, in their order.
         threads: that a processor computes with; None is as many as torch takes by itself.
-        scoring: seconds that the networks' scores are expected to take when all phases are over.
+        scoring: seconds that follow the final trainings, as is expected: batch norms' statistics and scores.
     """
 
     settings: RunSettings

@@ -164,9 +164,14 @@ class Round:
     epochs: int
 
     @property
+    def trainings(self) -> int:
+        """How many there are."""
+        return self.candidates * self.folds
+
+    @property
     def cost(self) -> int:
         """The epochs of all trainings together."""
-        return self.candidates * self.folds * self.epochs
+        return self.trainings * self.epochs
 
 
 def rounds(settings: RunSettings, candidates: int, *, towers: bool) -> list[Round]:

@@ -18,6 +18,11 @@ MOST_BATCHES = 64
 """Of large data, so many are enough."""
 
 
+def samples_seen(split: Split, count: int, device: torch.device) -> int:
+    """How many of `count` samples, each like those of `split`, `recalibrate` looks at on `device`."""
+    return min(count, MOST_BATCHES * evaluation_batch(split, device))
+
+
 def recalibrate(network: nn.Module, split: Split) -> nn.Module:
     """Set the running statistics of all batch norms to those of `split`, and `network` to evaluation.
 
