@@ -13,7 +13,7 @@ import torch
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.staging.directory import staging_path
 
-SAME = (
+ALWAYS = (
     "architecture.json",
     "model.safetensors",
     "backbone.safetensors",
@@ -21,19 +21,21 @@ SAME = (
     "samples.npz",
     "config.json",
     "shortlist.json",
-    "tuning.json",
 )
 KILLS = 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["grid", "tpe", "asha"])
-def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, way):
+@pytest.mark.parametrize(
+    ("way", "towers"), [("grid", 1), ("tpe", 1), ("asha", 1), ("none", None), ("none", 2)]
+)
+def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, way, towers):
     settings = small.model_copy(
         update={
             "shortlist": 3,
             "shortlist_folds": 2,
             "shortlist_epochs": 2,
+            "towers": towers,
             "tune": way,
             "tune_epochs": 6,
             "tune_trials": 8,
@@ -67,11 +69,15 @@ def test_the_same_architecture_metrics_and_weights(waves_task, small, tmp_path, 
         kills += 1
     run = search(waves_task, settings, out, resume=True)
     assert kills >= 1, seed
-    for name in SAME:
+    tuned = way != "none"
+    for name in (*ALWAYS, "tuning.json") if tuned else ALWAYS:
         assert (run.path / name).read_bytes() == (expected.path / name).read_bytes(), (name, seed)
     mine, theirs = (
         {key: value for key, value in each.metrics.items() if key != "seconds"} for each in (run, expected)
     )
     assert mine == theirs
-    assert run.metrics["seconds"]["tune"] > 0
-    assert len(json.loads((run.path / "tuning.json").read_text())["trials"]) in (4, 8, 12)
+    if tuned:
+        assert run.metrics["seconds"]["tune"] > 0
+        assert len(json.loads((run.path / "tuning.json").read_text())["trials"]) in (4, 8, 12)
+    if towers == 2:
+        assert json.loads((run.path / "architecture.json").read_text())["towers"]["count"] == 2
