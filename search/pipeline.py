@@ -188,7 +188,7 @@ def _run_phases(
     assert rates is not None
     names = phase_names(settings)
     spent = writer.seconds_spent(names)
-    limit = TimeLimit(deadline, names, plan.seconds or None, before=spent, after=plan.scoring)
+    limit = TimeLimit(deadline, names, plan.seconds or None, before=spent, after=plan.finishing)
 
     def search_phase() -> Found:
         seconds = limit.share("search")

@@ -110,10 +110,10 @@ def time_plan(
         asked: the settings; where they name epochs, these stay.
         whole: what comes of them with time enough.
         step: what was measured.
-        seconds: for the phases and the scores.
+        seconds: for the phases and what follows them.
     """
-    scoring = scoring_seconds(task, whole, step)
-    seconds = max(0.0, seconds - scoring)
+    finishing = finishing_seconds(task, whole, step)
+    seconds = max(0.0, seconds - finishing)
 
     def parts(settings: RunSettings) -> tuple[float, float]:
         """Seconds until the kernels are chosen, and of the final trainings."""
@@ -156,7 +156,7 @@ def time_plan(
         best = longest(
             lambda part: shortened(chosen, asked, part, TRAININGS), lambda each: parts(each)[1] <= left
         )
-    return TimePlan(best, phase_seconds(task, best, step), step.threads, scoring)
+    return TimePlan(best, phase_seconds(task, best, step), step.threads, finishing)
 
 
 def _shortened_to_least(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
@@ -233,7 +233,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
         steps = settings.epoch_passes * max(1, round(share * (samples // batch)))
         return count * one * (steps + EVALUATION * evaluated / batch)
 
-    final = everything if settings.refit else train
+    final = _samples_of_final_trainings(task, settings)
     listed = everything // settings.shortlist_folds
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
     list_of_rounds = rounds(settings, settings.shortlist, towers=asks_for_towers(task, settings))
@@ -262,13 +262,18 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     return {name: expected[stage_of(name)] for name in phase_names(settings)}
 
 
-def scoring_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> float:
+def finishing_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> float:
     """What is expected to follow the final trainings: batch norms' statistics and scores of all networks."""
-    held_out = len(task.validation.targets)
-    scored = (0 if task.test is None else len(task.test.targets)) + (0 if settings.refit else held_out)
+    scored = 0 if task.test is None else len(task.test.targets)
+    if not settings.refit:
+        scored += len(task.validation.targets)
     steps = EVALUATION * scored / settings.batch_size
-    steps += _recalibration(task, settings, len(task.train.targets) + (held_out if settings.refit else 0))
+    steps += _recalibration(task, settings, _samples_of_final_trainings(task, settings))
     return steps * (settings.ensemble * step.searched + step.backbone)
+
+
+def _samples_of_final_trainings(task: Task, settings: RunSettings) -> int:
+    return len(task.train.targets) + (len(task.validation.targets) if settings.refit else 0)
 
 
 def _recalibration(task: Task, settings: RunSettings, samples: int) -> float:

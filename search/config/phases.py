@@ -121,13 +121,13 @@ class TimePlan:
         settings: with the epochs of each phase.
         seconds: of each phase, in their order.
         threads: that a processor computes with; None is as many as torch takes by itself.
-        scoring: seconds that follow the final trainings, as is expected: batch norms' statistics and scores.
+        finishing: seconds that follow the final trainings, as is expected: batch norms' statistics and scores.
     """
 
     settings: RunSettings
     seconds: Mapping[PhaseName, float]
     threads: int | None = None
-    scoring: float = 0.0
+    finishing: float = 0.0
 
     def __str__(self) -> str:
         members = sum(stage_of(name) == "retrain" for name in self.seconds)

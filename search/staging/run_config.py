@@ -50,7 +50,7 @@ def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, A
         "asked": _shown(asked),
         "plan": dict(plan.seconds),
         "threads": plan.threads,
-        "scoring": plan.scoring,
+        "finishing": plan.finishing,
         "versions": {
             "python": platform.python_version(),
             "dashdeploy": __version__,
@@ -75,7 +75,7 @@ def stored_plan(folder: Path, asked: SearchSettings) -> TimePlan | None:
     try:
         config = json.loads(path.read_bytes())
         settings = RunSettings.model_validate(config["settings"] | {"tune_storage": asked.tune_storage})
-        return TimePlan(settings, config["plan"], config.get("threads"), config.get("scoring", 0.0))
+        return TimePlan(settings, config["plan"], config.get("threads"), config.get("finishing", 0.0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({first_line(error)}); delete {folder}") from error
 

@@ -10,19 +10,19 @@ from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.time_plan import (
     StepSeconds,
+    finishing_seconds,
     in_single_passes,
     leaves_epochs_open,
     phase_seconds,
     plan_of_run,
     quickest,
-    scoring_seconds,
     time_plan,
     with_freed_time,
 )
 
 
 def all_seconds(plan):
-    return sum(plan.seconds.values()) + plan.scoring
+    return sum(plan.seconds.values()) + plan.finishing
 
 
 def planned(task, asked, step, seconds):
@@ -105,7 +105,7 @@ def test_the_final_trainings_have_half_of_a_short_time(waves_task, seconds, supe
     plan = planned(waves_task, QUICK, step, seconds)
     final = plan.seconds["retrain"] + plan.seconds["backbone"]
     wanted = phase_seconds(waves_task, whole, step)
-    seconds -= plan.scoring
+    seconds -= plan.finishing
     one_pass = 8 * 1.0 * 1.5 + 8 * 0.4 * 1.5
     assert final >= min(wanted["retrain"] + wanted["backbone"], seconds / 2) - one_pass
     # What the selection takes beyond its half is the least that it can do.
@@ -163,15 +163,15 @@ def test_time_is_kept_for_the_scores(waves_task):
     whole = run_settings(waves_task, QUICK)
     count = len(waves_task.test.targets)
     assert (count, whole.batch_size, whole.refit) == (60, 9, True)
-    scoring = scoring_seconds(waves_task, whole, STEP)
-    assert scoring == pytest.approx((60 + 90) / 9 / 3 * (0.06 + 0.04))
+    finishing = finishing_seconds(waves_task, whole, STEP)
+    assert finishing == pytest.approx((60 + 90) / 9 / 3 * (0.06 + 0.04))
     held = whole.model_copy(update={"refit": False, "ensemble": 3})  # scored after the trainings as well
     expected = (60 + 14 + 76) / 9 / 3 * (3 * 0.06 + 0.04)
-    assert scoring_seconds(waves_task, held, STEP) == pytest.approx(expected)
+    assert finishing_seconds(waves_task, held, STEP) == pytest.approx(expected)
     without = whole.model_copy(update={"recalibrate": False})
-    assert scoring_seconds(waves_task, without, STEP) == pytest.approx(60 / 9 / 3 * (0.06 + 0.04))
+    assert finishing_seconds(waves_task, without, STEP) == pytest.approx(60 / 9 / 3 * (0.06 + 0.04))
     plan = time_plan(waves_task, QUICK, whole, STEP, 300.0)
-    assert plan.scoring == scoring
+    assert plan.finishing == finishing
     assert 0.97 * 300 < all_seconds(plan) <= 300
 
 

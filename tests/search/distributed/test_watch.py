@@ -99,18 +99,22 @@ def environment(**more):
     return os.environ | {"OMP_NUM_THREADS": "1"} | more
 
 
-def test_what_waits_is_interrupted(tmp_path):
-    """In a process of its own: where an interruption does not arrive, it is ended."""
-    (tmp_path / "run.py").write_text(SLEEPS)
-    done = subprocess.run(
+def finished(program, folder):
+    (folder / "run.py").write_text(program)
+    return subprocess.run(
         [sys.executable, "run.py"],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
+
+
+def test_what_waits_is_interrupted(tmp_path):
+    """In a process of its own: where an interruption does not arrive, it is ended."""
+    done = finished(SLEEPS, tmp_path)
     said = "process 1 of this run failed: CUDA out of memory; go on with `resume=True`\n"
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
@@ -159,16 +163,7 @@ with launch.started_here(Devices("cpu", 2), Path("run")):
 
 
 def test_the_first_process_ends_when_one_that_it_started_is_gone_and_it_does_not_notice(tmp_path):
-    (tmp_path / "run.py").write_text(LOST)
-    done = subprocess.run(
-        [sys.executable, "run.py"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = finished(LOST, tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
         "error: a process of this run ended with exit code 3; see what it said above; resume the run to go on\n"

@@ -234,7 +234,7 @@ def _series(
     names: tuple[str, ...] | None,
     columns: Sequence[pyarrow.Array],
     target: int,
-    place: Any,  # noqa: ANN401
+    place: Callable[[int], str],
 ) -> npt.NDArray[np.float64]:
     """The columns but the target as numbers, NaN where they are missing: [rows, columns]."""
     import pyarrow
