@@ -28,7 +28,9 @@ LEARNING_RATES = {"adam": 0.005, "sgd": 0.1}
 ALPHA_LEARNING_RATES = {"adam": 0.05, "sgd": 10.0}
 TUNE_LEARNING_RATES = {"adam": (0.005, 0.02, 0.001), "sgd": (0.1, 0.01, 0.001)}
 ASHA_LEARNING_RATES = {"adam": (1e-5, 0.05), "sgd": (1e-5, 0.5)}
-TUNE_WEIGHT_DECAYS, ASHA_WEIGHT_DECAYS = (5e-4, 5e-6), (5e-7, 5e-3)
+WEIGHT_DECAYS = {"adam": 0.2, "sgd": 5e-4}
+TUNE_WEIGHT_DECAYS = {"adam": (0.2, 5e-4), "sgd": (5e-4, 5e-6)}
+ASHA_WEIGHT_DECAYS = {"adam": (5e-4, 1.0), "sgd": (5e-7, 5e-3)}
 TUNE_TRIALS, ASHA_TRIALS = 20, 40
 MOST_ASHA_EPOCHS = 20
 EPOCHS = ("search_epochs", "shortlist_epochs", "tune_epochs", "retrain_epochs", "backbone_epochs")
@@ -42,6 +44,7 @@ class RunSettings(SearchSettings):
     retrain_epochs: int
     epoch_passes: int
     learning_rate: float
+    weight_decay: float
     search_learning_rate: float
     alpha_learning_rate: float
     label_smoothing: float
@@ -79,7 +82,9 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     halves = settings.tune == "asha"
     rates = ASHA_LEARNING_RATES if halves else TUNE_LEARNING_RATES
     suited("tune_learning_rates", rates[settings.optimizer])
-    suited("tune_weight_decays", ASHA_WEIGHT_DECAYS if halves else TUNE_WEIGHT_DECAYS)
+    suited("weight_decay", WEIGHT_DECAYS[settings.optimizer])
+    decays = ASHA_WEIGHT_DECAYS if halves else TUNE_WEIGHT_DECAYS
+    suited("tune_weight_decays", decays[settings.optimizer])
     suited("tune_trials", ASHA_TRIALS if halves else TUNE_TRIALS)
     suited("label_smoothing", LABEL_SMOOTHING if task.loss is cross_entropy else 0.0)
     suited("precision", _precision(task, settings))

@@ -87,7 +87,8 @@ class SearchSettings(FrozenModel):
         alpha_learning_rate: peak rate of the architecture parameters (DASH: 0.05). None is 0.05 for Adam and 10 for
             SGD (measured).
         momentum: of SGD, and the first of Adam's two (DASH: 0.9).
-        weight_decay: on all weights (DASH: 5e-4).
+        weight_decay: on all weights. None is 0.2 for Adam, whose decay is decoupled from the gradient (measured), and
+            5e-4 for SGD (DASH).
         alpha_weight_decay: on the architecture parameters (DASH: 5e-4).
         temperature: of the softmax over the architecture parameters, at the start of the search (DASH: 1).
         final_temperature: the same at its end; the fall is exponential. Below 1 it makes the mixture decide while
@@ -145,7 +146,8 @@ class SearchSettings(FrozenModel):
         tune_learning_rates: in the order in which they are tried (DASH: 0.1, 0.01, 0.001). None is that for SGD, and
             0.005, 0.02, 0.001 for Adam; for ``asha`` 1e-5 to 0.5 (DASHA), and to 0.05 for Adam.
         tune_dropouts: (DASH: 0, 0.05).
-        tune_weight_decays: None is 5e-4, 5e-6 (DASH); for ``asha`` 5e-7 to 5e-3 (DASHA).
+        tune_weight_decays: None is 5e-4, 5e-6 for SGD (DASH), and 0.2, 5e-4 for Adam; for ``asha`` 5e-7 to 5e-3
+            (DASHA), and 5e-4 to 1 for Adam.
         tune_momenta: (DASH: 0.9, 0.99).
         tune_storage: URL of an Optuna storage that several machines reach, such as ``postgresql://…``; empty keeps
             the study in the run's folder, where processes of one machine share it.
@@ -193,7 +195,7 @@ class SearchSettings(FrozenModel):
     search_learning_rate: PositiveFloat | None = None
     alpha_learning_rate: PositiveFloat | None = None
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    weight_decay: Share = 5e-4
+    weight_decay: Share | None = None
     alpha_weight_decay: Share = 0.0
     temperature: PositiveFloat = 1.0
     final_temperature: PositiveFloat = 0.05

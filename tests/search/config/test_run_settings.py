@@ -71,6 +71,9 @@ def test_the_optimizer_has_its_own_rates(of_size):
     assert (adam.learning_rate, adam.alpha_learning_rate) == (0.005, 0.05)
     assert (sgd.learning_rate, sgd.alpha_learning_rate) == (0.1, 10.0)
     assert sgd.tune_learning_rates == (0.1, 0.01, 0.001)
+    # Adam's decay is decoupled from the gradient, and its rate is a twentieth of SGD's.
+    assert (adam.weight_decay, adam.tune_weight_decays) == (0.2, (0.2, 5e-4))
+    assert (sgd.weight_decay, sgd.tune_weight_decays) == (5e-4, (5e-4, 5e-6))
 
 
 def test_labels_are_smoothed_where_the_loss_is_cross_entropy(of_size):

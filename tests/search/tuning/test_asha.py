@@ -114,7 +114,7 @@ def test_open_settings_are_those_of_dasha(waves_task):
     assert (paper.tune_trials, paper.tune_epochs) == (120, 20)
     assert (paper.tune_learning_rates, paper.tune_weight_decays) == ((1e-5, 0.5), (5e-7, 5e-3))
     quick = run_settings(waves_task, SearchSettings.preset("quick", tune="asha"))
-    assert quick.tune_learning_rates == (1e-5, 0.05)
+    assert (quick.tune_learning_rates, quick.tune_weight_decays) == ((1e-5, 0.05), (5e-4, 1.0))
     assert quick.tune_epochs <= 20 < run_settings(waves_task, SearchSettings(retrain_epochs=90)).tune_epochs
     grid = run_settings(waves_task, SearchSettings.preset("paper"))
     assert (grid.tune_epochs, grid.tune_weight_decays) == (40, (5e-4, 5e-6))
