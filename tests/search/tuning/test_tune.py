@@ -34,6 +34,7 @@ OPEN = {
     "retrain_epochs": 1,
     "epoch_passes": 1,
     "learning_rate": 0.1,
+    "weight_decay": 5e-4,
     "search_learning_rate": 0.1,
     "alpha_learning_rate": 10.0,
     "label_smoothing": 0.0,
