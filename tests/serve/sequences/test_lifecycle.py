@@ -1,5 +1,6 @@
 """How sequences begin, wait, move and end: limits, idleness, new versions, broken engines, overload."""
 
+import itertools
 import json
 import re
 import socket
@@ -74,17 +75,20 @@ def test_an_idle_sequence_ends_by_itself(tmp_path, models, start_server, ask):
     expired = "dashdeploy_sequences_expired_total"
     with start_server([models.sum(tmp_path / "sum")], sequence_idle_seconds=2) as running:
         ask(running, "left", sequence_start=True)
-        total = 0
-        # For longer in all than the limit, but never idle for so long.
-        while not metric(running, expired, model="sum"):
-            total += 1
+        totals = itertools.count(1)
+
+        def one_expires_while_the_other_is_kept():
+            total = next(totals)
             assert ask(running, "kept", sequence_start=total == 1) == (total, "1")
-            time.sleep(0.1)
+            return metric(running, expired, model="sum")
+
+        # For longer in all than the limit, but never idle for so long.
+        until(one_expires_while_the_other_is_kept)
         assert metric(running, "dashdeploy_live_sequences", model="sum") == 1
         assert metric(running, expired, model="sum") == 1
         with pytest.raises(models.RefusedError, match="START flag"):
             ask(running, "left")
-        assert ask(running, "kept") == (total + 1, "1")
+        assert ask(running, "kept") == (next(totals), "1")
         # Without any request, too.
         until(lambda: metric(running, "dashdeploy_live_sequences", model="sum") == 0)
 
