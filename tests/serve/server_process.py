@@ -1,8 +1,9 @@
 """A server in a process of its own: python server_process.py SETTINGS_JSON BUNDLE...
 
-The settings are those of `ServeSettings` and `BatchPolicy`; three more choose an engine of the tests: `cost`,
-seconds that every call takes besides, `cost_grows`, the same times the square of the rows, and `breaks`, a file
-during whose existence the engine fails. `head_seconds` shortens the time that a request's headers may take.
+The settings are those of `ServeSettings` and `BatchPolicy`; four more choose an engine of the tests: `cost`, seconds
+that every call takes besides, `cost_grows`, the same times the square of the rows, `breaks`, a file during whose
+existence the engine fails, and `holds`, a file during whose existence a call does not end. `head_seconds` shortens
+the time that a request's headers may take.
 """
 
 import json
@@ -62,10 +63,26 @@ class BreakableRuntime(SlowRuntime):
         return super().run(feeds)
 
 
+class HeldRuntime(SlowRuntime):
+    """Runs no further while a file exists, and says by another, `FILE.runs`, that a call has begun."""
+
+    def __init__(self, model, seconds, gate):
+        super().__init__(model, seconds)
+        self._gate = Path(gate)
+
+    def run(self, feeds):
+        if self._gate.exists():
+            self._gate.with_name(self._gate.name + ".runs").touch()
+        while self._gate.exists():
+            time.sleep(0.005)
+        return super().run(feeds)
+
+
 def main():
     options = json.loads(sys.argv[1])
     grows = options.pop("cost_grows", 0.0)
     cost, breaks = options.pop("cost", 0.0), options.pop("breaks", None)
+    holds = options.pop("holds", None)
     http_protocol.HEAD_SECONDS = options.pop("head_seconds", http_protocol.HEAD_SECONDS)
     known = {field.name for field in fields(BatchPolicy)}
     batching = BatchPolicy(**{name: options.pop(name) for name in known & set(options)})
@@ -82,6 +99,8 @@ def main():
         model = bundle.file("model.onnx")
         if breaks:
             return BreakableRuntime(model, cost, breaks)
+        if holds:
+            return HeldRuntime(model, cost, holds)
         if grows:
             return GrowingRuntime(model, grows)
         return SlowRuntime(model, cost) if cost else load_runtime(bundle, settings)

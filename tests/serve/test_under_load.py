@@ -257,17 +257,27 @@ def test_a_broken_engine_is_restarted_and_the_server_lives(tmp_path, write, star
         assert infer(connection, [1, 2, 3, 4])[0] == 200
 
 
+def until_waiting(running, count):
+    label = 'nv_inference_pending_request_count{model="double",version="1"}'
+    wait_until(lambda: metrics(running.http)[label] == count)
+
+
 def test_a_client_that_hangs_up_leaves_the_queue(tmp_path, write, start_server):
-    with start_server([write.double(tmp_path / "double")], cost=0.4, max_rows=1) as running:
+    gate = tmp_path / "held"
+    with start_server([write.double(tmp_path / "double")], holds=str(gate), max_rows=1) as running:
+        gate.touch()
         body = json.dumps(
             {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
         )
         connections = [http.client.HTTPConnection(running.http, timeout=30) for _ in range(4)]
         for connection in connections:
             connection.request("POST", "/v2/models/double/infer", body)
-            time.sleep(0.02)
+            wait_until((tmp_path / "held.runs").exists)
+        until_waiting(running, 3)
         for connection in connections[1:3]:
             connection.close()
+        until_waiting(running, 1)
+        gate.unlink()
         for connection in (connections[0], connections[3]):
             assert connection.getresponse().status == 200
         counted = metrics(running.http)
@@ -284,11 +294,7 @@ def test_a_signal_lets_grpc_calls_end(tmp_path, write, start_server):
         answers = queue.Queue()
         for _ in range(3):
             client.async_infer("double", [x], lambda result, error: answers.put((result, error)))
-        wait_until(
-            lambda: (
-                metrics(running.http)['nv_inference_pending_request_count{model="double",version="1"}'] == 2
-            )
-        )
+        until_waiting(running, 2)
         running.process.terminate()
         for _ in range(3):
             result, error = answers.get(timeout=20)
