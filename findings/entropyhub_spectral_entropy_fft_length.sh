@@ -2,8 +2,8 @@
 # EntropyHub's spectral entropy with N below twice the length depends on the direction of time, and a late burst gives NaN.
 #
 # N is the number of points of the FFT. SpecEn convolves the signal with itself, which gives 2 * length - 1 samples, and the FFT
-# takes the first N of them. With N equal to the length, the usual choice, the rest is lost and what remains is no power
-# spectrum: that does not change when a signal is reversed or rotated. With the default N = 2 * length + 1 nothing is cut.
+# takes the first N of them. With N equal to the length, the usual choice, the rest is lost and what remains is not a power
+# spectrum, which does not change when a signal is reversed or rotated. With the default N = 2 * length + 1 nothing is cut.
 #
 # Seen with EntropyHub 2.0, 256 samples, N = 256:
 #   decaying noise 0.912, reversed 0.960 (power spectrum 0.911)    a sine of 16 periods 0.764 (one line: 0)
