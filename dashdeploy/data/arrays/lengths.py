@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from dashdeploy.data.checks import Array
 
+MUCH_PADDING = 0.5
+"""The part of the training data from which on padding is said to be a part of it."""
+
 Series = npt.NDArray[np.floating]
 Lengths = Mapping[str, npt.NDArray[np.int64]]
 HowLengths = Literal["pad", "resample"]
@@ -72,10 +75,23 @@ def said_of_lengths(lengths: Lengths, how: HowLengths) -> str:
         return f"the series have {longest} values each"
     become = (
         "shorter ones are filled with each channel's mean over the training data (`lengths=pad`)"
+        + said_of_padding(lengths["train"])
         if how == "pad"
         else "all are interpolated to the longest training series (`lengths=resample`)"
     )
     return f"the series have {shortest} to {longest} values; {become}"
+
+
+def said_of_padding(lengths: Sequence[int] | npt.NDArray[np.int64]) -> str:
+    """What is to be added where most of the padded training data is padding; mostly nothing.
+
+    Args:
+        lengths: of the training series.
+    """
+    part = 1 - float(np.mean(lengths)) / max(1, int(np.max(lengths)))
+    if part <= MUCH_PADDING:
+        return ""
+    return f"; {part:.0%} of the training data is padding then, so cut the longest series, or use `lengths=resample`"
 
 
 def to_one_length(train: Sequence[Series], test: Sequence[Series], how: HowLengths) -> tuple[Series, Series]:

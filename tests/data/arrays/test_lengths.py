@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dashdeploy.data.arrays.lengths import padded_lengths
+from dashdeploy.data.arrays.lengths import padded_lengths, said_of_lengths
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.errors import InputError
@@ -51,6 +51,18 @@ def test_padding_takes_the_mean_over_the_training_data():
     resampled = load_data(given, options=DataOptions(lengths="resample")).test.inputs.numpy()
     expected = np.interp(np.linspace(0, 3, 9), np.arange(4), given["x_test"][0, 1, :4])
     np.testing.assert_allclose(resampled[0, 1], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "part"),
+    [([2, 2, 3, 13], "62%"), ([1, 100], ""), ([5, 5, 5, 20], "56%"), ([7, 7], "")],
+)
+def test_much_padding_is_said(lengths, part):
+    """One long series makes padding of most of all others: 1 - 5 / 13 is 62%, and half is not most."""
+    splits = {"train": np.array(lengths), "test": np.array([1])}
+    said = said_of_lengths(splits, "pad")
+    assert (f"{part} of the training data is padding" in said) == bool(part)
+    assert "padding" not in said_of_lengths(splits, "resample")
 
 
 def test_inside_is_missing():

@@ -45,6 +45,21 @@ def test_a_pair_becomes_a_task(pair, tmp_path):
     np.testing.assert_array_equal(task.test.targets, [1, 0])
 
 
+def test_several_lengths_are_said(pair):
+    said = "the series have 3 to 4 values; shorter ones are filled with each channel's mean over the training data"
+    assert load_data(pair()).notes == (f"{said} (`lengths=pad`)",)
+    even = UP + DOWN.replace("3,2,1,0:1,0,0,5", "3,2,1:1,0,0")
+    assert load_data(pair(train=HEADER + even * 6, test=HEADER + even)).notes == ()
+    long = HEADER + even * 5 + UP + "1,2,3,4,5,6,7,8,9:0,0,0,0,0,0,0,0,1:down\n"
+    (note,) = load_data(pair(train=long)).notes
+    assert "3 to 9 values" in note and "61% of the training data is padding" in note
+    (note,) = load_data(pair(train=long), options=DataOptions(lengths="resample")).notes
+    assert (
+        note
+        == "the series have 3 to 9 values; all are interpolated to the longest training series (`lengths=resample`)"
+    )
+
+
 def test_numbers_to_predict(pair):
     header = HEADER.replace("@classLabel true up down", "@targetlabel true")
     text = header + "1,2,3:0.5\n4,5,6:-1.25\n" * 6
@@ -188,7 +203,12 @@ LISTS = {
 @pytest.mark.parametrize(("train", "test", "labels", "targets"), LISTS.values(), ids=LISTS)
 def test_the_training_file_has_the_classes(pair, train, test, labels, targets):
     task = load_data(pair(train, test))
-    assert (task.labels, task.outputs, task.notes) == (labels, len(labels), ())
+    (of_lengths,) = task.notes
+    assert (task.labels, task.outputs, of_lengths.split(";")[0]) == (
+        labels,
+        len(labels),
+        "the series have 3 to 4 values",
+    )
     np.testing.assert_array_equal(task.test.targets, targets)
 
 
@@ -199,8 +219,9 @@ def test_a_class_without_a_series_is_left_out_and_said(pair, names):
     assert (task.labels, task.outputs) == (("up", "down"), 2)
     np.testing.assert_array_equal(task.test.targets, [1, 0])
     unused = ", ".join(each for each in names.split() if each in "yz")
-    assert len(task.notes) == 1
-    assert f"{unused}: the model cannot learn" in task.notes[0]
+    of_lengths, of_classes = task.notes
+    assert of_lengths.startswith("the series have 3 to 4 values;")
+    assert f"{unused}: the model cannot learn" in of_classes
 
 
 @pytest.mark.parametrize("listed", ["up down", "up down z"])

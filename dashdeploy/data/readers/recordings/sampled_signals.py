@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.data.arrays.lengths import OneLength, known_mean
+from dashdeploy.data.arrays.lengths import OneLength, known_mean, said_of_padding
 from dashdeploy.data.arrays.stored import StoredArray
 
 Signal = npt.NDArray[np.float32]
@@ -55,7 +55,8 @@ def stored_signals(
             f"{others.total()} of {len(every)} recordings are resampled to {rate:g} Hz, the rate of most training "
             f"recordings ({listed})"
         )
-    length = max(resampled_length(each.length, each.rate, rate) for each in splits["train"])
+    of_train = [resampled_length(each.length, each.rate, rate) for each in splits["train"]]
+    length = max(of_train)
     lengths = [resampled_length(each.length, each.rate, rate) for each in every]
     needs_mean = how == "pad" and min(lengths) < length
     mean = known_mean(_at_rate(each, rate) for each in splits["train"]) if needs_mean else np.zeros(0)
@@ -63,7 +64,7 @@ def stored_signals(
         become = "padded with the mean, or cut," if how == "pad" else "resampled"
         notes.append(
             f"recordings have {min(lengths)} to {max(lengths)} values; they are {become} to {length}, the most of a "
-            "training recording"
+            "training recording" + (said_of_padding(of_train) if how == "pad" else "")
         )
     one = OneLength(length, how, mean)
     return {name: _stored(split, rate, one) for name, split in splits.items()}, tuple(notes)
