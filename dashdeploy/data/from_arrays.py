@@ -27,7 +27,7 @@ from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.missing_values import Missing
-from dashdeploy.data.scaling import scaling_of
+from dashdeploy.data.scaling import said_of_sizes, scaling_of
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
@@ -46,7 +46,8 @@ class DataOptions:
             over the training data; ``samples`` scales every channel of every sample by itself; ``none`` leaves both.
             None scales those channels that are far from it, see `dashdeploy.data.scaling.where_far`.
         lengths: how to handle series of different lengths: ``pad`` fills the end with each channel's mean over
-            the training data, ``resample`` interpolates linearly to the longest training series.
+            the training data, or over the series itself where ``normalize`` is ``samples``; ``resample``
+            interpolates linearly to the longest training series.
         missing: how to handle missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
             those of ``.ts`` files, tables and WFDB records, which have a sign for them, and refuses NaN in arrays.
@@ -69,12 +70,17 @@ class DataOptions:
     loss: str | None = None
     metric: str | None = None
     normalize: Literal["channels", "samples", "none"] | None = None
-    lengths: HowLengths = "pad"
+    lengths: Literal["pad", "resample"] = "pad"
     missing: Missing | None = None
     timestamps: Literal["refuse", "resample"] = "refuse"
     image_size: tuple[int, int] | None = None
     layout: Layout | None = None
     target_column: str | int | None = None
+
+    @property
+    def how_lengths(self) -> HowLengths:
+        """How several lengths become one. Padding must not count where a series is scaled by itself."""
+        return "pad-own" if (self.lengths, self.normalize) == ("pad", "samples") else self.lengths
 
 
 def task_from_arrays(
@@ -178,7 +184,8 @@ def task_from_arrays(
             f"{called['x_train']} has {counts['train']} samples{to_train}",
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
-    tensors, said, filled = whole_inputs(where, inputs, lengths, how, options.lengths)
+    sizes = _said_of_sizes(inputs["train"], lengths, kind, options) if not dense else ()
+    tensors, said, filled = whole_inputs(where, inputs, lengths, how, options.how_lengths)
     if filled:
         recorded = {**recorded, "missing": how}
     splits = {
@@ -205,9 +212,20 @@ def task_from_arrays(
         labels=labels,
         source=recorded,
         settings=settings,
-        notes=(*notes, *said, *class_notes),
+        notes=(*notes, *said, *class_notes, *sizes),
         scale_what_is_far=True,
     )
+
+
+def _said_of_sizes(
+    inputs: Array | StoredArray, lengths: Lengths | None, kind: Kind, options: DataOptions
+) -> tuple[str, ...]:
+    """`said_of_sizes` of series in memory that have classes, unless the options say how they are scaled."""
+    if isinstance(inputs, StoredArray) or inputs.ndim != 3 or kind != "classification" or options.normalize:
+        return ()
+    ends = [inputs.shape[-1]] * len(inputs) if lengths is None else lengths["train"]
+    said = said_of_sizes([each[:, :end] for each, end in zip(inputs, ends, strict=True)])
+    return (said,) if said else ()
 
 
 def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array | StoredArray]) -> Mapping[str, str]:

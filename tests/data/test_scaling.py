@@ -8,7 +8,14 @@ import torch
 from torch import nn
 
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
-from dashdeploy.data.scaling import Affine, Scaled, Scaling, per_sample, scaling_of
+from dashdeploy.data.scaling import (
+    Affine,
+    Scaled,
+    Scaling,
+    per_sample,
+    said_of_sizes,
+    scaling_of,
+)
 
 
 def test_an_affine_gives_mean_0_and_deviation_1_and_back():
@@ -117,3 +124,48 @@ def test_a_note_says_so():
     )
     task = task_from_arrays("far", "here", arrays, DataOptions(normalize="none"))
     assert not task.notes and not task.scaling
+
+
+def of_sizes(*sizes, level=0.0):
+    """Noise of the deviations `sizes`, in two channels of 50 values."""
+    generator = np.random.default_rng(0)
+    return [size * generator.standard_normal((2, 50)) + level for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("series", "said"),
+    [
+        (of_sizes(1, 1, 1, 1), False),
+        (of_sizes(0.01, 0.01, 0.01, 1), True),  # all together have a deviation of a half
+        (of_sizes(0.1, 0.1, 0.1, 1), False),
+        (of_sizes(1, 1, 1, 1, level=1000), False),
+        ([*of_sizes(1, 1), *of_sizes(1, 1, level=1000)], True),  # 500 from the mean of all
+        (
+            [np.zeros((2, 50)), np.zeros((2, 50)), *of_sizes(1)],
+            False,
+        ),  # most are constant, as where spikes are rare
+        ([np.full((2, 50), np.nan), *of_sizes(0.01, 0.01, 1)], True),
+    ],
+)
+def test_series_that_would_be_almost_flat_beside_others_are_named(series, said):
+    assert bool(said_of_sizes(series)) == said
+    arrays = {"x_train": np.stack(series * 5), "y_train": np.arange(5 * len(series)) % 2}
+    if np.isfinite(arrays["x_train"]).all():
+        arrays |= {"x_test": arrays["x_train"], "y_test": arrays["y_train"]}
+        for options in (None, DataOptions(normalize="samples")):
+            notes = task_from_arrays("sizes", "sizes.npz", arrays, options).notes
+            assert any("`normalize=samples`" in note for note in notes) == (said and options is None)
+
+
+def test_padding_does_not_count_where_samples_are_scaled_by_themselves():
+    """Series around 100 and 0, in 4 of 8 values: what they have has mean 0, and twice the deviation of the whole."""
+    short = np.full((12, 1, 8), np.nan)
+    short[:, 0, :4] = np.random.default_rng(0).standard_normal((12, 4)) + 100 * (np.arange(12) % 2)[:, None]
+    short[0] = np.arange(8)
+    arrays = {"x_train": short, "y_train": np.arange(12) % 2, "x_test": short, "y_test": np.arange(12) % 2}
+    task = task_from_arrays("short", "short.npz", arrays, DataOptions(normalize="samples"))
+    assert any("filled with their own mean" in note for note in task.notes)
+    found, known = task.test.inputs.numpy()[1:, 0], short[1:, 0, :4]
+    expected = (known - known.mean(1, keepdims=True)) / known.std(1, keepdims=True) * np.sqrt(2)
+    np.testing.assert_allclose(found[:, :4], expected, atol=1e-3)
+    np.testing.assert_allclose(found[:, 4:], 0, atol=1e-3)

@@ -127,7 +127,11 @@ class DataHandling(OptionGroup, panel="Task"):
     ] = None
     lengths: Annotated[
         Literal["pad", "resample"],
-        typer.Option("--lengths", help="How to handle series of different lengths."),
+        typer.Option(
+            "--lengths",
+            help="How to handle series of different lengths: fill the end of shorter ones with the mean (pad), or "
+            "interpolate to the longest training series (resample).",
+        ),
     ] = "pad"
     missing: Annotated[
         Literal["interpolate", "mean", "refuse"] | None,

@@ -15,7 +15,7 @@ MUCH_PADDING = 0.5
 
 Series = npt.NDArray[np.floating]
 Lengths = Mapping[str, npt.NDArray[np.int64]]
-HowLengths = Literal["pad", "resample"]
+HowLengths = Literal["pad", "pad-own", "resample"]
 
 
 def padded_lengths(arrays: Mapping[str, Array]) -> Lengths | None:
@@ -73,13 +73,13 @@ def said_of_lengths(lengths: Lengths, how: HowLengths) -> str:
     longest = max(int(each.max()) for each in lengths.values() if len(each))
     if shortest == longest:
         return f"the series have {longest} values each"
-    become = (
-        "shorter ones are filled with each channel's mean over the training data (`lengths=pad`)"
-        + said_of_padding(lengths["train"])
-        if how == "pad"
-        else "all are interpolated to the longest training series (`lengths=resample`)"
-    )
-    return f"the series have {shortest} to {longest} values; {become}"
+    become = {
+        "pad": "shorter ones are filled with each channel's mean over the training data (`lengths=pad`)",
+        "pad-own": "shorter ones are filled with their own mean, channel by channel (`lengths=pad`)",
+        "resample": "all are interpolated to the longest training series (`lengths=resample`)",
+    }[how]
+    padding = "" if how == "resample" else said_of_padding(lengths["train"])
+    return f"the series have {shortest} to {longest} values; {become}{padding}"
 
 
 def said_of_padding(lengths: Sequence[int] | npt.NDArray[np.int64]) -> str:
@@ -94,10 +94,27 @@ def said_of_padding(lengths: Sequence[int] | npt.NDArray[np.int64]) -> str:
     return f"; {part:.0%} of the training data is padding then, so cut the longest series, or use `lengths=resample`"
 
 
-def to_one_length(train: Sequence[Series], test: Sequence[Series], how: HowLengths) -> tuple[Series, Series]:
-    """`all_to_one_length` of two splits: training and test series."""
-    fitted = all_to_one_length({"train": train, "test": test}, how)
-    return fitted["train"], fitted["test"]
+def at_their_lengths(
+    splits: Mapping[str, Sequence[Series]],
+) -> tuple[dict[str, Series], Lengths | None]:
+    """Series of several lengths in one array per split, [n, channels, the longest], 0 behind their ends.
+
+    Args:
+        splits: series by split, each [channels, its length].
+
+    Returns:
+        The arrays, and the lengths by split; None if all have the same one.
+    """
+    lengths: Lengths = {
+        name: np.array([each.shape[1] for each in split], np.int64) for name, split in splits.items()
+    }
+    longest = max(int(each.max()) for each in lengths.values())
+    arrays = {
+        name: np.stack([np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in split])
+        for name, split in splits.items()
+    }
+    several = any((each != longest).any() for each in lengths.values())
+    return arrays, lengths if several else None
 
 
 def all_to_one_length(splits: Mapping[str, Sequence[Series]], how: HowLengths) -> dict[str, Series]:
@@ -106,7 +123,8 @@ def all_to_one_length(splits: Mapping[str, Sequence[Series]], how: HowLengths) -
     Args:
         splits: series by split, each [channels, its length]; ``train`` is among them.
         how: ``pad`` fills the end with the channel's mean over the training data (0 once that is scaled) and cuts
-            what is longer; ``resample`` interpolates linearly between the first and the last value.
+            what is longer; ``pad-own`` fills it with the channel's mean over the series itself, so that this is 0
+            once the series is scaled by itself; ``resample`` interpolates linearly between the first and last value.
 
     Returns:
         Each split as [n, channels, length].
@@ -122,7 +140,7 @@ class OneLength(NamedTuple):
     Attributes:
         length: of the longest training series.
         how: as for `all_to_one_length`.
-        mean: of every channel over the training data; not used to resample.
+        mean: of every channel over the training data; used to ``pad``.
     """
 
     length: int
@@ -134,21 +152,22 @@ class OneLength(NamedTuple):
         have = series.shape[1]
         if have == self.length:
             return series
-        if self.how == "pad":
+        if self.how != "resample":
+            series = series[:, : self.length]
+            # A channel without any known value stays without.
+            mean = self.mean if self.how == "pad" else known_mean([series], unknown=np.nan)
             missing = max(0, self.length - have)
-            return np.concatenate([series, np.repeat(self.mean[:, None], missing, axis=1)], 1)[
-                :, : self.length
-            ]
+            return np.concatenate([series, np.repeat(mean[:, None], missing, axis=1)], 1)
         at = np.linspace(0, have - 1, self.length)
         return np.stack([np.interp(at, np.arange(have), channel) for channel in series])
 
 
-def known_mean(series: Iterable[Series]) -> npt.NDArray[np.float64]:
-    """Mean of every channel over all values that are known, of series that may come one by one."""
+def known_mean(series: Iterable[Series], unknown: float = 0.0) -> npt.NDArray[np.float64]:
+    """Mean of every channel over all values that are known, of series that may come one by one; else `unknown`."""
     total: npt.NDArray[np.float64] | float = 0.0
     count: npt.NDArray[np.int64] | int = 0
     for each in series:
         total = total + np.nansum(each, axis=1, dtype=np.float64)
         count = count + (~np.isnan(each)).sum(axis=1)
-    mean: npt.NDArray[np.float64] = np.asarray(total / np.maximum(count, 1), np.float64)
+    mean: npt.NDArray[np.float64] = np.where(count == 0, unknown, total / np.maximum(count, 1))
     return mean

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.data.arrays.lengths import said_of_lengths, to_one_length
-from dashdeploy.data.checks import refuse
+from dashdeploy.data.arrays.lengths import at_their_lengths
+from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.from_arrays import VALIDATION_SHARE, DataOptions, task_from_arrays
 from dashdeploy.data.missing_values import fill_missing
 from dashdeploy.data.readers.npy_folder import sha256_of_all
@@ -74,11 +74,9 @@ def load_ts(
     if how != "refuse":
         series, notes = fill_missing(train_path, series, how)
         source = {**source, "missing": how} if notes else source
-    lengths = {part: np.array([each.shape[1] for each in split]) for part, split in series.items()}
-    if len({*lengths["train"].tolist(), *lengths["test"].tolist()}) > 1:
-        notes = (said_of_lengths(lengths, options.lengths), *notes)
-    x_train, x_test = to_one_length(series["train"], series["test"], options.lengths)
-    arrays = {"x_train": x_train, "y_train": train.targets, "x_test": x_test, "y_test": test.targets}
+    inputs, lengths = at_their_lengths(series)
+    arrays: dict[str, Array] = {f"x_{part}": array for part, array in inputs.items()}
+    arrays |= {"y_train": train.targets, "y_test": test.targets}
     if train.classes is not None:
         arrays["labels"] = np.array(train.classes)
     return task_from_arrays(
@@ -91,6 +89,7 @@ def load_ts(
         settings=settings,
         validation_share=validation_share,
         notes=(*grid_note, *notes),
+        lengths=lengths,
         padding=False,
     )
 

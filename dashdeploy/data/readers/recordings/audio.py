@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from dashdeploy.data.arrays.lengths import HowLengths
 from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.readers.recordings.sampled_signals import Recording, Signal, stored_signals
@@ -23,7 +23,7 @@ _SIZE_OF_STREAMS = 0x7FFF_0000  # what programs that cannot go back to the heade
 
 
 def stored_sounds(
-    splits: Mapping[str, Sequence[Path]], lengths: Literal["pad", "resample"]
+    splits: Mapping[str, Sequence[Path]], lengths: HowLengths
 ) -> tuple[dict[str, StoredArray], tuple[str, ...]]:
     """The sounds of all splits, [n, channels, length], read when asked for, and what is to be said of them.
 

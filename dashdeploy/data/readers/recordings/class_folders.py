@@ -75,7 +75,7 @@ def load_class_folders(folder: Path, *, seed: int = 0, options: DataOptions | No
     if kinds["sounds"] is not None:
         if options.image_size is not None:
             refuse(folder, "it holds sounds", "leave out `image_size`")
-        inputs, said = audio.stored_sounds(paths, options.lengths)
+        inputs, said = audio.stored_sounds(paths, options.how_lengths)
     else:
         inputs, said = images.stored_images(paths, options.image_size)
     arrays: dict[str, Array | StoredArray] = {}

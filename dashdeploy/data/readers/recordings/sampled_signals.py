@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.data.arrays.lengths import OneLength, known_mean, said_of_padding
+from dashdeploy.data.arrays.lengths import HowLengths, OneLength, known_mean, said_of_padding
 from dashdeploy.data.arrays.stored import StoredArray
 
 Signal = npt.NDArray[np.float32]
@@ -33,7 +33,7 @@ class Recording(NamedTuple):
 
 
 def stored_signals(
-    splits: Mapping[str, Sequence[Recording]], how: Literal["pad", "resample"]
+    splits: Mapping[str, Sequence[Recording]], how: HowLengths
 ) -> tuple[dict[str, StoredArray], tuple[str, ...]]:
     """All recordings at the rate that most training recordings have, and at the length of the longest of these.
 
@@ -61,10 +61,14 @@ def stored_signals(
     needs_mean = how == "pad" and min(lengths) < length
     mean = known_mean(_at_rate(each, rate) for each in splits["train"]) if needs_mean else np.zeros(0)
     if set(lengths) != {length}:
-        become = "padded with the mean, or cut," if how == "pad" else "resampled"
+        become = {
+            "pad": "padded with the mean, or cut,",
+            "pad-own": "padded with their own mean, or cut,",
+            "resample": "resampled",
+        }[how]
         notes.append(
             f"recordings have {min(lengths)} to {max(lengths)} values; they are {become} to {length}, the most of a "
-            "training recording" + (said_of_padding(of_train) if how == "pad" else "")
+            "training recording" + ("" if how == "resample" else said_of_padding(of_train))
         )
     one = OneLength(length, how, mean)
     return {name: _stored(split, rate, one) for name, split in splits.items()}, tuple(notes)

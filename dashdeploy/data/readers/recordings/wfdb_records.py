@@ -78,7 +78,7 @@ def load_wfdb(folder: Path, *, seed: int = 0, options: DataOptions | None = None
         name: [_recording(headers[each], first.names) for each in split]
         for name, split in labels.records.items()
     }
-    inputs, said = stored_signals(recordings, options.lengths)
+    inputs, said = stored_signals(recordings, options.how_lengths)
     arrays: dict[str, Array | StoredArray] = {}
     for name in labels.records:
         arrays |= {f"x_{name}": inputs[name], f"y_{name}": labels.targets[name]}

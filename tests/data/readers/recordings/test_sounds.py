@@ -156,6 +156,17 @@ def test_resampling_keeps_unknown_values_in_their_place():
     )
 
 
+def test_several_lengths_where_each_is_scaled_by_itself(folder, whole):
+    path = folder()
+    short = tone(200, 100, seed=7) + 0.2
+    write(path / "test" / "low", "y.wav", short, subtype="DOUBLE")
+    task = load_data(path, options=DataOptions(normalize="samples"))
+    assert any("padded with their own mean, or cut, to 400" in note for note in task.notes)
+    padded = whole(task.test.inputs)[-1, 0]
+    np.testing.assert_allclose(padded[100:], 0, atol=1e-5)
+    np.testing.assert_allclose(padded[:100].std(), 2, rtol=1e-5)  # 100 of 400 values have all the deviation
+
+
 @pytest.mark.parametrize("how", ["pad", "resample"])
 def test_several_lengths(folder, how, whole):
     path = folder()
