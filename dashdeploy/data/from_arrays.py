@@ -20,6 +20,7 @@ from dashdeploy.data.arrays.layout import Layout, in_channels_first
 from dashdeploy.data.arrays.lengths import HowLengths, Lengths
 from dashdeploy.data.arrays.names import LABELS, names_of_arrays
 from dashdeploy.data.arrays.objects import as_array
+from dashdeploy.data.arrays.sizes import said_of_sizes
 from dashdeploy.data.arrays.splitting import chosen_for_test, note_of_test_part, said_of_test_part
 from dashdeploy.data.arrays.stored import StoredArray, in_memory_if_they_fit, stored_or_not
 from dashdeploy.data.checks import Array, refuse
@@ -27,7 +28,7 @@ from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.missing_values import Missing
-from dashdeploy.data.scaling import said_of_sizes, scaling_of
+from dashdeploy.data.scaling import scaling_of
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15

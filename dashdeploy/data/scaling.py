@@ -7,12 +7,9 @@ training data alone. They belong to the model: whoever deploys it gives it numbe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -72,41 +69,6 @@ def where_far(scale: Affine) -> Affine | None:
         tuple(value if each else 0.0 for value, each in zip(scale.mean, far, strict=True)),
         tuple(value if each else 1.0 for value, each in zip(scale.deviation, far, strict=True)),
     )
-
-
-ORDERS, MOST_SERIES = 30.0, 5000
-"""How many times as large as that of the middle series the deviation of all values is, where that is said; of as
-many series, at the most, that is found out."""
-
-
-def said_of_sizes(series: Sequence[npt.NDArray[np.floating]]) -> str:
-    """What is to be said where half of the series would be almost flat beside the others; mostly nothing.
-
-    Scaled by channel, their shape is too small to be seen by a network: of the appliances of PLAID it learned less
-    than half as many as with each series scaled by itself.
-
-    Args:
-        series: of the training data, each [channels, its length].
-    """
-    looked_at = series[:: -(-len(series) // MOST_SERIES)]
-    middle = np.median([_known_deviation(each) for each in looked_at], axis=0)
-    whole = _known_deviation(np.concatenate(looked_at, axis=1))
-    if not (middle > 0).all() or np.median(whole / middle) < ORDERS:
-        return ""
-    return (
-        f"half of the series vary by less than 1/{ORDERS:g} of the deviation of all: if their level and size say "
-        "little, take `normalize=samples`"
-    )
-
-
-def _known_deviation(series: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Of every channel of [channels, length], over the values that are not NaN; 0 where all are."""
-    known = ~np.isnan(series)
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    values = np.where(known, series, 0.0)
-    centered = np.where(known, values - values.sum(axis=1, keepdims=True) / count, 0.0)
-    deviation: npt.NDArray[np.float64] = np.sqrt((centered**2).sum(axis=1, keepdims=True) / count)[:, 0]
-    return deviation
 
 
 def _mean_and_deviation(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -191,6 +191,30 @@ class RunningServer:
         self.http, self.grpc = addresses[0], addresses[-1]
 
 
+class Gate:
+    """A file that holds the engine of a server, see `holds` of server_process.py.
+
+    What a test waits for is seen from outside (a call runs), so that no machine is too slow for it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "held"
+
+    def hold(self) -> None:
+        self.path.touch()
+
+    def release(self) -> None:
+        self.path.unlink()
+
+    def holds_a_call(self) -> bool:
+        return self.path.with_name("held.runs").exists()
+
+
+@pytest.fixture
+def gate(tmp_path) -> Gate:
+    return Gate(tmp_path)
+
+
 @contextmanager
 def running_server(bundles: Iterable[Path], **options) -> Iterator[RunningServer]:
     """A server process that is ready; for the options see server_process.py."""

@@ -262,22 +262,21 @@ def until_waiting(running, count):
     wait_until(lambda: metrics(running.http)[label] == count)
 
 
-def test_a_client_that_hangs_up_leaves_the_queue(tmp_path, write, start_server):
-    gate = tmp_path / "held"
-    with start_server([write.double(tmp_path / "double")], holds=str(gate), max_rows=1) as running:
-        gate.touch()
+def test_a_client_that_hangs_up_leaves_the_queue(tmp_path, write, start_server, gate):
+    with start_server([write.double(tmp_path / "double")], holds=str(gate.path), max_rows=1) as running:
+        gate.hold()
         body = json.dumps(
             {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
         )
         connections = [http.client.HTTPConnection(running.http, timeout=30) for _ in range(4)]
         for connection in connections:
             connection.request("POST", "/v2/models/double/infer", body)
-            wait_until((tmp_path / "held.runs").exists)
+            wait_until(gate.holds_a_call)
         until_waiting(running, 3)
         for connection in connections[1:3]:
             connection.close()
         until_waiting(running, 1)
-        gate.unlink()
+        gate.release()
         for connection in (connections[0], connections[3]):
             assert connection.getresponse().status == 200
         counted = metrics(running.http)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dashdeploy.data.checks import Array
 
 MUCH_PADDING = 0.5
-"""The part of the training data from which on padding is said to be a part of it."""
+"""The part of the training data that may be padding without a word."""
 
 Series = npt.NDArray[np.floating]
 Lengths = Mapping[str, npt.NDArray[np.int64]]
@@ -94,27 +94,16 @@ def said_of_padding(lengths: Sequence[int] | npt.NDArray[np.int64]) -> str:
     return f"; {part:.0%} of the training data is padding then, so cut the longest series, or use `lengths=resample`"
 
 
-def at_their_lengths(
-    splits: Mapping[str, Sequence[Series]],
-) -> tuple[dict[str, Series], Lengths | None]:
-    """Series of several lengths in one array per split, [n, channels, the longest], 0 behind their ends.
+def stacked(series: Sequence[Series]) -> npt.NDArray[np.float64]:
+    """Series of several lengths in one array, [n, channels, the longest], NaN behind their ends.
 
     Args:
-        splits: series by split, each [channels, its length].
-
-    Returns:
-        The arrays, and the lengths by split; None if all have the same one.
+        series: each [channels, its length].
     """
-    lengths: Lengths = {
-        name: np.array([each.shape[1] for each in split], np.int64) for name, split in splits.items()
-    }
-    longest = max(int(each.max()) for each in lengths.values())
-    arrays = {
-        name: np.stack([np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in split])
-        for name, split in splits.items()
-    }
-    several = any((each != longest).any() for each in lengths.values())
-    return arrays, lengths if several else None
+    array = np.full((len(series), len(series[0]), max(each.shape[1] for each in series)), np.nan)
+    for row, each in zip(array, series, strict=True):
+        row[:, : each.shape[1]] = each
+    return array
 
 
 def all_to_one_length(splits: Mapping[str, Sequence[Series]], how: HowLengths) -> dict[str, Series]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dashdeploy.data.arrays.lengths import stacked
 from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.checks import Array, refuse
 
@@ -79,11 +80,7 @@ def _stacked(where: object, name: str, value: Any) -> Array:  # noqa: ANN401 - a
             where, f"{name} has samples of {' and '.join(map(str, sorted(channels)))} channels",
             "give every sample the same channels",
         )  # fmt: skip
-    longest = max(each.shape[1] for each in samples)
-    stacked = np.full((len(samples), channels.pop(), longest), np.nan)
-    for row, sample in zip(stacked, samples, strict=True):
-        row[:, : sample.shape[1]] = sample
-    return stacked
+    return stacked(samples)
 
 
 def _sample(where: object, name: str, index: int, value: Any) -> Array:  # noqa: ANN401 - as above

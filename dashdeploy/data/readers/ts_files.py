@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dashdeploy.data.arrays.lengths import at_their_lengths
+from dashdeploy.data.arrays.lengths import stacked
 from dashdeploy.data.checks import Array, refuse
 from dashdeploy.data.from_arrays import VALIDATION_SHARE, DataOptions, task_from_arrays
 from dashdeploy.data.missing_values import fill_missing
@@ -74,9 +74,10 @@ def load_ts(
     if how != "refuse":
         series, notes = fill_missing(train_path, series, how)
         source = {**source, "missing": how} if notes else source
-    inputs, lengths = at_their_lengths(series)
-    arrays: dict[str, Array] = {f"x_{part}": array for part, array in inputs.items()}
+    arrays: dict[str, Array] = {f"x_{part}": stacked(split) for part, split in series.items()}
     arrays |= {"y_train": train.targets, "y_test": test.targets}
+    lengths = {part: np.array([each.shape[1] for each in split]) for part, split in series.items()}
+    several = len(np.unique(np.concatenate(list(lengths.values())))) > 1
     if train.classes is not None:
         arrays["labels"] = np.array(train.classes)
     return task_from_arrays(
@@ -89,7 +90,7 @@ def load_ts(
         settings=settings,
         validation_share=validation_share,
         notes=(*grid_note, *notes),
-        lengths=lengths,
+        lengths=lengths if several else None,
         padding=False,
     )
 

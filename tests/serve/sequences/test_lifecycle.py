@@ -170,113 +170,92 @@ def test_a_failed_start_begins_nothing(tmp_path, models, start_server, ask):
         assert metric(running, "dashdeploy_live_sequences", model="sum") == 0
 
 
-class HeldSum:
-    """A server whose model runs no further while it is held, with four places and one sequence.
-
-    What a test waits for is seen from outside (a call runs, requests wait), so that no machine is too slow for it.
-    """
-
-    def __init__(self, running, gate):
-        self.running = running
-        self._gate, self._runs = gate, gate.with_name(gate.name + ".runs")
-
-    def hold(self):
-        self._gate.touch()
-
-    def until_running(self):
-        until(self._runs.exists)
-
-    def until_waiting(self, count):
-        until(lambda: metric(self.running, "nv_inference_pending_request_count", model="sum") == count)
-
-    def release(self):
-        self._gate.unlink()
+def until_waiting(running, count):
+    until(lambda: metric(running, "nv_inference_pending_request_count", model="sum") == count)
 
 
 @pytest.fixture
-def held_sum(tmp_path, models, start_server):
-    gate = tmp_path / "held"
-    with start_server([models.sum(tmp_path / "sum")], holds=str(gate), queue_size=4, instances=2) as running:
-        yield HeldSum(running, gate)
+def held_sum(tmp_path, models, start_server, gate):
+    """A server whose model runs no further while the gate holds, with four places and one sequence."""
+    options = {"holds": str(gate.path), "queue_size": 4, "instances": 2}
+    with start_server([models.sum(tmp_path / "sum")], **options) as running:
+        yield running
 
 
-def test_requests_that_wait_for_their_turn_take_places(held_sum, models, ask):
-    running = held_sum.running
-    ask(running, 1, sequence_start=True)
-    held_sum.hold()
+def test_requests_that_wait_for_their_turn_take_places(held_sum, gate, models, ask):
+    ask(held_sum, 1, sequence_start=True)
+    gate.hold()
 
     def attempt(_):
         try:
-            return ask(running, 1)[0]
+            return ask(held_sum, 1)[0]
         except models.RefusedError as error:
             return error.status
 
     with ThreadPoolExecutor(12) as pool:
         first = pool.submit(attempt, 0)
-        held_sum.until_running()
+        until(gate.holds_a_call)
         others = [pool.submit(attempt, number) for number in range(11)]
         until(lambda: sum(each.done() for each in others) == 7)
-        held_sum.release()
+        gate.release()
         found = [each.result() for each in others]
     assert first.result() == 2
     assert found.count(503) == 7
     assert sorted(each for each in found if each != 503) == [3, 4, 5, 6]
-    assert ask(running, 1, sequence_end=True)[0] == 7
+    assert ask(held_sum, 1, sequence_end=True)[0] == 7
 
 
-def test_a_turn_that_comes_too_late_is_given_up_and_costs_no_step(held_sum, models, ask):
-    running = held_sum.running
-    ask(running, 1, sequence_start=True)
-    held_sum.hold()
+def test_a_turn_that_comes_too_late_is_given_up_and_costs_no_step(held_sum, gate, models, ask):
+    ask(held_sum, 1, sequence_start=True)
+    gate.hold()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(ask, running, 1)
-        held_sum.until_running()
+        first = pool.submit(ask, held_sum, 1)
+        until(gate.holds_a_call)
         with pytest.raises(models.RefusedError, match="request timeout expired in the queue") as error:
-            ask(running, 1, timeout=50_000)
+            ask(held_sum, 1, timeout=50_000)
         assert error.value.status == 503
-        third = pool.submit(ask, running, 1)
-        held_sum.until_waiting(1)
+        third = pool.submit(ask, held_sum, 1)
+        until_waiting(held_sum, 1)
         time.sleep(0.2)
-        held_sum.release()
+        gate.release()
         assert first.result()[0] == 2
         assert third.result()[0] == 3
-    assert metric(running, "nv_inference_request_failure", model="sum", reason="OTHER") == 1
+    assert metric(held_sum, "nv_inference_request_failure", model="sum", reason="OTHER") == 1
     # The third one waited for 0.2 s and more, which is part of its time.
-    assert metric(running, "nv_inference_queue_duration_us", model="sum") > 200_000
+    assert metric(held_sum, "nv_inference_queue_duration_us", model="sum") > 200_000
 
 
-def test_a_client_that_leaves_while_it_waits_costs_no_step(held_sum, ask):
-    running = held_sum.running
-    ask(running, 1, sequence_start=True)
-    held_sum.hold()
+def test_a_client_that_leaves_while_it_waits_costs_no_step(held_sum, gate, ask):
+    ask(held_sum, 1, sequence_start=True)
+    gate.hold()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(ask, running, 1)
-        held_sum.until_running()
+        first = pool.submit(ask, held_sum, 1)
+        until(gate.holds_a_call)
         tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [100, 100]}
         body = json.dumps({"inputs": [tensor], "parameters": {"sequence_id": 1}}).encode()
-        host, port = running.http.split(":")
+        host, port = held_sum.http.split(":")
         with socket.create_connection((host, int(port))) as connection:
             head = f"POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body)
-            held_sum.until_waiting(1)
-        held_sum.until_waiting(0)
-        with triton.InferenceServerClient(running.grpc) as client:
+            until_waiting(held_sum, 1)
+        until_waiting(held_sum, 0)
+        with triton.InferenceServerClient(held_sum.grpc) as client:
             grpc_tensor = triton.InferInput("x", [1, 2], "FP32")
             grpc_tensor.set_data_from_numpy(np.full((1, 2), 100, np.float32))
             answers = queue.Queue()
             call = client.async_infer(
                 "sum", [grpc_tensor], lambda result, error: answers.put((result, error)), sequence_id=1
             )
-            held_sum.until_waiting(1)
+            until_waiting(held_sum, 1)
             call.cancel()
-            held_sum.until_waiting(0)
+            until_waiting(held_sum, 0)
             result, error = answers.get(timeout=10)
             assert result is None
             assert isinstance(error, InferenceServerException)
-        held_sum.release()
+        gate.release()
         assert first.result()[0] == 2
-    assert ask(running, 1)[0] == 3
-    assert metric(running, "nv_inference_request_failure", model="sum", reason="CANCELED") == 2
+    assert ask(held_sum, 1)[0] == 3
+    assert metric(held_sum, "nv_inference_request_failure", model="sum", reason="CANCELED") == 2
 
 
 def test_different_sequences_run_at_once_and_share_batches(tmp_path, models, start_server):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.data.arrays.lengths import known_lengths
+from dashdeploy.data.arrays.lengths import known_lengths, stacked
 from dashdeploy.data.checks import refuse
 from dashdeploy.data.readers.tables.samples import Samples, column_name, refuse_doubled, target_index
 from dashdeploy.data.readers.text_files import lines_of
@@ -141,7 +141,5 @@ def _stacked(
                 f"{_row(index)} has {len(sample)} channels, the first {len(samples[0])}",
                 "give every sample the same channels",
             )
-    series = np.full((len(samples), len(samples[0]), max(each.shape[1] for each in samples)), np.nan)
-    for place, sample in zip(series, samples, strict=True):
-        place[:, : sample.shape[1]] = sample
+    series = stacked(samples)
     return series, known_lengths(series)
