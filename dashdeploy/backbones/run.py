@@ -15,7 +15,7 @@ from dashdeploy.artifacts.run import (
 )
 from dashdeploy.backbones.build import build_backbone, build_searched
 from dashdeploy.backbones.ensemble import Ensemble
-from dashdeploy.data.scaling import Scaled, Scaling
+from dashdeploy.data.scaling.scaling import Scaled, Scaling
 from dashdeploy.errors import InputError
 
 

@@ -16,7 +16,7 @@ from torchmetrics.classification import BinaryStatScores
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
 from dashdeploy.data.losses import relative_errors
-from dashdeploy.data.scaling import Affine
+from dashdeploy.data.scaling.affine import Affine
 
 Ranking = Literal["auroc", "map"]
 _RANKINGS: dict[Ranking, Callable[..., Tensor]] = {"auroc": binary_auroc, "map": binary_average_precision}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from dashdeploy.data.arrays.layout import Layout, in_channels_first
 from dashdeploy.data.arrays.lengths import HowLengths, Lengths
 from dashdeploy.data.arrays.names import LABELS, names_of_arrays
 from dashdeploy.data.arrays.objects import as_array
-from dashdeploy.data.arrays.sizes import said_of_sizes
+from dashdeploy.data.arrays.sizes import SAID_OF_SIZES, differ_in_size
 from dashdeploy.data.arrays.splitting import chosen_for_test, note_of_test_part, said_of_test_part
 from dashdeploy.data.arrays.stored import StoredArray, in_memory_if_they_fit, stored_or_not
 from dashdeploy.data.checks import Array, refuse
@@ -28,7 +28,7 @@ from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.missing_values import Missing
-from dashdeploy.data.scaling import scaling_of
+from dashdeploy.data.scaling.scaling import Normalize, scaling_of
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
 VALIDATION_SHARE = 0.15
@@ -44,10 +44,12 @@ class DataOptions:
         loss: one of ``dashdeploy.data.losses.LOSSES``; None is the default of the kind.
         metric: one of ``dashdeploy.data.metrics.METRICS``; None is the default of the kind.
         normalize: ``channels`` scales every input channel, and every number to predict, to mean 0 and deviation 1
-            over the training data; ``samples`` scales every channel of every sample by itself; ``none`` leaves both.
-            None scales those channels that are far from it, see `dashdeploy.data.scaling.where_far`.
+            over the training data; ``samples`` scales every channel of every sample by itself; ``sizes`` does so too
+            and gives the network their levels and sizes as further channels; ``none`` leaves both. None is ``sizes``
+            where series differ in size by orders of magnitude (`dashdeploy.data.arrays.sizes`), and else scales those
+            channels that are far from it (`dashdeploy.data.scaling.affine.where_far`).
         lengths: how to handle series of different lengths: ``pad`` fills the end with each channel's mean over
-            the training data, or over the series itself where ``normalize`` is ``samples``; ``resample``
+            the training data, or over the series itself where that is scaled by itself; ``resample``
             interpolates linearly to the longest training series.
         missing: how to handle missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
@@ -70,7 +72,7 @@ class DataOptions:
     predict: Kind | None = None
     loss: str | None = None
     metric: str | None = None
-    normalize: Literal["channels", "samples", "none"] | None = None
+    normalize: Normalize | None = None
     lengths: Literal["pad", "resample"] = "pad"
     missing: Missing | None = None
     timestamps: Literal["refuse", "resample"] = "refuse"
@@ -81,7 +83,8 @@ class DataOptions:
     @property
     def how_lengths(self) -> HowLengths:
         """How several lengths become one. Padding must not count where a series is scaled by itself."""
-        return "pad-own" if (self.lengths, self.normalize) == ("pad", "samples") else self.lengths
+        by_itself = self.normalize in ("samples", "sizes")
+        return "pad-own" if self.lengths == "pad" and by_itself else self.lengths
 
 
 def task_from_arrays(
@@ -185,7 +188,8 @@ def task_from_arrays(
             f"{called['x_train']} has {counts['train']} samples{to_train}",
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
-    sizes = _said_of_sizes(inputs["train"], lengths, kind, options) if not dense else ()
+    if not dense and _differ_in_size(inputs["train"], lengths, kind, options):
+        options, class_notes = replace(options, normalize="sizes"), (*class_notes, SAID_OF_SIZES)
     tensors, said, filled = whole_inputs(where, inputs, lengths, how, options.how_lengths)
     if filled:
         recorded = {**recorded, "missing": how}
@@ -213,20 +217,19 @@ def task_from_arrays(
         labels=labels,
         source=recorded,
         settings=settings,
-        notes=(*notes, *said, *class_notes, *sizes),
+        notes=(*notes, *said, *class_notes),
         scale_what_is_far=True,
     )
 
 
-def _said_of_sizes(
+def _differ_in_size(
     inputs: Array | StoredArray, lengths: Lengths | None, kind: Kind, options: DataOptions
-) -> tuple[str, ...]:
-    """`said_of_sizes` of series in memory that have classes, unless the options say how they are scaled."""
+) -> bool:
+    """`differ_in_size` of series in memory that have classes, unless the options say how they are scaled."""
     if isinstance(inputs, StoredArray) or inputs.ndim != 3 or kind != "classification" or options.normalize:
-        return ()
+        return False
     ends = [inputs.shape[-1]] * len(inputs) if lengths is None else lengths["train"]
-    said = said_of_sizes([each[:, :end] for each, end in zip(inputs, ends, strict=True)])
-    return (said,) if said else ()
+    return differ_in_size([each[:, :end] for each, end in zip(inputs, ends, strict=True)])
 
 
 def _with_sha256(source: Mapping[str, str], arrays: Mapping[str, Array | StoredArray]) -> Mapping[str, str]:

@@ -64,12 +64,16 @@ def joined_inputs(parts: Sequence[Tensor | LazyInputs]) -> Tensor:
     return gathered((len(numbers), *parts[0].shape[1:]), gather)
 
 
-def mapped_inputs(inputs: Tensor | LazyInputs, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """`change`, which keeps shapes, of all samples; of lazy ones later, batch by batch."""
+def mapped_inputs(
+    inputs: Tensor | LazyInputs, change: Callable[[Tensor], Tensor], *, channels: int | None = None
+) -> Tensor:
+    """`change`, which keeps shapes but for `channels`, of all samples; of lazy ones later, batch by batch."""
     if isinstance(inputs, Tensor):
         return change(inputs)
     gather = inputs.gather
-    return gathered(inputs.shape, lambda chosen: change(gather(chosen)))
+    samples, before, *spatial = inputs.shape
+    shape = (samples, before if channels is None else channels, *spatial)
+    return gathered(shape, lambda chosen: change(gather(chosen)))
 
 
 def blocks_of(inputs: Tensor) -> Iterator[Tensor]:

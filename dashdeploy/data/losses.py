@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dashdeploy.data.scaling import Affine
+from dashdeploy.data.scaling.affine import Affine
 from dashdeploy.data.task import Kind
 from dashdeploy.device_constants import constant_like
 from dashdeploy.errors import InputError

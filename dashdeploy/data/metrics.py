@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dashdeploy.data.losses import by_name
-from dashdeploy.data.scaling import Affine
+from dashdeploy.data.scaling.affine import Affine
 from dashdeploy.data.task import Kind, Metric
 
 if TYPE_CHECKING:

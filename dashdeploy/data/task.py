@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from dashdeploy.data.lazy_inputs import mapped_inputs
-from dashdeploy.data.scaling import Scaling
+from dashdeploy.data.scaling.scaling import Scaling
 
 if TYPE_CHECKING:
     import torchmetrics
@@ -65,7 +64,8 @@ class Task:
 
     Attributes:
         name: the built-in task's name, or the data file's.
-        input_shape: one sample's shape without the batch, (channels, length) or (channels, height, width).
+        input_shape: one sample's shape without the batch, (channels, length) or (channels, height, width), as the
+            network gets it.
         dense: whether every position is predicted, or each sample as a whole.
         outputs: number of classes, of labels, or of numbers.
         labels: class names by index; empty for regression.
@@ -111,13 +111,15 @@ class Task:
         """Number of spatial axes: 1 for series, 2 for images."""
         return len(self.input_shape) - 1
 
+    @property
+    def given_shape(self) -> tuple[int, ...]:
+        """One sample's shape as the user has it; its channels can be fewer than the network gets."""
+        return self.scaling.unscaled_shape(self.input_shape)
+
     def unscaled(self, split: Split) -> Split:
         """`split` as the user has it, for the model that the run gives out."""
-        inputs, outputs = self.scaling.inputs, self.scaling.outputs
-        return Split(
-            split.inputs if inputs is None else mapped_inputs(split.inputs, inputs.undo),
-            split.targets if outputs is None else outputs.undo(split.targets),
-        )
+        scaling = self.scaling
+        return Split(scaling.unscale_inputs(split.inputs), scaling.unscale_outputs(split.targets))
 
 
 def hold_out(data: Split, share: float, seed: int, kind: Kind = "classification") -> tuple[Split, Split]:

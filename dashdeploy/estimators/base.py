@@ -6,7 +6,7 @@ import numbers
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from dashdeploy.artifacts.atomic import atomic_directory, write_text_atomically
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.backbones.run import Run
+from dashdeploy.data.arrays.sizes import differ_in_size
 from dashdeploy.data.from_arrays import DataOptions, make_task
+from dashdeploy.data.scaling.scaling import Normalize
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 from dashdeploy.errors import InputError
 from dashdeploy.estimators.description import (
@@ -45,7 +47,7 @@ from dashdeploy.search.training.evaluate import CPU
 
 FEWEST_SAMPLES = 3
 """Two to learn from, since batch norm cannot normalize a lone one, and one to validate."""
-NORMALIZATIONS = (None, "channels", "samples", "none")
+NORMALIZATIONS = ("auto", None, "channels", "samples", "sizes", "none")
 OWN_NAMES = {"seed": "random_state"}
 """Settings that have another name as parameters of an estimator."""
 IN_SETTINGS = ("backbone", "kernel_sizes", "dilations", "width", "search_epochs", "retrain_epochs", "devices")
@@ -71,7 +73,7 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         width: int | None = None,
         search_epochs: int | None = None,
         retrain_epochs: int | None = None,
-        normalize: str | None = "channels",
+        normalize: str | None = "auto",
         validation_share: float = 0.15,
         devices: str | int = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -263,7 +265,9 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _task(self, inputs: Tensor, targets: Tensor, outputs: int, labels: Sequence[str], seed: int) -> Task:
         if self.normalize not in NORMALIZATIONS:
-            raise InputError(f"`normalize={self.normalize}`: use 'channels', 'samples', 'none' or None")
+            raise InputError(
+                f"`normalize={self.normalize}`: use 'auto', 'channels', 'samples', 'sizes', 'none' or None"
+            )
         if not 0 < self.validation_share < 1:
             raise InputError(f"`validation_share={self.validation_share}`: it lies between 0 and 1")
         train, validation = hold_out(Split(inputs, targets), self.validation_share, seed, self._kind)
@@ -278,11 +282,17 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
             train,
             validation,
             None,
-            DataOptions(predict=self._kind, normalize=self.normalize),  # type: ignore[arg-type]
+            DataOptions(predict=self._kind, normalize=self._normalization(train)),
             labels=labels,
             source={"estimator": type(self).__name__},
             scale_what_is_far=True,
         )
+
+    def _normalization(self, train: Split) -> Normalize | None:
+        if self.normalize != "auto":
+            return cast("Normalize | None", self.normalize)
+        series = self._kind == "classification" and train.inputs.ndim == 3
+        return "sizes" if series and differ_in_size(list(train.inputs.numpy())) else "channels"
 
     def _search_settings(self) -> SearchSettings:
         """The preset with the parameters that are given, and `settings`."""

@@ -33,7 +33,7 @@ def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, A
     return {
         "task": task.name,
         "source": dict(task.source),
-        "input_shape": list(task.input_shape),
+        "input_shape": list(task.given_shape),
         "dense": task.dense,
         "outputs": task.outputs,
         "labels": list(task.labels),

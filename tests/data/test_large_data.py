@@ -18,7 +18,7 @@ from dashdeploy.data.arrays.stored import StoredArray
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 from dashdeploy.data.lazy_inputs import LazyInputs, gathered, joined_inputs, lazy, mapped_inputs
 from dashdeploy.data.readers.data_files import load_data
-from dashdeploy.data.scaling import Affine
+from dashdeploy.data.scaling.affine import Affine
 from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
 from dashdeploy.progress import silent

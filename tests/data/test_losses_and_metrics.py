@@ -6,7 +6,7 @@ import torch
 
 from dashdeploy.data.losses import LOSSES, binary_cross_entropy, focal, loss_by_name, relative_l2
 from dashdeploy.data.metrics import METRICS, metric_by_name
-from dashdeploy.data.scaling import Affine
+from dashdeploy.data.scaling.affine import Affine
 from dashdeploy.data.task import KINDS
 from dashdeploy.errors import InputError
 

@@ -198,7 +198,7 @@ def test_a_fit_that_fails_leaves_what_was_fitted(fitted, series):
         ({"settings": {"seed": 3}}, "seed is a parameter of DASHClassifier; use `random_state`"),
         ({"settings": {"widht": 3}}, "no such setting; did you mean width"),
         ({"preset": "slow"}, "`preset=slow`: no such preset"),
-        ({"normalize": "rows"}, "`normalize=rows`: use 'channels'"),
+        ({"normalize": "rows"}, "`normalize=rows`: use 'auto'"),
         ({"validation_share": 1.0}, "`validation_share=1.0`"),
         ({"time_limit": 0}, "`time_limit=0`: it is in seconds"),
         ({"random_state": -1}, "seed = -1"),

@@ -116,13 +116,13 @@ class DataHandling(OptionGroup, panel="Task"):
         ),
     ] = None
     normalize: Annotated[
-        Literal["channels", "samples", "none"] | None,
+        Literal["channels", "samples", "sizes", "none"] | None,
         typer.Option(
             "--normalize",
-            help="Scale each channel to mean 0 and deviation 1, over the training data (channels) or within "
-            "each sample "
-            "(samples). The exported model scales its inputs itself. By default, inputs that are far from mean 0 and "
-            "deviation 1 are scaled by channels.",
+            help="Scale each channel to mean 0 and deviation 1, over the training data (channels) or within each "
+            "sample, without its level and size (samples) or with these as further channels (sizes). The exported "
+            "model scales its inputs itself. By default, sizes where series differ in size by orders of magnitude; "
+            "otherwise inputs that are far from mean 0 and deviation 1 are scaled by channels.",
         ),
     ] = None
     lengths: Annotated[

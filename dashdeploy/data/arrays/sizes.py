@@ -15,11 +15,17 @@ MOST_SERIES = 5000
 """Of so many, spread over the data, it is found out."""
 
 
-def said_of_sizes(series: Sequence[npt.NDArray[np.floating]]) -> str:
-    """What is to be said where half of the series would be almost flat beside the others; mostly nothing.
+SAID_OF_SIZES = (
+    f"half of the series vary by less than 1/{FLAT_RATIO:g} of the deviation of all, so each is scaled by itself, "
+    "and its level and size are further channels (`normalize=sizes`); `normalize=channels` scales all alike"
+)
 
-    Scaled by channel, their shape is too small to be seen by a network: of the appliances of PLAID it learned less
-    than half as many as with each series scaled by itself.
+
+def differ_in_size(series: Sequence[npt.NDArray[np.floating]]) -> bool:
+    """Whether half of the series would be almost flat beside the others if all were scaled alike.
+
+    Their shape is then too small to be seen by a network: of the appliances of PLAID it learned less than half as
+    many as with each series scaled by itself.
 
     Args:
         series: of the training data, each [channels, its length].
@@ -27,12 +33,7 @@ def said_of_sizes(series: Sequence[npt.NDArray[np.floating]]) -> str:
     looked_at = series[:: -(-len(series) // MOST_SERIES)]
     middle = np.median([_known_deviation(each) for each in looked_at], axis=0)
     whole = _known_deviation(np.concatenate(looked_at, axis=1))
-    if not (middle > 0).all() or np.median(whole / middle) < FLAT_RATIO:
-        return ""
-    return (
-        f"half of the series vary by less than 1/{FLAT_RATIO:g} of the deviation of all: if their level and size say "
-        "little, take `normalize=samples`"
-    )
+    return bool((middle > 0).all() and np.median(whole / middle) >= FLAT_RATIO)
 
 
 def _known_deviation(series: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dashdeploy.data.arrays.sizes import said_of_sizes
+from dashdeploy.data.arrays.sizes import SAID_OF_SIZES, differ_in_size
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
 
 
@@ -14,7 +14,7 @@ def of_sizes(*sizes, level=0.0):
 
 
 @pytest.mark.parametrize(
-    ("series", "said"),
+    ("series", "differ"),
     [
         (of_sizes(1, 1, 1, 1), False),
         (of_sizes(0.01, 0.01, 0.01, 1), True),  # all together have a deviation of a half
@@ -28,11 +28,14 @@ def of_sizes(*sizes, level=0.0):
         ([np.full((2, 50), np.nan), *of_sizes(0.01, 0.01, 1)], True),
     ],
 )
-def test_series_that_would_be_almost_flat_beside_others_are_named(series, said):
-    assert bool(said_of_sizes(series)) == said
+def test_series_that_would_be_almost_flat_beside_others_are_scaled_by_themselves(series, differ):
+    assert differ_in_size(series) == differ
     arrays = {"x_train": np.stack(series * 5), "y_train": np.arange(5 * len(series)) % 2}
     if np.isfinite(arrays["x_train"]).all():
         arrays |= {"x_test": arrays["x_train"], "y_test": arrays["y_train"]}
-        for options in (None, DataOptions(normalize="samples")):
-            notes = task_from_arrays("sizes", "sizes.npz", arrays, options).notes
-            assert any("`normalize=samples`" in note for note in notes) == (said and options is None)
+        for normalize in (None, "channels", "sizes"):
+            task = task_from_arrays("sizes", "sizes.npz", arrays, DataOptions(normalize=normalize))
+            assert (SAID_OF_SIZES in task.notes) == (differ and normalize is None)
+            with_sizes = normalize == "sizes" or (differ and normalize is None)
+            assert bool(task.scaling.sizes) == with_sizes
+            assert (task.input_shape, task.given_shape) == ((6 if with_sizes else 2, 50), (2, 50))

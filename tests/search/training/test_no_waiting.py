@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from dashdeploy.data.lazy_inputs import lazy
 from dashdeploy.data.losses import binary_cross_entropy, relative_l2
-from dashdeploy.data.scaling import Affine
+from dashdeploy.data.scaling.affine import Affine
 from dashdeploy.data.task import Split
 from dashdeploy.device_constants import constant_like
 from dashdeploy.ops.aggconv.methods import METHODS

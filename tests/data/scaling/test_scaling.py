@@ -8,13 +8,9 @@ import torch
 from torch import nn
 
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
-from dashdeploy.data.scaling import (
-    Affine,
-    Scaled,
-    Scaling,
-    per_sample,
-    scaling_of,
-)
+from dashdeploy.data.scaling.affine import Affine
+from dashdeploy.data.scaling.scaling import Scaled, Scaling, scaling_of
+from dashdeploy.data.scaling.within_samples import SampleSizes, per_sample
 
 
 def test_an_affine_gives_mean_0_and_deviation_1_and_back():
@@ -42,6 +38,7 @@ def test_json_there_and_back():
         Scaling(Affine((1.0, 2.0), (3.0, 4.0))),
         Scaling(None, Affine((0.1,), (1e-9,))),
         Scaling(per_sample=True),
+        Scaling(sizes=SampleSizes((2.0,), (0.1,), Affine((0.5,), (3.0,)), Affine((-1.0,), (0.2,)))),
     ):
         assert Scaling.from_json(json.loads(json.dumps(scaling.to_json()))) == scaling
     assert not Scaling() and Scaling(per_sample=True)

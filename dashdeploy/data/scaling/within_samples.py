@@ -1,0 +1,158 @@
+"""Each sample scaled by itself, without its level and size or with these beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dashdeploy.data.lazy_inputs import blocks_of
+from dashdeploy.data.scaling.affine import Affine
+
+# Far below the deviation of anything but a constant, whose numerator is 0 but for rounding.
+LEAST_DEVIATION = 1e-8
+LEAST_SPREAD = 1e-3
+"""Of logarithms: levels that differ by less than a thousandth of the samples' deviation say nothing."""
+
+
+def per_sample(x: Tensor) -> Tensor:
+    """Every channel of every sample of x [B, channels, …] with mean 0 and deviation 1; a constant one becomes 0."""
+    _, centered, deviation = _parts(x)
+    return centered / deviation.clamp_min(LEAST_DEVIATION)
+
+
+def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, x - mean, and deviation of every channel of every sample; mean and deviation [B, channels, 1, …].
+
+    The mean is taken twice: beside a mean of a thousand deviations, the rounding of the first is what engines, which
+    add in different orders, would disagree about.
+    """
+    axes = list(range(2, x.ndim))
+    rough = x.mean(axes, keepdim=True)
+    centered = x - rough
+    rest = centered.mean(axes, keepdim=True)
+    mean, centered = rough + rest, centered - rest
+    return mean, centered, centered.square().mean(axes, keepdim=True).sqrt()
+
+
+def units_of(x: Tensor) -> tuple[float, ...]:
+    """Per channel, the median of the deviations of those samples of `x` [samples, channels, …] that vary; else 1.
+
+    It is rounded to a power of 2, so that the change of units does not round.
+    """
+    medians = (
+        float(each[each > 0].quantile(0.5)) if (each > 0).any() else 1.0 for each in _over_samples(x)[1].T
+    )
+    return tuple(2.0 ** round(math.log2(median)) for median in medians)
+
+
+def _over_samples(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every channel of every sample of `x`, which may be lazy: [samples, channels], float64."""
+    parts = [_parts(block.double()) for block in blocks_of(x)]
+    mean, deviation = (torch.cat([part[which].flatten(1) for part in parts]) for which in (0, 2))
+    # What is left of a constant is rounding.
+    return mean, torch.where(deviation > 1e-12 * mean.abs(), deviation, 0)
+
+
+@dataclass(frozen=True)
+class SampleSizes:
+    """Samples scaled by themselves, with their levels and sizes as further channels, so that nothing is lost.
+
+    A sample [channels, …] becomes [3 channels, …]: its channels with mean 0 and deviation 1, their levels, and their
+    sizes. As these span orders of magnitude, both are logarithms: sign(m) log(1 + |m|) of the mean m, and log(s) of
+    the deviation s, each in units of `unit`. Over the training data, both have mean 0 and deviation 1.
+
+    Attributes:
+        unit: per channel, `units_of` the training samples.
+        least: per channel, the smallest s of a training sample that varies; what varies less counts as that.
+        level: scales the logarithms of the means.
+        size: scales the logarithms of the deviations.
+    """
+
+    unit: tuple[float, ...]
+    least: tuple[float, ...]
+    level: Affine
+    size: Affine
+
+    @classmethod
+    def of(cls, x: Tensor) -> SampleSizes:
+        """The one for training samples `x` [samples, channels, …], which may be lazy."""
+        unit = units_of(x)
+        means, deviations = (each / torch.tensor(unit).double() for each in _over_samples(x))
+        varying = [each[each > LEAST_DEVIATION] for each in deviations.T]
+        least = tuple(float(each.min()) if len(each) else 1.0 for each in varying)
+        sizes = torch.maximum(deviations, torch.tensor(least).double()).log()
+        return cls(unit, least, _scale_of(_signed_log(means)), _scale_of(sizes))
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Scale x [B, channels, …] to [B, 3 channels, …]."""
+        scaled: Tensor = ScaleWithSizes(self, x.ndim - 2).to(x.device)(x)
+        return scaled
+
+    def undo(self, x: Tensor) -> Tensor:
+        """Scale x [B, 3 channels, …] back to [B, channels, …]; what varied less than `least` varies by that."""
+        scaled, level, size = x.chunk(3, 1)
+        level = self.level.undo(level)
+        in_units = scaled * self.size.undo(size).exp() + level.sign() * level.abs().expm1()
+        return in_units * torch.tensor(self.unit).to(x).view(-1, *[1] * (x.ndim - 2))
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> SampleSizes:
+        """What `dataclasses.asdict` made.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        unit, least = (tuple(map(float, content[name])) for name in ("unit", "least"))
+        return cls(unit, least, Affine.from_json(content["level"]), Affine.from_json(content["size"]))
+
+
+def _scale_of(logarithms: Tensor) -> Affine:
+    """Of [samples, channels]. What hardly varies, such as the rounding of means that are 0, must not be blown up."""
+    found = Affine.of(logarithms[..., None])
+    return Affine(found.mean, tuple(each if each > LEAST_SPREAD else 1.0 for each in found.deviation))
+
+
+def _signed_log(x: Tensor) -> Tensor:
+    """sign(x) log(1 + |x|), of operators that every engine has."""
+    return (1 + x.relu()).log() - (1 + (-x).relu()).log()
+
+
+class ScalePerSample(nn.Module):
+    """`per_sample` as a part of a network."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, channels, …] to the same shape."""
+        return per_sample(x)
+
+
+class ScaleWithSizes(nn.Module):
+    """`SampleSizes.apply` as a part of a network.
+
+    Args:
+        sizes: of the training data.
+        rank: spatial axes of the inputs.
+    """
+
+    per_unit: Tensor
+    least: Tensor
+
+    def __init__(self, sizes: SampleSizes, rank: int) -> None:
+        super().__init__()
+        shape = (1, -1, *[1] * rank)
+        per_unit = 1 / torch.tensor(sizes.unit).double()
+        self.register_buffer("per_unit", per_unit.view(shape).float(), persistent=False)
+        self.register_buffer("least", torch.tensor(sizes.least).view(shape), persistent=False)
+        self.level, self.size = sizes.level.step(rank), sizes.size.step(rank)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [B, channels, …] to [B, 3 channels, …]."""
+        x = x * self.per_unit
+        mean, centered, deviation = _parts(x)
+        level = self.level(_signed_log(mean))
+        size = self.size(torch.maximum(deviation, self.least).log())
+        scaled = centered / deviation.clamp_min(LEAST_DEVIATION)
+        return torch.cat([scaled, level.expand_as(x), size.expand_as(x)], 1)
