@@ -50,7 +50,8 @@ class DataOptions:
             channels that are far from it (`dashdeploy.data.scaling.affine.where_far`).
         lengths: how to handle series of different lengths: ``pad`` fills the end with each channel's mean over
             the training data, or over the series itself where that is scaled by itself; ``resample``
-            interpolates linearly to the longest training series.
+            interpolates linearly to the longest training series. None pads, and where most of the training data
+            would be padding, it cuts those that are longer than 98 % of the training series.
         missing: how to handle missing values of the inputs: ``interpolate`` draws straight lines along the series,
             ``mean`` takes the channel's mean over the training data, ``refuse`` accepts none. None interpolates
             those of ``.ts`` files, tables and WFDB records, which have a sign for them, and refuses NaN in arrays.
@@ -73,7 +74,7 @@ class DataOptions:
     loss: str | None = None
     metric: str | None = None
     normalize: Normalize | None = None
-    lengths: Literal["pad", "resample"] = "pad"
+    lengths: Literal["pad", "resample"] | None = None
     missing: Missing | None = None
     timestamps: Literal["refuse", "resample"] = "refuse"
     image_size: tuple[int, int] | None = None
@@ -84,7 +85,7 @@ class DataOptions:
     def how_lengths(self) -> HowLengths:
         """How several lengths become one. Padding must not count where a series is scaled by itself."""
         by_itself = self.normalize in ("samples", "sizes")
-        return "pad-own" if self.lengths == "pad" and by_itself else self.lengths
+        return HowLengths(self.lengths or "pad", own_mean=by_itself, cuts=self.lengths is None)
 
 
 def task_from_arrays(

@@ -91,7 +91,7 @@ CASES = {
         "predict": ("classification", "multi-label"),
         "loss": ("cross_entropy", "focal"),
         "metric": ("accuracy", "f1"),
-        "normalize": ("channels", "samples"),
+        "normalize": ("channels", "sizes"),
         "lengths": ("pad", "resample", RAGGED),
         "missing": ("interpolate", "mean", HOLES),
         "layout": ("channels-first", "channels-last"),

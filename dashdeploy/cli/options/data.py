@@ -126,13 +126,14 @@ class DataHandling(OptionGroup, panel="Task"):
         ),
     ] = None
     lengths: Annotated[
-        Literal["pad", "resample"],
+        Literal["pad", "resample"] | None,
         typer.Option(
             "--lengths",
             help="How to handle series of different lengths: fill the end of shorter ones with the mean (pad), or "
-            "interpolate to the longest training series (resample).",
+            "interpolate to the longest training series (resample). By default, pad; but where most of the data "
+            "would be padding, series are cut that are longer than 98 % of the training series.",
         ),
-    ] = "pad"
+    ] = None
     missing: Annotated[
         Literal["interpolate", "mean", "refuse"] | None,
         typer.Option(

@@ -129,7 +129,7 @@ def read_by_batch(
         samples = {name: replace(each, fill=fill) for name, each in samples.items()}
     one: OneLength | None = None
     if lengths is not None:
-        one = OneLength(int(lengths["train"].max()), how, known_mean(samples["train"]))
+        one = OneLength(how.length(lengths["train"]), how, known_mean(samples["train"]))
     return {name: _lazy(each, one) for name, each in samples.items()}, notes, fill is not None
 
 

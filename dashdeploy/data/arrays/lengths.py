@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -12,10 +13,66 @@ from dashdeploy.data.checks import Array
 
 MUCH_PADDING = 0.5
 """The part of the training data that may be padding without a word."""
+KEPT_WHOLE = 0.98
+"""The part of the training series that stay whole where the longest are cut."""
 
 Series = npt.NDArray[np.floating]
 Lengths = Mapping[str, npt.NDArray[np.int64]]
-HowLengths = Literal["pad", "pad-own", "resample"]
+
+
+class HowLengths(NamedTuple):
+    """How series of several lengths come to one.
+
+    Attributes:
+        by: ``pad`` fills the end of shorter ones with each channel's mean and cuts what is longer; ``resample``
+            interpolates linearly between the first and last value.
+        own_mean: whether that is the mean over the series itself, so that it is 0 once the series is scaled by
+            itself. Otherwise it is the mean over the training data, which is 0 once all are scaled alike.
+        cuts: whether padding may cut training series, so that a few long ones do not make all others mostly padding.
+    """
+
+    by: Literal["pad", "resample"] = "pad"
+    own_mean: bool = False
+    cuts: bool = True
+
+    def length(self, lengths: Sequence[int] | npt.NDArray[np.int64]) -> int:
+        """The one length, of the `lengths` of the training series.
+
+        It is the longest. If most of the data would be padding, and series may be cut, it is the least that
+        `KEPT_WHOLE` of the series do not exceed.
+        """
+        longest = int(np.max(lengths))
+        if self.by == "resample" or not self.cuts or _padding(lengths, longest) <= MUCH_PADDING:
+            return longest
+        return int(np.sort(lengths)[math.ceil(KEPT_WHOLE * len(lengths)) - 1])
+
+    def said(self, lengths: Sequence[int] | npt.NDArray[np.int64]) -> str:
+        """What becomes of series with the training series' `lengths`, words of a line."""
+        if self.by == "resample":
+            return "all are interpolated to the longest training series (`lengths=resample`)"
+        length, longest = self.length(lengths), int(np.max(lengths))
+        filled = (
+            "their own mean, channel by channel"
+            if self.own_mean
+            else "each channel's mean over the training data"
+        )
+        cut = ""
+        if length < longest:
+            cut = (
+                f"the longest are cut after {length} values, the most of {KEPT_WHOLE:.0%} of the training "
+                "series (`lengths=pad` cuts none); "
+            )
+        said = f"{cut}shorter ones are filled with {filled}" + ("" if cut else " (`lengths=pad`)")
+        part = _padding(lengths, length)
+        if part > MUCH_PADDING:
+            said += f"; {part:.0%} of the training data is padding then"
+            said += "" if cut else ", so cut the longest series, or use `lengths=resample`"
+        return said
+
+
+def _padding(lengths: Sequence[int] | npt.NDArray[np.int64], length: int) -> float:
+    """The part of the training data that is padding if all have one `length`."""
+    return 1 - float(np.minimum(lengths, length).mean()) / max(1, length)
 
 
 def padded_lengths(arrays: Mapping[str, Array]) -> Lengths | None:
@@ -73,25 +130,7 @@ def said_of_lengths(lengths: Lengths, how: HowLengths) -> str:
     longest = max(int(each.max()) for each in lengths.values() if len(each))
     if shortest == longest:
         return f"the series have {longest} values each"
-    become = {
-        "pad": "shorter ones are filled with each channel's mean over the training data (`lengths=pad`)",
-        "pad-own": "shorter ones are filled with their own mean, channel by channel (`lengths=pad`)",
-        "resample": "all are interpolated to the longest training series (`lengths=resample`)",
-    }[how]
-    padding = "" if how == "resample" else said_of_padding(lengths["train"])
-    return f"the series have {shortest} to {longest} values; {become}{padding}"
-
-
-def said_of_padding(lengths: Sequence[int] | npt.NDArray[np.int64]) -> str:
-    """What is to be added where most of the padded training data is padding; mostly nothing.
-
-    Args:
-        lengths: of the training series.
-    """
-    part = 1 - float(np.mean(lengths)) / max(1, int(np.max(lengths)))
-    if part <= MUCH_PADDING:
-        return ""
-    return f"; {part:.0%} of the training data is padding then, so cut the longest series, or use `lengths=resample`"
+    return f"the series have {shortest} to {longest} values; {how.said(lengths['train'])}"
 
 
 def stacked(series: Sequence[Series]) -> npt.NDArray[np.float64]:
@@ -107,18 +146,16 @@ def stacked(series: Sequence[Series]) -> npt.NDArray[np.float64]:
 
 
 def all_to_one_length(splits: Mapping[str, Sequence[Series]], how: HowLengths) -> dict[str, Series]:
-    """Bring all series to the length of the longest training series; if all have it, nothing happens.
+    """Bring all series to one length; if all have it, nothing happens.
 
     Args:
         splits: series by split, each [channels, its length]; ``train`` is among them.
-        how: ``pad`` fills the end with the channel's mean over the training data (0 once that is scaled) and cuts
-            what is longer; ``pad-own`` fills it with the channel's mean over the series itself, so that this is 0
-            once the series is scaled by itself; ``resample`` interpolates linearly between the first and last value.
+        how: says which length, and what becomes of others.
 
     Returns:
         Each split as [n, channels, length].
     """
-    length = max(series.shape[1] for series in splits["train"])
+    length = how.length([series.shape[1] for series in splits["train"]])
     one = OneLength(length, how, known_mean(splits["train"]))
     return {name: np.stack([one.fit(each) for each in split]) for name, split in splits.items()}
 
@@ -127,9 +164,9 @@ class OneLength(NamedTuple):
     """How a series comes to the one length.
 
     Attributes:
-        length: of the longest training series.
-        how: as for `all_to_one_length`.
-        mean: of every channel over the training data; used to ``pad``.
+        length: what `how.length` says.
+        how: what becomes of other lengths.
+        mean: of every channel over the training data; used to pad with it.
     """
 
     length: int
@@ -141,10 +178,10 @@ class OneLength(NamedTuple):
         have = series.shape[1]
         if have == self.length:
             return series
-        if self.how != "resample":
+        if self.how.by != "resample":
             series = series[:, : self.length]
             # A channel without any known value stays without.
-            mean = self.mean if self.how == "pad" else known_mean([series], unknown=np.nan)
+            mean = known_mean([series], unknown=np.nan) if self.how.own_mean else self.mean
             missing = max(0, self.length - have)
             return np.concatenate([series, np.repeat(mean[:, None], missing, axis=1)], 1)
         at = np.linspace(0, have - 1, self.length)

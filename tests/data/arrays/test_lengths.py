@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given as forall
+from hypothesis import strategies as st
 
-from dashdeploy.data.arrays.lengths import padded_lengths, said_of_lengths
+from dashdeploy.data.arrays.lengths import HowLengths, padded_lengths, said_of_lengths
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.errors import InputError
@@ -60,9 +62,40 @@ def test_padding_takes_the_mean_over_the_training_data():
 def test_much_padding_is_said(lengths, part):
     """One long series makes padding of most of all others: 1 - 5 / 13 is 62%, and half is not most."""
     splits = {"train": np.array(lengths), "test": np.array([1])}
-    said = said_of_lengths(splits, "pad")
+    said = said_of_lengths(splits, HowLengths("pad", cuts=False))
     assert (f"{part} of the training data is padding" in said) == bool(part)
-    assert "padding" not in said_of_lengths(splits, "resample")
+    assert "padding" not in said_of_lengths(splits, HowLengths("resample"))
+
+
+@forall(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.booleans())
+def test_the_longest_are_cut_only_where_most_would_be_padding(lengths, cuts):
+    most = np.mean(lengths) < max(lengths) / 2
+    found = HowLengths("pad", cuts=cuts).length(lengths)
+    if most and cuts:
+        # The least of the lengths that 98 % do not exceed, by trying every one.
+        assert found == min(
+            each for each in lengths if 50 * sum(other <= each for other in lengths) >= 49 * len(lengths)
+        )
+    else:
+        assert found == max(lengths)
+    assert HowLengths("resample", cuts=cuts).length(lengths) == max(lengths)
+
+
+def test_one_long_series_does_not_make_all_long():
+    generator = np.random.default_rng(0)
+    x = np.full((100, 1, 700), np.nan)
+    x[:, :, :20] = generator.standard_normal((100, 1, 20))
+    x[3] = generator.standard_normal((1, 700))
+    given = {"x_train": x, "y_train": np.arange(100) % 2, "x_test": x[:8], "y_test": np.arange(8) % 2}
+    cut = load_data(given)
+    assert cut.input_shape == (1, 20)
+    np.testing.assert_array_equal(cut.test.inputs[3], x[3, :, :20].astype(np.float32))
+    (note,) = (each for each in cut.notes if "values;" in each)
+    assert note == (
+        "the series have 20 to 700 values; the longest are cut after 20 values, the most of 98% of the training "
+        "series (`lengths=pad` cuts none); shorter ones are filled with each channel's mean over the training data"
+    )
+    assert load_data(given, options=DataOptions(lengths="pad")).input_shape == (1, 700)
 
 
 def test_inside_is_missing():

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from dashdeploy.data.arrays.lengths import all_to_one_length
+from dashdeploy.data.arrays.lengths import HowLengths, all_to_one_length
 from dashdeploy.data.from_arrays import DataOptions
 from dashdeploy.data.readers.data_files import load_data
 from dashdeploy.data.readers.ts_format import read_ts
@@ -71,10 +71,12 @@ def test_numbers_to_predict(pair):
 def test_several_lengths_are_padded_with_the_training_mean_or_resampled():
     train = [np.array([[0.0, 2.0]]), np.array([[1.0, 1.0, 1.0, 1.0, 7.0]])]
     test = [np.array([[0.0, 4.0, 8.0]]), np.arange(9.0)[None]]
-    padded, padded_test = all_to_one_length({"train": train, "test": test}, "pad").values()
+    padded, padded_test = all_to_one_length({"train": train, "test": test}, HowLengths("pad")).values()
     np.testing.assert_allclose(padded[0, 0], [0, 2, 13 / 7, 13 / 7, 13 / 7])
     np.testing.assert_allclose(padded_test[1, 0], [0, 1, 2, 3, 4])  # longer than any training series: cut
-    resampled, resampled_test = all_to_one_length({"train": train, "test": test}, "resample").values()
+    resampled, resampled_test = all_to_one_length(
+        {"train": train, "test": test}, HowLengths("resample")
+    ).values()
     np.testing.assert_allclose(resampled[0, 0], [0, 0.5, 1, 1.5, 2])
     np.testing.assert_allclose(resampled_test[:, 0], [[0, 2, 4, 6, 8], [0, 2, 4, 6, 8]])
     np.testing.assert_array_equal(resampled[1], train[1])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dashdeploy.data.arrays.lengths import HowLengths, OneLength, known_mean, said_of_padding
+from dashdeploy.data.arrays.lengths import HowLengths, OneLength, known_mean
 from dashdeploy.data.arrays.stored import StoredArray
 
 Signal = npt.NDArray[np.float32]
@@ -35,11 +35,11 @@ class Recording(NamedTuple):
 def stored_signals(
     splits: Mapping[str, Sequence[Recording]], how: HowLengths
 ) -> tuple[dict[str, StoredArray], tuple[str, ...]]:
-    """All recordings at the rate that most training recordings have, and at the length of the longest of these.
+    """All recordings at the rate that most training recordings have, and at one length.
 
     Args:
         splits: by name; ``train`` is among them.
-        how: what becomes of several lengths, see `OneLength`.
+        how: says which length, and what becomes of others.
 
     Returns:
         [n, channels, length], float32, by split, and what is to be said, a line each.
@@ -56,20 +56,13 @@ def stored_signals(
             f"recordings ({listed})"
         )
     of_train = [resampled_length(each.length, each.rate, rate) for each in splits["train"]]
-    length = max(of_train)
+    length = how.length(of_train)
     lengths = [resampled_length(each.length, each.rate, rate) for each in every]
-    needs_mean = how == "pad" and min(lengths) < length
+    needs_mean = how.by == "pad" and not how.own_mean and min(lengths) < length
     mean = known_mean(_at_rate(each, rate) for each in splits["train"]) if needs_mean else np.zeros(0)
     if set(lengths) != {length}:
-        become = {
-            "pad": "padded with the mean, or cut,",
-            "pad-own": "padded with their own mean, or cut,",
-            "resample": "resampled",
-        }[how]
-        notes.append(
-            f"recordings have {min(lengths)} to {max(lengths)} values; they are {become} to {length}, the most of a "
-            "training recording" + ("" if how == "resample" else said_of_padding(of_train))
-        )
+        said = how.said(of_train)
+        notes.append(f"recordings have {min(lengths)} to {max(lengths)} values and get {length}; {said}")
     one = OneLength(length, how, mean)
     return {name: _stored(split, rate, one) for name, split in splits.items()}, tuple(notes)
 

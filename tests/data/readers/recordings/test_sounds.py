@@ -161,7 +161,9 @@ def test_several_lengths_where_each_is_scaled_by_itself(folder, whole):
     short = tone(200, 100, seed=7) + 0.2
     write(path / "test" / "low", "y.wav", short, subtype="DOUBLE")
     task = load_data(path, options=DataOptions(normalize="samples"))
-    assert any("padded with their own mean, or cut, to 400" in note for note in task.notes)
+    assert any(
+        "shorter ones are filled with their own mean, channel by channel" in note for note in task.notes
+    )
     padded = whole(task.test.inputs)[-1, 0]
     np.testing.assert_allclose(padded[100:], 0, atol=1e-5)
     np.testing.assert_allclose(padded[:100].std(), 2, rtol=1e-5)  # 100 of 400 values have all the deviation
@@ -175,7 +177,7 @@ def test_several_lengths(folder, how, whole):
     write(path / "test" / "low", "z.wav", long, subtype="DOUBLE")
     task = load_data(path, options=DataOptions(lengths=how))
     (said,) = [note for note in task.notes if "recordings have" in note]
-    assert "100 to 600 values" in said and "to 400" in said
+    assert "100 to 600 values" in said and "get 400" in said
     padded, cut = whole(task.test.inputs)[-2:, 0]
     if how == "pad":
         train = np.concatenate([soundfile.read(file)[0] for file in sorted((path / "train").rglob("*.wav"))])
