@@ -155,4 +155,6 @@ class ScaleWithSizes(nn.Module):
         level = self.level(_signed_log(mean))
         size = self.size(torch.maximum(deviation, self.least).log())
         scaled = centered / deviation.clamp_min(LEAST_DEVIATION)
-        return torch.cat([scaled, level.expand_as(x), size.expand_as(x)], 1)
+        # Not `expand_as`: it would ask for the shape of x, which some converters cannot do.
+        zeros = 0 * scaled
+        return torch.cat([scaled, zeros + level, zeros + size], 1)
