@@ -88,6 +88,20 @@ def test_one_channel_may_be_written_with_its_axis_or_without(little, series):
         flat.predict(x[:, :20])
 
 
+def test_series_that_differ_in_size_are_scaled_by_themselves(little, series):
+    """Sizes over 6 orders of magnitude: each of the two channels has its level and size as further ones."""
+    x, labels = series
+    x = x * 10.0 ** np.random.default_rng(0).uniform(-3, 3, (60, 1, 1))
+    classifier = DASHClassifier(**little).fit(x, labels)
+    assert classifier.architecture_.arguments["in_channels"] == 6
+    assert classifier.predict_proba(x).shape == (60, 3)
+    for same in (
+        DASHClassifier(**little, normalize="channels").fit(x, labels),
+        DASHClassifier(**little).fit(*series),
+    ):
+        assert same.architecture_.arguments["in_channels"] == 2
+
+
 def test_images(little):
     x = np.random.default_rng(0).standard_normal((12, 1, 8, 8))
     x[::2, :, :4] += 3

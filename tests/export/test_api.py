@@ -8,6 +8,7 @@ from torch import nn
 
 import dashdeploy
 from dashdeploy.backbones.run import Run
+from dashdeploy.data.scaling.scaling import Scaled, scaling_of
 from dashdeploy.errors import InputError
 from dashdeploy.runtimes.onnx_runtime import OnnxRuntime
 
@@ -34,6 +35,26 @@ def test_a_module_keeps_its_mode_and_its_outputs(tmp_path):
     (y,) = model.run({model.inputs[0].name: X}).values()
     expected = module.eval()(torch.from_numpy(X)).detach().numpy()
     assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_levels_and_sizes_of_samples_are_part_of_the_model(tmp_path):
+    """Series of 1e-3 to 1e3, some beside a mean of a hundred deviations, in float32 as PyTorch has them."""
+    torch.manual_seed(0)
+    x = torch.randn(40, 1, 60) * torch.logspace(-3, 3, 40)[:, None, None]
+    x[::2] *= torch.randn(20, 1, 1) / 10
+    x[::2] += 100 * x[::2].std(2, keepdim=True)
+    body = nn.Sequential(nn.Conv1d(3, 8, 9, padding=4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    module = Scaled(body, scaling_of(x, None, "sizes"), rank=1, dense=False).eval()
+    bundle = dashdeploy.compile(module, x, out=tmp_path / "b", tune="estimate", lowering="fft")
+    assert bundle.manifest.inputs[0].shape[1:] == (1, 60)
+    model = OnnxRuntime(bundle.path / "model.onnx")
+    (y,) = model.run({model.inputs[0].name: x.numpy()}).values()
+    expected = module(x).detach().numpy()
+    assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+    # Some converters cannot ask for a shape.
+    assert "Shape" not in {
+        node.op_type for node in onnx.load(bundle.path / "baseline" / "direct.onnx").graph.node
+    }
 
 
 def test_a_file_takes_its_sizes_from_the_example(tmp_path, onnx_model):

@@ -10,7 +10,7 @@ import torch
 
 from dashdeploy.artifacts.run import SAMPLES_NAME
 from dashdeploy.backbones.run import Run
-from dashdeploy.data.from_arrays import DataOptions, make_task
+from dashdeploy.data.from_arrays import DataOptions, make_task, task_from_arrays
 from dashdeploy.data.task import Split, Task
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.progress import to_stderr
@@ -214,6 +214,30 @@ def test_a_regression_run_gives_out_a_model_in_the_data_s_own_units(small, tmp_p
     assert float(1 - (predicted - targets).square().sum() / (targets - targets.mean()).square().sum()) > 0.8
     with np.load(run.path / SAMPLES_NAME) as samples:
         torch.testing.assert_close(torch.from_numpy(samples["inputs"]), parts[1].inputs, atol=1e-4, rtol=1e-4)
+
+
+def test_series_that_differ_in_size_are_learned_by_shape_and_size(small, tmp_path):
+    """Four classes: two shapes, each small or large. Scaled alike, the small ones are flat; by themselves, alike."""
+    generator = np.random.default_rng(0)
+
+    def split(count):
+        y = generator.integers(0, 4, count)
+        at = np.arange(32) / 32 + generator.random((count, 1))
+        wave = np.sin(2 * np.pi * np.where(y % 2, 2, 4)[:, None] * at) + 0.1 * generator.standard_normal(
+            (count, 32)
+        )
+        return (wave * 10 ** (generator.uniform(0, 2, count) - 3 * (y > 1))[:, None])[:, None], y
+
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), (*split(200), *split(60)), strict=True))
+    task = task_from_arrays("sizes", "sizes.npz", arrays)
+    few = small.model_copy(update={"search_epochs": 2, "retrain_epochs": 20})
+    run = search(task, few, tmp_path / "run")
+    assert run.metrics["searched"]["test"] > 0.9  # chance is 0.25, and 0.5 without shapes or sizes
+    assert run.config["input_shape"] == [1, 32]
+    x = torch.from_numpy(arrays["x_test"]).float()
+    with torch.inference_mode():
+        found = run.searched_model()(x).argmax(1).numpy()
+    assert (found == arrays["y_test"]).mean() == pytest.approx(run.metrics["searched"]["test"])
 
 
 def test_what_the_settings_leave_open_is_planned_and_kept(waves_task, tmp_path):
