@@ -28,6 +28,7 @@ from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.missing_values import Missing
+from dashdeploy.data.scaling.informative import sizes_tell_classes
 from dashdeploy.data.scaling.scaling import Normalize, scaling_of
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
@@ -46,7 +47,8 @@ class DataOptions:
         normalize: ``channels`` scales every input channel, and every number to predict, to mean 0 and deviation 1
             over the training data; ``samples`` scales every channel of every sample by itself; ``sizes`` does so too
             and gives the network their levels and sizes as further channels; ``none`` leaves both. None is ``sizes``
-            where series differ in size by orders of magnitude (`dashdeploy.data.arrays.sizes`), and else scales those
+            where series differ in size by orders of magnitude (`dashdeploy.data.arrays.sizes`), or ``samples`` where
+            that says nothing of their classes (`dashdeploy.data.scaling.informative`). Otherwise it scales those
             channels that are far from it (`dashdeploy.data.scaling.affine.where_far`).
         lengths: how to handle series of different lengths: ``pad`` fills the end with each channel's mean over
             the training data, or over the series itself where that is scaled by itself; ``resample``
@@ -189,8 +191,9 @@ def task_from_arrays(
             f"{called['x_train']} has {counts['train']} samples{to_train}",
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
-    if not dense and _differ_in_size(inputs["train"], lengths, kind, options):
-        options, class_notes = replace(options, normalize="sizes"), (*class_notes, SAID_OF_SIZES)
+    by_itself = not dense and _differ_in_size(inputs["train"], lengths, kind, options)
+    if by_itself:
+        options = replace(options, normalize="samples")
     tensors, said, filled = whole_inputs(where, inputs, lengths, how, options.how_lengths)
     if filled:
         recorded = {**recorded, "missing": how}
@@ -206,6 +209,10 @@ def task_from_arrays(
                 f"{called['y_train']} has no class with two samples, so none can be held out for validation",
                 "add x_val and y_val",
             )
+    if by_itself:
+        further = sizes_tell_classes(train.inputs, train.targets)
+        options = replace(options, normalize="sizes" if further else "samples")
+        class_notes = (*class_notes, SAID_OF_SIZES["sizes" if further else "samples"])
     return make_task(
         name,
         kind,

@@ -18,6 +18,7 @@ from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.backbones.run import Run
 from dashdeploy.data.arrays.sizes import differ_in_size
 from dashdeploy.data.from_arrays import DataOptions, make_task
+from dashdeploy.data.scaling.informative import sizes_tell_classes
 from dashdeploy.data.scaling.scaling import Normalize
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 from dashdeploy.errors import InputError
@@ -292,7 +293,9 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         if self.normalize != "auto":
             return cast("Normalize | None", self.normalize)
         series = self._kind == "classification" and train.inputs.ndim == 3
-        return "sizes" if series and differ_in_size(list(train.inputs.numpy())) else "channels"
+        if not series or not differ_in_size(list(train.inputs.numpy())):
+            return "channels"
+        return "sizes" if sizes_tell_classes(train.inputs, train.targets) else "samples"
 
     def _search_settings(self) -> SearchSettings:
         """The preset with the parameters that are given, and `settings`."""

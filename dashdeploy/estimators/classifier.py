@@ -35,8 +35,8 @@ class DASHClassifier(ClassifierMixin, DASHEstimator):  # type: ignore[misc]
         normalize: ``channels`` scales every channel to mean 0 and deviation 1 over the training data (a regressor's
             targets, too), ``samples`` every channel of every sample, ``sizes`` that as well, with its level and size
             as further channels; ``none`` scales nothing, None only what is far from this. ``auto`` is ``sizes`` for
-            classes of series that differ in size by orders of magnitude, and else ``channels``. It is part of the
-            model.
+            classes of series that differ in size by orders of magnitude, ``samples`` if that says nothing of the
+            classes, and else ``channels``. It is part of the model.
         validation_share: the part of the data that is held out.
         devices: as `dashdeploy.SearchSettings` has them. Several need an `out` and a number as `random_state`.
         random_state: the seed of the held-out samples, the weights and the order of the data. None gives another

@@ -89,17 +89,20 @@ def test_one_channel_may_be_written_with_its_axis_or_without(little, series):
 
 
 def test_series_that_differ_in_size_are_scaled_by_themselves(little, series):
-    """Sizes over 6 orders of magnitude: each of the two channels has its level and size as further ones."""
+    """Sizes over 6 orders of magnitude. If they tell the classes, each channel has its level and size beside it."""
     x, labels = series
-    x = x * 10.0 ** np.random.default_rng(0).uniform(-3, 3, (60, 1, 1))
-    classifier = DASHClassifier(**little).fit(x, labels)
-    assert classifier.architecture_.arguments["in_channels"] == 6
-    assert classifier.predict_proba(x).shape == (60, 3)
-    for same in (
-        DASHClassifier(**little, normalize="channels").fit(x, labels),
+    random, told = 10.0 ** np.random.default_rng(0).uniform(-3, 3, 60), 10.0 ** (3 * labels - 3)
+    further = DASHClassifier(**little).fit(x * told[:, None, None], labels)
+    assert further.architecture_.arguments["in_channels"] == 6
+    alone = DASHClassifier(**little).fit(x * random[:, None, None], labels)
+    assert alone.architecture_.arguments["in_channels"] == 2
+    np.testing.assert_allclose(alone.predict_proba(x), alone.predict_proba(100 * x - 7), atol=1e-4)
+    for alike in (
+        DASHClassifier(**little, normalize="channels").fit(x * told[:, None, None], labels),
         DASHClassifier(**little).fit(*series),
     ):
-        assert same.architecture_.arguments["in_channels"] == 2
+        assert alike.architecture_.arguments["in_channels"] == 2
+        assert np.abs(alike.predict_proba(x) - alike.predict_proba(100 * x - 7)).max() > 1e-2
 
 
 def test_images(little):

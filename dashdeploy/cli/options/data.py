@@ -121,8 +121,8 @@ class DataHandling(OptionGroup, panel="Task"):
             "--normalize",
             help="Scale each channel to mean 0 and deviation 1, over the training data (channels) or within each "
             "sample, without its level and size (samples) or with these as further channels (sizes). The exported "
-            "model scales its inputs itself. By default, sizes where series differ in size by orders of magnitude; "
-            "otherwise inputs that are far from mean 0 and deviation 1 are scaled by channels.",
+            "model scales its inputs itself. By default, sizes or samples where series differ in size by orders of "
+            "magnitude; otherwise inputs that are far from mean 0 and deviation 1 are scaled by channels.",
         ),
     ] = None
     lengths: Annotated[

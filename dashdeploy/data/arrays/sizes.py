@@ -11,14 +11,18 @@ from dashdeploy.data.arrays.lengths import known_mean
 
 FLAT_RATIO = 30.0
 """Of the deviation of all values to that of the middle series: from there on, half of the series are almost flat."""
+FEWEST_VALUES = 8
+"""Of the middle series: with fewer, scaled by itself, it has hardly a shape."""
 MOST_SERIES = 5000
 """Of so many, spread over the data, it is found out."""
 
 
-SAID_OF_SIZES = (
-    f"half of the series vary by less than 1/{FLAT_RATIO:g} of the deviation of all, so each is scaled by itself, "
-    "and its level and size are further channels (`normalize=sizes`); `normalize=channels` scales all alike"
-)
+_FLAT = f"half of the series vary by less than 1/{FLAT_RATIO:g} of the deviation of all, so each is scaled by itself"
+SAID_OF_SIZES = {
+    "sizes": f"{_FLAT}, and its level and size are further channels (`normalize=sizes`)",
+    "samples": f"{_FLAT}; its level and size say nothing of its class, and are left out (`normalize=samples`)",
+}
+"""What is to be said of how series are scaled that differ in size, by `normalize`."""
 
 
 def differ_in_size(series: Sequence[npt.NDArray[np.floating]]) -> bool:
@@ -31,6 +35,8 @@ def differ_in_size(series: Sequence[npt.NDArray[np.floating]]) -> bool:
         series: of the training data, each [channels, its length].
     """
     looked_at = series[:: -(-len(series) // MOST_SERIES)]
+    if np.median([each.shape[1] for each in looked_at]) < FEWEST_VALUES:
+        return False
     middle = np.median([_known_deviation(each) for each in looked_at], axis=0)
     whole = _known_deviation(np.concatenate(looked_at, axis=1))
     return bool((middle > 0).all() and np.median(whole / middle) >= FLAT_RATIO)

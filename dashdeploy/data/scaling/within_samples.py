@@ -92,6 +92,11 @@ class SampleSizes:
         scaled: Tensor = ScaleWithSizes(self, x.ndim - 2).to(x.device)(x)
         return scaled
 
+    def levels_and_sizes(self, x: Tensor) -> Tensor:
+        """What becomes the further channels of x [B, channels, …]: [B, 2 channels]."""
+        further = self.apply(x)[:, x.shape[1] :]
+        return further.flatten(2)[..., 0]
+
     def undo(self, x: Tensor) -> Tensor:
         """Scale x [B, 3 channels, …] back to [B, channels, …]; what varied less than `least` varies by that."""
         scaled, level, size = x.chunk(3, 1)
