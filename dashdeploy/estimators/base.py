@@ -6,7 +6,7 @@ import numbers
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,7 @@ from torch import Tensor, nn
 from dashdeploy.artifacts.atomic import atomic_directory, write_text_atomically
 from dashdeploy.artifacts.bundle import Bundle
 from dashdeploy.backbones.run import Run
-from dashdeploy.data.arrays.sizes import differ_in_size
-from dashdeploy.data.from_arrays import DataOptions, make_task
-from dashdeploy.data.scaling.informative import sizes_tell_classes
-from dashdeploy.data.scaling.scaling import Normalize
-from dashdeploy.data.task import Kind, Split, Task, hold_out
+from dashdeploy.data.task import Kind, Split
 from dashdeploy.errors import InputError
 from dashdeploy.estimators.description import (
     DESCRIPTION_NAME,
@@ -37,6 +33,7 @@ from dashdeploy.estimators.scikit_learn import (
     check_random_state,
     validate_data,
 )
+from dashdeploy.estimators.task import task_of
 from dashdeploy.export.api import compile as compile_run
 from dashdeploy.progress import silent, to_stderr
 from dashdeploy.search.api import reference_of
@@ -48,7 +45,6 @@ from dashdeploy.search.training.evaluate import CPU
 
 FEWEST_SAMPLES = 3
 """Two to learn from, since batch norm cannot normalize a lone one, and one to validate."""
-NORMALIZATIONS = ("auto", None, "channels", "samples", "sizes", "none")
 OWN_NAMES = {"seed": "random_state"}
 """Settings that have another name as parameters of an estimator."""
 IN_SETTINGS = ("backbone", "kernel_sizes", "dilations", "width", "search_epochs", "retrain_epochs", "devices")
@@ -239,7 +235,16 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
         """Find and train the network for `x`; only then keep it, together with the attributes `learned`."""
         with value_errors():
             settings = self._search_settings()
-            task = self._task(_inputs(x), targets, outputs, labels, settings.seed)
+            task = task_of(
+                type(self).__name__,
+                self._kind,
+                Split(_inputs(x), targets),
+                outputs,
+                labels,
+                normalize=self.normalize,
+                validation_share=self.validation_share,
+                seed=settings.seed,
+            )
             if self.time_limit is not None and self.time_limit <= 0:
                 raise InputError(f"`time_limit={self.time_limit}`: it is in seconds, above 0")
             devices = devices_of(settings)
@@ -263,39 +268,6 @@ class DASHEstimator(BaseEstimator):  # type: ignore[misc]
             self.__dict__.update(learned)
             if self.out is not None and not rank(devices):
                 write_text_atomically(Path(self.out) / DESCRIPTION_NAME, self._described().text())
-
-    def _task(self, inputs: Tensor, targets: Tensor, outputs: int, labels: Sequence[str], seed: int) -> Task:
-        if self.normalize not in NORMALIZATIONS:
-            raise InputError(
-                f"`normalize={self.normalize}`: use 'auto', 'channels', 'samples', 'sizes', 'none' or None"
-            )
-        if not 0 < self.validation_share < 1:
-            raise InputError(f"`validation_share={self.validation_share}`: it lies between 0 and 1")
-        train, validation = hold_out(Split(inputs, targets), self.validation_share, seed, self._kind)
-        if not len(validation.targets):
-            raise InputError(
-                "y has no class with two samples, so none can be held out for validation; add samples"
-            )
-        return make_task(
-            type(self).__name__,
-            self._kind,
-            outputs,
-            train,
-            validation,
-            None,
-            DataOptions(predict=self._kind, normalize=self._normalization(train)),
-            labels=labels,
-            source={"estimator": type(self).__name__},
-            scale_what_is_far=True,
-        )
-
-    def _normalization(self, train: Split) -> Normalize | None:
-        if self.normalize != "auto":
-            return cast("Normalize | None", self.normalize)
-        series = self._kind == "classification" and train.inputs.ndim == 3
-        if not series or not differ_in_size(list(train.inputs.numpy())):
-            return "channels"
-        return "sizes" if sizes_tell_classes(train.inputs, train.targets) else "samples"
 
     def _search_settings(self) -> SearchSettings:
         """The preset with the parameters that are given, and `settings`."""
