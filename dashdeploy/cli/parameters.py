@@ -79,7 +79,8 @@ def with_options(message: str, command: Any, root: Any = None) -> str:  # noqa: 
         name, value = match.groups()
         assignments = _option(command, _ASSIGNMENTS)
         if assignments is not None and _option(command, name) is None and _is_setting(name):
-            return " ".join(_words(assignments, name if value is None else f"{name}={value}"))
+            flag, content = _words(assignments, name if value is None else f"{name}={value}")
+            return f"{flag} {shlex.quote(content) if '{' in content else content}"
         option = next(filter(None, (_option(each, name) for each in commands)), None)
         return match.group() if option is None else " ".join(_words(option, value))
 

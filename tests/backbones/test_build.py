@@ -46,6 +46,33 @@ def test_topology_is_that_of_the_paper():
     assert [convs[name].out_channels for name, _ in blocks] == [4, 4, 4, 8, 8, 8, 8, 8, 8]
 
 
+@pytest.mark.parametrize(("patch", "n"), [(2, 9), (8, 64), (5, 5)])
+def test_patches_are_what_the_blocks_see(patch, n):
+    """The stem is a linear map of each patch, its batch norm and ReLU; the rest is the network without patches."""
+    torch.manual_seed(0)
+    model = build_backbone("resnet1d", ARGUMENTS | {"patch": patch}).eval()
+    x = torch.randn(2, 3, n)
+    cut, norm, _ = model.stem
+    with torch.inference_mode():
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        patches = x[..., : n // patch * patch].unflatten(2, (-1, patch))  # [2, 3, patches, patch]
+        mapped = torch.einsum("bcnp,ocp->bon", patches, cut.weight)
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        seen = ((mapped - norm.running_mean[:, None]) * scale[:, None] + norm.bias[:, None]).relu()
+        expected = model.head(model.blocks(seen).mean(-1))
+        torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"patch": 0}, "at least one value"), ({"patch": 2, "dense": True}, "every position")],
+)
+def test_patches_that_cannot_be(arguments, message):
+    with pytest.raises(InputError, match=f"backbone resnet1d: patch = .*{message}"):
+        build_backbone("resnet1d", ARGUMENTS | arguments)
+
+
 def test_dense_prediction_sees_positions():
     model = build_backbone("resnet1d", ARGUMENTS | {"dense": True}).eval()
     x = torch.zeros(1, 3, 50)

@@ -43,6 +43,11 @@ from dashdeploy.errors import stage_call
             "`assignments=momentum`: write `momentum=0.95`",
             "--set momentum: write --set momentum=0.95",
         ),
+        (
+            "search",
+            'take `backbone_arguments={"patch": 8}`',
+            """take --set 'backbone_arguments={"patch": 8}'""",
+        ),
         ("export", "`momentum=0.95`", "`momentum=0.95`"),
         ("serve", "`delay=3` and `max_rows`", "--batch-delay 3 and --max-batch"),
     ],

@@ -138,6 +138,7 @@ BACKBONES = [
     ("unet1d", {"in_channels": 2, "outputs": 3, "width": 4, "depth": 3, "dense": True}, (2, 40)),
     ("wide_resnet", {"in_channels": 3, "outputs": 3, "depth": 10, "widen": 1}, (3, 16, 16)),
     ("convnext", {"in_channels": 3, "outputs": 3, "patch": 2}, (3, 32, 32)),
+    ("resnet1d", {"in_channels": 2, "outputs": 3, "width": 4, "patch": 2}, (2, 81)),
 ]
 
 
