@@ -42,12 +42,12 @@ class Affine:
 
     def step(self, rank: int) -> AffineStep:
         """`apply` as a part of a network, for inputs with `rank` spatial axes."""
-        mean, deviation = torch.tensor(self.mean).double(), torch.tensor(self.deviation).double()
+        mean, deviation = self._whole()
         return AffineStep(1 / deviation, mean, rank)
 
     def step_back(self, rank: int) -> AffineStep:
         """`undo` as a part of a network, for outputs with `rank` spatial axes."""
-        mean, deviation = torch.tensor(self.mean).double(), torch.tensor(self.deviation).double()
+        mean, deviation = self._whole()
         return AffineStep(deviation, -mean / deviation, rank)
 
     @classmethod
@@ -58,6 +58,9 @@ class Affine:
             KeyError, TypeError, ValueError: it is something else.
         """
         return cls(tuple(map(float, content["mean"])), tuple(map(float, content["deviation"])))
+
+    def _whole(self) -> tuple[Tensor, Tensor]:
+        return torch.tensor(self.mean, dtype=torch.float64), torch.tensor(self.deviation, dtype=torch.float64)
 
     def _shaped(self, values: tuple[float, ...], x: Tensor) -> Tensor:
         return constant_like(values, x).view(-1, *[1] * (x.ndim - 2))

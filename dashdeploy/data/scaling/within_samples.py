@@ -81,10 +81,10 @@ class SampleSizes:
     def of(cls, x: Tensor) -> SampleSizes:
         """The one for training samples `x` [samples, channels, …], which may be lazy."""
         unit = units_of(x)
-        means, deviations = (each / torch.tensor(unit).double() for each in _over_samples(x))
+        means, deviations = (each / torch.tensor(unit, dtype=torch.float64) for each in _over_samples(x))
         varying = [each[each > LEAST_DEVIATION] for each in deviations.T]
         least = tuple(float(each.min()) if len(each) else 1.0 for each in varying)
-        sizes = torch.maximum(deviations, torch.tensor(least).double()).log()
+        sizes = torch.maximum(deviations, torch.tensor(least, dtype=torch.float64)).log()
         return cls(unit, least, _scale_of(_signed_log(means)), _scale_of(sizes))
 
     def apply(self, x: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class ScaleWithSizes(nn.Module):
     def __init__(self, sizes: SampleSizes, rank: int) -> None:
         super().__init__()
         shape = (1, -1, *[1] * rank)
-        per_unit = 1 / torch.tensor(sizes.unit).double()
+        per_unit = 1 / torch.tensor(sizes.unit, dtype=torch.float64)
         self.register_buffer("per_unit", per_unit.view(shape).float(), persistent=False)
         self.register_buffer("least", torch.tensor(sizes.least).view(shape), persistent=False)
         self.level, self.size = sizes.level.step(rank), sizes.size.step(rank)

@@ -55,6 +55,14 @@ def test_a_scaled_network_takes_and_gives_numbers_as_they_are(dense):
     torch.testing.assert_close(Scaled(body, scaling, rank=1, dense=dense)(x), expected)
 
 
+def test_a_network_s_scaling_is_rounded_once():
+    """Means and deviations are float64 until then; 1 / 3 in float32 is not the inverse of 3."""
+    affine = Affine((0.0, 16777217.0), (1 / 3, 49.0))
+    step, back = affine.step(1), affine.step_back(1)
+    np.testing.assert_array_equal(step.factor.flatten(), np.float32([3.0, 1 / 49]))
+    np.testing.assert_array_equal(back.offset.flatten(), np.float32([0.0, -16777217 / 49]))
+
+
 def test_scaling_within_samples_is_part_of_the_network_too():
     x = torch.randn(4, 2, 8) * 30 + 7
     network = Scaled(nn.Identity(), Scaling(per_sample=True), rank=1, dense=True)
