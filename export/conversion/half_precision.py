@@ -1,6 +1,7 @@
 """Half precision: as much of a compiled model as parity allows.
 
 First the compiled layers come out of half precision, by parts (`COMPILED_IN_FP16`). Where that is not enough, what
+scales the inputs does, whose numbers half precision may not hold as the user has them. Then what
 holds weights (convolutions, matrix products, recurrences) follows, what contributes most to the error first; a
 contribution is the error of the model in which that alone is in half precision.
 """
@@ -67,21 +68,25 @@ class _Halves:
             if not parity.failed:
                 return self._checked(part, (), len(parts) > 1)
         assert first is not None
-        weighty = self._weighty()
-        if self._parity(parts[-1], weighty).failed or not weighty:
+        front, weighty = self._in_front(), self._weighty()
+        for part in parts if front else ():
+            if not self._parity(part, front).failed:
+                progress("what is done to the inputs first stays in float32 for the sake of parity")
+                return self._checked(part, front, len(parts) > 1)
+        if self._parity(parts[-1], [*front, *weighty]).failed or not weighty:
             refuse_failed(first)
         progress(
             f"in fp16 the model differs by {first.worst:.1e}: looking for the layers that contribute most"
         )
         alone = {
-            name: self._parity(parts[-1], [other for other in weighty if other != name]).strain
+            name: self._parity(parts[-1], [*front, *(other for other in weighty if other != name)]).strain
             for name in weighty
         }
         for kept in _growing(sorted(weighty, key=lambda name: alone[name], reverse=True)):
             for part in parts:
-                if not self._parity(part, kept).failed:
-                    progress(f"in float32 for the sake of parity: {', '.join(kept)}")
-                    return self._checked(part, kept, len(parts) > 1)
+                if not self._parity(part, [*front, *kept]).failed:
+                    progress(f"in float32 for the sake of parity: {', '.join([*front, *kept])}")
+                    return self._checked(part, [*front, *kept], len(parts) > 1)
         refuse_failed(first)
         raise AssertionError("the first parity failed")
 
@@ -118,6 +123,20 @@ class _Halves:
             "engines": parity.engines,
         }
         return Compiled(half, self._compiled.decisions, rounded.model_copy(update=update))
+
+    def _in_front(self) -> list[str]:
+        """What is computed of the inputs before anything that holds weights, by what each node writes first."""
+        layers = self._compiled.decisions.plan.compiled_layers
+        known = {id(value) for value in self._compiled.model.graph.inputs}
+        front = []
+        for node in self._compiled.model.graph:
+            read = [value for value in node.inputs if value is not None and constant(value) is None]
+            if node.op_type in _WEIGHTY or layer_of(str(node.name), layers) is not None or not read:
+                continue
+            if all(id(value) in known for value in read):
+                known |= {id(value) for value in node.outputs}
+                front.append(str(node.outputs[0].name))
+        return front
 
     def _weighty(self) -> list[str]:
         """What holds weights and would be in half precision, by the name of what it writes."""
