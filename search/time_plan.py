@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dashdeploy.backbones.build import accepted
 from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.progress import Progress
@@ -29,7 +28,7 @@ from dashdeploy.search.distributed.ranks import device_of
 from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.selection.towers import asks_for_towers
 from dashdeploy.search.step_time import StepSeconds, measured_steps
-from dashdeploy.search.supernet.networks import backbone_name
+from dashdeploy.search.supernet.networks import said_of_patches
 from dashdeploy.search.training.batch_norm import samples_seen
 from dashdeploy.search.tuning.halving import expected_epochs
 
@@ -48,8 +47,6 @@ TRAININGS, FINAL, RESERVED = ("retrain_epochs", "backbone_epochs"), ("retrain", 
 """The final trainings, their stages, and the part of the time that they get where it is short."""
 SHORT_LIST = 3
 """Candidates where even that is too much: what was found, what all layers favour, and the original kernels."""
-PATCHES = 250
-"""Patches that long series are cut into at least, where a run says what would shorten its steps."""
 HINDERED = 1.5
 """How many times as long all steps have to take with several threads before the run has one."""
 
@@ -97,25 +94,6 @@ def plan_of_run(
     if part < FEW and (said := said_of_patches(task, whole)):
         progress(said)
     return plan
-
-
-def said_of_patches(task: Task, settings: RunSettings) -> str:
-    """How long series are cut into at least `PATCHES` patches, if the backbone can do that; mostly nothing.
-
-    Args:
-        task: tells how long they are.
-        settings: the backbone and its arguments.
-    """
-    length = task.input_shape[-1]
-    patch = 2 ** int(math.log2(max(1, length // PATCHES)))
-    cuts = accepted(backbone_name(task, settings), {"patch": patch})
-    given = {**settings.backbone_arguments, **settings.retrain_arguments}
-    if patch == 1 or task.rank != 1 or task.dense or "patch" in given or not cuts:
-        return ""
-    return (
-        f'the series have {length} values: `backbone_arguments={{"patch": {patch}}}` takes {patch} of them as one '
-        f"position, so that steps take about 1/{patch} of their time"
-    )
 
 
 def quickest(steps: Sequence[StepSeconds], task: Task, whole: RunSettings) -> StepSeconds:

@@ -28,7 +28,7 @@ from dashdeploy.data.class_labels import classes_of, plain_text
 from dashdeploy.data.losses import loss_by_name
 from dashdeploy.data.metrics import metric_by_name
 from dashdeploy.data.missing_values import Missing
-from dashdeploy.data.scaling.informative import sizes_tell_classes
+from dashdeploy.data.scaling.informative import how_by_itself
 from dashdeploy.data.scaling.scaling import Normalize, scaling_of
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 
@@ -192,7 +192,7 @@ def task_from_arrays(
             f"training needs at least {FEWEST_TRAINING_SAMPLES}",
         )
     by_itself = not dense and _differ_in_size(inputs["train"], lengths, kind, options)
-    if by_itself:
+    if by_itself:  # with or without its size, which only what is trained on tells; both are padded alike
         options = replace(options, normalize="samples")
     tensors, said, filled = whole_inputs(where, inputs, lengths, how, options.how_lengths)
     if filled:
@@ -210,9 +210,8 @@ def task_from_arrays(
                 "add x_val and y_val",
             )
     if by_itself:
-        further = sizes_tell_classes(train.inputs, train.targets)
-        options = replace(options, normalize="sizes" if further else "samples")
-        class_notes = (*class_notes, SAID_OF_SIZES["sizes" if further else "samples"])
+        scaled = how_by_itself(train.inputs, train.targets)
+        options, said = replace(options, normalize=scaled), (*said, SAID_OF_SIZES[scaled])
     return make_task(
         name,
         kind,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import cast, get_args
 
 from dashdeploy.data.arrays.sizes import differ_in_size
 from dashdeploy.data.from_arrays import DataOptions, make_task
-from dashdeploy.data.scaling.informative import sizes_tell_classes
+from dashdeploy.data.scaling.informative import how_by_itself
 from dashdeploy.data.scaling.scaling import Normalize
 from dashdeploy.data.task import Kind, Split, Task, hold_out
 from dashdeploy.errors import InputError
 
-NORMALIZATIONS = ("auto", None, "channels", "samples", "sizes", "none")
+NORMALIZATIONS = ("auto", None, *get_args(Normalize))
 
 
 def task_of(
@@ -69,6 +69,6 @@ def task_of(
 
 def _automatic(kind: Kind, train: Split) -> Normalize:
     series = kind == "classification" and train.inputs.ndim == 3
-    if not series or not differ_in_size(list(train.inputs.numpy())):
-        return "channels"
-    return "sizes" if sizes_tell_classes(train.inputs, train.targets) else "samples"
+    if series and differ_in_size(list(train.inputs.numpy())):
+        return how_by_itself(train.inputs, train.targets)
+    return "channels"

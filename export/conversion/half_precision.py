@@ -62,17 +62,17 @@ class _Halves:
         written = any(layer.chosen not in _CONV_NODES for layer in self._compiled.decisions.plan.layers)
         parts = COMPILED_IN_FP16 if written else COMPILED_IN_FP16[:1]
         first = None
-        for part in parts:
-            parity = self._parity(part, ())
-            first = first or parity
-            if not parity.failed:
-                return self._checked(part, (), len(parts) > 1)
-        assert first is not None
         front, weighty = self._in_front(), self._weighty()
-        for part in parts if front else ():
-            if not self._parity(part, front).failed:
-                progress("what is done to the inputs first stays in float32 for the sake of parity")
-                return self._checked(part, front, len(parts) > 1)
+        for kept in ([], front) if front else ([],):
+            for part in parts:
+                parity = self._parity(part, kept)
+                first = first or parity
+                if parity.failed:
+                    continue
+                if kept:
+                    progress("what is done to the inputs first stays in float32 for the sake of parity")
+                return self._checked(part, kept, len(parts) > 1)
+        assert first is not None
         if self._parity(parts[-1], [*front, *weighty]).failed or not weighty:
             refuse_failed(first)
         progress(

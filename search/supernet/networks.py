@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.supernet.build import agg_convs, build_supernet
 from dashdeploy.search.supernet.probe import FAILURES, SAMPLES, run_once
+
+PATCHES = 250
+"""Patches that long series are cut into at least, where a run says what would shorten its steps."""
 
 
 def backbone_name(task: Task, settings: SearchSettings) -> str:
@@ -62,6 +66,25 @@ def takes_dropout(name: str) -> bool:
 def takes_width(name: str) -> bool:
     """Whether the width can be set in the backbone `name`."""
     return bool(accepted(name, {"width": 1}))
+
+
+def said_of_patches(task: Task, settings: SearchSettings) -> str:
+    """How long series are cut into at least `PATCHES` patches, if the backbone can do that; mostly nothing.
+
+    Args:
+        task: tells how long they are.
+        settings: the backbone and its arguments.
+    """
+    length = task.input_shape[-1]
+    patch = 2 ** int(math.log2(max(1, length // PATCHES)))
+    cuts = accepted(backbone_name(task, settings), {"patch": patch})
+    given = {**settings.backbone_arguments, **settings.retrain_arguments}
+    if patch == 1 or task.rank != 1 or task.dense or "patch" in given or not cuts:
+        return ""
+    return (
+        f'the series have {length} values: `backbone_arguments={{"patch": {patch}}}` takes {patch} of them as one '
+        f"position, so that steps take about 1/{patch} of their time"
+    )
 
 
 def supernet_of(

@@ -1,7 +1,5 @@
 """What fits into the time that there is, against the costs that the plan itself is given."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,6 @@ from dashdeploy.search.time_plan import (
     phase_seconds,
     plan_of_run,
     quickest,
-    said_of_patches,
     time_plan,
     with_freed_time,
 )
@@ -241,26 +238,3 @@ def test_a_run_says_when_the_time_is_too_short_to_search(waves_task, monkeypatch
 def test_in_words(small):
     assert [in_words(each) for each in (0.4, 42, 200, 7000)] == ["0 s", "42 s", "3 min", "1.9 h"]
     assert str(TimePlan(small, {"search": 42.0, "retrain": 200.0})) == "search 42 s, retrain 3 min"
-
-
-@pytest.mark.parametrize(
-    ("length", "settings", "patch"),
-    [
-        (499, {}, None),
-        (500, {}, 2),
-        (1999, {}, 4),
-        (2000, {}, 8),
-        (16000, {}, 64),
-        (2000, {"backbone_arguments": {"patch": 2}}, None),
-        (2000, {"retrain_arguments": {"patch": 2}}, None),
-        (2000, {"backbone": "tcn"}, None),
-    ],
-)
-def test_long_series_get_a_hint(waves_task, length, settings, patch):
-    long = dataclasses.replace(waves_task, input_shape=(1, length))
-    said = said_of_patches(long, run_settings(waves_task, SearchSettings(**settings)))
-    assert (f'`backbone_arguments={{"patch": {patch}}}` takes {patch} of them' in said) == bool(patch)
-    assert bool(said) == bool(patch)
-    assert not said_of_patches(
-        dataclasses.replace(long, dense=True), run_settings(waves_task, SearchSettings())
-    )

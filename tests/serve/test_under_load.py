@@ -15,6 +15,10 @@ import pytest
 import tritonclient.grpc as triton_grpc
 
 from dashdeploy.artifacts.atomic import rename_into_place
+from tests.serve.watching import until, until_waiting
+
+SECONDS = 30
+"""In which what is waited for comes about, with many clients at once."""
 
 
 def infer(connection, values):
@@ -88,13 +92,6 @@ def metrics(address):
     }
 
 
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def resident_bytes(process):
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
@@ -165,7 +162,7 @@ def test_four_times_the_capacity_for_twenty_seconds(tmp_path, write, start_serve
 def test_a_signal_under_load_answers_what_was_accepted(tmp_path, write, start_server, number):
     with start_server([write.double(tmp_path / "double")], cost=0.05, max_rows=2) as running:
         threads = [Client(running.http, number) for number in range(8)]
-        wait_until(lambda: sum(sum(thread.outcomes.values()) for thread in threads) > 40)
+        until(lambda: sum(sum(thread.outcomes.values()) for thread in threads) > 40, SECONDS)
         running.process.send_signal(number)
         assert running.process.wait(timeout=20) == 0
         for thread in threads:
@@ -186,7 +183,7 @@ def test_a_killed_server_starts_again_at_once(tmp_path, write, start_server):
     with start_server([bundle]) as running:
         port = int(running.http.rpartition(":")[2])
         client = Client(running.http, 1)
-        wait_until(lambda: client.outcomes[200] > 5)
+        until(lambda: client.outcomes[200] > 5, SECONDS)
         running.process.kill()
         running.process.wait()
         client.stop()
@@ -199,9 +196,9 @@ def test_a_bundle_is_replaced_without_a_failed_request(tmp_path, write, start_se
     new = write.double(tmp_path / "new", name="double", version="2")
     with start_server([bundle], cost=0.002, reload_seconds=0.2) as running:
         threads = [Client(running.http, number) for number in range(6)]
-        wait_until(lambda: sum(thread.versions["1"] for thread in threads) > 30)
+        until(lambda: sum(thread.versions["1"] for thread in threads) > 30, SECONDS)
         rename_into_place(new, bundle)
-        wait_until(lambda: all(thread.versions["2"] > 5 for thread in threads))
+        until(lambda: all(thread.versions["2"] > 5 for thread in threads), SECONDS)
         for thread in threads:
             thread.stop()
         assert sum((thread.outcomes for thread in threads), Counter()).keys() == {200}
@@ -221,7 +218,7 @@ def test_a_corrupt_new_bundle_leaves_the_old_one_serving(tmp_path, write, start_
         client = Client(running.http, 1)
         rename_into_place(corrupt, bundle)
         name = 'dashdeploy_model_load_failures_total{model="double"}'
-        wait_until(lambda: metrics(running.http)[name] == 1)
+        until(lambda: metrics(running.http)[name] == 1, SECONDS)
         time.sleep(0.5)
         assert metrics(running.http)[name] == 1, "one failure is counted once"
         client.stop()
@@ -231,7 +228,10 @@ def test_a_corrupt_new_bundle_leaves_the_old_one_serving(tmp_path, write, start_
         assert (entry["version"], entry["state"]) == ("1", "READY")
         assert "does not match the sha256" in entry["reason"]
         rename_into_place(write.double(tmp_path / "third", name="double", version="3"), bundle)
-        wait_until(lambda: httpx.get(f"http://{running.http}/v2/models/double/versions/3").status_code == 200)
+        until(
+            lambda: httpx.get(f"http://{running.http}/v2/models/double/versions/3").status_code == 200,
+            SECONDS,
+        )
         running.process.terminate()
         logged = [json.loads(line) for line in running.process.stderr.read().splitlines()]
         assert [entry["level"] for entry in logged] == ["error", "info"]
@@ -247,19 +247,14 @@ def test_a_broken_engine_is_restarted_and_the_server_lives(tmp_path, write, star
         switch.touch()
         assert infer(connection, [1, 2, 3, 4])[0] == 500
         ready = f"http://{running.http}/v2/models/double/ready"
-        wait_until(lambda: httpx.get(ready).status_code == 503)
+        until(lambda: httpx.get(ready).status_code == 503, SECONDS)
         assert httpx.get(f"http://{running.http}/v2/health/live").status_code == 200
         assert httpx.get(f"http://{running.http}/v2/health/ready").status_code == 503
         status, error, _, _ = infer(connection, [1, 2, 3, 4])
         assert (status, "restarted" in error) == (503, True)
         switch.unlink()
-        wait_until(lambda: httpx.get(ready).status_code == 200)
+        until(lambda: httpx.get(ready).status_code == 200, SECONDS)
         assert infer(connection, [1, 2, 3, 4])[0] == 200
-
-
-def until_waiting(running, count):
-    label = 'nv_inference_pending_request_count{model="double",version="1"}'
-    wait_until(lambda: metrics(running.http)[label] == count)
 
 
 def test_a_client_that_hangs_up_leaves_the_queue(tmp_path, write, start_server, gate):
@@ -271,11 +266,11 @@ def test_a_client_that_hangs_up_leaves_the_queue(tmp_path, write, start_server, 
         connections = [http.client.HTTPConnection(running.http, timeout=30) for _ in range(4)]
         for connection in connections:
             connection.request("POST", "/v2/models/double/infer", body)
-            wait_until(gate.holds_a_call)
-        until_waiting(running, 3)
+            until(gate.holds_a_call, SECONDS)
+        until_waiting(running, "double", 3, SECONDS)
         for connection in connections[1:3]:
             connection.close()
-        until_waiting(running, 1)
+        until_waiting(running, "double", 1, SECONDS)
         gate.release()
         for connection in (connections[0], connections[3]):
             assert connection.getresponse().status == 200
@@ -293,7 +288,7 @@ def test_a_signal_lets_grpc_calls_end(tmp_path, write, start_server):
         answers = queue.Queue()
         for _ in range(3):
             client.async_infer("double", [x], lambda result, error: answers.put((result, error)))
-        until_waiting(running, 2)
+        until_waiting(running, "double", 2, SECONDS)
         running.process.terminate()
         for _ in range(3):
             result, error = answers.get(timeout=20)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from dashdeploy.data.scaling.within_samples import SampleSizes
+from dashdeploy.data.scaling.within_samples import means_and_deviations
 
 NEIGHBOURS = 5
 PERMUTATIONS = 199
 """So that chance passes in one of 200 cases."""
 MOST_SAMPLES = 2000
 """Of so many, spread over the data, it is found out."""
+
+
+def how_by_itself(inputs: Tensor, targets: Tensor) -> Literal["samples", "sizes"]:
+    """How samples are scaled that are to be scaled by themselves; arguments as for `sizes_tell_classes`."""
+    return "sizes" if sizes_tell_classes(inputs, targets) else "samples"
 
 
 def sizes_tell_classes(inputs: Tensor, targets: Tensor) -> bool:
@@ -31,7 +38,7 @@ def sizes_tell_classes(inputs: Tensor, targets: Tensor) -> bool:
     step = -(-len(targets) // MOST_SAMPLES)
     inputs, targets = inputs[::step], targets[::step]
     # Of ranks, as most values may lie near each other beside a few.
-    ranks = torch.from_numpy(rankdata(SampleSizes.of(inputs).levels_and_sizes(inputs).numpy(), axis=0))
+    ranks = torch.from_numpy(rankdata(torch.cat(means_and_deviations(inputs), 1).numpy(), axis=0))
     distances = torch.cdist(ranks, ranks).fill_diagonal_(torch.inf)
     nearest = distances.topk(min(NEIGHBOURS, len(targets) - 1), largest=False).indices
 

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from dashdeploy.data.lazy_inputs import mapped_inputs
 from dashdeploy.data.scaling.affine import Affine, where_far
 from dashdeploy.data.scaling.within_samples import (
+    WITH_SIZES,
     SampleSizes,
     ScalePerSample,
     ScaleWithSizes,
+    means_and_deviations,
     per_sample,
     units_of,
 )
@@ -48,18 +50,18 @@ class Scaling:
         """Scale inputs [B, channels, …] as the network sees them; lazy ones later."""
         x = x if self.inputs is None else mapped_inputs(x, self.inputs.apply)
         if self.sizes is not None:
-            return mapped_inputs(x, self.sizes.apply, channels=3 * x.shape[1])
+            return mapped_inputs(x, self.sizes.apply, channels=WITH_SIZES * x.shape[1])
         return mapped_inputs(x, per_sample) if self.per_sample else x
 
     def unscale_inputs(self, x: Tensor) -> Tensor:
         """Inputs that `scale_inputs` gives again what it gave; lazy ones later."""
         if self.sizes is not None:
-            return mapped_inputs(x, self.sizes.undo, channels=x.shape[1] // 3)
+            return mapped_inputs(x, self.sizes.undo, channels=x.shape[1] // WITH_SIZES)
         return x if self.inputs is None else mapped_inputs(x, self.inputs.undo)
 
     def unscaled_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a sample [channels, …] before `scale_inputs`, of its `shape` after."""
-        return shape if self.sizes is None else (shape[0] // 3, *shape[1:])
+        return shape if self.sizes is None else (shape[0] // WITH_SIZES, *shape[1:])
 
     def scale_outputs(self, y: Tensor) -> Tensor:
         """Scale targets [B, outputs, …] as the network learns them; class indices stay."""
@@ -110,7 +112,7 @@ def scaling_of(inputs: Tensor, targets: Tensor | None, normalize: Normalize | No
 
 def _in_other_units(inputs: Tensor) -> Affine | None:
     """What brings inputs to numbers whose squares float32 can hold; None where they are such, as they mostly are."""
-    unit = units_of(inputs)
+    unit = units_of(means_and_deviations(inputs)[1])
     if all(1e-3 <= each <= 1e3 for each in unit):
         return None
     return Affine(tuple(0.0 for _ in unit), unit)

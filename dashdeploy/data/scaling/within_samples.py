@@ -12,20 +12,21 @@ from torch import Tensor, nn
 from dashdeploy.data.lazy_inputs import blocks_of
 from dashdeploy.data.scaling.affine import Affine
 
-# Far below the deviation of anything but a constant, whose numerator is 0 but for rounding.
 LEAST_DEVIATION = 1e-8
+"""Far below that of anything but a constant, whose numerator is 0 but for rounding."""
+WITH_SIZES = 3
+"""Channels that `SampleSizes` makes of one."""
 LEAST_SPREAD = 1e-3
 """Of logarithms: levels that differ by less than a thousandth of the samples' deviation say nothing."""
 
 
 def per_sample(x: Tensor) -> Tensor:
     """Every channel of every sample of x [B, channels, …] with mean 0 and deviation 1; a constant one becomes 0."""
-    _, centered, deviation = _parts(x)
-    return centered / deviation.clamp_min(LEAST_DEVIATION)
+    return _parts(x)[2]
 
 
 def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, x - mean, and deviation of every channel of every sample; mean and deviation [B, channels, 1, …].
+    """Mean and deviation of every channel of every sample, [B, channels, 1, …], and what `per_sample` makes of x.
 
     The mean is taken twice: beside a mean of a thousand deviations, the rounding of the first is what engines, which
     add in different orders, would disagree about.
@@ -35,24 +36,24 @@ def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     centered = x - rough
     rest = centered.mean(axes, keepdim=True)
     mean, centered = rough + rest, centered - rest
-    return mean, centered, centered.square().mean(axes, keepdim=True).sqrt()
+    deviation = centered.square().mean(axes, keepdim=True).sqrt()
+    return mean, deviation, centered / deviation.clamp_min(LEAST_DEVIATION)
 
 
-def units_of(x: Tensor) -> tuple[float, ...]:
-    """Per channel, the median of the deviations of those samples of `x` [samples, channels, …] that vary; else 1.
+def units_of(deviations: Tensor) -> tuple[float, ...]:
+    """Per channel, the median of those `deviations` of samples, [samples, channels], that are above 0; else 1.
 
     It is rounded to a power of 2, so that the change of units does not round.
     """
-    medians = (
-        float(each[each > 0].quantile(0.5)) if (each > 0).any() else 1.0 for each in _over_samples(x)[1].T
-    )
+    varying = (each[each > 0] for each in deviations.T)
+    medians = (float(each.quantile(0.5)) if len(each) else 1.0 for each in varying)
     return tuple(2.0 ** round(math.log2(median)) for median in medians)
 
 
-def _over_samples(x: Tensor) -> tuple[Tensor, Tensor]:
+def means_and_deviations(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and deviation of every channel of every sample of `x`, which may be lazy: [samples, channels], float64."""
-    parts = [_parts(block.double()) for block in blocks_of(x)]
-    mean, deviation = (torch.cat([part[which].flatten(1) for part in parts]) for which in (0, 2))
+    parts = [_parts(block.double())[:2] for block in blocks_of(x)]
+    mean, deviation = (torch.cat(part).flatten(1) for part in zip(*parts, strict=True))
     # What is left of a constant is rounding.
     return mean, torch.where(deviation > 1e-12 * mean.abs(), deviation, 0)
 
@@ -66,7 +67,7 @@ class SampleSizes:
     the deviation s, each in units of `unit`. Over the training data, both have mean 0 and deviation 1.
 
     Attributes:
-        unit: per channel, `units_of` the training samples.
+        unit: per channel, `units_of` the training samples' deviations.
         least: per channel, the smallest s of a training sample that varies; what varies less counts as that.
         level: scales the logarithms of the means.
         size: scales the logarithms of the deviations.
@@ -80,8 +81,9 @@ class SampleSizes:
     @classmethod
     def of(cls, x: Tensor) -> SampleSizes:
         """The one for training samples `x` [samples, channels, …], which may be lazy."""
-        unit = units_of(x)
-        means, deviations = (each / torch.tensor(unit, dtype=torch.float64) for each in _over_samples(x))
+        found = means_and_deviations(x)
+        unit = units_of(found[1])
+        means, deviations = (each / torch.tensor(unit, dtype=torch.float64) for each in found)
         varying = [each[each > LEAST_DEVIATION] for each in deviations.T]
         least = tuple(float(each.min()) if len(each) else 1.0 for each in varying)
         sizes = torch.maximum(deviations, torch.tensor(least, dtype=torch.float64)).log()
@@ -92,14 +94,9 @@ class SampleSizes:
         scaled: Tensor = ScaleWithSizes(self, x.ndim - 2).to(x.device)(x)
         return scaled
 
-    def levels_and_sizes(self, x: Tensor) -> Tensor:
-        """What becomes the further channels of x [B, channels, …]: [B, 2 channels]."""
-        further = self.apply(x)[:, x.shape[1] :]
-        return further.flatten(2)[..., 0]
-
     def undo(self, x: Tensor) -> Tensor:
         """Scale x [B, 3 channels, …] back to [B, channels, …]; what varied less than `least` varies by that."""
-        scaled, level, size = x.chunk(3, 1)
+        scaled, level, size = x.chunk(WITH_SIZES, 1)
         level = self.level.undo(level)
         in_units = scaled * self.size.undo(size).exp() + level.sign() * level.abs().expm1()
         return in_units * torch.tensor(self.unit).to(x).view(-1, *[1] * (x.ndim - 2))
@@ -156,10 +153,9 @@ class ScaleWithSizes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, channels, …] to [B, 3 channels, …]."""
         x = x * self.per_unit
-        mean, centered, deviation = _parts(x)
+        mean, deviation, scaled = _parts(x)
         level = self.level(_signed_log(mean))
         size = self.size(torch.maximum(deviation, self.least).log())
-        scaled = centered / deviation.clamp_min(LEAST_DEVIATION)
         # Not `expand_as`: it would ask for the shape of x, which some converters cannot do.
         zeros = 0 * scaled
         return torch.cat([scaled, zeros + level, zeros + size], 1)

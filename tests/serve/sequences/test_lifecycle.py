@@ -3,7 +3,6 @@
 import itertools
 import json
 import queue
-import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,23 +13,9 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from tests.serve.watching import metric, until, until_waiting
+
 ONES = {"x": np.ones((1, 2), np.float32)}
-
-
-def metric(running, name, **labels):
-    """The value of a metric; None if it is not there."""
-    for line in httpx.get(f"http://{running.http}/metrics").text.splitlines():
-        found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
-        if found and all(f'{key}="{value}"' in found[1] for key, value in labels.items()):
-            return float(found[2])
-    return None
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -170,10 +155,6 @@ def test_a_failed_start_begins_nothing(tmp_path, models, start_server, ask):
         assert metric(running, "dashdeploy_live_sequences", model="sum") == 0
 
 
-def until_waiting(running, count):
-    until(lambda: metric(running, "nv_inference_pending_request_count", model="sum") == count)
-
-
 @pytest.fixture
 def held_sum(tmp_path, models, start_server, gate):
     """A server whose model runs no further while the gate holds, with four places and one sequence."""
@@ -215,7 +196,7 @@ def test_a_turn_that_comes_too_late_is_given_up_and_costs_no_step(held_sum, gate
             ask(held_sum, 1, timeout=50_000)
         assert error.value.status == 503
         third = pool.submit(ask, held_sum, 1)
-        until_waiting(held_sum, 1)
+        until_waiting(held_sum, "sum", 1)
         time.sleep(0.2)
         gate.release()
         assert first.result()[0] == 2
@@ -237,8 +218,8 @@ def test_a_client_that_leaves_while_it_waits_costs_no_step(held_sum, gate, ask):
         with socket.create_connection((host, int(port))) as connection:
             head = f"POST /v2/models/sum/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body)
-            until_waiting(held_sum, 1)
-        until_waiting(held_sum, 0)
+            until_waiting(held_sum, "sum", 1)
+        until_waiting(held_sum, "sum", 0)
         with triton.InferenceServerClient(held_sum.grpc) as client:
             grpc_tensor = triton.InferInput("x", [1, 2], "FP32")
             grpc_tensor.set_data_from_numpy(np.full((1, 2), 100, np.float32))
@@ -246,9 +227,9 @@ def test_a_client_that_leaves_while_it_waits_costs_no_step(held_sum, gate, ask):
             call = client.async_infer(
                 "sum", [grpc_tensor], lambda result, error: answers.put((result, error)), sequence_id=1
             )
-            until_waiting(held_sum, 1)
+            until_waiting(held_sum, "sum", 1)
             call.cancel()
-            until_waiting(held_sum, 0)
+            until_waiting(held_sum, "sum", 0)
             result, error = answers.get(timeout=10)
             assert result is None
             assert isinstance(error, InferenceServerException)
