@@ -81,6 +81,8 @@ class _BatchNorm(torch.autograd.Function):
     """The normalized input x [B, C, *spatial], and the mean and the variance of each channel, [C]."""
 
     @staticmethod
+    # Mixed precision would take the variance in half precision.
+    @torch.autocast("cpu", enabled=False)
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:  # noqa: ANN401
         rows = x.flatten(2)
         count = x.numel() // x.shape[1]

@@ -119,3 +119,16 @@ def test_a_copy_has_statistics_of_its_own():
     other = copy.deepcopy(norm)
     other(torch.randn(3, 2, 50) + 5)
     assert not norm.running_mean.any() and other.running_mean.all()
+
+
+def test_mixed_precision_leaves_the_statistics_alone():
+    """An input in float32 between layers in bfloat16: the variance is not taken in half precision, nor the way back."""
+    x = torch.randn(4, 3, 500, generator=torch.Generator().manual_seed(0)) + 3
+    norm = nn.BatchNorm1d(3)
+    other = copy.deepcopy(norm)
+    vectorize_batch_norms(other)
+    expected = trained(copy.deepcopy(norm), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = trained(other, x)
+    for here, there in zip(found, expected, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-5, atol=1e-5)
