@@ -1,4 +1,4 @@
-"""The search from beginning to end: what is refused before it starts, its folder, its processes.
+"""The search from beginning to end: its folder, its processes, its phases.
 
 DASH (Shen, Khodak, Talwalkar, NeurIPS 2022) with three differences from its released code: what is searched
 is what is retrained (padding, groups and bias included), the epoch is chosen on validation data instead of
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
@@ -22,13 +24,11 @@ from dashdeploy.errors import InputError
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import (
     PhaseName,
-    TimePlan,
     has_shortlist,
     member_phase,
     member_settings,
     phase_names,
     phases,
-    wants_latency,
 )
 from dashdeploy.search.config.run_settings import RunSettings, run_settings
 from dashdeploy.search.config.settings import SearchSettings
@@ -39,14 +39,12 @@ from dashdeploy.search.distributed.processes import (
     helps_another,
     wait_for_all,
 )
-from dashdeploy.search.distributed.ranks import check_devices, device_of, devices_of, rank
-from dashdeploy.search.latency.loss_term import LatencyTable
-from dashdeploy.search.latency.table import latency_table
+from dashdeploy.search.distributed.ranks import device_of, devices_of, rank
+from dashdeploy.search.prepare import Preparation, check, prepare
 from dashdeploy.search.run_writer import BACKBONE, FOUND, SHORTLISTED, TUNED, RunWriter, retrained
-from dashdeploy.search.selection.cross_validation import check_folds
 from dashdeploy.search.selection.kernel_search import Found, search_kernels
 from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist
-from dashdeploy.search.selection.towers import check_towers, divided
+from dashdeploy.search.selection.towers import divided
 from dashdeploy.search.staging.directory import (
     finish_staging_directory,
     open_staging_directory,
@@ -55,22 +53,15 @@ from dashdeploy.search.staging.directory import (
 )
 from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
 from dashdeploy.search.step_time import computing_with
-from dashdeploy.search.supernet.build import agg_convs
-from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run, with_choices
-from dashdeploy.search.supernet.networks import check_retrained, supernet_of
-from dashdeploy.search.time_plan import DEFAULT_SECONDS, plan_of_run, with_freed_time
-from dashdeploy.search.training.augmentation import check_augmentation
+from dashdeploy.search.time_plan import DEFAULT_SECONDS, with_freed_time
 from dashdeploy.search.training.ensemble_scores import ensemble_scores
 from dashdeploy.search.training.evaluate import scores_of
-from dashdeploy.search.training.history import check_logger, write_csv
+from dashdeploy.search.training.history import write_csv
 from dashdeploy.search.training.malloc_tuning import keep_freed_memory
 from dashdeploy.search.training.time_limit import TimeLimit
 from dashdeploy.search.training.train_phase import TrainedNetwork, train_network
-from dashdeploy.search.tuning.study import check_storage
 from dashdeploy.search.tuning.trial import tuning_of
 from dashdeploy.search.tuning.tune import Tuned, help_tuning, tune, worker_name
-
-FEWEST_TRAINING_SAMPLES = 2  # batch norm cannot normalize a lone sample
 
 
 @keep_freed_memory()
@@ -117,30 +108,17 @@ def search(
         raise InputError(f"{out} already exists; choose another `out`, or remove the folder first")
     if rank(devices_of(settings)):
         return _help(task, settings, out, deadline)
-    whole = run_settings(task, settings)
-    supernet, kept = _check(task, whole)
-    for note in task.notes:
-        progress(note)
-    check_storage(whole)  # by this process alone, since it makes the tables
-    latencies = None
-    if wants_latency(settings):
-        latencies = latency_table(task, whole, agg_convs(supernet), progress)
-    known = RunWriter(staging_path(out)).known_rates() if resume else None
-    rates = rates_of_run(known, whole, progress)
-    if known is None:
-        rates = with_choices(rates, supernet, task, whole, progress)
-    plan = stored_plan(staging_path(out), settings) if resume else None
-    if plan is None:
-        plan = plan_of_run(task, settings, whole, rates.rates, end, progress)
+    ready = prepare(task, settings, out, end, progress, resume=resume)
     try:
-        with open_staging_directory(out, run_config(task, settings, plan), resume=resume) as folder:
+        with open_staging_directory(out, run_config(task, settings, ready.plan), resume=resume) as folder:
             writer = RunWriter(folder)
-            latencies = latencies and writer.latencies(latencies)
-            writer.rates(rates)
-            with all_processes(devices_of(settings), out), computing_with(plan.threads):
+            if ready.latencies:
+                ready = replace(ready, latencies=writer.latencies(ready.latencies))
+            writer.rates(ready.rates)
+            with all_processes(devices_of(settings), out), computing_with(ready.plan.threads):
                 wait_for_all()
-                plan = from_first(plan)
-                _run_phases(task, plan, whole, kept, rates, latencies, writer, deadline, progress)
+                ready = from_first(ready)
+                _run_phases(task, ready, writer, deadline, progress)
                 writer.report()
                 finish_staging_directory(folder, out)
                 wait_for_all()
@@ -156,24 +134,19 @@ def search(
 
 def _help(task: Task, settings: SearchSettings, out: Path, deadline: float | None) -> Run:
     """Take part in the run that another process builds at `out`, on another device."""
-    whole = run_settings(task, settings)
-    _, kept = _check(task, whole)
+    check(task, run_settings(task, settings))
     with all_processes(devices_of(settings), out), helper():
         wait_for_all()
         writer = RunWriter(staging_path(out), writes=False)
-        plan = from_first(TimePlan(whole, {}))  # that of the first process
-        _run_phases(task, plan, whole, kept, None, None, writer, deadline, silent)
+        ready = cast("Preparation", from_first(None))  # that of the first process
+        _run_phases(task, ready, writer, deadline, silent)
         wait_for_all()
     return Run.load(out)
 
 
 def _run_phases(
     task: Task,
-    plan: TimePlan,
-    whole: RunSettings,
-    kept: dict[str, str],
-    rates: ComputationRates | None,
-    latencies: LatencyTable | None,
+    ready: Preparation,
     writer: RunWriter,
     deadline: float | None,
     progress: Progress,
@@ -181,11 +154,9 @@ def _run_phases(
     """Search, short list, tuning, retraining of each member, the backbone, and one look at the test data.
 
     Each phase takes values and gives a value, which `writer` stores, or has stored before an interruption. Every
-    process of the run comes by here; of `rates` and `latencies`, what the first one has counts.
+    process of the run comes by here, with what the first one has prepared.
     """
-    settings, folder = plan.settings, writer.folder
-    rates, latencies = from_first((rates, latencies))
-    assert rates is not None
+    plan, settings, folder = ready.plan, ready.plan.settings, writer.folder
     names = phase_names(settings)
     spent = writer.seconds_spent(names)
     limit = TimeLimit(deadline, names, plan.seconds or None, before=spent, after=plan.finishing)
@@ -195,10 +166,10 @@ def _run_phases(
         return search_kernels(
             task,
             settings,
-            kept,
+            ready.kept,
             folder,
-            rates=rates,
-            latencies=latencies,
+            rates=ready.rates,
+            latencies=ready.latencies,
             seconds=seconds,
             progress=progress,
         )
@@ -229,7 +200,7 @@ def _run_phases(
     architecture = chosen if tuned is None else tuned.chosen.applied_to(chosen)
     if writer.writes:
         writer.architecture(architecture)
-    members, backbone = _train(task, best_settings, whole, architecture, writer, limit, progress)
+    members, backbone = _train(task, best_settings, ready.whole, architecture, writer, limit, progress)
     if not writer.writes:
         return
     writer.samples(task.unscaled(task.validation))
@@ -267,8 +238,8 @@ def _train(
 ) -> tuple[list[TrainedNetwork], TrainedNetwork]:
     """Train the network that was found, as often as it was asked for, and the unsearched backbone beside it."""
     # If the original kernels won, the backbone would start with the same weights and end with the same.
-    same_passes = settings.backbone_epochs in (None, settings.retrain_epochs)
-    is_one = architecture.towers is None
+    same_passes = settings.backbone_epochs in (None, settings.retrain_epochs) and not settings.backbone_share
+    is_one = architecture.towers is None and not architecture.searched_arguments
     is_backbone = same_passes and is_one and all(layer.original for layer in architecture.layers)
     if is_backbone:
         settings, limit = with_freed_time(settings, whole), limit.without("backbone")
@@ -328,22 +299,3 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
         task, plan.settings, chosen.architecture, folder, worker=worker_name(), progress=progress
     )
     return help_tuning(tuning)
-
-
-def _check(task: Task, settings: RunSettings) -> tuple[nn.Module, dict[str, str]]:
-    """Refuse what cannot work before anything is written.
-
-    Returns:
-        The supernet, and the convolutions that are not searched, each with the reason.
-    """
-    count = len(task.train.targets)
-    if count < FEWEST_TRAINING_SAMPLES:
-        raise InputError(f"task {task.name}: {count} training samples are too few to train")
-    check_augmentation(task, settings)
-    check_folds(task, settings)
-    check_towers(task, settings)
-    check_devices(settings, count, len(task.validation.targets))
-    check_logger(settings)
-    supernet, kept = supernet_of(task, settings)
-    check_retrained(task, settings, agg_convs(supernet))
-    return supernet, kept

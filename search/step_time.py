@@ -24,7 +24,12 @@ from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.computation_rates import HALF
-from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name, supernet_of
+from dashdeploy.search.supernet.networks import (
+    backbone_arguments,
+    backbone_name,
+    network_arguments,
+    supernet_of,
+)
 
 MEASURED, LEAST_SECONDS, MOST_SECONDS = 3, 0.5, 4.0
 """Steps of a measurement after the first, for how long at least, and how long it goes on for either."""
@@ -59,9 +64,8 @@ def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None
         What the steps take with as many threads as torch takes by itself and, where these are several on one
         processor, with one.
     """
-    name, arguments = backbone_name(task, settings), backbone_arguments(task, settings, retrain=True)
-    devices, own = devices_of(settings), torch.get_num_threads()
-    counts = [own] if devices.is_cuda or devices.processes > 1 or own == 1 else [own, 1]
+    name, arguments = backbone_name(task, settings), network_arguments(task, settings, retrain=True)
+    counts = thread_counts(settings)
     with torch.random.fork_rng():
         mixture = supernet_of(task, settings, rates)[0]
         names = list(agg_convs(mixture))
@@ -70,18 +74,23 @@ def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None
         for each, conv in [(each, largest_kernels.get_submodule(each)) for each in names]:
             assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each
             replace(largest_kernels, conv, with_kernel(conv, *largest))
-        networks = mixture, largest_kernels, build_backbone(name, arguments)
-        measured = [_step_seconds(network, task, settings, counts) for network in networks]
+        backbone = build_backbone(name, backbone_arguments(task, settings, retrain=True))
+        networks = mixture, largest_kernels, backbone
+        measured = [step_seconds(network, task, settings, counts) for network in networks]
     return [
         StepSeconds(supernet, searched, backbone, None if place == 0 else counts[place])
         for place, (supernet, searched, backbone) in enumerate(zip(*measured, strict=True))
     ]
 
 
-def _step_seconds(
-    network: nn.Module, task: Task, settings: RunSettings, counts: Sequence[int]
-) -> list[float]:
-    """The fastest of some steps with each of these numbers of threads, in turns.
+def thread_counts(settings: RunSettings) -> list[int]:
+    """With how many threads steps are timed: as many as torch takes by itself, then one, if these differ."""
+    devices, own = devices_of(settings), torch.get_num_threads()
+    return [own] if devices.is_cuda or devices.processes > 1 or own == 1 else [own, 1]
+
+
+def step_seconds(network: nn.Module, task: Task, settings: RunSettings, counts: Sequence[int]) -> list[float]:
+    """The fastest of some steps of training `network` with each of these numbers of threads, in turns.
 
     Others may use the machine meanwhile, so quick steps are repeated for long enough to have it alone once.
     """

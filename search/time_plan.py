@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from dashdeploy.data.task import Task
@@ -28,7 +29,6 @@ from dashdeploy.search.distributed.ranks import device_of
 from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.selection.towers import asks_for_towers
 from dashdeploy.search.step_time import StepSeconds, measured_steps
-from dashdeploy.search.supernet.networks import said_of_patches
 from dashdeploy.search.training.batch_norm import samples_seen
 from dashdeploy.search.tuning.halving import expected_epochs
 
@@ -41,8 +41,8 @@ PASS_SHARES = {name: name.replace("_epochs", "_share") for name in (*SELECTION, 
 """Which part of the data a pass sees, by the setting of the phase's epochs."""
 LEAST = 0.4
 """The part of these that is left before the final trainings become shorter as well."""
-LITTLE, FEW = 0.2, 0.5
-"""The parts of the search's steps below which a run says so, and what would shorten the steps."""
+LITTLE = 0.2
+"""The part of the search's steps below which a run says so."""
 TRAININGS, FINAL, RESERVED = ("retrain_epochs", "backbone_epochs"), ("retrain", "backbone"), 0.5
 """The final trainings, their stages, and the part of the time that they get where it is short."""
 SHORT_LIST = 3
@@ -91,8 +91,6 @@ def plan_of_run(
             f"this time is enough for {max(part, 0.01):.0%} of the steps of a search, so that it may find nothing; "
             f"all steps of the search and the trainings take about {in_words(sum(every.values()))}"
         )
-    if part < FEW and (said := said_of_patches(task, whole)):
-        progress(said)
     return plan
 
 
@@ -108,6 +106,9 @@ def time_plan(
 ) -> TimePlan:
     """What fits into `seconds`.
 
+    A backbone that is larger than the network that is searched gets as long as that one's retraining, or what is left
+    of the time, up to as many steps.
+
     Args:
         task: tells the numbers of samples.
         asked: the settings; where they name epochs, these stay.
@@ -117,6 +118,31 @@ def time_plan(
     """
     finishing = finishing_seconds(task, whole, step)
     seconds = max(0.0, seconds - finishing)
+    if not whole.searched_arguments or asked.backbone_epochs is not None:
+        best = _fitted(task, asked, whole, step, seconds)
+    else:
+        as_quick = replace(step, backbone=min(step.backbone, step.searched))
+        best = _fitted(task, asked, whole, as_quick, seconds)
+        best = _with_backbone_in_time(task, best, step, seconds)
+    return TimePlan(best, phase_seconds(task, best, step), step.threads, finishing)
+
+
+def _with_backbone_in_time(
+    task: Task, settings: RunSettings, step: StepSeconds, seconds: float
+) -> RunSettings:
+    taken = phase_seconds(task, settings, step)
+    left = seconds - sum(taken.values()) + taken["backbone"]
+    epochs = max(left, taken["retrain"]) / taken["backbone"] * settings.retrain_epochs
+    if epochs >= settings.retrain_epochs:
+        return settings
+    share = settings.retrain_share * max(1e-3, min(1.0, epochs))
+    return settings.model_copy(update={"backbone_epochs": max(1, int(epochs)), "backbone_share": share})
+
+
+def _fitted(
+    task: Task, asked: SearchSettings, whole: RunSettings, step: StepSeconds, seconds: float
+) -> RunSettings:
+    """`whole` with as many of the steps that `asked` leaves open as fit into `seconds`, for the phases alone."""
 
     def parts(settings: RunSettings) -> tuple[float, float]:
         """Seconds until the kernels are chosen, and of the final trainings."""
@@ -159,7 +185,7 @@ def time_plan(
         best = longest(
             lambda part: shortened(chosen, asked, part, TRAININGS), lambda each: parts(each)[1] <= left
         )
-    return TimePlan(best, phase_seconds(task, best, step), step.threads, finishing)
+    return best
 
 
 def _shortened_to_least(whole: RunSettings, asked: SearchSettings, part: float) -> RunSettings:
@@ -259,7 +285,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
             step.backbone,
             final,
             held_out,
-            settings.retrain_share,
+            settings.backbone_share or settings.retrain_share,
         ),
     }
     return {name: expected[stage_of(name)] for name in phase_names(settings)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean, stdev
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from dashdeploy.artifacts.json_files import FrozenModel
 from dashdeploy.artifacts.run import RunDirectory
@@ -31,6 +31,7 @@ class SeedResult(FrozenModel):
         seconds: of the whole run.
         kernels: kernel size and dilation per searched layer.
         towers: of how many narrower networks the searched one is made.
+        searched_arguments: those of the backbone's factory that the searched network alone has, such as patches.
     """
 
     task: str
@@ -44,6 +45,7 @@ class SeedResult(FrozenModel):
     seconds: float
     kernels: tuple[tuple[int, int], ...]
     towers: int = 1
+    searched_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, seed: int, run: RunDirectory) -> Self:
@@ -67,6 +69,7 @@ class SeedResult(FrozenModel):
             seconds=sum(metrics["seconds"].values()),
             kernels=tuple((layer.kernel_size, layer.dilation) for layer in run.architecture.layers),
             towers=run.architecture.towers.count if run.architecture.towers else 1,
+            searched_arguments=run.architecture.searched_arguments,
         )
 
 

@@ -34,6 +34,8 @@ SAMPLES_NAME = "samples.npz"
 LATENCY_NAME = "latency.json"
 TUNING_NAME = "tuning.json"
 SHORTLIST_NAME = "shortlist.json"
+LATER_FIELDS = ("searched_arguments", "towers")
+"""Of an `Architecture`: what the first version did not know."""
 
 
 def member_weights_name(member: int) -> str:
@@ -101,6 +103,8 @@ class Architecture(BaseModel):
     Attributes:
         backbone: the backbone's registered name, or ``module:factory``.
         arguments: keyword arguments of the backbone's factory (channels, classes, width).
+        searched_arguments: those that the searched network alone has, in place of or beside them, such as the patches
+            that it cuts series into; not written if there are none.
         kernel_sizes: the search space K.
         dilations: the search space D.
         layers: one entry per searched convolution, in the order of ``named_modules``.
@@ -112,17 +116,23 @@ class Architecture(BaseModel):
 
     backbone: str
     arguments: dict[str, Any]
+    searched_arguments: dict[str, Any] = Field(default_factory=dict)
     kernel_sizes: list[int]
     dilations: list[int]
     layers: list[LayerArchitecture]
     kept: dict[str, str] = Field(default_factory=dict)
     towers: Towers | None = None
 
+    @property
+    def own_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the factory for the searched network, without what its towers have instead."""
+        return self.arguments | self.searched_arguments
+
     @model_serializer(mode="wrap")
-    def _without_no_towers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Earlier versions refuse a field that they do not know; a single network they can read."""
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Earlier versions refuse a field that they do not know; what does not use it they can read."""
         content: dict[str, Any] = serialize(self)
-        return {name: value for name, value in content.items() if name != "towers" or value is not None}
+        return {name: value for name, value in content.items() if name not in LATER_FIELDS or value}
 
 
 @dataclass(frozen=True)

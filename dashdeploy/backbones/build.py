@@ -142,7 +142,7 @@ def build_searched(architecture: Architecture) -> nn.Module:
 
 
 def _build_one(architecture: Architecture, arguments: Mapping[str, Any]) -> nn.Module:
-    model = build_backbone(architecture.backbone, architecture.arguments | dict(arguments))
+    model = build_backbone(architecture.backbone, architecture.own_arguments | dict(arguments))
     modules = dict(model.named_modules())
     for layer in architecture.layers:
         conv = modules.get(layer.name)

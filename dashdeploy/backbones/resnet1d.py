@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dashdeploy.backbones.patches import check_patch, patches
+
 KERNEL_SIZES = (8, 5, 3)
 
 
@@ -53,10 +55,8 @@ class ResNet1D(nn.Module):
         width: channels of the first block.
         dense: whether each position is predicted ([B, outputs, n]) or the series as a whole ([B, outputs]).
         dropout: probability, while training.
-        patch: values of a patch. Above 1, the blocks see one position per patch: a convolution of that kernel and
-            stride, a batch norm and ReLU bring it to `width` channels (as the ViT cuts images: A. Dosovitskiy et al.,
-            ICLR 2021, section 3.1). Steps then take about 1 / `patch` of their time. What remains at the end of the
-            series is left out.
+        patch: values of a patch. Above 1, the blocks see one position per patch, of `width` channels; see
+            `dashdeploy.backbones.patches`. Steps then take about 1 / `patch` of their time.
 
     Raises:
         ValueError: `patch` is below 1, or above 1 where each position is predicted.
@@ -72,15 +72,11 @@ class ResNet1D(nn.Module):
         patch: int = 1,
     ) -> None:
         super().__init__()
-        if patch < 1:
-            raise ValueError(f"patch = {patch}: a patch has at least one value")
-        if dense and patch > 1:
-            raise ValueError(f"patch = {patch}: every position is predicted, so leave it out")
+        check_patch(patch, dense=dense)
         self.dense = dense
         self.stem: nn.Module = nn.Identity()
         if patch > 1:
-            cut = nn.Conv1d(in_channels, width, patch, stride=patch, bias=False)
-            self.stem, in_channels = nn.Sequential(cut, nn.BatchNorm1d(width), nn.ReLU()), width
+            self.stem, in_channels = patches(1, in_channels, width, patch), width
         channels = [in_channels, width, 2 * width, 2 * width]
         self.blocks = nn.Sequential(*(ResNetBlock(channels[i], channels[i + 1], dropout) for i in range(3)))
         self.head: nn.Module = nn.Conv1d(2 * width, outputs, 1) if dense else nn.Linear(2 * width, outputs)

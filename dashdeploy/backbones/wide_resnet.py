@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from dashdeploy.backbones.patches import check_patch, patches
+
 _GROUPS = 3
 
 
@@ -42,9 +44,11 @@ class WideResNet(nn.Module):
         dropout: probability, while training.
         dense: whether each position is predicted ([B, outputs, h, w]): no stride, no pooling, as in DASH's dense
             tasks.
+        patch: side of the patches. Above 1, the stem sees one position per patch, of as many channels as the first
+            group has; see `dashdeploy.backbones.patches`. Steps then take about 1 / `patch`² of their time.
 
     Raises:
-        ValueError: `depth` is not 6 n + 4.
+        ValueError: `depth` is not 6 n + 4; `patch` is below 1, or above 1 where each position is predicted.
     """
 
     def __init__(
@@ -55,8 +59,10 @@ class WideResNet(nn.Module):
         widen: float = 4,
         dropout: float = 0.0,
         dense: bool = False,
+        patch: int = 1,
     ) -> None:
         super().__init__()
+        check_patch(patch, dense=dense)
         self.dense = dense
         if depth < 10 or (depth - 4) % 6:
             raise ValueError(f"depth {depth}: a wide residual network has 6 n + 4 layers, such as 16, 22, 28")
@@ -67,6 +73,9 @@ class WideResNet(nn.Module):
                 source = widths[group] if index == 0 else widths[group + 1]
                 stride = 2 if group > 0 and index == 0 and not dense else 1
                 blocks.append(WideBlock(source, widths[group + 1], stride, dropout))
+        self.patches: nn.Module = nn.Identity()
+        if patch > 1:
+            self.patches, in_channels = patches(2, in_channels, widths[1], patch), widths[1]
         self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.BatchNorm2d(widths[-1])
@@ -76,5 +85,5 @@ class WideResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, h, w] to logits [B, outputs], or [B, outputs, h, w] for dense prediction."""
-        y = torch.relu(self.norm(self.blocks(self.stem(x))))
+        y = torch.relu(self.norm(self.blocks(self.stem(self.patches(x)))))
         return cast("Tensor", self.head(y if self.dense else y.mean((2, 3))))

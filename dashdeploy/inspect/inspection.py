@@ -33,7 +33,7 @@ from dashdeploy.inspect.run_tables import (
     layer_table,
     metrics_table,
     run_layers,
-    towers_in_words,
+    size_in_words,
 )
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
@@ -79,6 +79,8 @@ def inspect_run(run: RunDirectory) -> Inspection:
         "kept": run.architecture.kept,
         "metrics": run.metrics,
     }
+    if run.architecture.searched_arguments:
+        data["searched_arguments"] = run.architecture.searched_arguments
     if run.architecture.towers is not None:
         data["towers"] = run.architecture.towers.model_dump()
     latency = read_optional(run.path / LATENCY_NAME, latency_line)
@@ -92,7 +94,7 @@ def inspect_run(run: RunDirectory) -> Inspection:
         data["tuning"] = tuning
     parts = [
         f"run {run.path}: {run.metrics.get('task', '?')}, backbone {run.architecture.backbone}"
-        + towers_in_words(run.architecture.towers),
+        + size_in_words(run.architecture),
         layer_table(layers),
         *([kept_table(run.architecture.kept)] if run.architecture.kept else []),
         *([table(HEADERS, shortlist_rows(shortlist))] if shortlist else []),

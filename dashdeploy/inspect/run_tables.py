@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from dashdeploy.artifacts.run import ARCHITECTURE_NAME, LayerArchitecture, RunDirectory, Towers
+from dashdeploy.artifacts.run import ARCHITECTURE_NAME, Architecture, LayerArchitecture, RunDirectory
 from dashdeploy.errors import InputError
 from dashdeploy.report.text_table import table
 
@@ -45,12 +46,14 @@ def layer_table(layers: list[dict[str, Any]]) -> str:
     return table(headers, [[layer[key] for key in keys] for layer in layers])
 
 
-def towers_in_words(towers: Towers | None) -> str:
-    """Such as ``, 2 towers of width 16``, to follow the backbone's name; empty if there are none."""
-    if towers is None:
-        return ""
-    arguments = ", ".join(f"{name} {value}" for name, value in towers.arguments.items())
-    return f", {towers.count} towers of {arguments}"
+def size_in_words(architecture: Architecture) -> str:
+    """Such as ``, searched with {"patch": 2}, 2 towers of width 16``, to follow the backbone's name; mostly empty."""
+    own, towers = architecture.searched_arguments, architecture.towers
+    words = f", searched with {json.dumps(own)}" if own else ""
+    if towers is not None:
+        arguments = ", ".join(f"{name} {value}" for name, value in towers.arguments.items())
+        words += f", {towers.count} towers of {arguments}"
+    return words
 
 
 def kept_table(kept: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from dashdeploy.inspect.run_tables import (
     figure_rows,
     members_line,
     run_layers,
-    towers_in_words,
+    size_in_words,
 )
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
@@ -228,7 +228,7 @@ def _origin(run: RunDirectory, made_by: Provenance | None) -> dict[str, object]:
         "samples": ", ".join(f"{key} {value}" for key, value in dict(config.get("samples") or {}).items()),
         "seed": config.get("seed"),
         "backbone": f"{run.architecture.backbone} {json.dumps(run.architecture.arguments)}"
-        + towers_in_words(run.architecture.towers),
+        + size_in_words(run.architecture),
         "search space": f"K = {run.architecture.kernel_sizes}, D = {run.architecture.dilations}",
         "versions": ", ".join(f"{key} {value}" for key, value in dict(config.get("versions") or {}).items()),
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import MOST_SEEDS, SearchSettings
@@ -78,21 +78,28 @@ def phases(settings: RunSettings) -> dict[PhaseName, Phase]:
         settings.search_clip,
     )
 
-    def training(name: PhaseName, epochs: int) -> Phase:
+    def training(name: PhaseName, epochs: int, share: float) -> Phase:
         return Phase(
             name,
             epochs,
             settings.epoch_passes,
             settings.learning_rate,
-            settings.retrain_share,
+            share,
             settings.retrain_clip,
             settings.refit,
         )
 
     return {
         "search": search,
-        **{name: training(name, settings.retrain_epochs) for name in member_phases(settings)},
-        "backbone": training("backbone", settings.backbone_epochs or settings.retrain_epochs),
+        **{
+            name: training(name, settings.retrain_epochs, settings.retrain_share)
+            for name in member_phases(settings)
+        },
+        "backbone": training(
+            "backbone",
+            settings.backbone_epochs or settings.retrain_epochs,
+            settings.backbone_share or settings.retrain_share,
+        ),
     }
 
 
@@ -122,12 +129,14 @@ class TimePlan:
         seconds: of each phase, in their order.
         threads: that a processor computes with; None is as many as torch takes by itself.
         finishing: seconds that follow the final trainings, as is expected: batch norms' statistics and scores.
+        sizes: the networks that were compared because time is short, as JSON; see `selection.network_size`.
     """
 
     settings: RunSettings
     seconds: Mapping[PhaseName, float]
     threads: int | None = None
     finishing: float = 0.0
+    sizes: Sequence[Mapping[str, Any]] = ()
 
     def __str__(self) -> str:
         members = sum(stage_of(name) == "retrain" for name in self.seconds)

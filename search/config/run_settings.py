@@ -37,8 +37,9 @@ EPOCHS = ("search_epochs", "shortlist_epochs", "tune_epochs", "retrain_epochs", 
 
 
 class RunSettings(SearchSettings):
-    """`SearchSettings` that leave nothing open. `backbone_epochs` alone may be None: as many as `retrain_epochs`."""
+    """`SearchSettings` that leave nothing open; the backbone's epochs and share may be None, as in retraining."""
 
+    searched_arguments: dict[str, bool | int | float | str]
     batch_size: int
     search_epochs: int
     retrain_epochs: int
@@ -73,6 +74,7 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
         return chosen.setdefault(name, value) if asked is None else asked
 
     batch = suited("batch_size", min(LARGEST_BATCH, max(SMALLEST_BATCH, round(whole / BATCHES))))
+    suited("searched_arguments", {})
     suited("refit", whole < REFIT_BELOW)
     suited(
         "shortlist_parts", suited("shortlist_folds", FOLDS if whole <= MOST_SAMPLES_CROSS_VALIDATED else 1)

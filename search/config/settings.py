@@ -53,6 +53,10 @@ class SearchSettings(FrozenModel):
         backbone_arguments: further arguments of the backbone's factory, such as depth.
         retrain_arguments: arguments that retraining and the unsearched backbone have instead (DASH: WRN-16-1 is
             searched and WRN-16-4 retrained).
+        searched_arguments: arguments that the network which is searched and retrained has, and the unsearched
+            backbone has not, such as patches. None chooses by short trainings among smaller networks, see
+            `dashdeploy.search.selection.network_size`, where the time is short for the backbone's own size (DASH:
+            none).
         exclude: patterns of names of convolutions to leave alone.
         separable: whether layers with equal channels are searched depthwise (the released DASH code: yes).
         kernel_sizes: the search space K (DASH: 3, 5, 7, 9).
@@ -75,8 +79,9 @@ class SearchSettings(FrozenModel):
             the mean of what they predict (Zhao et al., IEEE TIP 2022). 1 is one network. None trains two towers
             beside the winner of the short list, and takes what cross-validation says is better; only for classes or
             labels of whole samples, and the backbones of `dashdeploy.backbones.build.WIDTHS`.
-        backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining. More of them give it
-            what the search and its choices cost as well.
+        backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining, or what there is time
+            for beside a smaller network. More of them give it what the search and its choices cost as well.
+        backbone_share: part of the training data that each of its passes sees; None is `retrain_share`.
         epoch_passes: passes over the data in an epoch, after which the network is validated and saved. None is 1
             where one of the numbers of epochs is given; else so many that an epoch of a small data set has 50 steps.
         optimizer: of the weights and the architecture parameters: ``adam``, with decoupled weight decay (Loshchilov
@@ -173,6 +178,7 @@ class SearchSettings(FrozenModel):
     width: PositiveInt = 24
     backbone_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     retrain_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    searched_arguments: dict[str, bool | int | float | str] | None = None
     exclude: tuple[str, ...] = ()
     separable: bool = False
     kernel_sizes: tuple[PositiveInt, ...] = Field((3, 5, 7, 9), min_length=1)
@@ -189,6 +195,7 @@ class SearchSettings(FrozenModel):
     ensemble: PositiveInt = 1
     towers: PositiveInt | None = None
     backbone_epochs: PositiveInt | None = None
+    backbone_share: Annotated[float, Field(gt=0, le=1)] | None = None
     epoch_passes: PositiveInt | None = None
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: PositiveFloat | None = None
@@ -304,6 +311,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "label_smoothing": 0.0,
         "refit": False,
         "recalibrate": False,
+        "searched_arguments": {},
         "shortlist": 1,
         "towers": 1,
         "precision": "32-true",

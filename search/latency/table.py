@@ -20,7 +20,7 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.runtimes.names import TargetName
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyTable
-from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
+from dashdeploy.search.supernet.networks import backbone_name, network_arguments
 from dashdeploy.search.supernet.probe import probe
 
 ON_THIS_MACHINE = (
@@ -56,7 +56,7 @@ def latency_table(
     if tune == "auto":
         tune = "measure" if settings.latency_target in ON_THIS_MACHINE else "estimate"
     costs = CandidateCosts(settings.latency_target, settings.latency_device, tune, progress)
-    model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=True))
+    model = build_backbone(backbone_name(task, settings), network_arguments(task, settings, retrain=True))
     with torch.random.fork_rng(devices=[]):
         seen = probe(model, task.input_shape)
         modules = dict(model.named_modules())

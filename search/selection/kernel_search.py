@@ -102,6 +102,7 @@ def search_kernels(
     architecture = Architecture(
         backbone=backbone_name(task, settings),
         arguments=backbone_arguments(task, settings, retrain=True),
+        searched_arguments=dict(settings.searched_arguments),
         kernel_sizes=list(settings.kernel_sizes),
         dilations=list(settings.dilations),
         layers=discretize(network, choices),

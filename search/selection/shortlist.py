@@ -17,18 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-import torch
-
 from dashdeploy.artifacts.run import Architecture
-from dashdeploy.backbones.build import build_searched
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress, silent
-from dashdeploy.search.config.phases import Phase, PhaseName
 from dashdeploy.search.config.run_settings import RunSettings
-from dashdeploy.search.config.settings import MOST_SEEDS
 from dashdeploy.search.distributed.processes import from_all
-from dashdeploy.search.distributed.ranks import device_of, devices_of, rank
+from dashdeploy.search.distributed.ranks import devices_of, rank
 from dashdeploy.search.selection.candidates import shortlist
 from dashdeploy.search.selection.choice import (
     Score,
@@ -39,15 +33,10 @@ from dashdeploy.search.selection.choice import (
     verdict_on_towers,
 )
 from dashdeploy.search.selection.cross_validation import folds_of
-from dashdeploy.search.selection.paired_difference import figure_of
+from dashdeploy.search.selection.short_training import judged, short_phase
 from dashdeploy.search.selection.towers import TOWERS, asks_for_towers, divided
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
-from dashdeploy.search.training.batch_norm import recalibrate
-from dashdeploy.search.training.evaluate import metric_of, predictions
-from dashdeploy.search.training.lightning_module import DivergedError, PhaseModule
-from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 
-PHASE: PhaseName = "shortlist"
 Scores = dict[tuple[int, int], Score]
 """By candidate and fold."""
 SCORES_NAME = "shortlist.scores.{}.{}.json"
@@ -222,9 +211,8 @@ def _train(
                 or (late and (index, fold) not in {(last, 0), (first, 0)})
             ):
                 continue
-            score = known[index, fold] = _score(
-                part, settings, candidates[index], fold, folder, round_.epochs
-            )
+            phase = short_phase(settings, round_.epochs, settings.epoch_passes, settings.shortlist_share)
+            score = known[index, fold] = judged(part, settings, candidates[index], fold, folder, phase)
             write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
             progress(f"short list, {_place(candidates, index)}{_fold(fold, settings)}: {_words(score, task)}")
     return known
@@ -242,45 +230,6 @@ def _read(path: Path) -> Scores:
 def _places(key: str) -> tuple[int, int]:
     candidate, _, fold = key.partition(".")
     return int(candidate), int(fold)
-
-
-def _score(
-    task: Task, settings: RunSettings, candidate: Architecture, fold: int, folder: Path, epochs: int
-) -> Score:
-    """The last epoch's figures; the rate has fallen to nothing by then, so no epoch is chosen.
-
-    Every fold has its own initial weights and order, the same for all candidates.
-    """
-    settings = settings.model_copy(update={"seed": (settings.seed + fold) % MOST_SEEDS})
-    phase = Phase(
-        PHASE,
-        epochs,
-        settings.epoch_passes,
-        settings.learning_rate,
-        settings.shortlist_share,
-        settings.retrain_clip,
-    )
-    started = time.perf_counter()
-    with suppress_lightning_logging():
-        L.seed_everything(settings.seed, verbose=False)
-        module = PhaseModule(build_searched(candidate), task, phase, settings)
-        trainer = trainer_of(
-            settings, phase, [], alone=True, logger=False, enable_checkpointing=False, default_root_dir=folder
-        )
-        try:
-            fit(trainer, module)
-        except DivergedError:
-            return Score(seconds=time.perf_counter() - started)
-    network = module.network.to(device_of(settings))
-    if settings.recalibrate:
-        recalibrate(network, module.train_split)
-    batches = list(predictions(network, task.validation))
-    outputs, targets = (torch.cat(each).cpu() for each in zip(*batches, strict=True))
-    return Score(
-        loss=figure_of(lambda *some: float(task.loss(*some)), outputs, targets),
-        metric=figure_of(lambda *some: metric_of(task.metric, iter([some])), outputs, targets),
-        seconds=time.perf_counter() - started,
-    )
 
 
 def _place(candidates: Sequence[Architecture], index: int) -> str:

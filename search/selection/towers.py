@@ -43,7 +43,7 @@ def divided(architecture: Architecture, count: int, kind: Kind) -> Architecture:
     """
     if count == 1:
         return architecture
-    width, whole = WIDTHS[architecture.backbone], width_of(architecture.backbone, architecture.arguments)
+    width, whole = WIDTHS[architecture.backbone], width_of(architecture.backbone, architecture.own_arguments)
     steps = max(1, round(whole / math.sqrt(count) / width.step))
     towers = Towers(count=count, arguments={width.argument: width.step * steps}, kind=kind)
     return architecture.model_copy(update={"towers": towers})

@@ -51,6 +51,7 @@ def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, A
         "plan": dict(plan.seconds),
         "threads": plan.threads,
         "finishing": plan.finishing,
+        "sizes": [dict(row) for row in plan.sizes],
         "versions": {
             "python": platform.python_version(),
             "dashdeploy": __version__,
@@ -75,7 +76,8 @@ def stored_plan(folder: Path, asked: SearchSettings) -> TimePlan | None:
     try:
         config = json.loads(path.read_bytes())
         settings = RunSettings.model_validate(config["settings"] | {"tune_storage": asked.tune_storage})
-        return TimePlan(settings, config["plan"], config.get("threads"), config.get("finishing", 0.0))
+        later = {name: config[name] for name in ("threads", "finishing", "sizes") if name in config}
+        return TimePlan(settings, config["plan"], **later)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({first_line(error)}); delete {folder}") from error
 

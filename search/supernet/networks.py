@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,9 +16,6 @@ from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.supernet.build import agg_convs, build_supernet
 from dashdeploy.search.supernet.probe import FAILURES, SAMPLES, run_once
-
-PATCHES = 250
-"""Patches that long series are cut into at least, where a run says what would shorten its steps."""
 
 
 def backbone_name(task: Task, settings: SearchSettings) -> str:
@@ -58,6 +54,11 @@ def backbone_arguments(task: Task, settings: SearchSettings, *, retrain: bool) -
     return arguments | settings.backbone_arguments | (settings.retrain_arguments if retrain else {})
 
 
+def network_arguments(task: Task, settings: SearchSettings, *, retrain: bool) -> dict[str, Any]:
+    """Arguments of the factory for the network that is searched: the backbone's, and those that it alone has."""
+    return backbone_arguments(task, settings, retrain=retrain) | (settings.searched_arguments or {})
+
+
 def takes_dropout(name: str) -> bool:
     """Whether the backbone `name` has a dropout to tune."""
     return bool(accepted(name, {"dropout": 0.0}))
@@ -66,25 +67,6 @@ def takes_dropout(name: str) -> bool:
 def takes_width(name: str) -> bool:
     """Whether the width can be set in the backbone `name`."""
     return bool(accepted(name, {"width": 1}))
-
-
-def said_of_patches(task: Task, settings: SearchSettings) -> str:
-    """How long series are cut into at least `PATCHES` patches, if the backbone can do that; mostly nothing.
-
-    Args:
-        task: tells how long they are.
-        settings: the backbone and its arguments.
-    """
-    length = task.input_shape[-1]
-    patch = 2 ** int(math.log2(max(1, length // PATCHES)))
-    cuts = accepted(backbone_name(task, settings), {"patch": patch})
-    given = {**settings.backbone_arguments, **settings.retrain_arguments}
-    if patch == 1 or task.rank != 1 or task.dense or "patch" in given or not cuts:
-        return ""
-    return (
-        f'the series have {length} values: `backbone_arguments={{"patch": {patch}}}` takes {patch} of them as one '
-        f"position, so that steps take about 1/{patch} of their time"
-    )
 
 
 def supernet_of(
@@ -101,7 +83,7 @@ def supernet_of(
         rates: by which AggConvs choose how they are computed; None takes the table of the device they are on.
         choices: what they take instead, where it was measured.
     """
-    model = build_backbone(backbone_name(task, settings), backbone_arguments(task, settings, retrain=False))
+    model = build_backbone(backbone_name(task, settings), network_arguments(task, settings, retrain=False))
     kept = build_supernet(
         model,
         settings.kernel_sizes,
@@ -117,7 +99,7 @@ def supernet_of(
 
 
 def check_retrained(task: Task, settings: SearchSettings, searched: Collection[str]) -> None:
-    """Find out before long work whether the network that is retrained fits the task and what was searched.
+    """Find out before long work whether the networks that are retrained fit the task and what was searched.
 
     A network of the user's own may give whatever it likes, and some losses would broadcast it without a word.
 
@@ -131,7 +113,16 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
             outputs of another shape.
     """
     name = backbone_name(task, settings)
-    model = build_backbone(name, backbone_arguments(task, settings, retrain=True))
+    of_backbone, of_searched = (
+        arguments(task, settings, retrain=True) for arguments in (backbone_arguments, network_arguments)
+    )
+    _check_network(task, name, of_backbone, searched)
+    if of_searched != of_backbone:
+        _check_network(task, name, of_searched, searched)
+
+
+def _check_network(task: Task, name: str, arguments: Mapping[str, Any], searched: Collection[str]) -> None:
+    model = build_backbone(name, arguments)
     for parameter, content in model.named_parameters():
         if isinstance(content, UninitializedParameter):
             raise InputError(
@@ -144,8 +135,8 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
     )
     if absent is not None:
         raise InputError(
-            f"retrain_arguments = {settings.retrain_arguments}: the convolution {absent} is searched, and the "
-            f"backbone {name} with these arguments has none; use such that change widths alone"
+            f"the convolution {absent} is searched, and the backbone {name} with the arguments {dict(arguments)} has "
+            "none; use such `retrain_arguments` and `searched_arguments` that change widths alone"
         )
     try:
         output: object = run_once(model, task.input_shape)

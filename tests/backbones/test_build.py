@@ -64,13 +64,39 @@ def test_patches_are_what_the_blocks_see(patch, n):
         torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("patch", "side"), [(2, 33), (4, 64)])
+def test_patches_of_images_are_what_the_stem_sees(patch, side):
+    """As those of series, along both axes."""
+    torch.manual_seed(0)
+    model = build_backbone("wide_resnet", {"in_channels": 3, "outputs": 5, "patch": patch, "widen": 1}).eval()
+    x = torch.randn(2, 3, side, side + 3)
+    cut, norm, _ = model.patches
+    assert cut.out_channels == 16
+    with torch.inference_mode():
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        rows, columns = side // patch, (side + 3) // patch
+        whole = x[..., : rows * patch, : columns * patch]
+        patches = whole.unflatten(3, (-1, patch)).unflatten(
+            2, (-1, patch)
+        )  # [2, 3, rows, patch, columns, patch]
+        mapped = torch.einsum("bcipjq,ocpq->boij", patches, cut.weight)
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        shifted = mapped - norm.running_mean[:, None, None]
+        seen = (shifted * scale[:, None, None] + norm.bias[:, None, None]).relu()
+        expected = model.head(model.norm(model.blocks(model.stem(seen))).relu().mean((2, 3)))
+        torch.testing.assert_close(model(x), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet1d", "wide_resnet"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [({"patch": 0}, "at least one value"), ({"patch": 2, "dense": True}, "every position")],
 )
-def test_patches_that_cannot_be(arguments, message):
-    with pytest.raises(InputError, match=f"backbone resnet1d: patch = .*{message}"):
-        build_backbone("resnet1d", ARGUMENTS | arguments)
+def test_patches_that_cannot_be(name, arguments, message):
+    shape = {"in_channels": 3, "outputs": 5}
+    with pytest.raises(InputError, match=f"backbone {name}: patch = .*{message}"):
+        build_backbone(name, shape | arguments)
 
 
 def test_dense_prediction_sees_positions():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dashdeploy.search import pipeline
+from dashdeploy.search import pipeline, prepare
 from dashdeploy.search.config.phases import TimePlan
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.selection import shortlist
@@ -17,7 +17,7 @@ def test_the_original_kernels_are_trained_for_as_long_as_both_networks(
     """Of the 12 epochs of a run with time enough, a plan has three; also after a stop behind the short list."""
     asked = small.model_copy(update={"search_epochs": 1, "shortlist": 2, "shortlist_epochs": 1})
     plan = TimePlan(asked.model_copy(update={"retrain_epochs": 3}), {})
-    monkeypatch.setattr(pipeline, "plan_of_run", lambda *_: plan)
+    monkeypatch.setattr(prepare, "plan_of_run", lambda *_: plan)
     monkeypatch.setattr(shortlist, "best", lambda rows, *_: len(rows) - 1 if original else 0)
 
     def stop(*_, **__):

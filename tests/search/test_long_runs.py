@@ -12,7 +12,7 @@ from torch import nn
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError, MissingCapabilityError
 from dashdeploy.progress import to_stderr
-from dashdeploy.search import pipeline
+from dashdeploy.search import pipeline, prepare
 from dashdeploy.search.config.phases import TimePlan
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.run_writer import RunWriter
@@ -134,12 +134,12 @@ def test_what_comes_before_the_phases_counts(waves_task, small, tmp_path, monkey
         limited.append(deadline)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "plan_of_run", plan)
+    monkeypatch.setattr(prepare, "plan_of_run", plan)
     for seconds in (60, None):
         with pytest.raises(KeyboardInterrupt):
             search(waves_task, small, tmp_path / "run", max_seconds=seconds, started=7.0)
     assert planned == [67.0, 907.0]
-    monkeypatch.setattr(pipeline, "plan_of_run", lambda *_: TimePlan(small, {}))
+    monkeypatch.setattr(prepare, "plan_of_run", lambda *_: TimePlan(small, {}))
     monkeypatch.setattr(pipeline, "TimeLimit", limit)
     for number, seconds in enumerate((60, None)):
         with pytest.raises(KeyboardInterrupt):

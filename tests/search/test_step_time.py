@@ -9,7 +9,7 @@ from dashdeploy.search import pipeline, time_plan
 from dashdeploy.search import step_time as module
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.step_time import StepSeconds, _step_seconds, computing_with, measured_steps
+from dashdeploy.search.step_time import StepSeconds, computing_with, measured_steps, step_seconds
 
 NETWORKS = 3
 
@@ -67,7 +67,7 @@ def test_a_step_is_measured_without_dead_taps(waves_task, small, monkeypatch):
         network = nn.Sequential(conv, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, classes))
         held_clock(monkeypatch, [3.0, 1.0])
         with FlopCounterMode(display=False) as counter:
-            _step_seconds(network, waves_task, small, [1])
+            step_seconds(network, waves_task, small, [1])
         return counter.get_total_flops()
 
     assert multiply_adds(9) == multiply_adds(1)

@@ -238,3 +238,43 @@ def test_a_run_says_when_the_time_is_too_short_to_search(waves_task, monkeypatch
 def test_in_words(small):
     assert [in_words(each) for each in (0.4, 42, 200, 7000)] == ["0 s", "42 s", "3 min", "1.9 h"]
     assert str(TimePlan(small, {"search": 42.0, "retrain": 200.0})) == "search 42 s, retrain 3 min"
+
+
+def smaller(task, asked, step, seconds):
+    """The plan of a run whose searched network is smaller than its backbone."""
+    whole = run_settings(task, asked).model_copy(update={"searched_arguments": {"patch": 2}})
+    return whole, time_plan(task, asked, whole, step, seconds)
+
+
+def test_a_larger_backbone_has_as_many_steps_if_there_is_time(waves_task):
+    step = StepSeconds(supernet=0.2, searched=0.06, backbone=2.0)
+    whole, plan = smaller(waves_task, QUICK, step, 1e9)
+    assert plan.settings == whole
+    assert plan.seconds["backbone"] > 20 * plan.seconds["retrain"]
+
+
+@given(seconds=st.floats(60, 3000), backbone=st.floats(0.1, 100))
+def test_a_larger_backbone_has_what_is_left_and_as_long_as_retraining(waves_task, seconds, backbone):
+    """It does not take the time of the network that is searched, whose steps are those beside an equal backbone."""
+    step = StepSeconds(supernet=0.2, searched=0.06, backbone=backbone)
+    whole, plan = smaller(waves_task, QUICK, step, seconds)
+    as_quick = planned(waves_task, QUICK, StepSeconds(0.2, 0.06, 0.06), seconds - plan.finishing)
+    names = ("search_epochs", "shortlist_epochs", "retrain_epochs", "epoch_passes")
+    for name in names:
+        mine, equal = getattr(plan.settings, name), getattr(as_quick.settings, name)
+        assert mine == pytest.approx(equal, rel=0.1, abs=2)
+    one_pass = (10 + 14 / 9 / 3) * backbone * plan.settings.epoch_passes
+    taken, left = plan.seconds["backbone"], seconds - plan.finishing - sum(plan.seconds.values())
+    if plan.settings.backbone_epochs is None:
+        assert plan.settings.backbone_share is None
+    else:
+        assert taken >= plan.seconds["retrain"] - one_pass
+        assert left < one_pass  # nothing is wasted
+        # Where it has less than a pass, a part of the data.
+        assert taken <= max(plan.seconds["retrain"], taken + left) + 2.6 * backbone * plan.settings.epoch_passes
+
+
+def test_epochs_of_the_backbone_that_were_asked_for_stay(waves_task):
+    asked = QUICK.model_copy(update={"backbone_epochs": 7})
+    _, plan = smaller(waves_task, asked, StepSeconds(0.2, 0.06, 5.0), 100)
+    assert plan.settings.backbone_epochs == 7 and plan.settings.backbone_share is None

@@ -82,7 +82,7 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     # Mixed precision would take the variance in half precision.
-    @torch.autocast("cpu", enabled=False)
+    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:  # noqa: ANN401
         rows = x.flatten(2)
         count = x.numel() // x.shape[1]

@@ -122,7 +122,7 @@ def test_a_copy_has_statistics_of_its_own():
 
 
 def test_mixed_precision_leaves_the_statistics_alone():
-    """An input in float32 between layers in bfloat16: the variance is not taken in half precision, nor the way back."""
+    """An input in float32 between layers in bfloat16: neither the variance nor the way back is in half precision."""
     x = torch.randn(4, 3, 500, generator=torch.Generator().manual_seed(0)) + 3
     norm = nn.BatchNorm1d(3)
     other = copy.deepcopy(norm)

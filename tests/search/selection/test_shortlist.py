@@ -102,7 +102,7 @@ def choose(waves_task, small, found, tmp_path, monkeypatch):
             asked.append((kernels(candidate), fold))
             return score(kernels(candidate), fold)
 
-        monkeypatch.setattr(module, "_score", instead)
+        monkeypatch.setattr(module, "judged", instead)
         settings = small.model_copy(update={"shortlist": 3, **changes})
         chosen = RunWriter(tmp_path).value(
             SHORTLISTED,

@@ -183,7 +183,7 @@ def choose(waves_task, small, architecture, tmp_path, monkeypatch):
             figure = Figure(value=value, without=(value,) * 30)
             return Score(seconds=1.0, loss=figure, metric=figure.model_copy(update={"value": 0.5}))
 
-        monkeypatch.setattr(sys.modules[choose_from_shortlist.__module__], "_score", instead)
+        monkeypatch.setattr(sys.modules[choose_from_shortlist.__module__], "judged", instead)
         settings = small.model_copy(
             update={"shortlist": 2, "towers": None, "shortlist_by": "loss", "shortlist_folds": 2, **changes}
         )

@@ -9,7 +9,7 @@ import torch
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv import module
 from dashdeploy.ops.aggconv.rates import GPU, table_for
-from dashdeploy.search import pipeline
+from dashdeploy.search import prepare
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
@@ -211,7 +211,7 @@ def test_a_run_that_is_resumed_takes_the_choices_that_it_was_started_with(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as away:
-        away.setattr(pipeline, "with_choices", chosen)
+        away.setattr(prepare, "with_choices", chosen)
         with pytest.raises(KeyboardInterrupt):
             search(waves_task, small, tmp_path / "run", progress=until_the_first_epoch)
     computed.clear()

@@ -1,0 +1,256 @@
+"""How large the searched network is: short trainings compare smaller networks with the backbone's size.
+
+A network that sees its data in patches, or that has fewer channels, takes as many more steps in the same time. Which
+size does best depends on the data, so every size is trained for the same part of the steps that a run would have
+time for, and judged on the same held-out samples. Kernels are searched in the network that was chosen, while the
+unsearched backbone, with which it is compared, keeps its size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from dashdeploy.artifacts.run import Architecture
+from dashdeploy.backbones.build import WIDTHS, build_backbone, width_of
+from dashdeploy.data.task import Task
+from dashdeploy.progress import Progress
+from dashdeploy.search.config.phases import has_shortlist
+from dashdeploy.search.config.run_settings import RunSettings
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.selection.choice import Score
+from dashdeploy.search.selection.cross_validation import folds_of
+from dashdeploy.search.selection.short_training import judged, short_phase
+from dashdeploy.search.step_time import StepSeconds, computing_with, step_seconds, thread_counts
+from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
+from dashdeploy.search.time_plan import leaves_epochs_open, time_plan
+
+LEAST_POSITIONS: Mapping[str, int] = {"resnet1d": 100, "wide_resnet": 16}
+"""The backbones that can see patches, and what they leave at least along each axis."""
+LONG: Mapping[str, int] = {"resnet1d": 1000}
+"""Positions from which smaller networks are tried even with time enough: their kernels reach further."""
+NARROW: Mapping[str, float] = {"wide_resnet": 1}
+"""The width that is tried as well, by backbone; DASH searches WRN-16-1 and retrains WRN-16-4."""
+SUPERNET, SEARCHED = 4.0, 1.2
+"""About how many times as long as of the original kernels a step of the supernet, and of large kernels, takes."""
+ENOUGH = 0.5
+"""The part of a search's steps from which the backbone's own size is searched without a question."""
+HOPELESS = 0.2
+"""The part of the steps of a final training below which a size is not tried."""
+MOST = 5
+"""Sizes that are tried."""
+TIME, PART, MOST_PART, FEWEST = 0.1, 0.1, 0.25, 10
+"""The part of the run's time for these trainings, the part of a final training's steps that they need to be compared,
+that they have at most, and their least steps."""
+SLOW = 3.0
+"""Seconds of a step from which it is counted, not timed: of images, one may take a minute."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size that the searched network may have.
+
+    Attributes:
+        arguments: of the backbone's factory, in place of the backbone's own; none is its own size.
+        cost: multiply-adds beside those of its own size, about.
+    """
+
+    arguments: Mapping[str, bool | int | float | str]
+    cost: float
+
+    def __str__(self) -> str:
+        return json.dumps(dict(self.arguments)) if self.arguments else "its own size"
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A size, with what there is time for: the seconds of a step, and the steps of a final training."""
+
+    size: Size
+    step: float
+    steps: int
+    searched: float
+    trained: float
+
+
+def sizes(task: Task, settings: SearchSettings) -> list[Size]:
+    """The backbone's own size, and smaller ones by their cost; what the settings name stays as it is.
+
+    Args:
+        task: tells the axes of its inputs.
+        settings: the backbone and its arguments.
+    """
+    name, given = backbone_name(task, settings), {**settings.backbone_arguments, **settings.retrain_arguments}
+    own = Size({}, 1.0)
+    if name not in LEAST_POSITIONS:
+        return [own]
+    patches, widths = [1], []
+    if "patch" not in given and not task.dense:
+        most = min(task.input_shape[1:]) // LEAST_POSITIONS[name]
+        patches = [2**power for power in range(int(math.log2(max(1, most))) + 1)]
+    argument = WIDTHS[name].argument
+    whole = width_of(name, given)
+    if name in NARROW and argument not in given:
+        widths = [NARROW[name]]
+    found = []
+    for patch, width in product(patches, [whole, *widths]):
+        arguments = ({"patch": patch} if patch > 1 else {}) | ({argument: width} if width != whole else {})
+        found.append(Size(arguments, (width / whole) ** 2 / patch**task.rank))
+    return sorted(found, key=lambda size: (-size.cost, len(size.arguments)))
+
+
+def choose_size(
+    task: Task, asked: SearchSettings, whole: RunSettings, deadline: float, progress: Progress
+) -> tuple[RunSettings, list[dict[str, Any]]]:
+    """`whole` with the size that does best in the time, where it is short for the backbone's own.
+
+    Args:
+        task: the data; the test split is not looked at.
+        asked: the settings; where they name epochs or a size, nothing is chosen.
+        whole: what comes of them with time enough.
+        deadline: when the run is to end, as ``time.perf_counter()`` tells it.
+        progress: told of what is tried.
+
+    Returns:
+        The settings, and a row for ``config.json`` per size that was tried; none where nothing was.
+    """
+    found = sizes(task, asked)
+    if (
+        asked.searched_arguments is not None
+        or not has_shortlist(asked)
+        or not leaves_epochs_open(asked)
+        or len(found) == 1
+    ):
+        return whole, []
+    seconds = deadline - time.perf_counter()
+    tried, threads = _worth_trying(task, asked, whole, found, seconds)
+    if not tried:
+        return whole, []
+    progress(f"{len(tried)} sizes of the network are compared by short trainings")
+    with torch.random.fork_rng(), computing_with(threads):
+        rows = _compare(task, whole, tried, seconds, progress)
+    # Of those that all diverged, the smallest; of equals as well, since it is the quickest.
+    chosen = min(reversed(rows), key=lambda row: math.inf if row["loss"] is None else float(row["loss"]))
+    chosen["chosen"] = True
+    size = next(each.size for each in tried if dict(each.size.arguments) == chosen["arguments"])
+    progress(f"the searched network has {size}" + ("; the backbone keeps its own" if size.arguments else ""))
+    return whole.model_copy(update={"searched_arguments": chosen["arguments"]}), rows
+
+
+def _worth_trying(
+    task: Task, asked: SearchSettings, whole: RunSettings, found: Sequence[Size], seconds: float
+) -> tuple[list[_Planned], int | None]:
+    """The sizes to try, and with how many threads; none if the backbone's own size suits the data and the time."""
+    is_long = min(task.input_shape[1:]) >= LONG.get(backbone_name(task, whole), math.inf)
+    smallest, threads = _timed(task, whole, found[-1])
+
+    def planned(size: Size, step: float, own: float) -> _Planned:
+        changed = whole.model_copy(update={"searched_arguments": dict(size.arguments)})
+        about = StepSeconds(SUPERNET * step, SEARCHED * step, own)
+        plan = time_plan(task, asked, changed, about, seconds)
+        done, all_ = _trained(plan.settings), _trained(whole)
+        batches = max(1, len(task.train.targets) // whole.batch_size)
+        searched = _searched(plan.settings) / _searched(whole)
+        return _Planned(size, step, round(done * batches), searched, done / all_)
+
+    # A small network spends more on each number, so this is too much for a larger one rather than too little.
+    at_most = smallest / found[-1].cost
+    if not is_long and planned(found[0], at_most, at_most).searched >= ENOUGH:
+        return [], None
+    own = at_most if at_most > SLOW else _timed(task, whole, found[0])[0]
+    first = planned(found[0], own, own)
+    if not is_long and first.searched >= ENOUGH:
+        return [], None
+    tried = [first] if first.trained >= HOPELESS else []
+    for size in found[1:-1]:
+        step = own * size.cost
+        if step <= SLOW:
+            step = _timed(task, whole, size)[0]
+        tried.append(planned(size, step, own))
+    tried.append(planned(found[-1], smallest, own))
+    hopeful = [each for each in tried if each.trained >= HOPELESS] or tried[-1:]
+    return hopeful[:MOST], threads
+
+
+def _timed(task: Task, whole: RunSettings, size: Size) -> tuple[float, int | None]:
+    """Seconds of a step, and the number of threads with which it takes so long; None is torch's own."""
+    counts = thread_counts(whole)
+    with torch.random.fork_rng():
+        network = build_backbone(
+            backbone_name(task, whole), backbone_arguments(task, whole, retrain=True) | dict(size.arguments)
+        )
+        seconds = step_seconds(network, task, whole, counts)
+    least = min(range(len(counts)), key=lambda place: seconds[place])
+    return seconds[least], None if least == 0 else counts[least]
+
+
+def _trained(settings: RunSettings) -> float:
+    """Passes over the data of a final training."""
+    return settings.retrain_epochs * settings.epoch_passes * settings.retrain_share
+
+
+def _searched(settings: RunSettings) -> float:
+    """Passes over the data of the search."""
+    return settings.search_epochs * settings.epoch_passes * settings.search_share
+
+
+def _compare(
+    task: Task, whole: RunSettings, tried: Sequence[_Planned], seconds: float, progress: Progress
+) -> list[dict[str, Any]]:
+    """A row per size, after trainings of each with the same part of its steps."""
+    once = TIME * seconds / sum(each.steps * each.step for each in tried)
+    # Longer trainings tell more than further folds.
+    count = max(1, min(whole.shortlist_folds, int(once / PART)))
+    folds = list(islice(folds_of(task, whole.shortlist_folds, whole.seed), count))
+    part = min(MOST_PART, once / count)
+    rows = []
+    for each in tried:
+        steps = max(FEWEST, round(part * each.steps))
+        batches = max(1, len(folds[0].train.targets) // whole.batch_size)
+        phase = short_phase(whole, 1, max(1, round(steps / batches)), min(1.0, steps / batches))
+        candidate = Architecture(
+            backbone=backbone_name(task, whole),
+            arguments=backbone_arguments(task, whole, retrain=True),
+            searched_arguments=dict(each.size.arguments),
+            kernel_sizes=list(whole.kernel_sizes),
+            dilations=list(whole.dilations),
+            layers=[],
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            scores = [
+                judged(fold, whole, candidate, number, Path(folder), phase)
+                for number, fold in enumerate(folds)
+            ]
+        rows.append(_row(each, steps, scores))
+        progress(f"size: {each.size}, {steps} of {each.steps} steps: {_in_words(rows[-1], task)}")
+    return rows
+
+
+def _row(planned: _Planned, steps: int, scores: Sequence[Score]) -> dict[str, Any]:
+    losses = [score.loss.value for score in scores if score.loss is not None]
+    metrics = [score.metric.value for score in scores if score.metric is not None]
+    diverged = len(losses) < len(scores) or not math.isfinite(sum(losses))
+    return {
+        "arguments": dict(planned.size.arguments),
+        "step_ms": round(1000 * planned.step, 3),
+        "steps": steps,
+        "loss": None if diverged else fmean(losses),
+        "validation": None if diverged else fmean(metrics),
+        "chosen": False,
+    }
+
+
+def _in_words(row: Mapping[str, Any], task: Task) -> str:
+    if row["loss"] is None:
+        return "it diverged"
+    return f"validation {task.metric.name} {row['validation']:.4f}, loss {row['loss']:.4f}"
