@@ -257,7 +257,7 @@ def test_a_larger_backbone_has_as_many_steps_if_there_is_time(waves_task):
 def test_a_larger_backbone_has_what_is_left_and_as_long_as_retraining(waves_task, seconds, backbone):
     """It does not take the time of the network that is searched, whose steps are those beside an equal backbone."""
     step = StepSeconds(supernet=0.2, searched=0.06, backbone=backbone)
-    whole, plan = smaller(waves_task, QUICK, step, seconds)
+    _, plan = smaller(waves_task, QUICK, step, seconds)
     as_quick = planned(waves_task, QUICK, StepSeconds(0.2, 0.06, 0.06), seconds - plan.finishing)
     names = ("search_epochs", "shortlist_epochs", "retrain_epochs", "epoch_passes")
     for name in names:
