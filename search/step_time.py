@@ -31,6 +31,8 @@ from dashdeploy.search.supernet.networks import (
     supernet_of,
 )
 
+SLOW, FEW = 3.0, 2
+"""Seconds of a step from which it is counted, not timed, since one may take minutes; and the samples that tell it."""
 MEASURED, LEAST_SECONDS, MOST_SECONDS = 3, 0.5, 4.0
 """Steps of a measurement after the first, for how long at least, and how long it goes on for either."""
 
@@ -75,12 +77,24 @@ def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None
             assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each
             replace(largest_kernels, conv, with_kernel(conv, *largest))
         backbone = build_backbone(name, backbone_arguments(task, settings, retrain=True))
-        networks = mixture, largest_kernels, backbone
-        measured = [step_seconds(network, task, settings, counts) for network in networks]
+        measured = [step_seconds(each, task, settings, counts) for each in (mixture, largest_kernels)]
+        measured.append(_seconds_of_backbone(backbone, task, settings, counts))
     return [
         StepSeconds(supernet, searched, backbone, None if place == 0 else counts[place])
         for place, (supernet, searched, backbone) in enumerate(zip(*measured, strict=True))
     ]
+
+
+def _seconds_of_backbone(
+    backbone: nn.Module, task: Task, settings: RunSettings, counts: Sequence[int]
+) -> list[float]:
+    """Beside a smaller network, the backbone may be slow: a few samples tell whether a step is worth waiting for."""
+    if settings.searched_arguments:
+        few = step_seconds(backbone, task, settings, counts, samples=FEW)
+        whole = [seconds * settings.batch_size / FEW for seconds in few]
+        if min(whole) > SLOW:
+            return whole
+    return step_seconds(backbone, task, settings, counts)
 
 
 def thread_counts(settings: RunSettings) -> list[int]:
@@ -89,17 +103,31 @@ def thread_counts(settings: RunSettings) -> list[int]:
     return [own] if devices.is_cuda or devices.processes > 1 or own == 1 else [own, 1]
 
 
-def step_seconds(network: nn.Module, task: Task, settings: RunSettings, counts: Sequence[int]) -> list[float]:
+def step_seconds(
+    network: nn.Module,
+    task: Task,
+    settings: RunSettings,
+    counts: Sequence[int],
+    *,
+    samples: int | None = None,
+) -> list[float]:
     """The fastest of some steps of training `network` with each of these numbers of threads, in turns.
 
     Others may use the machine meanwhile, so quick steps are repeated for long enough to have it alone once.
+
+    Args:
+        network: in any state; its weights change.
+        task: the data.
+        settings: the batch and the device.
+        counts: numbers of threads.
+        samples: of a step; None is a batch.
     """
     device = torch.device("cuda" if devices_of(settings).is_cuda else "cpu")
     network = network.to(device).train()
     # As every training does: large kernels on small images take many times as long with them.
     prepare_for_training(network)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-6, fused=device.type == "cpu" or None)
-    part = slice(0, max(2, settings.batch_size // devices_of(settings).processes))
+    part = slice(0, samples or max(2, settings.batch_size // devices_of(settings).processes))
     inputs, targets = task.train.inputs[part].to(device), task.train.targets[part].to(device)
     dtype = HALF.get(settings.precision)
 

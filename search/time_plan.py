@@ -267,7 +267,9 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
     list_of_rounds = rounds(settings, settings.shortlist, towers=asks_for_towers(task, settings))
     listed_epochs = sum(each.cost for each in list_of_rounds)
-    after_each = _recalibration(task, settings, of_list[0]) + EVALUATION * of_list[1] / settings.batch_size
+    after_each = (
+        recalibration_steps(task, settings, of_list[0]) + EVALUATION * of_list[1] / settings.batch_size
+    )
     judged = step.searched * after_each * sum(each.trainings for each in list_of_rounds)
     tuned_epochs = {
         "none": 0,
@@ -297,7 +299,7 @@ def finishing_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> f
     if not settings.refit:
         scored += len(task.validation.targets)
     steps = EVALUATION * scored / settings.batch_size
-    steps += _recalibration(task, settings, _samples_of_final_trainings(task, settings))
+    steps += recalibration_steps(task, settings, _samples_of_final_trainings(task, settings))
     return steps * (settings.ensemble * step.searched + step.backbone)
 
 
@@ -305,7 +307,7 @@ def _samples_of_final_trainings(task: Task, settings: RunSettings) -> int:
     return len(task.train.targets) + (len(task.validation.targets) if settings.refit else 0)
 
 
-def _recalibration(task: Task, settings: RunSettings, samples: int) -> float:
+def recalibration_steps(task: Task, settings: RunSettings, samples: int) -> float:
     """What batch norms' statistics over `samples` are expected to take, in steps of a training."""
     seen = samples_seen(task.train, samples, device_of(settings)) if settings.recalibrate else 0
     return EVALUATION * seen / settings.batch_size

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import Field
 
 from dashdeploy.data.losses import cross_entropy
 from dashdeploy.data.task import Task
@@ -39,7 +40,9 @@ EPOCHS = ("search_epochs", "shortlist_epochs", "tune_epochs", "retrain_epochs", 
 class RunSettings(SearchSettings):
     """`SearchSettings` that leave nothing open; the backbone's epochs and share may be None, as in retraining."""
 
-    searched_arguments: dict[str, bool | int | float | str]
+    searched_arguments: dict[str, bool | int | float | str] = Field(
+        default_factory=dict
+    )  # later than the others
     batch_size: int
     search_epochs: int
     retrain_epochs: int

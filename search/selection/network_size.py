@@ -31,9 +31,9 @@ from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.short_training import judged, short_phase
-from dashdeploy.search.step_time import StepSeconds, computing_with, step_seconds, thread_counts
+from dashdeploy.search.step_time import SLOW, StepSeconds, computing_with, step_seconds, thread_counts
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
-from dashdeploy.search.time_plan import leaves_epochs_open, time_plan
+from dashdeploy.search.time_plan import EVALUATION, leaves_epochs_open, recalibration_steps, time_plan
 
 LEAST_POSITIONS: Mapping[str, int] = {"resnet1d": 100, "wide_resnet": 16}
 """The backbones that can see patches, and what they leave at least along each axis."""
@@ -52,8 +52,6 @@ MOST = 5
 TIME, PART, MOST_PART, FEWEST = 0.1, 0.1, 0.25, 10
 """The part of the run's time for these trainings, the part of a final training's steps that they need to be compared,
 that they have at most, and their least steps."""
-SLOW = 3.0
-"""Seconds of a step from which it is counted, not timed: of images, one may take a minute."""
 
 
 @dataclass(frozen=True)
@@ -208,11 +206,18 @@ def _compare(
     task: Task, whole: RunSettings, tried: Sequence[_Planned], seconds: float, progress: Progress
 ) -> list[dict[str, Any]]:
     """A row per size, after trainings of each with the same part of its steps."""
-    once = TIME * seconds / sum(each.steps * each.step for each in tried)
+    held_out, samples = len(task.validation.targets), len(task.train.targets)
+    judging = EVALUATION * held_out / whole.batch_size + recalibration_steps(task, whole, samples)
+    whole_trainings = sum(each.steps * each.step for each in tried)
+
+    def part_of(folds: int) -> float:
+        """The part of their steps for which there is time."""
+        return (TIME * seconds / folds - judging * sum(each.step for each in tried)) / whole_trainings
+
     # Longer trainings tell more than further folds.
-    count = max(1, min(whole.shortlist_folds, int(once / PART)))
+    count = max(1, sum(part_of(folds) >= PART for folds in range(1, whole.shortlist_folds + 1)))
     folds = list(islice(folds_of(task, whole.shortlist_folds, whole.seed), count))
-    part = min(MOST_PART, once / count)
+    part = min(MOST_PART, part_of(count))
     rows = []
     for each in tried:
         steps = max(FEWEST, round(part * each.steps))

@@ -109,7 +109,15 @@ def here(tmp_path, monkeypatch):
         ("--backbone mine_bad:Pair", "for 2 samples it gives a tuple, and the task data needs one tensor"),
         (
             '--backbone mine_bad:of_depth --set backbone_arguments={"depth":2} --set retrain_arguments={"depth":1}',
-            "retrain_arguments = {'depth': 1}: the convolution 1 is searched, and the backbone mine_bad:of_depth",
+            "1 is searched, and the backbone mine_bad:of_depth with the arguments {'depth': 1} has none; use such",
+        ),
+        (
+            '--set searched_arguments={"patch":0}',
+            "backbone resnet1d: patch = 0: a patch has at least one value",
+        ),
+        (
+            "--set searched_arguments=8",
+            "searched_arguments = 8: Input should be a valid dictionary",
         ),
         ("--backbone wide_resnet", "inputs of shape [1, 32] are not images"),
         ("--exclude *", "no convolution to search (blocks.0.convs.0: it is excluded by '*'"),

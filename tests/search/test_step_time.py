@@ -94,3 +94,22 @@ def test_a_run_keeps_its_number_of_threads(waves_task, tmp_path, monkeypatch):
                 search(waves_task, asked, tmp_path / "run", resume=resume)
         assert torch.get_num_threads() == 2
     assert seen == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("few", "expected"),
+    [
+        (0.5, 4.0),  # eight times as many samples would take four seconds, which is not waited for
+        (0.2, 1.0),  # of a quick one, a whole batch is timed
+    ],
+)
+def test_a_larger_backbone_is_not_waited_for(waves_task, small, monkeypatch, few, expected):
+    settings = small.model_copy(update={"searched_arguments": {"patch": 2}})
+    assert settings.batch_size == 16
+    of_others = 2 * [0.3, 0.2, 0.2, 0.2]
+    whole = [2.0, 1.0, 1.5] if few == 0.2 else []
+    clock = held_clock(monkeypatch, [*of_others, 2 * few, few, few, few, *whole])
+    with computing_with(1):
+        steps = measured_steps(waves_task, settings)
+    assert steps == [StepSeconds(0.2, 0.2, expected)]
+    assert next(clock, None) is None

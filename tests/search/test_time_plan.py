@@ -271,7 +271,9 @@ def test_a_larger_backbone_has_what_is_left_and_as_long_as_retraining(waves_task
         assert taken >= plan.seconds["retrain"] - one_pass
         assert left < one_pass  # nothing is wasted
         # Where it has less than a pass, a part of the data.
-        assert taken <= max(plan.seconds["retrain"], taken + left) + 2.6 * backbone * plan.settings.epoch_passes
+        assert (
+            taken <= max(plan.seconds["retrain"], taken + left) + 2.6 * backbone * plan.settings.epoch_passes
+        )
 
 
 def test_epochs_of_the_backbone_that_were_asked_for_stay(waves_task):

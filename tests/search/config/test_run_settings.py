@@ -109,7 +109,8 @@ def test_the_paper_s_protocol_leaves_no_epochs_open(of_size):
     assert chosen.refit is False and chosen.label_smoothing == 0.0 and chosen.precision == "32-true"
 
 
-def test_run_settings_leave_nothing_open_but_the_backbone_s_epochs(of_size):
+def test_run_settings_leave_nothing_open_but_the_backbone_s_budget(of_size):
     chosen = run_settings(of_size(100), SearchSettings())
     open_ones = [name for name in RunSettings.model_fields if getattr(chosen, name) is None]
-    assert set(open_ones) == {"backbone_epochs", "dropout", "latency_budget", "latency_device", "towers"}
+    backbone = {"backbone_epochs", "backbone_share"}
+    assert set(open_ones) == backbone | {"dropout", "latency_budget", "latency_device", "towers"}

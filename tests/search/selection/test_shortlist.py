@@ -14,6 +14,7 @@ from dashdeploy.search import pipeline, run_writer
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import join, search
 from dashdeploy.search.run_writer import SHORTLISTED, RunWriter
+from dashdeploy.search.selection import short_training
 from dashdeploy.search.selection import shortlist as module
 from dashdeploy.search.selection.candidates import shortlist
 from dashdeploy.search.selection.choice import Score, compare
@@ -360,7 +361,7 @@ def test_every_fold_has_its_own_weights_the_same_for_all_candidates(
         seeds.append(settings.seed)
         return PhaseModule(network, task, phase, settings)
 
-    monkeypatch.setattr(module, "PhaseModule", noted)
+    monkeypatch.setattr(short_training, "PhaseModule", noted)
     settings = small.model_copy(
         update={"shortlist": 2, "shortlist_folds": 2, "shortlist_epochs": 1, "seed": 2**32 - 1}
     )
