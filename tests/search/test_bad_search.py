@@ -109,7 +109,7 @@ def here(tmp_path, monkeypatch):
         ("--backbone mine_bad:Pair", "for 2 samples it gives a tuple, and the task data needs one tensor"),
         (
             '--backbone mine_bad:of_depth --set backbone_arguments={"depth":2} --set retrain_arguments={"depth":1}',
-            "1 is searched, and the backbone mine_bad:of_depth with the arguments {'depth': 1} has none; use such",
+            "the convolution 1 is searched, and the backbone mine_bad:of_depth with the arguments {",
         ),
         (
             '--set searched_arguments={"patch":0}',
