@@ -35,7 +35,7 @@ from dashdeploy.search.step_time import SLOW, StepSeconds, computing_with, step_
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 from dashdeploy.search.time_plan import EVALUATION, leaves_epochs_open, recalibration_steps, time_plan
 
-LEAST_POSITIONS: Mapping[str, int] = {"resnet1d": 100, "wide_resnet": 16}
+LEAST_POSITIONS: Mapping[str, int] = {"resnet1d": 100, "wide_resnet": 8}
 """The backbones that can see patches, and what they leave at least along each axis."""
 LONG: Mapping[str, int] = {"resnet1d": 1000}
 """Positions from which smaller networks are tried even with time enough: their kernels reach further."""
@@ -120,7 +120,8 @@ def choose_size(
         progress: told of what is tried.
 
     Returns:
-        The settings, and a row for ``config.json`` per size that was tried; none where nothing was.
+        The settings, and a row for ``config.json`` per size that there is time for; none where nothing was chosen. A
+        single one needs no trainings.
     """
     found = sizes(task, asked)
     if (
@@ -134,9 +135,12 @@ def choose_size(
     tried, threads = _worth_trying(task, asked, whole, found, seconds)
     if not tried:
         return whole, []
-    progress(f"{len(tried)} sizes of the network are compared by short trainings")
-    with torch.random.fork_rng(), computing_with(threads):
-        rows = _compare(task, whole, tried, seconds, progress)
+    if len(tried) == 1:
+        rows = [_row(tried[0], 0, [])]
+    else:
+        progress(f"{len(tried)} sizes of the network are compared by short trainings")
+        with torch.random.fork_rng(), computing_with(threads):
+            rows = _compare(task, whole, tried, seconds, progress)
     # Of those that all diverged, the smallest; of equals as well, since it is the quickest.
     chosen = min(reversed(rows), key=lambda row: math.inf if row["loss"] is None else float(row["loss"]))
     chosen["chosen"] = True
@@ -244,7 +248,7 @@ def _compare(
 def _row(planned: _Planned, steps: int, scores: Sequence[Score]) -> dict[str, Any]:
     losses = [score.loss.value for score in scores if score.loss is not None]
     metrics = [score.metric.value for score in scores if score.metric is not None]
-    diverged = len(losses) < len(scores) or not math.isfinite(sum(losses))
+    diverged = not losses or len(losses) < len(scores) or not math.isfinite(sum(losses))
     return {
         "arguments": dict(planned.size.arguments),
         "step_ms": round(1000 * planned.step, 3),

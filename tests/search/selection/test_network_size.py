@@ -48,9 +48,10 @@ def shaped(task, *input_shape):
         ((1, 2000), {"backbone_arguments": {"patch": 2}}, [{}]),
         ((1, 2000), {"retrain_arguments": {"patch": 2}}, [{}]),
         ((1, 2000), {"backbone": "tcn"}, [{}]),
-        ((1, 28, 28), {}, [{}, {"widen": 1}]),
+        ((1, 28, 28), {}, [{}, {"patch": 2}, {"widen": 1}, {"patch": 2, "widen": 1}]),
+        ((1, 15, 28), {}, [{}, {"widen": 1}]),
         (
-            (3, 64, 80),
+            (3, 32, 80),
             {},
             [
                 {},
@@ -61,7 +62,7 @@ def shaped(task, *input_shape):
                 {"patch": 4, "widen": 1},
             ],
         ),
-        ((3, 64, 64), {"backbone_arguments": {"widen": 2}}, [{}, {"patch": 2}, {"patch": 4}]),
+        ((3, 32, 32), {"backbone_arguments": {"widen": 2}}, [{}, {"patch": 2}, {"patch": 4}]),
         ((3, 64, 64), {"backbone": "convnext"}, [{}]),
     ],
 )
@@ -222,6 +223,16 @@ def test_a_size_without_hope_is_not_tried(choose):
     _, rows = choose((3, 64, 64), lambda patch: 1.0 / patch**2, lambda _: 1.0)
     assert {} not in [row["arguments"] for row in rows]
     assert {"patch": 4, "widen": 1} in [row["arguments"] for row in rows]
+
+
+def test_the_only_size_with_hope_needs_no_trainings(choose):
+    chosen, rows = choose((3, 15, 15), lambda _: 2.0, lambda _: 1.0)
+    assert chosen == {"widen": 1}
+    assert [(row["arguments"], row["steps"], row["loss"], row["chosen"]) for row in rows] == [
+        (chosen, 0, None, True)
+    ]
+    assert not choose.trained
+    assert choose.said == ['the searched network has {"widen": 1}; the backbone keeps its own']
 
 
 def test_random_numbers_stay(choose):
