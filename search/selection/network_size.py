@@ -45,7 +45,7 @@ SUPERNET, SEARCHED = 4.0, 1.2
 """About how many times as long as of the original kernels a step of the supernet, and of large kernels, takes."""
 ENOUGH = 0.5
 """The part of a search's steps from which the backbone's own size is searched without a question."""
-HOPELESS = 0.2
+HOPELESS = 0.05
 """The part of the steps of a final training below which a size is not tried."""
 MOST = 5
 """Sizes that are tried."""
