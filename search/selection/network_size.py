@@ -1,9 +1,9 @@
 """How large the searched network is: short trainings compare smaller networks with the backbone's size.
 
-A network that sees its data in patches, or that has fewer channels, takes as many more steps in the same time. Which
-size does best depends on the data, so every size is trained for the same part of the steps that a run would have
-time for, and judged on the same held-out samples. Kernels are searched in the network that was chosen, while the
-unsearched backbone, with which it is compared, keeps its size.
+A network that sees series in patches takes as many more steps in the same time, and its kernels reach as many times
+as far. Which size does best depends on the data, so every size is trained for the same part of the steps that a run
+would have time for, and judged on the same held-out samples. Kernels are searched in the network that was chosen,
+while the unsearched backbone, with which it is compared, keeps its size.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from dashdeploy.artifacts.run import Architecture
-from dashdeploy.backbones.build import WIDTHS, build_backbone, width_of
+from dashdeploy.backbones.build import build_backbone
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress
 from dashdeploy.search.config.phases import has_shortlist
@@ -35,17 +35,16 @@ from dashdeploy.search.step_time import SLOW, StepSeconds, computing_with, step_
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 from dashdeploy.search.time_plan import EVALUATION, leaves_epochs_open, recalibration_steps, time_plan
 
-LEAST_POSITIONS: Mapping[str, int] = {"resnet1d": 100, "wide_resnet": 8}
-"""The backbones that can see patches, and what they leave at least along each axis."""
-LONG: Mapping[str, int] = {"resnet1d": 1000}
-"""Positions from which smaller networks are tried even with time enough: their kernels reach further."""
-NARROW: Mapping[str, float] = {"wide_resnet": 1}
-"""The width that is tried as well, by backbone; DASH searches WRN-16-1 and retrains WRN-16-4."""
+BACKBONES = ("resnet1d",)
+"""Those whose patches are tried. WRN has them as well, but of images a short training does not tell which size is
+right: the largest one learns most in a step."""
+LEAST_POSITIONS, LONG = 100, 1000
+"""What patches leave of a series at least, and the length from which they are tried even with time enough."""
 SUPERNET, SEARCHED = 4.0, 1.2
 """About how many times as long as of the original kernels a step of the supernet, and of large kernels, takes."""
 ENOUGH = 0.5
 """The part of a search's steps from which the backbone's own size is searched without a question."""
-HOPELESS = 0.05
+HOPELESS = 0.2
 """The part of the steps of a final training below which a size is not tried."""
 MOST = 5
 """Sizes that are tried."""
@@ -60,7 +59,7 @@ class Size:
 
     Attributes:
         arguments: of the backbone's factory, in place of the backbone's own; none is its own size.
-        cost: multiply-adds beside those of its own size, about.
+        cost: multiply-adds beside those of the backbone's own size, about.
     """
 
     arguments: Mapping[str, bool | int | float | str]
@@ -88,23 +87,12 @@ def sizes(task: Task, settings: SearchSettings) -> list[Size]:
         task: tells the axes of its inputs.
         settings: the backbone and its arguments.
     """
-    name, given = backbone_name(task, settings), {**settings.backbone_arguments, **settings.retrain_arguments}
-    own = Size({}, 1.0)
-    if name not in LEAST_POSITIONS:
-        return [own]
-    patches, widths = [1], []
-    if "patch" not in given and not task.dense:
-        most = min(task.input_shape[1:]) // LEAST_POSITIONS[name]
-        patches = [2**power for power in range(int(math.log2(max(1, most))) + 1)]
-    argument = WIDTHS[name].argument
-    whole = width_of(name, given)
-    if name in NARROW and argument not in given:
-        widths = [NARROW[name]]
-    found = []
-    for patch, width in product(patches, [whole, *widths]):
-        arguments = ({"patch": patch} if patch > 1 else {}) | ({argument: width} if width != whole else {})
-        found.append(Size(arguments, (width / whole) ** 2 / patch**task.rank))
-    return sorted(found, key=lambda size: (-size.cost, len(size.arguments)))
+    given = {**settings.backbone_arguments, **settings.retrain_arguments}
+    most = 1
+    if backbone_name(task, settings) in BACKBONES and "patch" not in given and not task.dense:
+        most = max(1, task.input_shape[-1] // LEAST_POSITIONS)
+    patches = [2**power for power in range(int(math.log2(most)) + 1)]
+    return [Size({"patch": patch} if patch > 1 else {}, 1 / patch) for patch in patches]
 
 
 def choose_size(
@@ -153,7 +141,7 @@ def _worth_trying(
     task: Task, asked: SearchSettings, whole: RunSettings, found: Sequence[Size], seconds: float
 ) -> tuple[list[_Planned], int | None]:
     """The sizes to try, and with how many threads; none if the backbone's own size suits the data and the time."""
-    is_long = min(task.input_shape[1:]) >= LONG.get(backbone_name(task, whole), math.inf)
+    is_long = task.input_shape[-1] >= LONG
     smallest, threads = _timed(task, whole, found[-1])
 
     def planned(size: Size, step: float, own: float) -> _Planned:

@@ -48,21 +48,7 @@ def shaped(task, *input_shape):
         ((1, 2000), {"backbone_arguments": {"patch": 2}}, [{}]),
         ((1, 2000), {"retrain_arguments": {"patch": 2}}, [{}]),
         ((1, 2000), {"backbone": "tcn"}, [{}]),
-        ((1, 28, 28), {}, [{}, {"patch": 2}, {"widen": 1}, {"patch": 2, "widen": 1}]),
-        ((1, 15, 28), {}, [{}, {"widen": 1}]),
-        (
-            (3, 32, 80),
-            {},
-            [
-                {},
-                {"patch": 2},
-                {"widen": 1},
-                {"patch": 4},
-                {"patch": 2, "widen": 1},
-                {"patch": 4, "widen": 1},
-            ],
-        ),
-        ((3, 32, 32), {"backbone_arguments": {"widen": 2}}, [{}, {"patch": 2}, {"patch": 4}]),
+        ((3, 64, 64), {}, [{}]),
         ((3, 64, 64), {"backbone": "convnext"}, [{}]),
     ],
 )
@@ -76,20 +62,16 @@ def test_sizes_that_the_backbone_can_have(waves_task, input_shape, changes, expe
 def test_every_position_that_is_predicted_is_seen(waves_task):
     dense = dataclasses.replace(shaped(waves_task, 1, 2000), dense=True)
     assert [dict(size.arguments) for size in sizes(dense, ASKED)] == [{}]
-    dense = dataclasses.replace(shaped(waves_task, 1, 64, 64), dense=True)
-    assert [dict(size.arguments) for size in sizes(dense, ASKED)] == [{}, {"widen": 1}]
 
 
 def test_what_sizes_cost_is_about_their_share_of_the_multiply_adds(waves_task):
     """Counted by what every convolution behind the patches gives."""
-    task = shaped(waves_task, 3, 64, 64)
+    task = shaped(waves_task, 3, 800)
 
     def count(size):
-        arguments = {"in_channels": 3, "outputs": 3, **size.arguments}
+        arguments = {"in_channels": 3, "outputs": 3, "width": 24, **size.arguments}
         network = build_searched(
-            Architecture(
-                backbone="wide_resnet", arguments=arguments, kernel_sizes=[3], dilations=[1], layers=[]
-            )
+            Architecture(backbone="resnet1d", arguments=arguments, kernel_sizes=[3], dilations=[1], layers=[])
         )
         total = 0
 
@@ -98,9 +80,9 @@ def test_what_sizes_cost_is_about_their_share_of_the_multiply_adds(waves_task):
             total += output[0].numel() * layer.weight[0].numel()
 
         for layer in network.blocks.modules():
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, nn.Conv1d):
                 layer.register_forward_hook(add)
-        network.eval()(torch.zeros(1, 3, 64, 64))
+        network.eval()(torch.zeros(1, 3, 800))
         return total
 
     found = sizes(task, SearchSettings())
@@ -120,7 +102,7 @@ def choose(waves_task, monkeypatch):
         def instead_of_time(network, task, settings, counts):  # noqa: ARG001
             patch = 1
             for layer in network.modules():
-                if isinstance(layer, (nn.Conv1d, nn.Conv2d)) and layer.kernel_size == layer.stride:
+                if isinstance(layer, nn.Conv1d) and layer.kernel_size == layer.stride:
                     patch = max(patch, layer.stride[0])
             return [step(patch)]
 
@@ -219,20 +201,19 @@ def test_long_series_are_tried_in_patches_even_with_time_enough(choose):
 
 
 def test_a_size_without_hope_is_not_tried(choose):
-    """Of an image on one core, a step of the whole width may take a minute, which is not waited for either."""
-    _, rows = choose((3, 64, 64), lambda patch: 10.0 / patch**2, lambda _: 1.0)
-    assert {} not in [row["arguments"] for row in rows]
-    assert {"patch": 8, "widen": 1} in [row["arguments"] for row in rows]
+    """A step of the whole network may take a minute, which is not waited for either."""
+    _, rows = choose((1, 16000), lambda patch: 20.0 / patch, lambda _: 1.0)
+    assert [row["arguments"] for row in rows] == [{"patch": 64}, {"patch": 128}]
 
 
 def test_the_only_size_with_hope_needs_no_trainings(choose):
-    chosen, rows = choose((3, 15, 15), lambda _: 10.0, lambda _: 1.0)
-    assert chosen == {"widen": 1}
+    chosen, rows = choose((3, 300), lambda _: 10.0, lambda _: 1.0)
+    assert chosen == {"patch": 2}
     assert [(row["arguments"], row["steps"], row["loss"], row["chosen"]) for row in rows] == [
         (chosen, 0, None, True)
     ]
     assert not choose.trained
-    assert choose.said == ['the searched network has {"widen": 1}; the backbone keeps its own']
+    assert choose.said == ['the searched network has {"patch": 2}; the backbone keeps its own']
 
 
 def test_random_numbers_stay(choose):
