@@ -40,9 +40,7 @@ EPOCHS = ("search_epochs", "shortlist_epochs", "tune_epochs", "retrain_epochs", 
 class RunSettings(SearchSettings):
     """`SearchSettings` that leave nothing open; the backbone's epochs and share may be None, as in retraining."""
 
-    searched_arguments: dict[str, bool | int | float | str] = Field(
-        default_factory=dict
-    )  # later than the others
+    searched_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     batch_size: int
     search_epochs: int
     retrain_epochs: int

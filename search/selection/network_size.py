@@ -44,8 +44,8 @@ SUPERNET, SEARCHED = 4.0, 1.2
 """About how many times as long as of the original kernels a step of the supernet, and of large kernels, takes."""
 ENOUGH = 0.5
 """The part of a search's steps from which the backbone's own size is searched without a question."""
-HOPELESS = 0.2
-"""The part of the steps of a final training below which a size is not tried."""
+HOPELESS = 200
+"""The steps of a final training below which a size is not tried: a tenth of them would say nothing."""
 MOST = 5
 """Sizes that are tried."""
 TIME, PART, MOST_PART, FEWEST = 0.1, 0.1, 0.25, 10
@@ -71,13 +71,12 @@ class Size:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A size, with what there is time for: the seconds of a step, and the steps of a final training."""
+    """A size, with the seconds of a step, and what there is time for: steps of a training, the part of a search."""
 
     size: Size
     step: float
     steps: int
     searched: float
-    trained: float
 
 
 def sizes(task: Task, settings: SearchSettings) -> list[Size]:
@@ -148,10 +147,9 @@ def _worth_trying(
         changed = whole.model_copy(update={"searched_arguments": dict(size.arguments)})
         about = StepSeconds(SUPERNET * step, SEARCHED * step, own)
         plan = time_plan(task, asked, changed, about, seconds)
-        done, all_ = _trained(plan.settings), _trained(whole)
         batches = max(1, len(task.train.targets) // whole.batch_size)
         searched = _searched(plan.settings) / _searched(whole)
-        return _Planned(size, step, round(done * batches), searched, done / all_)
+        return _Planned(size, step, round(_trained(plan.settings) * batches), searched)
 
     # A small network spends more on each number, so this is too much for a larger one rather than too little.
     at_most = smallest / found[-1].cost
@@ -161,14 +159,14 @@ def _worth_trying(
     first = planned(found[0], own, own)
     if not is_long and first.searched >= ENOUGH:
         return [], None
-    tried = [first] if first.trained >= HOPELESS else []
+    tried = [first] if first.steps >= HOPELESS else []
     for size in found[1:-1]:
         step = own * size.cost
         if step <= SLOW:
             step = _timed(task, whole, size)[0]
         tried.append(planned(size, step, own))
     tried.append(planned(found[-1], smallest, own))
-    hopeful = [each for each in tried if each.trained >= HOPELESS] or tried[-1:]
+    hopeful = [each for each in tried if each.steps >= HOPELESS] or tried[-1:]
     return hopeful[:MOST], threads
 
 

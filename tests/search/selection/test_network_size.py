@@ -203,7 +203,7 @@ def test_long_series_are_tried_in_patches_even_with_time_enough(choose):
 def test_a_size_without_hope_is_not_tried(choose):
     """A step of the whole network may take a minute, which is not waited for either."""
     _, rows = choose((1, 16000), lambda patch: 20.0 / patch, lambda _: 1.0)
-    assert [row["arguments"] for row in rows] == [{"patch": 64}, {"patch": 128}]
+    assert [row["arguments"] for row in rows] == [{"patch": 32}, {"patch": 64}, {"patch": 128}]
 
 
 def test_the_only_size_with_hope_needs_no_trainings(choose):
