@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from dashdeploy.artifacts.bundle import (
@@ -38,6 +39,9 @@ from dashdeploy.inspect.run_tables import (
 from dashdeploy.inspect.shortlist import HEADERS, read_shortlist, shortlist_rows
 from dashdeploy.inspect.tuning import halves, read_tuning, trial_table, tuning_line
 from dashdeploy.report.text_table import table
+
+WIDTH = 100
+"""Of a line of text."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,10 @@ def inspect_plan(plan: Mapping[str, Any]) -> Inspection:
     Args:
         plan: the content of ``plan.json``.
     """
+    heading = f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`{_memory(plan)}"
     parts = [
-        f"plan for {plan['target']}: {plan['device']}, costs by `tune={plan['tune']}`{_memory(plan)}{_lengths(plan)}",
+        # Some processors have long names.
+        fill(heading, WIDTH, subsequent_indent="    ", break_long_words=False) + _lengths(plan),
         plan_table(plan),
         candidate_table(plan),
         speed_line(plan),

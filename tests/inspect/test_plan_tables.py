@@ -45,8 +45,12 @@ def test_a_fused_groups_name_is_short(plan):
     assert {layer.reason for layer in merged} == {f"part of {joint.name}"}
 
 
-def test_a_line_fits_a_terminal_and_names_are_whole(plan):
-    text = inspect_plan(plan.model_dump(mode="json")).text
+@pytest.mark.parametrize(
+    "device", ["a CPU", "ONNX Runtime 1.31.1, a processor of many words, " + 4 * "and words "]
+)
+def test_a_line_fits_a_terminal_and_names_are_whole(plan, device):
+    text = inspect_plan(plan.model_dump(mode="json") | {"device": device}).text
+    assert " ".join(text.partition("costs by")[0].split()) == f"plan for ort-cpu: {device},"
     assert max(len(line) for line in text.splitlines()) <= 100
     plan_lines, _, candidates = text.partition("candidate")
     for layer in plan.layers:
