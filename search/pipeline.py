@@ -46,6 +46,7 @@ from dashdeploy.search.selection.kernel_search import Found, search_kernels
 from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist
 from dashdeploy.search.selection.towers import divided
 from dashdeploy.search.staging.directory import (
+    check_startable,
     finish_staging_directory,
     open_staging_directory,
     refuses_writing,
@@ -108,6 +109,7 @@ def search(
         raise InputError(f"{out} already exists; choose another `out`, or remove the folder first")
     if rank(devices_of(settings)):
         return _help(task, settings, out, deadline)
+    check_startable(out, resume=resume)
     ready = prepare(task, settings, out, end, progress, resume=resume)
     try:
         with open_staging_directory(out, run_config(task, settings, ready.plan), resume=resume) as folder:

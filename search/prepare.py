@@ -22,7 +22,7 @@ from dashdeploy.search.selection.cross_validation import check_folds
 from dashdeploy.search.selection.network_size import choose_size
 from dashdeploy.search.selection.towers import check_towers
 from dashdeploy.search.staging.directory import staging_path
-from dashdeploy.search.staging.run_config import stored_plan
+from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
 from dashdeploy.search.supernet.build import agg_convs
 from dashdeploy.search.supernet.computation_rates import ComputationRates, rates_of_run, with_choices
 from dashdeploy.search.supernet.networks import check_retrained, supernet_of
@@ -76,6 +76,8 @@ def prepare(
         progress(note)
     check_storage(whole)  # by this process alone, since it makes the tables
     plan = stored_plan(staging_path(out), asked) if resume else None
+    if plan is not None:
+        check_same(staging_path(out), run_config(task, asked, plan))
     sizes: list[dict[str, Any]] = []
     if plan is None:
         sized, sizes = choose_size(task, asked, whole, end, progress)

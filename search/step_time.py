@@ -91,7 +91,8 @@ def _seconds_of_backbone(
     """Beside a smaller network, the backbone may be slow: a few samples tell whether a step is worth waiting for."""
     if settings.searched_arguments:
         few = step_seconds(backbone, task, settings, counts, samples=FEW)
-        whole = [seconds * settings.batch_size / FEW for seconds in few]
+        of_process = settings.batch_size // devices_of(settings).processes
+        whole = [seconds * of_process / FEW for seconds in few]
         if min(whole) > SLOW:
             return whole
     return step_seconds(backbone, task, settings, counts)

@@ -118,7 +118,8 @@ def time_plan(
     """
     finishing = finishing_seconds(task, whole, step)
     seconds = max(0.0, seconds - finishing)
-    if not whole.searched_arguments or asked.backbone_epochs is not None:
+    named = asked.backbone_epochs is not None or asked.backbone_share is not None
+    if named or not whole.searched_arguments:
         best = _fitted(task, asked, whole, step, seconds)
     else:
         as_quick = replace(step, backbone=min(step.backbone, step.searched))
@@ -135,8 +136,9 @@ def _with_backbone_in_time(
     epochs = max(left, taken["retrain"]) / taken["backbone"] * settings.retrain_epochs
     if epochs >= settings.retrain_epochs:
         return settings
-    share = settings.retrain_share * max(1e-3, min(1.0, epochs))
-    return settings.model_copy(update={"backbone_epochs": max(1, int(epochs)), "backbone_share": share})
+    count = max(1, math.ceil(epochs))
+    share = settings.retrain_share * max(1e-3, epochs / count)
+    return settings.model_copy(update={"backbone_epochs": count, "backbone_share": share})
 
 
 def _fitted(

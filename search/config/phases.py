@@ -129,7 +129,7 @@ class TimePlan:
         seconds: of each phase, in their order.
         threads: that a processor computes with; None is as many as torch takes by itself.
         finishing: seconds that follow the final trainings, as is expected: batch norms' statistics and scores.
-        sizes: the networks that were compared because time is short, as JSON; see `selection.network_size`.
+        sizes: the sizes of the network that were compared, as JSON; see `selection.network_size`.
     """
 
     settings: RunSettings

@@ -54,9 +54,9 @@ class SearchSettings(FrozenModel):
         retrain_arguments: arguments that retraining and the unsearched backbone have instead (DASH: WRN-16-1 is
             searched and WRN-16-4 retrained).
         searched_arguments: arguments that the network which is searched and retrained has, and the unsearched
-            backbone has not, such as patches. None chooses by short trainings among smaller networks, see
-            `dashdeploy.search.selection.network_size`, where the time is short for the backbone's own size (DASH:
-            none).
+            backbone has not, such as patches. None chooses by short trainings among smaller networks, for long series
+            and where the time is short for the backbone's own size; see `dashdeploy.search.selection.network_size`
+            (DASH: none).
         exclude: patterns of names of convolutions to leave alone.
         separable: whether layers with equal channels are searched depthwise (the released DASH code: yes).
         kernel_sizes: the search space K (DASH: 3, 5, 7, 9).

@@ -57,7 +57,7 @@ def favourite_layers(found: Architecture) -> list[LayerArchitecture]:
 
 def original_layers(found: Architecture) -> list[LayerArchitecture]:
     """The searched layers with the backbone's own kernels."""
-    modules = dict(build_backbone(found.backbone, found.arguments).named_modules())
+    modules = dict(build_backbone(found.backbone, found.own_arguments).named_modules())
 
     def original(layer: LayerArchitecture) -> LayerArchitecture:
         conv = modules[layer.name]

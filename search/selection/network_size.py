@@ -28,6 +28,7 @@ from dashdeploy.progress import Progress
 from dashdeploy.search.config.phases import has_shortlist
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.short_training import judged, short_phase
@@ -45,7 +46,8 @@ SUPERNET, SEARCHED = 4.0, 1.2
 ENOUGH = 0.5
 """The part of a search's steps from which the backbone's own size is searched without a question."""
 HOPELESS = 200
-"""The steps of a final training below which a size is not tried: a tenth of them would say nothing."""
+"""The steps of a final training below which a size is not tried, if the backbone's own would have as many with time
+enough: a tenth of them would say nothing."""
 MOST = 5
 """Sizes that are tried."""
 TIME, PART, MOST_PART, FEWEST = 0.1, 0.1, 0.25, 10
@@ -97,7 +99,7 @@ def sizes(task: Task, settings: SearchSettings) -> list[Size]:
 def choose_size(
     task: Task, asked: SearchSettings, whole: RunSettings, deadline: float, progress: Progress
 ) -> tuple[RunSettings, list[dict[str, Any]]]:
-    """`whole` with the size that does best in the time, where it is short for the backbone's own.
+    """`whole` with the size that does best, for long series and where the time is short for the backbone's own.
 
     Args:
         task: the data; the test split is not looked at.
@@ -141,13 +143,13 @@ def _worth_trying(
 ) -> tuple[list[_Planned], int | None]:
     """The sizes to try, and with how many threads; none if the backbone's own size suits the data and the time."""
     is_long = task.input_shape[-1] >= LONG
+    batches = max(1, len(task.train.targets) // whole.batch_size)
     smallest, threads = _timed(task, whole, found[-1])
 
     def planned(size: Size, step: float, own: float) -> _Planned:
         changed = whole.model_copy(update={"searched_arguments": dict(size.arguments)})
         about = StepSeconds(SUPERNET * step, SEARCHED * step, own)
         plan = time_plan(task, asked, changed, about, seconds)
-        batches = max(1, len(task.train.targets) // whole.batch_size)
         searched = _searched(plan.settings) / _searched(whole)
         return _Planned(size, step, round(_trained(plan.settings) * batches), searched)
 
@@ -157,16 +159,17 @@ def _worth_trying(
         return [], None
     own = at_most if at_most > SLOW else _timed(task, whole, found[0])[0]
     first = planned(found[0], own, own)
+    least = min(HOPELESS, round(_trained(whole) * batches))
     if not is_long and first.searched >= ENOUGH:
         return [], None
-    tried = [first] if first.steps >= HOPELESS else []
+    tried = [first] if first.steps >= least else []
     for size in found[1:-1]:
         step = own * size.cost
         if step <= SLOW:
             step = _timed(task, whole, size)[0]
         tried.append(planned(size, step, own))
     tried.append(planned(found[-1], smallest, own))
-    hopeful = [each for each in tried if each.steps >= HOPELESS] or tried[-1:]
+    hopeful = [each for each in tried if each.steps >= least] or tried[-1:]
     return hopeful[:MOST], threads
 
 
@@ -197,22 +200,27 @@ def _compare(
 ) -> list[dict[str, Any]]:
     """A row per size, after trainings of each with the same part of its steps."""
     held_out, samples = len(task.validation.targets), len(task.train.targets)
-    judging = EVALUATION * held_out / whole.batch_size + recalibration_steps(task, whole, samples)
-    whole_trainings = sum(each.steps * each.step for each in tried)
+    # Held-out samples are looked at by the training's end, and by its judge.
+    judging = 2 * EVALUATION * held_out / whole.batch_size + recalibration_steps(task, whole, samples)
+    # A step was timed with this process's part of a batch, and these trainings are on one device.
+    once = devices_of(whole).processes * sum(each.step for each in tried)
+    whole_trainings = devices_of(whole).processes * sum(each.steps * each.step for each in tried)
 
     def part_of(folds: int) -> float:
         """The part of their steps for which there is time."""
-        return (TIME * seconds / folds - judging * sum(each.step for each in tried)) / whole_trainings
+        return (TIME * seconds / folds - judging * once) / whole_trainings
 
     # Longer trainings tell more than further folds.
     count = max(1, sum(part_of(folds) >= PART for folds in range(1, whole.shortlist_folds + 1)))
     folds = list(islice(folds_of(task, whole.shortlist_folds, whole.seed), count))
     part = min(MOST_PART, part_of(count))
     rows = []
+    batches = max(1, len(folds[0].train.targets) // whole.batch_size)
     for each in tried:
-        steps = max(FEWEST, round(part * each.steps))
-        batches = max(1, len(folds[0].train.targets) // whole.batch_size)
-        phase = short_phase(whole, 1, max(1, round(steps / batches)), min(1.0, steps / batches))
+        wanted = max(FEWEST, part * each.steps)
+        passes = math.ceil(wanted / batches)
+        share = wanted / batches / passes
+        phase, steps = short_phase(whole, 1, passes, share), passes * max(1, round(share * batches))
         candidate = Architecture(
             backbone=backbone_name(task, whole),
             arguments=backbone_arguments(task, whole, retrain=True),

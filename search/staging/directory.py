@@ -5,6 +5,7 @@ It is called ``OUT.partial``. Every finished phase leaves its mark there, ``chec
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -30,6 +31,23 @@ def staging_path(out: Path) -> Path:
     return out.with_name(out.name + STAGING_SUFFIX)
 
 
+def check_startable(out: Path, *, resume: bool) -> None:
+    """Refuse before long work what `open_staging_directory` would refuse after it, as far as it can be known.
+
+    Raises:
+        InputError: there is an unfinished run and `resume` is false, or the folder cannot be made.
+    """
+    folder = staging_path(out)
+    if folder.exists() and not resume:
+        raise InputError(
+            f"{folder} is an unfinished run; add `resume=True` to continue it, or delete that folder"
+        )
+    parent = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        problem = os.strerror(errno.EACCES if parent.is_dir() else errno.ENOTDIR)
+        raise InputError(f"cannot write {folder}: {problem}; choose an `out` that is writable and has room")
+
+
 @contextmanager
 def open_staging_directory(out: Path, config: dict[str, Any], *, resume: bool) -> Iterator[Path]:
     """Make the unfinished run's folder, or take up the one that is there, and keep other processes out of it.
@@ -38,14 +56,10 @@ def open_staging_directory(out: Path, config: dict[str, Any], *, resume: bool) -
         InputError: there is one and `resume` is false, it was started with something else, or another process
             is at work on it.
     """
+    check_startable(out, resume=resume)
     folder = staging_path(out)
-    if folder.exists():
-        if not resume:
-            raise InputError(
-                f"{folder} is an unfinished run; add `resume=True` to continue it, or delete that folder"
-            )
-        if (folder / CONFIG_NAME).exists():
-            check_same(folder, config)
+    if (folder / CONFIG_NAME).exists():
+        check_same(folder, config)
     (folder / CHECKPOINTS_NAME).mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_NAME, blocking=False)
     try:

@@ -100,7 +100,10 @@ def check_same(folder: Path, config: dict[str, Any]) -> None:
     try:
         before = json.loads((folder / CONFIG_NAME).read_bytes())
         # What a run of an older version does not know, it did as it is done by default.
-        before["asked"] = SearchSettings.preset("quick").model_dump(mode="json") | before["asked"]
+        known = SearchSettings.preset("quick").model_dump(mode="json") | before["asked"]
+        if "searched_arguments" not in before["asked"] and not config["asked"]["searched_arguments"]:
+            known["searched_arguments"] = config["asked"]["searched_arguments"]  # there were none
+        before["asked"] = known
         differences = [each for name in BINDING for each in _differences(name, before[name], config[name])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / CONFIG_NAME} cannot be read ({error}); delete {folder}") from error

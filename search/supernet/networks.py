@@ -122,6 +122,7 @@ def check_retrained(task: Task, settings: SearchSettings, searched: Collection[s
 
 
 def _check_network(task: Task, name: str, arguments: Mapping[str, Any], searched: Collection[str]) -> None:
+    """Refuse the backbone `name` with these `arguments`, as `check_retrained` says."""
     model = build_backbone(name, arguments)
     for parameter, content in model.named_parameters():
         if isinstance(content, UninitializedParameter):

@@ -57,7 +57,8 @@ class Hyperparameters:
         if self.dropout is None:
             return architecture
         arguments = architecture.arguments | {"dropout": self.dropout}
-        return architecture.model_copy(update={"arguments": arguments})
+        own = {name: value for name, value in architecture.searched_arguments.items() if name != "dropout"}
+        return architecture.model_copy(update={"arguments": arguments, "searched_arguments": own})
 
 
 def untuned(settings: RunSettings, *, dropout: bool) -> Hyperparameters:

@@ -81,15 +81,15 @@ class _BatchNorm(torch.autograd.Function):
     """The normalized input x [B, C, *spatial], and the mean and the variance of each channel, [C]."""
 
     @staticmethod
-    # Mixed precision would take the variance in half precision.
-    @torch.autocast("cpu", enabled=False)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:  # noqa: ANN401
         rows = x.flatten(2)
         count = x.numel() // x.shape[1]
         mean = rows.sum((0, 2)) / count
         centered = rows - mean[:, None]
         each = centered.view(-1, 1, rows.shape[2])
-        variance = torch.bmm(each, each.mT).view(len(x), -1).sum(0) / count
+        with torch.autocast("cpu", enabled=False):  # mixed precision would take the squares in half precision
+            squares = torch.bmm(each, each.mT)
+        variance = squares.view(len(x), -1).sum(0) / count
         inverse = (variance + eps).rsqrt()
         y = centered.mul_((weight * inverse)[:, None]).add_(bias[:, None]).view_as(x)
         ctx.eps = eps

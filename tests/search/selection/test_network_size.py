@@ -12,16 +12,21 @@ from torch import nn
 from dashdeploy.artifacts.run import Architecture, load_architecture
 from dashdeploy.backbones.build import build_searched
 from dashdeploy.backbones.run import Run
+from dashdeploy.errors import InputError
 from dashdeploy.inspect.inspection import inspect_run
 from dashdeploy.search import pipeline
+from dashdeploy.search.config.phases import TimePlan
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
 from dashdeploy.search.selection import network_size as module
+from dashdeploy.search.selection.candidates import original_layers
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.network_size import choose_size, sizes
 from dashdeploy.search.selection.paired_difference import Figure
 from dashdeploy.search.selection.towers import divided
+from dashdeploy.search.staging.run_config import check_same, run_config
+from dashdeploy.search.tuning.space import Hyperparameters
 
 ASKED = SearchSettings(devices="cpu", width=4)
 
@@ -151,6 +156,34 @@ def test_the_trainings_take_a_tenth_of_the_time_and_have_the_same_part_of_their_
     assert max(row["steps"] for row in rows) <= 1.1 * min(row["steps"] for row in rows)
 
 
+@pytest.mark.parametrize("batch", [None, 8, 30])
+def test_the_steps_that_are_told_are_those_that_were_trained(choose, batch):
+    """Whole passes or not; every size has the same part."""
+    _, rows = choose((1, 2000), lambda patch: 0.2 / patch, lambda _: 1.0, batch_size=batch)
+    told = [(row["arguments"], row["steps"]) for row in rows for _ in range(len(choose.trained) // len(rows))]
+    assert told == [(arguments, steps) for arguments, _, steps in choose.trained]
+    parts = {row["arguments"].get("patch", 1): row["steps"] for row in rows}
+    assert parts[8] == pytest.approx(parts[4], rel=0.1)
+
+
+def test_the_trainings_of_one_device_are_counted_with_the_whole_batch(choose):
+    """A step of two processes is timed with half of it."""
+    steps = []
+    for devices in ("cpu", "cpu:2"):
+        choose.trained.clear()
+        choose((1, 2000), lambda patch: 0.1 / patch, lambda _: 1.0, devices=devices)
+        steps.append(sum(steps / arguments.get("patch", 1) for arguments, _, steps in choose.trained))
+    assert steps[1] == pytest.approx(steps[0] / 2, rel=0.15)
+
+
+@pytest.mark.parametrize("changes", [{"retrain_epochs": 5}, {"retrain_steps": 100}])
+def test_short_trainings_that_were_asked_for_are_compared_as_well(choose, changes):
+    chosen, rows = choose(
+        (1, 1000), lambda patch: 0.001 / patch, {1: 1.0, 2: 1.1, 4: 1.2, 8: 1.3}.get, **changes
+    )
+    assert chosen == {} and len(rows) == 4
+
+
 def test_a_size_is_trained_for_fewer_steps_where_the_run_has_fewer(choose):
     _, rows = choose((1, 2000), lambda patch: 0.2 / patch, lambda _: 1.0)
     steps = {row["arguments"].get("patch", 1): row["steps"] for row in rows}
@@ -266,6 +299,69 @@ def test_the_original_kernels_in_a_smaller_network_are_not_the_backbone(waves_ta
     assert all(layer.original for layer in run.architecture.layers)
     assert "same_as" not in json.loads((run.path / "checkpoints" / "backbone.json").read_bytes())
     assert isinstance(run.backbone_model().stem, nn.Identity)
+
+
+def test_original_kernels_are_those_of_the_network_that_is_searched():
+    architecture = Architecture(
+        backbone="tcn",
+        arguments={"in_channels": 1, "outputs": 2, "levels": 2, "channels": 8},
+        searched_arguments={"kernel_size": 3},
+        kernel_sizes=[5],
+        dilations=[1],
+        layers=[{"name": "blocks.0.conv1", "kernel_size": 5, "dilation": 1, "alpha": [[1.0]]}],
+    )
+    name = next(
+        name for name, each in build_searched(architecture.model_copy(update={"layers": []})).named_modules()
+        if isinstance(each, nn.Conv1d) and each.kernel_size == (3,)
+    )  # fmt: skip
+    layer = architecture.layers[0].model_copy(update={"name": name})
+    (found,) = original_layers(architecture.model_copy(update={"layers": [layer]}))
+    assert found.kernel_size == 3 and found.original
+
+
+def test_a_tuned_dropout_is_that_of_the_searched_network(finished):
+    own = finished.architecture.model_copy(update={"searched_arguments": {"dropout": 0.3, "patch": 2}})
+    tuned = Hyperparameters(0.1, 0.0, 0.9, 0.05).applied_to(own)
+    assert tuned.own_arguments == own.arguments | {"dropout": 0.05, "patch": 2}
+
+
+def test_an_unfinished_run_is_refused_before_anything_is_trained(waves_task, small, tmp_path, monkeypatch):
+    from dashdeploy.search import prepare
+
+    monkeypatch.setattr(prepare, "choose_size", lambda *_: pytest.fail("it was trained for nothing"))
+    (tmp_path / "run.partial").mkdir()
+    with pytest.raises(InputError, match="is an unfinished run; add"):
+        search(waves_task, small, tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*: Not a directory; choose"):
+        search(waves_task, small, tmp_path / "file" / "run")
+
+
+def test_a_run_that_is_resumed_with_another_backbone_says_so(waves_task, small, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    settings = small.model_copy(update={"searched_arguments": {"patch": 2}, "search_epochs": 1})
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pipeline, "_train", stop)
+        search(waves_task, settings, tmp_path / "run")
+    other = settings.model_copy(update={"backbone": "tcn", "searched_arguments": {}})
+    with pytest.raises(InputError, match="was started with backbone = auto, now it is tcn"):
+        search(waves_task, other, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(("arguments", "accepted"), [(None, True), ({}, True), ({"patch": 2}, False)])
+def test_a_run_from_before_there_were_sizes_goes_on(waves_task, small, tmp_path, arguments, accepted):
+    asked = small.model_copy(update={"searched_arguments": arguments})
+    config = run_config(waves_task, asked, TimePlan(small, {}))
+    before = json.loads(json.dumps(config))
+    del before["asked"]["searched_arguments"], before["asked"]["backbone_share"]
+    (tmp_path / "config.json").write_text(json.dumps(before))
+    if accepted:
+        check_same(tmp_path, config)
+    else:
+        with pytest.raises(InputError, match="started with searched_arguments"):
+            check_same(tmp_path, config)
 
 
 def test_towers_are_narrower_than_the_network_that_they_divide():
