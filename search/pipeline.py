@@ -160,7 +160,7 @@ def _run_phases(
     """
     plan, settings, folder = ready.plan, ready.plan.settings, writer.folder
     names = phase_names(settings)
-    spent = writer.seconds_spent(names)
+    spent = ready.before + writer.seconds_spent(names)
     limit = TimeLimit(deadline, names, plan.seconds or None, before=spent, after=plan.finishing)
 
     def search_phase() -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Preparation:
         kept: the convolutions that are not searched, each with the reason.
         rates: by which the supernet's layers choose how they are computed.
         latencies: what candidates cost, if that counts.
+        before: seconds that an interrupted call took for all this.
     """
 
     whole: RunSettings
@@ -51,6 +53,7 @@ class Preparation:
     kept: dict[str, str]
     rates: ComputationRates
     latencies: LatencyTable | None
+    before: float = 0.0
 
 
 def prepare(
@@ -70,6 +73,7 @@ def prepare(
         InputError: the task and the settings do not fit, or the unfinished run cannot be read.
         MissingCapabilityError: the settings ask for a device, a target or a package that this machine lacks.
     """
+    started = time.perf_counter()
     whole = run_settings(task, asked)
     supernet, kept = check(task, whole)
     for note in task.notes:
@@ -94,8 +98,10 @@ def prepare(
     rates = rates_of_run(known, whole, progress)
     if known is None:
         rates = with_choices(rates, supernet, task, whole, progress)
-    if plan is None:
-        plan = replace(plan_of_run(task, asked, whole, rates.rates, end, progress), sizes=sizes)
+    if plan is not None:
+        return Preparation(whole, plan, kept, rates, latencies, plan.preparing)
+    plan = plan_of_run(task, asked, whole, rates.rates, end, progress)
+    plan = replace(plan, sizes=sizes, preparing=round(time.perf_counter() - started, 3))
     return Preparation(whole, plan, kept, rates, latencies)
 
 

@@ -130,6 +130,7 @@ class TimePlan:
         threads: that a processor computes with; None is as many as torch takes by itself.
         finishing: seconds that follow the final trainings, as is expected: batch norms' statistics and scores.
         sizes: the sizes of the network that were compared, as JSON; see `selection.network_size`.
+        preparing: seconds that all this took to find out.
     """
 
     settings: RunSettings
@@ -137,6 +138,7 @@ class TimePlan:
     threads: int | None = None
     finishing: float = 0.0
     sizes: Sequence[Mapping[str, Any]] = ()
+    preparing: float = 0.0
 
     def __str__(self) -> str:
         members = sum(stage_of(name) == "retrain" for name in self.seconds)

@@ -52,6 +52,7 @@ def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, A
         "threads": plan.threads,
         "finishing": plan.finishing,
         "sizes": [dict(row) for row in plan.sizes],
+        "preparing": plan.preparing,
         "versions": {
             "python": platform.python_version(),
             "dashdeploy": __version__,
@@ -76,7 +77,9 @@ def stored_plan(folder: Path, asked: SearchSettings) -> TimePlan | None:
     try:
         config = json.loads(path.read_bytes())
         settings = RunSettings.model_validate(config["settings"] | {"tune_storage": asked.tune_storage})
-        later = {name: config[name] for name in ("threads", "finishing", "sizes") if name in config}
+        later = {
+            name: config[name] for name in ("threads", "finishing", "sizes", "preparing") if name in config
+        }
         return TimePlan(settings, config["plan"], **later)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({first_line(error)}); delete {folder}") from error

@@ -26,6 +26,7 @@ from dashdeploy.search.selection.network_size import choose_size, sizes
 from dashdeploy.search.selection.paired_difference import Figure
 from dashdeploy.search.selection.towers import divided
 from dashdeploy.search.staging.run_config import check_same, run_config
+from dashdeploy.search.training.time_limit import TimeLimit
 from dashdeploy.search.tuning.space import Hyperparameters
 
 ASKED = SearchSettings(devices="cpu", width=4)
@@ -410,7 +411,21 @@ def test_a_resumed_run_keeps_the_size_that_was_chosen(waves_task, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             search(waves_task, asked, tmp_path / "run")
     monkeypatch.setattr(prepare, "choose_size", stop)
+    limited = []
+
+    def limit(*arguments, **named):
+        limited.append(named["before"])
+        return TimeLimit(*arguments, **named)
+
+    # What the interrupted call took before its phases counts, too.
+    config = tmp_path / "run.partial" / "config.json"
+    kept = json.loads(config.read_bytes())
+    assert 0 < kept["preparing"] < 60
+    config.write_text(json.dumps(kept | {"preparing": 1000.0}))
+    monkeypatch.setattr(pipeline, "TimeLimit", limit)
     resumed = search(waves_task, asked, tmp_path / "run", resume=True)
+    (before,) = limited
+    assert 1000 < before < 1060
     assert resumed.config["sizes"] == [row]
     assert resumed.architecture == whole.architecture
     assert resumed.architecture.searched_arguments == {"patch": 2}
