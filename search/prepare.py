@@ -101,7 +101,8 @@ def prepare(
     if plan is not None:
         return Preparation(whole, plan, kept, rates, latencies, plan.preparing)
     plan = plan_of_run(task, asked, whole, rates.rates, end, progress)
-    plan = replace(plan, sizes=sizes, preparing=round(time.perf_counter() - started, 3))
+    if plan.seconds:  # else nothing was timed, and equal runs have equal files
+        plan = replace(plan, sizes=sizes, preparing=round(time.perf_counter() - started, 3))
     return Preparation(whole, plan, kept, rates, latencies)
 
 
