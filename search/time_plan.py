@@ -228,14 +228,21 @@ def with_freed_time(settings: RunSettings, whole: RunSettings) -> RunSettings:
     if settings.backbone_epochs is not None:
         return settings
 
-    def passes(of: RunSettings) -> float:
-        return of.retrain_epochs * of.epoch_passes * of.retrain_share
-
-    freed = passes(settings) / settings.ensemble
-    wanted = min(passes(settings) + freed, max(passes(whole), passes(settings)))
-    share = min(whole.retrain_share, settings.retrain_share * wanted / passes(settings))
+    planned = retrain_passes(settings)
+    wanted = min(planned + planned / settings.ensemble, max(retrain_passes(whole), planned))
+    share = min(whole.retrain_share, settings.retrain_share * wanted / planned)
     epochs = max(settings.retrain_epochs, int(wanted / (settings.epoch_passes * share)))
     return settings.model_copy(update={"retrain_epochs": epochs, "retrain_share": share})
+
+
+def retrain_passes(settings: RunSettings) -> float:
+    """Passes over the data of a final training."""
+    return settings.retrain_epochs * settings.epoch_passes * settings.retrain_share
+
+
+def search_passes(settings: RunSettings) -> float:
+    """Passes over the data of the search."""
+    return settings.search_epochs * settings.epoch_passes * settings.search_share
 
 
 def in_single_passes(settings: RunSettings, asked: SearchSettings) -> RunSettings:

@@ -31,10 +31,17 @@ from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.cross_validation import folds_of
-from dashdeploy.search.selection.short_training import judged, short_phase
+from dashdeploy.search.selection.short_training import in_words, judged, short_phase
 from dashdeploy.search.step_time import SLOW, StepSeconds, computing_with, step_seconds, thread_counts
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
-from dashdeploy.search.time_plan import EVALUATION, leaves_epochs_open, recalibration_steps, time_plan
+from dashdeploy.search.time_plan import (
+    EVALUATION,
+    leaves_epochs_open,
+    recalibration_steps,
+    retrain_passes,
+    search_passes,
+    time_plan,
+)
 
 BACKBONES = ("resnet1d",)
 """Those whose patches are tried. WRN has them as well, but of images a short training does not tell which size is
@@ -131,11 +138,11 @@ def choose_size(
         with torch.random.fork_rng(), computing_with(threads):
             rows = _compare(task, whole, tried, seconds, progress)
     # Of those that all diverged, the smallest; of equals as well, since it is the quickest.
-    chosen = min(reversed(rows), key=lambda row: math.inf if row["loss"] is None else float(row["loss"]))
-    chosen["chosen"] = True
-    size = next(each.size for each in tried if dict(each.size.arguments) == chosen["arguments"])
+    losses = [math.inf if row["loss"] is None else float(row["loss"]) for row in rows]
+    best = min(reversed(range(len(rows))), key=losses.__getitem__)
+    rows[best]["chosen"], size = True, tried[best].size
     progress(f"the searched network has {size}" + ("; the backbone keeps its own" if size.arguments else ""))
-    return whole.model_copy(update={"searched_arguments": chosen["arguments"]}), rows
+    return whole.model_copy(update={"searched_arguments": dict(size.arguments)}), rows
 
 
 def _worth_trying(
@@ -150,25 +157,24 @@ def _worth_trying(
         changed = whole.model_copy(update={"searched_arguments": dict(size.arguments)})
         about = StepSeconds(SUPERNET * step, SEARCHED * step, own)
         plan = time_plan(task, asked, changed, about, seconds)
-        searched = _searched(plan.settings) / _searched(whole)
-        return _Planned(size, step, round(_trained(plan.settings) * batches), searched)
+        searched = search_passes(plan.settings) / search_passes(whole)
+        return _Planned(size, step, round(retrain_passes(plan.settings) * batches), searched)
+
+    def seconds_of(size: Size, own: float) -> float:
+        about = own * size.cost
+        return about if about > SLOW else _timed(task, whole, size)[0]
 
     # A small network spends more on each number, so this is too much for a larger one rather than too little.
     at_most = smallest / found[-1].cost
     if not is_long and planned(found[0], at_most, at_most).searched >= ENOUGH:
         return [], None
-    own = at_most if at_most > SLOW else _timed(task, whole, found[0])[0]
+    own = seconds_of(found[0], at_most)
     first = planned(found[0], own, own)
-    least = min(HOPELESS, round(_trained(whole) * batches))
     if not is_long and first.searched >= ENOUGH:
         return [], None
-    tried = [first] if first.steps >= least else []
-    for size in found[1:-1]:
-        step = own * size.cost
-        if step <= SLOW:
-            step = _timed(task, whole, size)[0]
-        tried.append(planned(size, step, own))
-    tried.append(planned(found[-1], smallest, own))
+    between = [planned(size, seconds_of(size, own), own) for size in found[1:-1]]
+    tried = [first, *between, planned(found[-1], smallest, own)]
+    least = min(HOPELESS, round(retrain_passes(whole) * batches))
     hopeful = [each for each in tried if each.steps >= least] or tried[-1:]
     return hopeful[:MOST], threads
 
@@ -183,16 +189,6 @@ def _timed(task: Task, whole: RunSettings, size: Size) -> tuple[float, int | Non
         seconds = step_seconds(network, task, whole, counts)
     least = min(range(len(counts)), key=lambda place: seconds[place])
     return seconds[least], None if least == 0 else counts[least]
-
-
-def _trained(settings: RunSettings) -> float:
-    """Passes over the data of a final training."""
-    return settings.retrain_epochs * settings.epoch_passes * settings.retrain_share
-
-
-def _searched(settings: RunSettings) -> float:
-    """Passes over the data of the search."""
-    return settings.search_epochs * settings.epoch_passes * settings.search_share
 
 
 def _compare(
@@ -235,7 +231,8 @@ def _compare(
                 for number, fold in enumerate(folds)
             ]
         rows.append(_row(each, steps, scores))
-        progress(f"size: {each.size}, {steps} of {each.steps} steps: {_in_words(rows[-1], task)}")
+        words = in_words(task, rows[-1]["validation"], rows[-1]["loss"])
+        progress(f"size: {each.size}, {steps} of {each.steps} steps: {words}")
     return rows
 
 
@@ -251,9 +248,3 @@ def _row(planned: _Planned, steps: int, scores: Sequence[Score]) -> dict[str, An
         "validation": None if diverged else fmean(metrics),
         "chosen": False,
     }
-
-
-def _in_words(row: Mapping[str, Any], task: Task) -> str:
-    if row["loss"] is None:
-        return "it diverged"
-    return f"validation {task.metric.name} {row['validation']:.4f}, loss {row['loss']:.4f}"

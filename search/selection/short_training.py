@@ -65,3 +65,10 @@ def judged(
         metric=figure_of(lambda *some: metric_of(task.metric, iter([some])), outputs, targets),
         seconds=time.perf_counter() - started,
     )
+
+
+def in_words(task: Task, metric: float | None, loss: float | None) -> str:
+    """The figures of trainings; None says that one diverged."""
+    if metric is None or loss is None:
+        return "it diverged"
+    return f"validation {task.metric.name} {metric:.4f}, loss {loss:.4f}"

@@ -33,7 +33,7 @@ from dashdeploy.search.selection.choice import (
     verdict_on_towers,
 )
 from dashdeploy.search.selection.cross_validation import folds_of
-from dashdeploy.search.selection.short_training import judged, short_phase
+from dashdeploy.search.selection.short_training import in_words, judged, short_phase
 from dashdeploy.search.selection.towers import TOWERS, asks_for_towers, divided
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
 
@@ -214,7 +214,9 @@ def _train(
             phase = short_phase(settings, round_.epochs, settings.epoch_passes, settings.shortlist_share)
             score = known[index, fold] = judged(part, settings, candidates[index], fold, folder, phase)
             write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
-            progress(f"short list, {_place(candidates, index)}{_fold(fold, settings)}: {_words(score, task)}")
+            figures = (None if each is None else each.value for each in (score.metric, score.loss))
+            words = in_words(task, *figures)
+            progress(f"short list, {_place(candidates, index)}{_fold(fold, settings)}: {words}")
     return known
 
 
@@ -238,9 +240,3 @@ def _place(candidates: Sequence[Architecture], index: int) -> str:
 
 def _fold(fold: int, settings: RunSettings) -> str:
     return "" if settings.shortlist_folds == 1 else f", fold {fold + 1} of {settings.shortlist_folds}"
-
-
-def _words(score: Score, task: Task) -> str:
-    if score.metric is None or score.loss is None:
-        return "it diverged"
-    return f"validation {task.metric.name} {score.metric.value:.4f}, loss {score.loss.value:.4f}"
