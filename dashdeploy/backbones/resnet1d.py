@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.backbones.patches import check_patch, patches
+from dashdeploy.ops.training.pooling import mean_of_positions
 
 KERNEL_SIZES = (8, 5, 3)
 
@@ -84,5 +85,5 @@ class ResNet1D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to logits [B, outputs], or [B, outputs, n] for dense prediction."""
         y = self.blocks(self.stem(x))
-        logits: Tensor = self.head(y if self.dense else y.mean(-1))
+        logits: Tensor = self.head(y if self.dense else mean_of_positions(y, training=self.training))
         return logits

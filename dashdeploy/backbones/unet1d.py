@@ -13,6 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from dashdeploy.ops.training.pooling import mean_of_positions
+
 KERNEL_SIZE = 3
 
 
@@ -91,4 +93,4 @@ class UNet1D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to logits [B, outputs], or [B, outputs, n] for dense prediction."""
         y = self.features(x)
-        return cast("Tensor", self.head(y if self.dense else y.mean(-1)))
+        return cast("Tensor", self.head(y if self.dense else mean_of_positions(y, training=self.training)))

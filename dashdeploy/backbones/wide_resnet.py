@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.backbones.patches import check_patch, patches
+from dashdeploy.ops.training.pooling import mean_of_positions
 
 _GROUPS = 3
 
@@ -86,4 +87,4 @@ class WideResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, h, w] to logits [B, outputs], or [B, outputs, h, w] for dense prediction."""
         y = torch.relu(self.norm(self.blocks(self.stem(self.patches(x)))))
-        return cast("Tensor", self.head(y if self.dense else y.mean((2, 3))))
+        return cast("Tensor", self.head(y if self.dense else mean_of_positions(y, training=self.training)))

@@ -70,9 +70,9 @@ class ComputationRates:
             raise ValueError(f"not rates of a run: {error}") from error
 
 
-def cpu_rates() -> ComputationRates:
-    """The table of this processor."""
-    return ComputationRates(CPU, measured=False, rates=table_for(CPU))
+def cpu_rates(precision: str = "32-true") -> ComputationRates:
+    """The table of this processor, with one of Lightning's precisions."""
+    return ComputationRates(CPU, measured=False, rates=table_for(CPU, HALF.get(precision)))
 
 
 def device_name(settings: RunSettings) -> str:
@@ -163,7 +163,7 @@ def rates_here(settings: RunSettings, progress: Progress = silent) -> Computatio
     """
     devices = devices_of(settings)
     if not devices.is_cuda:
-        return cpu_rates()
+        return cpu_rates(settings.precision)
     name = device_name(settings)
     if settings.method not in ("auto", "fourier"):
         return ComputationRates(name, measured=False, rates=table_for("cuda"))

@@ -73,6 +73,24 @@ AVX512 = Rates(
 NARROW = replace(AVX512, direct=60e9)
 """The same where torch has no AVX-512, which direct convolutions gain more by than products of this size."""
 
+AMX = Rates(
+    direct=400e9,
+    full_channels=64,
+    image_share=1.0,
+    depthwise=3e9,
+    direct_pass=1e9,
+    product=30e9,
+    fft=6e9,
+    signal=0.7e9,
+    kernel=0.2e9,
+    multiply=0.35e9,
+    sum=1e9,
+    direct_calls=0.06e-3,
+    fourier_calls=0.3e-3,
+)
+"""One core with AMX, by measurement: direct convolutions are computed in bfloat16 with the channels last, spectra in
+float32."""
+
 GPU = Rates(
     direct=4.9e12,
     full_channels=64,
@@ -96,13 +114,17 @@ bytes each served by caches at twice the memory's rate; ten microseconds for eac
 with its two gradients, sixty of the Fourier method."""
 
 
-def table_for(device: str) -> Rates:
+def table_for(device: str, dtype: torch.dtype | None = None) -> Rates:
     """The table of a device class.
 
     Args:
         device: the type of a torch device: ``cpu``, ``cuda``; others count as the CPU.
+        dtype: the precision in which direct convolutions are computed by autocast; None is float32.
     """
-    return GPU if device == "cuda" else _cpu()
+    if device == "cuda":
+        return GPU
+    # torch has no public name for this in every version that is supported.
+    return AMX if dtype is torch.bfloat16 and torch.cpu._is_amx_tile_supported() else _cpu()
 
 
 @cache

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from dashdeploy.ops.conv.channels_last import as_image, prefers_channels_last
 from dashdeploy.ops.conv.frame import frame_of
 
 CONVOLUTIONS: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d)
@@ -44,7 +46,28 @@ def padded_convolution(
     dilation: int,
     groups: int,
 ) -> Tensor:
-    """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side."""
+    """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side.
+
+    In half precision on a CPU the result, and the gradient of x, have their channels last in memory.
+    """
+    if prefers_channels_last(x, weight, groups):
+        image = as_image(x.to(torch.get_autocast_dtype("cpu")))
+        if len(pads) == 2:
+            return _convolved(image, weight, bias, pads, stride, (dilation, dilation), groups)
+        y = _convolved(image, weight.unsqueeze(2), bias, [(0, 0), *pads], (1, *stride), (1, dilation), groups)
+        return as_image(y).squeeze(2)  # of one input channel, oneDNN makes another layout
+    return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
+
+
+def _convolved(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: Sequence[tuple[int, int]],
+    stride: Sequence[int],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> Tensor:
     convolution = CONVOLUTIONS[len(pads) - 1]
     if all(before == after >= 0 for before, after in pads):
         inside = tuple(before for before, _ in pads)

@@ -12,8 +12,11 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from dashdeploy.ops.conv.channels_last import as_image, is_channels_last_series
 
 SHORTEST_ROW = 32
 """Positions from which a row is worth a product of its own."""
@@ -28,7 +31,8 @@ def vectorize_batch_norms(network: nn.Module) -> None:
     """Let every batch norm of `network` compute its statistics of a batch by `_BatchNorm`, in place.
 
     Parameters, buffers and their names stay. Whatever is not float32 or float64 on a CPU, or has few positions, goes
-    torch's way, and so does evaluation.
+    torch's way, and so does evaluation. Series in half precision have their channels last
+    (`dashdeploy.ops.conv.channels_last`) and keep them there.
     """
     for module in network.modules():
         own = getattr(module.forward, "__func__", None)  # an instance may have another
@@ -37,6 +41,8 @@ def vectorize_batch_norms(network: nn.Module) -> None:
 
 
 def _forward(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    if norm.training and x.device.type == "cpu" and is_channels_last_series(x):
+        return _of_image(norm, as_image(x)).squeeze(2)
     if not _suits(norm, x):
         return type(norm).forward(norm, x)
     norm._check_input_dim(x)
@@ -46,6 +52,14 @@ def _forward(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
         _keep(norm, mean, variance, x.numel() // x.shape[1])
     return y  # type: ignore[no-any-return]
+
+
+def _of_image(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """What torch does with series, of an image: for these it has vector instructions with the channels last."""
+    keeps = norm.track_running_stats and norm.running_mean is not None
+    mean, variance = (norm.running_mean, norm.running_var) if keeps else (None, None)
+    part = _part_of_batch(norm) if keeps else 0.0
+    return F.batch_norm(x, mean, variance, norm.weight, norm.bias, True, part, norm.eps)
 
 
 def _suits(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> bool:
@@ -66,15 +80,17 @@ def _keep(norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: Tensor, variance: Tensor,
     """Add a batch to the running statistics, as torch does: the variance of a sample of `count`."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    part = norm.momentum
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-        if part is None:
-            part = 1 / float(norm.num_batches_tracked)
-    elif part is None:
-        part = 0.0
+    part = _part_of_batch(norm)
     norm.running_mean.mul_(1 - part).add_(mean, alpha=part)
     norm.running_var.mul_(1 - part).add_(variance, alpha=part * count / (count - 1))
+
+
+def _part_of_batch(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> float:
+    """Count a batch; its part in the running statistics."""
+    if norm.num_batches_tracked is None:
+        return 0.0 if norm.momentum is None else norm.momentum
+    norm.num_batches_tracked.add_(1)
+    return 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
 
 
 class _BatchNorm(torch.autograd.Function):

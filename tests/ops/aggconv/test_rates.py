@@ -10,7 +10,7 @@ import torch
 from dashdeploy.ops.aggconv.cost import Layer, best_tile, cheapest
 from dashdeploy.ops.aggconv.device_rates import measured_rates
 from dashdeploy.ops.aggconv.module import AggConv1d
-from dashdeploy.ops.aggconv.rates import AVX512, GPU, NARROW, rates_as_json, rates_from_json, table_for
+from dashdeploy.ops.aggconv.rates import AMX, AVX512, GPU, NARROW, rates_as_json, rates_from_json, table_for
 from dashdeploy.ops.aggconv.taps import tap_plan
 from dashdeploy.ops.conv.frame import Frame
 
@@ -74,6 +74,32 @@ def test_on_the_cpu_the_table_is_the_default():
     for method, expected in (("auto", cheapest(by_table)), ("fourier", ("fourier", best_tile(by_table)))):
         layer = AggConv1d(32, 32, *SPACE, method=method)
         assert layer.computation(PLAN, 8, CPU) == expected
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_bfloat16_has_a_table_of_its_own_where_the_processor_has_tiles_for_it(monkeypatch, tiles):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    assert (table_for("cpu", torch.bfloat16) == AMX) is tiles
+    assert table_for("cpu", torch.bfloat16) == AMX or not tiles
+    assert table_for("cpu") == table_for("cpu", torch.float16) != AMX
+    assert table_for("cuda", torch.bfloat16) == GPU
+
+
+@pytest.mark.parametrize(
+    ("channels", "length", "batch", "space", "quickest"),
+    [
+        (48, 2000, 10, ((3, 5, 7, 9), (1, 3, 7, 15)), "per-dilation"),
+        (48, 2000, 10, ((3, 5, 7, 9), (1, 3)), "mixed-weights"),
+        (24, 2000, 10, ((9,), (1, 15)), "per-dilation"),
+        (64, 500, 16, ((3, 5, 7, 9), (1, 3)), "mixed-weights"),
+    ],
+)
+def test_with_tiles_direct_convolutions_are_taken_as_they_were_measured(
+    channels, length, batch, space, quickest
+):
+    """Measured (docs/decisions.md): spectra took 1.4 to 3 times as long as the quickest."""
+    plan = tap_plan(*space, Frame.same(1), (length,), CPU)
+    assert cheapest(Layer(plan, Frame.same(1), batch, channels, channels, 1, AMX))[0] == quickest
 
 
 def test_the_tile_follows_the_rates():

@@ -43,7 +43,9 @@ def a_gpu(monkeypatch):
 
 def test_the_cpu_goes_by_its_table(waves_task, monkeypatch):
     monkeypatch.setattr(computation_rates, "measured_rates", lambda *_, **__: pytest.fail("measured"))
-    assert rates_here(settings_for(waves_task)) == cpu_rates()
+    for precision, dtype in (("32-true", None), ("bf16-mixed", torch.bfloat16)):
+        expected = ComputationRates("cpu", measured=False, rates=table_for("cpu", dtype))
+        assert rates_here(settings_for(waves_task, precision=precision)) == cpu_rates(precision) == expected
     assert cpu_rates() == ComputationRates("cpu", measured=False, rates=table_for("cpu"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,58 @@ def _faults(**environment: str) -> int:
 def test_memory_is_faulted_in_once_unless_the_environment_says_otherwise() -> None:
     assert _faults() < PAGES / 100
     assert _faults(MALLOC_MMAP_THRESHOLD_="131072") > PAGES / 2
+
+
+_FLAGS = """
+import resource, sys
+from dashdeploy.search.training.malloc_tuning import keep_freed_memory
+
+if "limit" in sys.argv:
+    resource.setrlimit(resource.RLIMIT_AS, (2**40, resource.RLIM_INFINITY))
+
+def heap():
+    part, size = None, 0
+    for line in open("/proc/self/smaps"):
+        words = line.split()
+        if "-" in words[0] and not words[0].endswith(":"):
+            part = words[-1]
+        elif part == "[heap]" and words[0] == "Size:":
+            size = max(size, int(words[1]))
+        elif part == "[heap]" and words[0] == "VmFlags:" and "hg" in words:
+            return "advised", size
+    return "as it was", size
+
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+before = resident()
+with keep_freed_memory():
+    print(*heap(), resident() - before)
+"""
+
+
+def _heap(*arguments: str) -> tuple[str, int, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", _FLAGS, *arguments], capture_output=True, text=True, check=True
+    )
+    advised, size, grown = done.stdout.rsplit(maxsplit=2)
+    return advised, int(size), int(grown)
+
+
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage/enabled").exists()
+    or Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2",
+    reason="this system has no large pages to ask for, or counts addresses",
+)
+def test_the_heap_is_advised_to_have_large_pages_before_it_is_used() -> None:
+    advised, size, grown = _heap()
+    assert advised == "advised"
+    assert size >= 2**20 - 2**12  # KiB: at least a GiB of addresses
+    assert grown < 2**14  # and of memory, no more than a few pages
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc's allocator that is told")
+def test_under_a_limit_of_addresses_the_heap_stays_small() -> None:
+    advised, size, _ = _heap("limit")
+    assert advised == "as it was"
+    assert size < 2**19
