@@ -187,7 +187,7 @@ def _run_phases(
     listed = writer.value(SHORTLISTED, shortlist_phase) if has_shortlist(settings) else None
     chosen = found.architecture if listed is None else listed.architecture
     if settings.towers is not None:
-        chosen = divided(chosen, settings.towers, task.kind)
+        chosen = divided(chosen, settings.towers, task.kind, narrow=settings.narrow_towers is not False)
 
     def tune_phase() -> Tuned | None:
         """The processes share the trials, each on its own device; the first one gives what comes of them."""

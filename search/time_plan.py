@@ -16,26 +16,15 @@ from functools import partial
 from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.progress import Progress
-from dashdeploy.search.config.phases import (
-    PhaseName,
-    TimePlan,
-    in_words,
-    phase_names,
-    stage_of,
-)
+from dashdeploy.search.config.phases import TimePlan, in_words, stage_of
 from dashdeploy.search.config.run_settings import EPOCHS, RunSettings
 from dashdeploy.search.config.settings import SearchSettings
-from dashdeploy.search.distributed.ranks import device_of
-from dashdeploy.search.selection.shortlist import rounds
-from dashdeploy.search.selection.towers import asks_for_towers
+from dashdeploy.search.phase_time import finishing_seconds, phase_seconds, retrain_passes
+from dashdeploy.search.selection.towers import networks_trained, whole_towers
 from dashdeploy.search.step_time import StepSeconds, measured_steps
-from dashdeploy.search.training.batch_norm import samples_seen
-from dashdeploy.search.tuning.halving import expected_epochs
 
 DEFAULT_SECONDS = 900.0
 """What a run is planned to take where nobody says it."""
-EVALUATION = 1 / 3
-"""What a sample costs without its gradient, as part of what it costs in training."""
 SELECTION = ("search_epochs", "shortlist_epochs", "tune_epochs")
 PASS_SHARES = {name: name.replace("_epochs", "_share") for name in (*SELECTION, "retrain_epochs")}
 """Which part of the data a pass sees, by the setting of the phase's epochs."""
@@ -84,6 +73,10 @@ def plan_of_run(
             "more, which wait for each other, since other programs use this machine's processors"
         )
     progress(f"plan: {plan}")
+    if networks_trained(plan.settings) > 1:
+        progress(
+            f"{plan.settings.towers} networks side by side are trained, which together cost less than the backbone"
+        )
     every = phase_seconds(task, whole, step)
     part = plan.seconds["search"] / every["search"]
     if part < LITTLE:
@@ -107,7 +100,8 @@ def time_plan(
     """What fits into `seconds`.
 
     A backbone that is larger than the network that is searched gets as long as that one's retraining, or what is left
-    of the time, up to as many steps.
+    of the time, up to as many steps. Where it has all of these and there is time for more than one network of the
+    smaller size, several are trained, which together cost less than the backbone.
 
     Args:
         task: tells the numbers of samples.
@@ -116,6 +110,18 @@ def time_plan(
         step: what was measured.
         seconds: for the phases and what follows them.
     """
+    for count in whole_towers(task, whole, step.backbone / step.searched):
+        several = whole.model_copy(update={"towers": count, "narrow_towers": False})
+        plan = _plan(task, asked, several, step, seconds)
+        is_whole = retrain_passes(plan.settings) >= retrain_passes(several)
+        if is_whole and plan.settings.backbone_epochs == several.backbone_epochs:
+            return plan
+    return _plan(task, asked, whole, step, seconds)
+
+
+def _plan(
+    task: Task, asked: SearchSettings, whole: RunSettings, step: StepSeconds, seconds: float
+) -> TimePlan:
     finishing = finishing_seconds(task, whole, step)
     seconds = max(0.0, seconds - finishing)
     named = asked.backbone_epochs is not None or asked.backbone_share is not None
@@ -235,16 +241,6 @@ def with_freed_time(settings: RunSettings, whole: RunSettings) -> RunSettings:
     return settings.model_copy(update={"retrain_epochs": epochs, "retrain_share": share})
 
 
-def retrain_passes(settings: RunSettings) -> float:
-    """Passes over the data of a final training."""
-    return settings.retrain_epochs * settings.epoch_passes * settings.retrain_share
-
-
-def search_passes(settings: RunSettings) -> float:
-    """Passes over the data of the search."""
-    return settings.search_epochs * settings.epoch_passes * settings.search_share
-
-
 def in_single_passes(settings: RunSettings, asked: SearchSettings) -> RunSettings:
     """The same steps in epochs of one pass over the data, which can be counted out better where time is short.
 
@@ -259,75 +255,3 @@ def in_single_passes(settings: RunSettings, asked: SearchSettings) -> RunSetting
     return settings.model_copy(
         update={"epoch_passes": 1} | {name: passes * getattr(settings, name) for name in names}
     )
-
-
-def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[PhaseName, float]:
-    """What each phase of a run is expected to take."""
-    held_out = len(task.validation.targets)
-    train, everything = len(task.train.targets), len(task.train.targets) + held_out
-
-    def epochs(count: float, one: float, samples: int, evaluated: int, share: float = 1.0) -> float:
-        batch = min(settings.batch_size, samples)
-        steps = settings.epoch_passes * max(1, round(share * (samples // batch)))
-        return count * one * (steps + EVALUATION * evaluated / batch)
-
-    final = _samples_of_final_trainings(task, settings)
-    listed = everything // settings.shortlist_folds
-    of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
-    list_of_rounds = rounds(settings, settings.shortlist, towers=asks_for_towers(task, settings))
-    listed_epochs = sum(each.cost for each in list_of_rounds)
-    after_each = (
-        recalibration_steps(task, settings, of_list[0]) + EVALUATION * of_list[1] / settings.batch_size
-    )
-    judged = step.searched * after_each * sum(each.trainings for each in list_of_rounds)
-    tuned_epochs = {
-        "none": 0,
-        "grid": _grid(settings) * settings.tune_epochs,
-        "tpe": settings.tune_trials * settings.tune_epochs,
-        "asha": settings.tune_trials * expected_epochs(settings.tune_epochs),
-    }[settings.tune]
-    expected: dict[PhaseName, float] = {
-        "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
-        "shortlist": epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share) + judged,
-        "tune": epochs(tuned_epochs, step.searched, train, held_out, settings.tune_share),
-        "retrain": epochs(settings.retrain_epochs, step.searched, final, held_out, settings.retrain_share),
-        "backbone": epochs(
-            settings.backbone_epochs or settings.retrain_epochs,
-            step.backbone,
-            final,
-            held_out,
-            settings.backbone_share or settings.retrain_share,
-        ),
-    }
-    return {name: expected[stage_of(name)] for name in phase_names(settings)}
-
-
-def finishing_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> float:
-    """What is expected to follow the final trainings: batch norms' statistics and scores of all networks."""
-    scored = 0 if task.test is None else len(task.test.targets)
-    if not settings.refit:
-        scored += len(task.validation.targets)
-    steps = EVALUATION * scored / settings.batch_size
-    steps += recalibration_steps(task, settings, _samples_of_final_trainings(task, settings))
-    return steps * (settings.ensemble * step.searched + step.backbone)
-
-
-def _samples_of_final_trainings(task: Task, settings: RunSettings) -> int:
-    return len(task.train.targets) + (len(task.validation.targets) if settings.refit else 0)
-
-
-def recalibration_steps(task: Task, settings: RunSettings, samples: int) -> float:
-    """What batch norms' statistics over `samples` are expected to take, in steps of a training."""
-    seen = samples_seen(task.train, samples, device_of(settings)) if settings.recalibrate else 0
-    return EVALUATION * seen / settings.batch_size
-
-
-def _grid(settings: RunSettings) -> int:
-    """Trials of the whole grid; it may end earlier."""
-    axes = (
-        settings.tune_learning_rates,
-        settings.tune_dropouts,
-        settings.tune_weight_decays,
-        settings.tune_momenta,
-    )
-    return math.prod(len(axis) for axis in axes)

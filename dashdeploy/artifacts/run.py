@@ -78,11 +78,11 @@ class LayerArchitecture(BaseModel):
 
 
 class Towers(BaseModel):
-    """Several narrower networks side by side that make up one, which gives the mean of what they predict.
+    """Several networks side by side that make up one, which gives the mean of what they predict.
 
     S. Zhao et al., "Towards better accuracy-efficiency trade-offs: divide and co-training", IEEE Transactions on
     Image Processing 2022 (arXiv 2011.14660): S networks whose width is 1 / sqrt(S) of one network's have together
-    about as many multiply-adds.
+    about as many multiply-adds. Those of a network that is much smaller than the backbone may have its whole width.
 
     Attributes:
         count: how many.

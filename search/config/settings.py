@@ -79,6 +79,9 @@ class SearchSettings(FrozenModel):
             the mean of what they predict (Zhao et al., IEEE TIP 2022). 1 is one network. None trains two towers
             beside the winner of the short list, and takes what cross-validation says is better; only for classes or
             labels of whole samples, and the backbones of `dashdeploy.backbones.build.WIDTHS`.
+        narrow_towers: whether towers are narrower; if not, each has the whole width. None is yes, except where the
+            search has chosen a network that costs a fraction of the backbone: then as many of the whole width, up to
+            four, are trained as together cost less than the backbone, and as there is time for.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining, or what there is time
             for beside a smaller network. More of them give it what the search and its choices cost as well.
         backbone_share: part of the training data that each of its passes sees; None is `retrain_share`.
@@ -194,6 +197,7 @@ class SearchSettings(FrozenModel):
     retrain_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     ensemble: PositiveInt = 1
     towers: PositiveInt | None = None
+    narrow_towers: bool | None = None
     backbone_epochs: PositiveInt | None = None
     backbone_share: Annotated[float, Field(gt=0, le=1)] | None = None
     epoch_passes: PositiveInt | None = None

@@ -29,19 +29,13 @@ from dashdeploy.search.config.phases import has_shortlist
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
+from dashdeploy.search.phase_time import EVALUATION, recalibration_steps, retrain_passes, search_passes
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.cross_validation import folds_of
 from dashdeploy.search.selection.short_training import in_words, judged, short_phase
 from dashdeploy.search.step_time import SLOW, StepSeconds, computing_with, step_seconds, thread_counts
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
-from dashdeploy.search.time_plan import (
-    EVALUATION,
-    leaves_epochs_open,
-    recalibration_steps,
-    retrain_passes,
-    search_passes,
-    time_plan,
-)
+from dashdeploy.search.time_plan import leaves_epochs_open, time_plan
 
 BACKBONES = ("resnet1d",)
 """Those whose patches are tried. WRN has them as well, but of images a short training does not tell which size is

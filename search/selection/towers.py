@@ -1,4 +1,7 @@
-"""One network, or two narrower ones side by side that cost as much together: cross-validation decides.
+"""One network, or several side by side that cost no more than the backbone together.
+
+Two narrower networks cost about as much as one, and cross-validation decides. Where the search has chosen a network
+that costs a fraction of the backbone, there is room for several of its own width, which need no comparison.
 
 S. Zhao et al., "Towards better accuracy-efficiency trade-offs: divide and co-training", IEEE Transactions on Image
 Processing 2022 (arXiv 2011.14660). On small data sets the mean of two networks is right more often than one, by more
@@ -19,10 +22,17 @@ from dashdeploy.search.supernet.networks import backbone_name
 
 TOWERS = 2
 """What one network is compared with."""
+MOST_WHOLE_TOWERS = 4
+"""Of the network's own width; more of them gain little."""
 
 
 def asks_for_towers(task: Task, settings: SearchSettings) -> bool:
     """Whether a run finds out by its short list if towers are better than one network."""
+    return settings.narrow_towers is not False and may_have_towers(task, settings)
+
+
+def may_have_towers(task: Task, settings: SearchSettings) -> bool:
+    """Whether a run may choose to have towers."""
     return (
         settings.towers is None
         and settings.shortlist > 1
@@ -33,19 +43,46 @@ def asks_for_towers(task: Task, settings: SearchSettings) -> bool:
     )
 
 
-def divided(architecture: Architecture, count: int, kind: Kind) -> Architecture:
-    """`architecture` as so many towers, of 1 / sqrt(count) of its width, to a multiple of 4 channels.
+def whole_towers(task: Task, settings: SearchSettings, ratio: float) -> list[int]:
+    """How many networks of the searched one's own width together cost less than the backbone, most first.
+
+    Args:
+        task: tells what is predicted.
+        settings: with the size that the search has chosen; without one, none is tried.
+        ratio: what the backbone costs, in costs of one network.
+    """
+    if (
+        not settings.searched_arguments
+        or settings.narrow_towers
+        or settings.tune != "none"
+        or not may_have_towers(task, settings)
+    ):
+        return []
+    return list(range(min(MOST_WHOLE_TOWERS, int(ratio)), 1, -1))
+
+
+def networks_trained(settings: SearchSettings) -> int:
+    """How many networks of the searched one's own width a final training trains side by side."""
+    return settings.towers or 1 if settings.narrow_towers is False else 1
+
+
+def divided(architecture: Architecture, count: int, kind: Kind, *, narrow: bool = True) -> Architecture:
+    """`architecture` as so many towers.
 
     Args:
         architecture: its backbone is one of `WIDTHS`.
         count: how many; 1 leaves it as it is.
         kind: what is predicted.
+        narrow: whether each has 1 / sqrt(count) of its width, to a multiple of 4 channels, or all of it.
     """
     if count == 1:
         return architecture
     width, whole = WIDTHS[architecture.backbone], width_of(architecture.backbone, architecture.own_arguments)
-    steps = max(1, round(whole / math.sqrt(count) / width.step))
-    towers = Towers(count=count, arguments={width.argument: width.step * steps}, kind=kind)
+    if narrow:
+        own = width.step * max(1, round(whole / math.sqrt(count) / width.step))
+    else:
+        own = type(width.step)(whole)
+    towers = Towers(count=count, arguments={width.argument: own}, kind=kind)
     return architecture.model_copy(update={"towers": towers})
 
 

@@ -8,12 +8,11 @@ from dashdeploy.search import time_plan as module
 from dashdeploy.search.config.phases import TimePlan, in_words
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.phase_time import finishing_seconds, phase_seconds, retrain_passes
+from dashdeploy.search.step_time import StepSeconds
 from dashdeploy.search.time_plan import (
-    StepSeconds,
-    finishing_seconds,
     in_single_passes,
     leaves_epochs_open,
-    phase_seconds,
     plan_of_run,
     quickest,
     time_plan,
@@ -31,6 +30,7 @@ def planned(task, asked, step, seconds):
 
 STEP = StepSeconds(supernet=0.2, searched=0.06, backbone=0.04)
 QUICK = SearchSettings(shortlist=7)
+NARROW = QUICK.model_copy(update={"narrow_towers": True})
 
 
 def test_with_time_enough_nothing_is_left_out(waves_task):
@@ -248,7 +248,7 @@ def smaller(task, asked, step, seconds):
 
 def test_a_larger_backbone_has_as_many_steps_if_there_is_time(waves_task):
     step = StepSeconds(supernet=0.2, searched=0.06, backbone=2.0)
-    whole, plan = smaller(waves_task, QUICK, step, 1e9)
+    whole, plan = smaller(waves_task, NARROW, step, 1e9)
     assert plan.settings == whole
     assert plan.seconds["backbone"] > 20 * plan.seconds["retrain"]
 
@@ -257,7 +257,7 @@ def test_a_larger_backbone_has_as_many_steps_if_there_is_time(waves_task):
 def test_a_larger_backbone_has_what_is_left_and_as_long_as_retraining(waves_task, seconds, backbone):
     """It does not take the time of the network that is searched, whose steps are those beside an equal backbone."""
     step = StepSeconds(supernet=0.2, searched=0.06, backbone=backbone)
-    _, plan = smaller(waves_task, QUICK, step, seconds)
+    _, plan = smaller(waves_task, NARROW, step, seconds)
     as_quick = planned(waves_task, QUICK, StepSeconds(0.2, 0.06, 0.06), seconds - plan.finishing)
     names = ("search_epochs", "shortlist_epochs", "retrain_epochs", "epoch_passes")
     for name in names:
@@ -276,9 +276,54 @@ def test_a_larger_backbone_has_what_is_left_and_as_long_as_retraining(waves_task
 
 
 def test_epochs_of_the_backbone_that_were_asked_for_stay(waves_task):
-    asked = QUICK.model_copy(update={"backbone_epochs": 7})
+    asked = NARROW.model_copy(update={"backbone_epochs": 7})
     _, plan = smaller(waves_task, asked, StepSeconds(0.2, 0.06, 5.0), 100)
     assert plan.settings.backbone_epochs == 7 and plan.settings.backbone_share is None
-    asked = QUICK.model_copy(update={"backbone_share": 0.5})
+    asked = NARROW.model_copy(update={"backbone_share": 0.5})
     _, plan = smaller(waves_task, asked, StepSeconds(0.2, 0.06, 5.0), 100)
     assert plan.settings.backbone_epochs is None and plan.settings.backbone_share == 0.5
+
+
+@pytest.mark.parametrize(("backbone", "count"), [(0.6, 4), (0.2, 3), (0.13, 2), (0.119, None)])
+def test_as_many_networks_are_planned_as_cost_less_than_the_backbone(waves_task, backbone, count):
+    step = StepSeconds(supernet=0.2, searched=0.06, backbone=backbone)
+    whole, plan = smaller(waves_task, QUICK, step, 1e9)
+    assert plan.settings == whole.model_copy(
+        update={} if count is None else {"towers": count, "narrow_towers": False}
+    )
+    one = phase_seconds(waves_task, whole, step)
+    assert plan.seconds["retrain"] == pytest.approx((count or 1) * one["retrain"])
+    assert plan.seconds["retrain"] <= plan.seconds["backbone"]
+    assert plan.seconds["search"] == one["search"]
+    if count:  # they need no comparison
+        assert plan.seconds["shortlist"] < one["shortlist"]
+
+
+@given(seconds=st.floats(30, 3000))
+def test_there_are_several_only_if_there_is_time_for_all_their_steps_and_the_backbone_s(waves_task, seconds):
+    step = StepSeconds(supernet=0.2, searched=0.06, backbone=0.3)
+    whole, plan = smaller(waves_task, QUICK, step, seconds)
+    several = plan.settings.narrow_towers is False
+    if several:
+        assert retrain_passes(plan.settings) == retrain_passes(whole)
+        assert plan.settings.backbone_epochs is None
+        assert sum(plan.seconds.values()) + plan.finishing <= seconds * 1.01
+        assert plan.seconds["search"] + plan.seconds["shortlist"] > 0
+    else:
+        assert plan.settings.towers is None
+    _, longer = smaller(waves_task, QUICK, step, 2 * seconds)
+    assert (longer.settings.towers or 1) >= (plan.settings.towers or 1)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"narrow_towers": True}, {"towers": 1}, {"towers": 2}, {"tune": "tpe"}, {"shortlist": 1}]
+)
+def test_settings_may_forbid_several_networks(waves_task, changes):
+    asked = QUICK.model_copy(update=changes)
+    whole, plan = smaller(waves_task, asked, StepSeconds(0.2, 0.06, 0.6), 1e9)
+    assert plan.settings.towers == whole.towers and plan.settings.narrow_towers == whole.narrow_towers
+
+
+def test_a_network_of_the_backbone_s_size_stays_one(waves_task):
+    plan = planned(waves_task, QUICK, StepSeconds(0.2, 0.06, 0.6), 1e9)
+    assert plan.settings.towers is None

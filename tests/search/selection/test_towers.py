@@ -56,6 +56,21 @@ def test_a_tower_has_its_share_of_the_width(architecture, width, count, narrow):
     assert divided(wide, 1, "classification") == wide
 
 
+@pytest.mark.parametrize("width", [22, 24, 64])
+def test_whole_towers_have_the_width(architecture, width):
+    wide = architecture.model_copy(
+        update={
+            "arguments": {**architecture.arguments, "width": width},
+            "searched_arguments": {"patch": 2},
+        }
+    )
+    towers = divided(wide, 3, "classification", narrow=False)
+    assert towers.towers.arguments == {"width": width}
+    network = build_searched(towers)
+    assert [member.head.in_features for member in network.members] == [2 * width] * 3
+    assert all(member.stem[0].stride == (2,) for member in network.members)
+
+
 @pytest.mark.parametrize(
     ("backbone", "arguments", "count", "narrow"),
     [
@@ -239,6 +254,24 @@ def test_a_run_of_towers_is_kept_shown_and_built_again(waves_task, small, tmp_pa
     shown = inspect(tmp_path / "run")
     assert ", backbone resnet1d, 2 towers of width 4" in shown.text
     assert shown.data["towers"] == {"count": 2, "arguments": {"width": 4}, "kind": "classification"}
+
+
+def test_a_run_may_have_several_networks_of_the_whole_width(waves_task, small, tmp_path):
+    changes = {
+        "towers": 3,
+        "narrow_towers": False,
+        "width": 8,
+        "shortlist": 1,
+        "searched_arguments": {"patch": 2},
+    }
+    run = search(waves_task, small.model_copy(update=changes), tmp_path / "run")
+    assert run.architecture.towers.count == 3 and run.architecture.towers.arguments == {"width": 8}
+    network, backbone = run.searched_model(), run.backbone_model()
+    assert [member.head.in_features for member in network.members] == [16] * 3
+    assert backbone.head.in_features == 16 and isinstance(backbone.stem, nn.Identity)
+    probabilities = [member(waves_task.test.inputs).softmax(1) for member in network.members]
+    assert not torch.allclose(probabilities[0], probabilities[1], atol=1e-3)
+    assert ', searched with {"patch": 2}, 3 towers of width 8' in inspect(tmp_path / "run").text
 
 
 def test_the_backbone_is_one_network(architecture):
