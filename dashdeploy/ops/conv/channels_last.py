@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dashdeploy.ops.conv.half_precision import is_computed_in_half
+
 WEIGHT_SHARE = 0.5
 """Weights per element of input and output up to which it pays: weights and their gradients change their layout in
 every step, since parameters keep theirs."""
@@ -24,9 +26,8 @@ def prefers_channels_last(x: Tensor, weight: Tensor, groups: int) -> bool:
         groups: of channels. Depthwise series are quicker with channels first.
     """
     return (
-        x.device.type == "cpu"
+        is_computed_in_half(x)
         and torch.is_grad_enabled()
-        and torch.is_autocast_enabled("cpu")
         and x.dim() == weight.dim()
         and (groups == 1 or x.dim() > 3 or weight.shape[1] > 1)
         and weight.numel() <= WEIGHT_SHARE * x.numel() * (1 + weight.shape[0] / max(1, x.shape[1]))

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 
 from dashdeploy.ops.conv.channels_last import as_image, prefers_channels_last
 from dashdeploy.ops.conv.frame import frame_of
+from dashdeploy.ops.conv.half_precision import is_computed_in_half, is_right
 
 CONVOLUTIONS: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d)
 """By rank, from 1 up."""
@@ -48,15 +49,35 @@ def padded_convolution(
 ) -> Tensor:
     """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side.
 
-    In half precision on a CPU the result, and the gradient of x, have their channels last in memory.
+    In half precision on a CPU the result, and the gradient of x, have their channels last in memory. Where half
+    precision gives wrong numbers, float32 computes.
     """
-    if prefers_channels_last(x, weight, groups):
-        image = as_image(x.to(torch.get_autocast_dtype("cpu")))
-        if len(pads) == 2:
-            return _convolved(image, weight, bias, pads, stride, (dilation, dilation), groups)
-        y = _convolved(image, weight.unsqueeze(2), bias, [(0, 0), *pads], (1, *stride), (1, dilation), groups)
-        return as_image(y).squeeze(2)  # of one input channel, oneDNN makes another layout
-    return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
+    how = (pads, stride, dilation, groups)
+    if not is_computed_in_half(x) or x.dim() != weight.dim():
+        return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
+    if is_right(_in_half, x, weight, *how):
+        return _in_half(x, weight, bias, *how)
+    with torch.autocast("cpu", enabled=False):
+        wide = None if bias is None else bias.float()
+        return _convolved(x.float(), weight.float(), wide, pads, stride, (dilation,) * len(pads), groups)
+
+
+def _in_half(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: Sequence[tuple[int, int]],
+    stride: Sequence[int],
+    dilation: int,
+    groups: int,
+) -> Tensor:
+    if not prefers_channels_last(x, weight, groups):
+        return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
+    image = as_image(x.to(torch.get_autocast_dtype("cpu")))
+    if len(pads) == 2:
+        return _convolved(image, weight, bias, pads, stride, (dilation, dilation), groups)
+    y = _convolved(image, weight.unsqueeze(2), bias, [(0, 0), *pads], (1, *stride), (1, dilation), groups)
+    return as_image(y).squeeze(2)  # of one input channel, oneDNN makes another layout
 
 
 def _convolved(

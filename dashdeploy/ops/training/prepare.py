@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from torch import nn
+from functools import partial
 
+import torch
+from torch import Tensor, nn
+
+from dashdeploy.ops.conv.half_precision import is_computed_in_half
 from dashdeploy.ops.conv.live_taps import skip_dead_taps
 from dashdeploy.ops.training.batch_norm import vectorize_batch_norms
 from dashdeploy.ops.training.convolution import trained_convolution
+
+_TORCHS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 
 
 def prepare_for_training(network: nn.Module) -> None:
@@ -16,4 +29,20 @@ def prepare_for_training(network: nn.Module) -> None:
     not know of it.
     """
     skip_dead_taps(network, trained_convolution)
+    _keep_others_in_float32(network)
     vectorize_batch_norms(network)
+
+
+def _keep_others_in_float32(network: nn.Module) -> None:
+    """Transposed convolutions and the like are wrong in half precision more often; see `half_precision`."""
+    for module in network.modules():
+        own = getattr(module.forward, "__func__", None)  # an instance may have another
+        if isinstance(module, _TORCHS) and own in {each.forward for each in _TORCHS}:
+            module.forward = partial(_in_float32, module)  # type: ignore[method-assign]
+
+
+def _in_float32(conv: nn.Module, x: Tensor, *arguments: object) -> Tensor:
+    if not is_computed_in_half(x):
+        return type(conv).forward(conv, x, *arguments)  # type: ignore[no-any-return]
+    with torch.autocast("cpu", enabled=False):
+        return type(conv).forward(conv, x.float(), *arguments)  # type: ignore[no-any-return]
