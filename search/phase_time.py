@@ -56,7 +56,9 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     expected: dict[PhaseName, float] = {
         "search": epochs(settings.search_epochs, step.supernet, train, held_out, settings.search_share),
         "shortlist": epochs(listed_epochs, step.searched, *of_list, settings.shortlist_share) + judged,
-        "tune": epochs(tuned_epochs, step.searched, train, held_out, settings.tune_share),
+        "tune": epochs(
+            tuned_epochs, networks_trained(settings) * step.searched, train, held_out, settings.tune_share
+        ),
         "retrain": epochs(
             settings.retrain_epochs,
             networks_trained(settings) * step.searched,

@@ -44,7 +44,7 @@ from dashdeploy.search.prepare import Preparation, check, prepare
 from dashdeploy.search.run_writer import BACKBONE, FOUND, SHORTLISTED, TUNED, RunWriter, retrained
 from dashdeploy.search.selection.kernel_search import Found, search_kernels
 from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist
-from dashdeploy.search.selection.towers import divided
+from dashdeploy.search.selection.towers import as_asked
 from dashdeploy.search.staging.directory import (
     check_startable,
     finish_staging_directory,
@@ -186,8 +186,7 @@ def _run_phases(
 
     listed = writer.value(SHORTLISTED, shortlist_phase) if has_shortlist(settings) else None
     chosen = found.architecture if listed is None else listed.architecture
-    if settings.towers is not None:
-        chosen = divided(chosen, settings.towers, task.kind, narrow=settings.narrow_towers is not False)
+    chosen = as_asked(chosen, task, settings)
 
     def tune_phase() -> Tuned | None:
         """The processes share the trials, each on its own device; the first one gives what comes of them."""
@@ -297,7 +296,6 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
     plan = stored_plan(folder, settings)
     assert plan is not None
     check_same(folder, run_config(task, settings, plan))
-    tuning = tuning_of(
-        task, plan.settings, chosen.architecture, folder, worker=worker_name(), progress=progress
-    )
+    architecture = as_asked(chosen.architecture, task, plan.settings)
+    tuning = tuning_of(task, plan.settings, architecture, folder, worker=worker_name(), progress=progress)
     return help_tuning(tuning)

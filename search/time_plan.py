@@ -73,7 +73,7 @@ def plan_of_run(
             "more, which wait for each other, since other programs use this machine's processors"
         )
     progress(f"plan: {plan}")
-    if networks_trained(plan.settings) > 1:
+    if whole.towers is None and networks_trained(plan.settings) > 1:
         progress(
             f"{plan.settings.towers} networks side by side are trained, which together cost less than the backbone"
         )
@@ -114,7 +114,8 @@ def time_plan(
         several = whole.model_copy(update={"towers": count, "narrow_towers": False})
         plan = _plan(task, asked, several, step, seconds)
         is_whole = retrain_passes(plan.settings) >= retrain_passes(several)
-        if is_whole and plan.settings.backbone_epochs == several.backbone_epochs:
+        is_whole = is_whole and plan.settings.backbone_epochs == several.backbone_epochs
+        if is_whole and sum(plan.seconds.values()) + plan.finishing <= seconds:
             return plan
     return _plan(task, asked, whole, step, seconds)
 

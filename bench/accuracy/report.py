@@ -30,7 +30,7 @@ class SeedResult(FrozenModel):
         backbone_validation: the same of the backbone.
         seconds: of the whole run.
         kernels: kernel size and dilation per searched layer.
-        towers: of how many narrower networks the searched one is made.
+        towers: of how many networks side by side the searched one is made.
         searched_arguments: those of the backbone's factory that the searched network alone has, such as patches.
     """
 

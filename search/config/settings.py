@@ -74,9 +74,9 @@ class SearchSettings(FrozenModel):
         retrain_share: part of the training data that each pass of these sees.
         ensemble: how many networks are trained with what was found, each with the next seed; the run's model is the
             mean of what they predict (Lakshminarayanan et al., NeurIPS 2017).
-        towers: of how many narrower networks, side by side, the retrained network is made: each has the found kernels
-            and 1 / sqrt(towers) of the width, so that together they cost about what one does, and the network gives
-            the mean of what they predict (Zhao et al., IEEE TIP 2022). 1 is one network. None trains two towers
+        towers: of how many networks, side by side, the retrained network is made, which gives the mean of what they
+            predict: each has the found kernels and, if they are narrow, 1 / sqrt(towers) of the width, so that
+            together they cost about what one does (Zhao et al., IEEE TIP 2022). 1 is one network. None trains two
             beside the winner of the short list, and takes what cross-validation says is better; only for classes or
             labels of whole samples, and the backbones of `dashdeploy.backbones.build.WIDTHS`.
         narrow_towers: whether towers are narrower; if not, each has the whole width. None is yes, except where the

@@ -48,13 +48,15 @@ def whole_towers(task: Task, settings: SearchSettings, ratio: float) -> list[int
 
     Args:
         task: tells what is predicted.
-        settings: with the size that the search has chosen; without one, none is tried.
+        settings: with the size that the search has chosen. Without one, none is tried, nor with a tuning or an
+            ensemble, whose trials and members would each have as many.
         ratio: what the backbone costs, in costs of one network.
     """
     if (
         not settings.searched_arguments
         or settings.narrow_towers
         or settings.tune != "none"
+        or settings.ensemble > 1
         or not may_have_towers(task, settings)
     ):
         return []
@@ -78,12 +80,17 @@ def divided(architecture: Architecture, count: int, kind: Kind, *, narrow: bool 
     if count == 1:
         return architecture
     width, whole = WIDTHS[architecture.backbone], width_of(architecture.backbone, architecture.own_arguments)
-    if narrow:
-        own = width.step * max(1, round(whole / math.sqrt(count) / width.step))
-    else:
-        own = type(width.step)(whole)
+    narrower = width.step * max(1, round(whole / math.sqrt(count) / width.step))
+    own = narrower if narrow else type(width.step)(whole)
     towers = Towers(count=count, arguments={width.argument: own}, kind=kind)
     return architecture.model_copy(update={"towers": towers})
+
+
+def as_asked(architecture: Architecture, task: Task, settings: SearchSettings) -> Architecture:
+    """What was chosen, as the towers that the settings or the plan name, if they do."""
+    if settings.towers is None:
+        return architecture
+    return divided(architecture, settings.towers, task.kind, narrow=settings.narrow_towers is not False)
 
 
 def check_towers(task: Task, settings: SearchSettings) -> None:

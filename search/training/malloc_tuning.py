@@ -30,7 +30,7 @@ _LARGEST_HEAP = 8
 _GLIBC_OWN = 32 * 2**20
 """How far glibc raises its threshold for blocks of their own by itself; the other one is twice that."""
 
-_SET_BY_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
+_SET_BY_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_PERTURB_")
 
 
 @contextmanager
@@ -44,9 +44,11 @@ def keep_freed_memory() -> Iterator[None]:
     if libc is None:
         yield
         return
-    libc.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
+    grows = libc.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
+    if not grows:  # an older glibc
+        libc.mallopt(_MMAP_THRESHOLD, _GLIBC_OWN)
     libc.mallopt(_TRIM_THRESHOLD, _NEVER)
-    if not _addresses_are_counted():
+    if grows and not _addresses_are_counted():
         _advise_large_pages(libc)
     try:
         yield

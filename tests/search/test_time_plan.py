@@ -299,24 +299,40 @@ def test_as_many_networks_are_planned_as_cost_less_than_the_backbone(waves_task,
         assert plan.seconds["shortlist"] < one["shortlist"]
 
 
-@given(seconds=st.floats(30, 3000))
-def test_there_are_several_only_if_there_is_time_for_all_their_steps_and_the_backbone_s(waves_task, seconds):
-    step = StepSeconds(supernet=0.2, searched=0.06, backbone=0.3)
-    whole, plan = smaller(waves_task, QUICK, step, seconds)
+@given(
+    seconds=st.floats(30, 3000),
+    ratio=st.one_of(st.sampled_from([2.0, 3.0, 4.0]), st.floats(1, 10)),
+    named=st.sampled_from([{}, {"retrain_epochs": 40, "backbone_epochs": 40}, {"backbone_share": 0.5}]),
+)
+def test_there_are_several_only_if_there_is_time_for_all_their_steps_and_the_backbone_s(
+    waves_task, seconds, ratio, named
+):
+    step = StepSeconds(supernet=0.2, searched=0.0625, backbone=0.0625 * ratio)
+    asked = QUICK.model_copy(update=named)
+    whole, plan = smaller(waves_task, asked, step, seconds)
     several = plan.settings.narrow_towers is False
     if several:
         assert retrain_passes(plan.settings) == retrain_passes(whole)
-        assert plan.settings.backbone_epochs is None
-        assert sum(plan.seconds.values()) + plan.finishing <= seconds * 1.01
+        assert plan.settings.backbone_epochs == whole.backbone_epochs
+        assert sum(plan.seconds.values()) + plan.finishing <= seconds
         assert plan.seconds["search"] + plan.seconds["shortlist"] > 0
     else:
         assert plan.settings.towers is None
-    _, longer = smaller(waves_task, QUICK, step, 2 * seconds)
+    _, longer = smaller(waves_task, asked, step, 2 * seconds)
     assert (longer.settings.towers or 1) >= (plan.settings.towers or 1)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"narrow_towers": True}, {"towers": 1}, {"towers": 2}, {"tune": "tpe"}, {"shortlist": 1}]
+    "changes",
+    [
+        {"narrow_towers": True},
+        {"towers": 1},
+        {"towers": 2},
+        {"tune": "tpe"},
+        {"shortlist": 1},
+        {"ensemble": 2},
+        {"latency_weight": 0.1},
+    ],
 )
 def test_settings_may_forbid_several_networks(waves_task, changes):
     asked = QUICK.model_copy(update=changes)
@@ -327,3 +343,14 @@ def test_settings_may_forbid_several_networks(waves_task, changes):
 def test_a_network_of_the_backbone_s_size_stays_one(waves_task):
     plan = planned(waves_task, QUICK, StepSeconds(0.2, 0.06, 0.6), 1e9)
     assert plan.settings.towers is None
+
+
+def test_trials_of_several_networks_take_as_many_times_as_long(waves_task):
+    one = QUICK.model_copy(update={"tune": "tpe", "tune_trials": 4, "towers": 1})
+    three = one.model_copy(update={"towers": 3, "narrow_towers": False})
+    alone, together = (
+        phase_seconds(waves_task, run_settings(waves_task, each), STEP) for each in (one, three)
+    )
+    for phase in ("tune", "retrain"):
+        assert together[phase] == pytest.approx(3 * alone[phase])
+    assert together["backbone"] == alone["backbone"]

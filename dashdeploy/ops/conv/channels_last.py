@@ -18,7 +18,7 @@ every step, since parameters keep theirs."""
 
 
 def prefers_channels_last(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether a training's convolution of x [B, in, *spatial] with a weight [out, in / groups, *shape] does.
+    """Whether a convolution of x [B, in, *spatial] with a weight [out, in / groups, *shape] is faster that way.
 
     Args:
         x: in any layout.

@@ -46,7 +46,9 @@ def skip_dead_taps(network: nn.Module, convolution: Callable[..., Tensor] = padd
 
 def _forward(conv: nn.Conv1d | nn.Conv2d, convolution: Callable[..., Tensor], x: Tensor) -> Tensor:
     spatial, pads = tuple(x.shape[2:]), _pads(conv)
-    if len(spatial) != len(conv.kernel_size):  # a lone sample
+    if x.dim() == len(conv.kernel_size) + 1:  # a lone sample
+        return _forward(conv, convolution, x.unsqueeze(0)).squeeze(0)
+    if len(spatial) != len(conv.kernel_size):
         return type(conv).forward(conv, x)  # type: ignore[arg-type]
     live = _live(spatial, conv.kernel_size, conv.dilation[0], conv.stride, pads)
     if live is None and convolution is padded_convolution:

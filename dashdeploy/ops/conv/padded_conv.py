@@ -49,14 +49,15 @@ def padded_convolution(
 ) -> Tensor:
     """Torch's convolution of x with a weight [out, in / groups, *shape], with any padding, or cropping, per side.
 
-    In half precision on a CPU the result, and the gradient of x, have their channels last in memory. Where half
+    Under autocast on a CPU the result, and the gradient of x, mostly have their channels last in memory; where half
     precision gives wrong numbers, float32 computes.
     """
     how = (pads, stride, dilation, groups)
     if not is_computed_in_half(x) or x.dim() != weight.dim():
         return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
-    if is_right(_in_half, x, weight, *how):
-        return _in_half(x, weight, bias, *how)
+    last = prefers_channels_last(x, weight, groups)
+    if is_right(_in_half, x, weight, *how, last):
+        return _in_half(x, weight, bias, *how, last)
     with torch.autocast("cpu", enabled=False):
         wide = None if bias is None else bias.float()
         return _convolved(x.float(), weight.float(), wide, pads, stride, (dilation,) * len(pads), groups)
@@ -70,8 +71,9 @@ def _in_half(
     stride: Sequence[int],
     dilation: int,
     groups: int,
+    last: bool,
 ) -> Tensor:
-    if not prefers_channels_last(x, weight, groups):
+    if not (last and is_computed_in_half(x)):  # the check against float32 comes by here as well
         return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
     image = as_image(x.to(torch.get_autocast_dtype("cpu")))
     if len(pads) == 2:

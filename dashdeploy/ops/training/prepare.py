@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,15 +35,18 @@ def prepare_for_training(network: nn.Module) -> None:
 
 
 def _keep_others_in_float32(network: nn.Module) -> None:
-    """Transposed convolutions and the like are wrong in half precision more often; see `half_precision`."""
+    """Let all other convolutions compute in float32, since half precision is wrong for some shapes.
+
+    See `dashdeploy.ops.conv.half_precision`. Calls of torch's functions in a network's own code are not changed.
+    """
     for module in network.modules():
         own = getattr(module.forward, "__func__", None)  # an instance may have another
-        if isinstance(module, _TORCHS) and own in {each.forward for each in _TORCHS}:
+        if isinstance(module, _TORCHS) and own is type(module).forward:
             module.forward = partial(_in_float32, module)  # type: ignore[method-assign]
 
 
-def _in_float32(conv: nn.Module, x: Tensor, *arguments: object) -> Tensor:
+def _in_float32(conv: nn.Module, x: Tensor, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
     if not is_computed_in_half(x):
-        return type(conv).forward(conv, x, *arguments)  # type: ignore[no-any-return]
+        return type(conv).forward(conv, x, *arguments, **named)  # type: ignore[no-any-return]
     with torch.autocast("cpu", enabled=False):
-        return type(conv).forward(conv, x.float(), *arguments)  # type: ignore[no-any-return]
+        return type(conv).forward(conv, x.float(), *arguments, **named)  # type: ignore[no-any-return]

@@ -71,12 +71,9 @@ def test_results_and_gradients_are_those_of_double_precision_but_for_rounding(
 
 
 def test_a_network_s_series_keep_their_layout_and_its_statistics():
-    class Net(nn.Sequential):
-        pass
-
     def made():
         torch.manual_seed(0)
-        return Net(
+        return nn.Sequential(
             nn.Conv1d(1, 8, 9, padding="same"),
             nn.BatchNorm1d(8),
             nn.ReLU(),
@@ -128,4 +125,4 @@ def test_only_what_gains_by_it_changes_its_layout():
         assert not prefers_channels_last(series[:, :, :20], weight, 1)  # 768 weights, 1280 numbers in and out
         assert not prefers_channels_last(series[0], weight, 1)  # a lone sample
         with torch.no_grad():
-            assert not prefers_channels_last(series, weight, 1)  # evaluation is torch's
+            assert not prefers_channels_last(series, weight, 1)  # no gradients are taken

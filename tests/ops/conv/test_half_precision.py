@@ -1,9 +1,13 @@
 """Shapes for which half precision is wrong are computed in float32."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from dashdeploy.ops.conv import half_precision, padded_conv
 from dashdeploy.ops.conv.padded_conv import padded_convolution
@@ -83,11 +87,79 @@ def test_what_is_right_is_computed_in_half_precision_and_draws_nothing():
         assert half_precision._agrees.cache_info().misses == 1
         padded_convolution(x, weight, None, *SAME)
         assert half_precision._agrees.cache_info().misses == 1
-        padded_convolution(x[:1], weight, None, *SAME)  # the last batch is another shape
+        padded_convolution(x.repeat(3, 1, 1), weight, None, *SAME)  # it is tried on two samples at most
+        assert half_precision._agrees.cache_info().misses == 1
+        padded_convolution(x[:, :, :40], weight, None, *SAME)
         assert half_precision._agrees.cache_info().misses == 2
     assert padded_convolution(x, weight, None, *SAME).dtype == torch.float32
     assert half_precision._agrees.cache_info().misses == 2
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex64])
+@pytest.mark.parametrize("layer", [nn.Conv1d, nn.ConvTranspose1d])
+def test_what_autocast_leaves_alone_stays_as_it_is(dtype, layer):
+    network = nn.Sequential(layer(3, 4, 5)).to(dtype)
+    x = torch.randn(2, 3, 30, dtype=dtype)
+    exact = network(x)
+    prepare_for_training(network)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(network(x), exact)
+
+
+def test_a_network_may_keep_its_memory_by_computing_twice():
+    """The check's own tensors must not be counted among those that checkpoints save."""
+    network = nn.Sequential(nn.Conv1d(3, 8, 5, padding=2), nn.ReLU(), nn.Conv1d(8, 8, 3))
+    prepare_for_training(network)
+    x = torch.randn(2, 3, 50, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = checkpoint(network, x, use_reentrant=False)
+    (mine,) = torch.autograd.grad(y.float().sum(), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        (plain,) = torch.autograd.grad(network(x).float().sum(), x)
+    assert torch.equal(mine, plain)
+
+
+def test_the_check_leaves_nothing_in_autocast_s_cache():
+    x, weight = torch.ones(2, 8, 40), torch.ones(8, 1, 3)
+    alive = []
+    real = half_precision.torch.autograd.grad
+
+    def watched(y, leaves, *others):
+        alive.extend(weakref.ref(leaf) for leaf in leaves)
+        return real(y, leaves, *others)
+
+    with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
+        patch.setattr(torch.autograd, "grad", watched)
+        padded_convolution(x, weight, None, [(1, 1)], (1,), 1, 8)
+        gc.collect()
+        assert len(alive) == 4 and all(leaf() is None for leaf in alive)
+
+
+class Causal(nn.Conv1d):
+    def forward(self, x):
+        return super().forward(F.pad(x, (7, 0)))
+
+
+@pytest.mark.parametrize("layer", [nn.Conv1d(12, 24, 8, padding="same"), Causal(12, 24, 8)])
+@pytest.mark.parametrize("lone", [True, False])
+def test_lone_samples_and_subclasses_have_right_results(layer, lone):
+    x = torch.randn(3, 12, 60, generator=torch.Generator().manual_seed(0))
+    x = x[0] if lone else x
+    network = nn.Sequential(layer)
+    exact = network(x).detach()
+    prepare_for_training(network)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network(x)
+    assert y.shape == exact.shape and close(y, exact.double())
+
+
+@pytest.mark.parametrize("precise", [True, False])
+def test_transposed_convolutions_may_be_told_the_size_of_their_output(precise):
+    network = nn.ModuleList([nn.ConvTranspose1d(2, 3, 4, stride=3)])
+    prepare_for_training(network)
+    with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+        assert network[0](torch.randn(2, 2, 10), output_size=[33]).shape == (2, 3, 33)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ def a_gpu(monkeypatch):
 
 def test_the_cpu_goes_by_its_table(waves_task, monkeypatch):
     monkeypatch.setattr(computation_rates, "measured_rates", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert cpu_rates("bf16-mixed") != cpu_rates()
     for precision, dtype in (("32-true", None), ("bf16-mixed", torch.bfloat16)):
         expected = ComputationRates("cpu", measured=False, rates=table_for("cpu", dtype))
         assert rates_here(settings_for(waves_task, precision=precision)) == cpu_rates(precision) == expected
