@@ -113,4 +113,10 @@ def test_run_settings_leave_nothing_open_but_the_backbone_s_budget(of_size):
     chosen = run_settings(of_size(100), SearchSettings())
     open_ones = [name for name in RunSettings.model_fields if getattr(chosen, name) is None]
     backbone = {"backbone_epochs", "backbone_share"}
-    assert set(open_ones) == backbone | {"dropout", "latency_budget", "latency_device", "towers"}
+    assert set(open_ones) == backbone | {
+        "dropout",
+        "latency_budget",
+        "latency_device",
+        "towers",
+        "narrow_towers",
+    }
