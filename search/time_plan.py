@@ -113,9 +113,11 @@ def time_plan(
     for count in whole_towers(task, whole, step.backbone / step.searched):
         several = whole.model_copy(update={"towers": count, "narrow_towers": False})
         plan = _plan(task, asked, several, step, seconds)
-        is_whole = retrain_passes(plan.settings) >= retrain_passes(several)
-        is_whole = is_whole and plan.settings.backbone_epochs == several.backbone_epochs
-        if is_whole and sum(plan.seconds.values()) + plan.finishing <= seconds:
+        if (
+            retrain_passes(plan.settings) >= retrain_passes(several)
+            and plan.settings.backbone_epochs == several.backbone_epochs
+            and sum(plan.seconds.values()) + plan.finishing <= seconds
+        ):
             return plan
     return _plan(task, asked, whole, step, seconds)
 

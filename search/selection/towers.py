@@ -65,7 +65,7 @@ def whole_towers(task: Task, settings: SearchSettings, ratio: float) -> list[int
 
 def networks_trained(settings: SearchSettings) -> int:
     """How many networks of the searched one's own width a final training trains side by side."""
-    return settings.towers or 1 if settings.narrow_towers is False else 1
+    return (settings.towers or 1) if settings.narrow_towers is False else 1
 
 
 def divided(architecture: Architecture, count: int, kind: Kind, *, narrow: bool = True) -> Architecture:

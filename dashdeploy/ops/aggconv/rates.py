@@ -123,7 +123,7 @@ def table_for(device: str, dtype: torch.dtype | None = None) -> Rates:
     """
     if device == "cuda":
         return GPU
-    # torch has no public name for this in every version that is supported.
+    # A private name, since some supported versions may have no public one.
     return AMX if dtype is torch.bfloat16 and torch.cpu._is_amx_tile_supported() else _cpu()
 
 

@@ -28,38 +28,39 @@ def is_computed_in_half(x: Tensor) -> bool:
 
 
 def is_right(
-    convolution: Callable[..., Tensor],
+    in_half: Callable[..., Tensor],
+    in_float32: Callable[..., Tensor],
     x: Tensor,
     weight: Tensor,
     pads: Sequence[tuple[int, int]],
     stride: Sequence[int],
     dilation: int,
     groups: int,
-    *form: bool,
 ) -> bool:
-    """Whether `convolution` of arguments like these agrees with float32, its gradients included where they are taken.
+    """Whether two forms of a convolution agree for arguments like these, its gradients included where they are taken.
 
     It is tried on two samples at most: what is wrong is so for channels and taps, whatever the batch.
 
     Args:
-        convolution: takes x, weight, a bias, and all the others.
+        in_half: what autocast computes in half precision; takes x, weight, a bias, and all the others.
+        in_float32: the same in float32.
         x: only its extents and layout count.
         weight: only its shape counts.
         pads: before and after each axis.
         stride: per axis.
         dilation: of all axes.
         groups: of channels.
-        form: whatever else decides how it is computed.
     """
     shape = (min(len(x), SAMPLES), *x.shape[1:])
     gradients, dtype = torch.is_grad_enabled(), torch.get_autocast_dtype("cpu")
-    how = (tuple(pads), tuple(stride), dilation, groups, *form)
-    return _agrees(convolution, shape, tuple(weight.shape), x.is_contiguous(), gradients, dtype, how)
+    how = (tuple(pads), tuple(stride), dilation, groups)
+    return _agrees(in_half, in_float32, shape, tuple(weight.shape), x.is_contiguous(), gradients, dtype, how)
 
 
 @lru_cache(maxsize=4096)
 def _agrees(
-    convolution: Callable[..., Tensor],
+    in_half: Callable[..., Tensor],
+    in_float32: Callable[..., Tensor],
     shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
     is_contiguous: bool,
@@ -72,9 +73,9 @@ def _agrees(
     def random(shape: Sequence[int]) -> Tensor:
         return torch.randn(shape, generator=generator).to(dtype)
 
-    def results(*, precise: bool) -> list[Tensor]:
+    def results(convolution: Callable[..., Tensor]) -> list[Tensor]:
         # The caller's autocast must not keep copies of these numbers, nor its hooks see what is saved here.
-        autocast = torch.autocast("cpu", dtype, enabled=not precise, cache_enabled=False)
+        autocast = torch.autocast("cpu", dtype, cache_enabled=False)
         with autocast, torch.set_grad_enabled(gradients), saved_tensors_hooks(_as_it_is, _as_it_is):
             leaves = [each.float().requires_grad_(gradients) for each in (x, weight)]
             y = convolution(*leaves, None, *how)
@@ -88,7 +89,7 @@ def _agrees(
         x = x.movedim(1, -1).contiguous().movedim(-1, 1)
     return all(
         bool((mine.float() - exact).abs().max() <= TOLERANCE * exact.abs().max())
-        for exact, mine in zip(results(precise=True), results(precise=False), strict=True)
+        for exact, mine in zip(results(in_float32), results(in_half), strict=True)
         if exact.numel()
     )
 

@@ -54,16 +54,14 @@ def padded_convolution(
     """
     how = (pads, stride, dilation, groups)
     if not is_computed_in_half(x) or x.dim() != weight.dim():
-        return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
-    last = prefers_channels_last(x, weight, groups)
-    if is_right(_in_half, x, weight, *how, last):
-        return _in_half(x, weight, bias, *how, last)
-    with torch.autocast("cpu", enabled=False):
-        wide = None if bias is None else bias.float()
-        return _convolved(x.float(), weight.float(), wide, pads, stride, (dilation,) * len(pads), groups)
+        return _convolved(x, weight, bias, *how)
+    in_half = _with_channels_last if prefers_channels_last(x, weight, groups) else _convolved
+    if is_right(in_half, _in_float32, x, weight, *how):
+        return in_half(x, weight, bias, *how)
+    return _in_float32(x, weight, bias, *how)
 
 
-def _in_half(
+def _with_channels_last(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -71,15 +69,26 @@ def _in_half(
     stride: Sequence[int],
     dilation: int,
     groups: int,
-    last: bool,
 ) -> Tensor:
-    if not (last and is_computed_in_half(x)):  # the check against float32 comes by here as well
-        return _convolved(x, weight, bias, pads, stride, (dilation,) * len(pads), groups)
     image = as_image(x.to(torch.get_autocast_dtype("cpu")))
     if len(pads) == 2:
-        return _convolved(image, weight, bias, pads, stride, (dilation, dilation), groups)
+        return _convolved(image, weight, bias, pads, stride, dilation, groups)
     y = _convolved(image, weight.unsqueeze(2), bias, [(0, 0), *pads], (1, *stride), (1, dilation), groups)
     return as_image(y).squeeze(2)  # of one input channel, oneDNN makes another layout
+
+
+def _in_float32(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    pads: Sequence[tuple[int, int]],
+    stride: Sequence[int],
+    dilation: int,
+    groups: int,
+) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        wide = None if bias is None else bias.float()
+        return _convolved(x.float(), weight.float(), wide, pads, stride, dilation, groups)
 
 
 def _convolved(
@@ -88,7 +97,7 @@ def _convolved(
     bias: Tensor | None,
     pads: Sequence[tuple[int, int]],
     stride: Sequence[int],
-    dilation: tuple[int, ...],
+    dilation: int | tuple[int, ...],
     groups: int,
 ) -> Tensor:
     convolution = CONVOLUTIONS[len(pads) - 1]
