@@ -8,8 +8,8 @@ from dashdeploy.data.task import Task
 from dashdeploy.search.config.phases import PhaseName, phase_names, stage_of
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.ranks import device_of
-from dashdeploy.search.selection.shortlist import rounds
-from dashdeploy.search.selection.towers import asks_for_towers, networks_trained
+from dashdeploy.search.selection.shortlist import comparisons, rounds
+from dashdeploy.search.selection.towers import networks_trained
 from dashdeploy.search.step_time import StepSeconds
 from dashdeploy.search.training.batch_norm import samples_seen
 from dashdeploy.search.tuning.halving import expected_epochs
@@ -41,7 +41,7 @@ def phase_seconds(task: Task, settings: RunSettings, step: StepSeconds) -> dict[
     final = _samples_of_final_trainings(task, settings)
     listed = everything // settings.shortlist_folds
     of_list = (train, held_out) if settings.shortlist_folds == 1 else (everything - listed, listed)
-    list_of_rounds = rounds(settings, settings.shortlist, towers=asks_for_towers(task, settings))
+    list_of_rounds = rounds(settings, settings.shortlist, later=len(comparisons(task, settings)))
     listed_epochs = sum(each.cost for each in list_of_rounds)
     after_each = (
         recalibration_steps(task, settings, of_list[0]) + EVALUATION * of_list[1] / settings.batch_size

@@ -40,6 +40,7 @@ from dashdeploy.search.distributed.processes import (
     wait_for_all,
 )
 from dashdeploy.search.distributed.ranks import device_of, devices_of, rank
+from dashdeploy.search.phase_time import retrain_passes
 from dashdeploy.search.prepare import Preparation, check, prepare
 from dashdeploy.search.run_writer import BACKBONE, FOUND, SHORTLISTED, TUNED, RunWriter, retrained
 from dashdeploy.search.selection.kernel_search import Found, search_kernels
@@ -187,17 +188,18 @@ def _run_phases(
     listed = writer.value(SHORTLISTED, shortlist_phase) if has_shortlist(settings) else None
     chosen = found.architecture if listed is None else listed.architecture
     chosen = as_asked(chosen, task, settings)
+    own_settings = settings if listed is None else listed.applied(settings)
 
     def tune_phase() -> Tuned | None:
         """The processes share the trials, each on its own device; the first one gives what comes of them."""
         if writer.writes:
-            tuning = tuning_of(task, settings, chosen, folder, progress=progress)
+            tuning = tuning_of(task, own_settings, chosen, folder, progress=progress)
             return tune(tuning, seconds=limit.share("tune"))
-        help_tuning(tuning_of(task, settings, chosen, folder, worker=worker_name()))
+        help_tuning(tuning_of(task, own_settings, chosen, folder, worker=worker_name()))
         return None
 
     tuned = writer.value(TUNED, tune_phase) if settings.tune != "none" else None
-    best_settings = settings if tuned is None else tuned.chosen.applied(settings)
+    best_settings = own_settings if tuned is None else tuned.chosen.applied(own_settings)
     architecture = chosen if tuned is None else tuned.chosen.applied_to(chosen)
     if writer.writes:
         writer.architecture(architecture)
@@ -238,10 +240,13 @@ def _train(
     progress: Progress,
 ) -> tuple[list[TrainedNetwork], TrainedNetwork]:
     """Train the network that was found, as often as it was asked for, and the unsearched backbone beside it."""
-    # If the original kernels won, the backbone would start with the same weights and end with the same.
+    # If the original kernels won, the backbone would start with the same weights and end with the same, but for
+    # branches. Where there is no time for all steps of both, one training of twice as many is worth more.
     same_passes = settings.backbone_epochs in (None, settings.retrain_epochs) and not settings.backbone_share
+    same_way = not settings.reparameterize or retrain_passes(settings) < retrain_passes(whole)
     is_one = architecture.towers is None and not architecture.searched_arguments
-    is_backbone = same_passes and is_one and all(layer.original for layer in architecture.layers)
+    originals = all(layer.original for layer in architecture.layers)
+    is_backbone = same_passes and same_way and is_one and originals
     if is_backbone:
         settings, limit = with_freed_time(settings, whole), limit.without("backbone")
 
@@ -297,5 +302,6 @@ def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress 
     assert plan is not None
     check_same(folder, run_config(task, settings, plan))
     architecture = as_asked(chosen.architecture, task, plan.settings)
-    tuning = tuning_of(task, plan.settings, architecture, folder, worker=worker_name(), progress=progress)
+    own = chosen.applied(plan.settings) if isinstance(chosen, Shortlisted) else plan.settings
+    tuning = tuning_of(task, own, architecture, folder, worker=worker_name(), progress=progress)
     return help_tuning(tuning)

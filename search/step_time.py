@@ -20,6 +20,7 @@ from dashdeploy.data.task import Task
 from dashdeploy.ops.aggconv.rates import Rates
 from dashdeploy.ops.conv.padded_conv import with_kernel
 from dashdeploy.ops.training.prepare import prepare_for_training
+from dashdeploy.ops.training.reparameterization import reparameterize
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.supernet.build import agg_convs
@@ -76,6 +77,8 @@ def measured_steps(task: Task, settings: RunSettings, rates: Rates | None = None
         for each, conv in [(each, largest_kernels.get_submodule(each)) for each in names]:
             assert isinstance(conv, (nn.Conv1d, nn.Conv2d)), each
             replace(largest_kernels, conv, with_kernel(conv, *largest))
+        if settings.reparameterize:
+            reparameterize(largest_kernels)
         backbone = build_backbone(name, backbone_arguments(task, settings, retrain=True))
         measured = [step_seconds(each, task, settings, counts) for each in (mixture, largest_kernels)]
         measured.append(_seconds_of_backbone(backbone, task, settings, counts))

@@ -24,10 +24,13 @@ def read_shortlist(run: Path) -> dict[str, Any] | None:
 def shortlist_rows(content: Mapping[str, Any]) -> list[list[Any]]:
     """A row per candidate for `HEADERS`; the gain is that over the original kernels, in what the list goes by.
 
-    Narrower networks side by side with the chosen kernels have the last row; theirs is the gain over one network.
+    The chosen kernels trained by branches, and narrower networks side by side with them, have the last rows; their
+    gain is that over what was chosen before them.
     """
-    candidates, towers = content["candidates"], content.get("towers")
+    candidates, branches, towers = content["candidates"], content.get("branches"), content.get("towers")
     named = [(_name(row, len(candidates)), row, row["candidate"] == content["chosen"]) for row in candidates]
+    if branches is not None:
+        named.append(("the chosen by branches, gain over it", branches, branches["chosen"]))
     if towers is not None:
         named.append((f"{towers['towers']} towers of the chosen, gain over it", towers, towers["chosen"]))
     return [

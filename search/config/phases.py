@@ -56,6 +56,7 @@ class Phase:
         share: part of the training data that each pass sees.
         clip: largest gradient norm; 0 does not clip.
         refit: whether validation data is learned from as well, so that the last epoch counts.
+        reparameterize: whether convolutions learn as a sum of branches.
     """
 
     name: PhaseName
@@ -65,10 +66,11 @@ class Phase:
     share: float
     clip: float
     refit: bool = False
+    reparameterize: bool = False
 
 
 def phases(settings: RunSettings) -> dict[PhaseName, Phase]:
-    """The phases that train one network. Retraining and the backbone differ in their passes alone, if at all."""
+    """The phases that train one network. Retraining and the backbone differ in passes and branches, if at all."""
     search = Phase(
         "search",
         settings.search_epochs,
@@ -87,6 +89,7 @@ def phases(settings: RunSettings) -> dict[PhaseName, Phase]:
             share,
             settings.retrain_clip,
             settings.refit,
+            bool(settings.reparameterize) and name != "backbone",
         )
 
     return {

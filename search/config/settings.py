@@ -82,6 +82,11 @@ class SearchSettings(FrozenModel):
         narrow_towers: whether towers are narrower; if not, each has the whole width. None is yes, except where the
             search has chosen a network that costs a fraction of the backbone: then as many of the whole width, up to
             four, are trained as together cost less than the backbone, and as there is time for.
+        reparameterize: whether the convolutions of the network that was found learn as a sum of branches, which is
+            one kernel of the same size afterwards (Ding et al., CVPR 2021; Hu et al., CVPR 2022; see
+            `dashdeploy.ops.training.reparameterization`). The unsearched backbone does not. None trains the
+            winner of the short list both ways, and takes what cross-validation says is better; only for classes or
+            labels of whole samples, and the backbones of `dashdeploy.search.selection.branches.BRANCHED`.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining, or what there is time
             for beside a smaller network. More of them give it what the search and its choices cost as well.
         backbone_share: part of the training data that each of its passes sees; None is `retrain_share`.
@@ -198,6 +203,7 @@ class SearchSettings(FrozenModel):
     ensemble: PositiveInt = 1
     towers: PositiveInt | None = None
     narrow_towers: bool | None = None
+    reparameterize: bool | None = None
     backbone_epochs: PositiveInt | None = None
     backbone_share: Annotated[float, Field(gt=0, le=1)] | None = None
     epoch_passes: PositiveInt | None = None
@@ -318,6 +324,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "searched_arguments": {},
         "shortlist": 1,
         "towers": 1,
+        "reparameterize": False,
         "precision": "32-true",
         "alpha_weight_decay": 5e-4,
         "gumbel_noise": True,

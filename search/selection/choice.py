@@ -111,6 +111,14 @@ def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings
     )
 
 
+def verdict_on_branches(row: Mapping[str, Any], better: bool, task: Task, settings: RunSettings) -> str:
+    """In words, whether the winner is retrained by branches."""
+    if row["gain"] is None:
+        return "short list: it is retrained without branches; there is nothing to compare them with"
+    how, by = "by branches" if better else "without branches", _compared_by(task, settings)
+    return f"short list: it is retrained {how}; its {by} is better by {abs(row['gain']):.4f}"
+
+
 def verdict_on_towers(row: Mapping[str, Any], better: bool, task: Task, settings: RunSettings) -> str:
     """In words, whether the winner's towers are taken in place of one network."""
     by = _compared_by(task, settings)

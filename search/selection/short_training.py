@@ -24,8 +24,16 @@ from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, 
 
 
 def short_phase(settings: RunSettings, epochs: int, passes: int, share: float) -> Phase:
-    """A training with the rate and the clipping of retraining, but of another length."""
-    return Phase("shortlist", epochs, passes, settings.learning_rate, share, settings.retrain_clip)
+    """A training with the rate, the clipping and the branches of retraining, but of another length."""
+    return Phase(
+        "shortlist",
+        epochs,
+        passes,
+        settings.learning_rate,
+        share,
+        settings.retrain_clip,
+        reparameterize=bool(settings.reparameterize),
+    )
 
 
 def judged(

@@ -3,8 +3,8 @@
 The architecture parameters of a short search are often close to undecided, and then the largest of them says little.
 So a short list is trained, each candidate with the same seeds and budget, and one of it is retrained: the best of
 those that are surely better than the original kernels, or else these. Small data sets are judged by cross-validation
-over all training data. A long list is trained for a short while first, and only the best of it for longer. The winner
-is compared with two narrower networks of its kernels, at last.
+over all training data. A long list is trained for a short while first, and only the best of it for longer. At last
+the winner is compared with itself trained by branches, and with two narrower networks of its kernels.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.processes import from_all
 from dashdeploy.search.distributed.ranks import devices_of, rank
+from dashdeploy.search.selection.branches import asks_for_branches
 from dashdeploy.search.selection.candidates import shortlist
 from dashdeploy.search.selection.choice import (
     Score,
@@ -30,6 +31,7 @@ from dashdeploy.search.selection.choice import (
     compare,
     survivors,
     verdict,
+    verdict_on_branches,
     verdict_on_towers,
 )
 from dashdeploy.search.selection.cross_validation import folds_of
@@ -43,6 +45,8 @@ SCORES_NAME = "shortlist.scores.{}.{}.json"
 """By the round, and the rank of the process that trained them."""
 SURVIVORS = 2
 """Candidates of a long list that the last round has, besides the original kernels."""
+LATER = ("branches", "towers")
+"""What the winner is compared with, in this order."""
 LAST_OVER_FIRST = 3
 """How many times as long the trainings of the last round are as those of the first."""
 
@@ -63,9 +67,17 @@ class Shortlisted:
 
     def validation(self) -> dict[str, float | None]:
         """The validation figures of the chosen candidate and of the backbone's own kernels, which are last."""
-        rows, towers = self.comparison["candidates"], self.comparison.get("towers")
-        chosen = towers if towers and towers["chosen"] else rows[self.comparison["chosen"]]
+        rows = self.comparison["candidates"]
+        later = [row for name in LATER if (row := self.comparison.get(name)) and row["chosen"]]
+        chosen = [rows[self.comparison["chosen"]], *later][-1]
         return {"searched": chosen["validation"], "backbone": rows[-1]["validation"]}
+
+    def applied(self, settings: RunSettings) -> RunSettings:
+        """`settings` with what was found out about the training of the network: whether it has branches."""
+        if settings.reparameterize is not None:
+            return settings
+        branches = self.comparison.get("branches")
+        return settings.model_copy(update={"reparameterize": bool(branches and branches["chosen"])})
 
 
 def choose_from_shortlist(
@@ -93,14 +105,19 @@ def choose_from_shortlist(
     candidates = shortlist(found, settings.shortlist)
     rows: dict[int, dict[str, Any]] = {}
     alive, spent = list(range(len(candidates))), 0.0
-    asks = asks_for_towers(task, settings)
-    plan = rounds(settings, len(candidates), towers=asks)
+    later = comparisons(task, settings)
+    plan = rounds(settings, len(candidates), later=len(later))
+    by_branches: set[int] = set()
 
     def compared(alive: Sequence[int], new: Sequence[int], round_: Round) -> list[dict[str, Any]]:
         """The rows of the candidates `alive`, once `new` of them are trained, or what there is time for."""
         nonlocal spent
         share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
-        parts = from_all(_train(task, settings, candidates, new, round_, folder, share, progress))
+        ways = [
+            settings.model_copy(update={"reparameterize": True}) if index in by_branches else settings
+            for index in range(len(candidates))
+        ]
+        parts = from_all(_train(task, ways, candidates, new, round_, folder, share, progress))
         # The processes work at the same time, so the list takes as long as the slowest.
         spent += max(sum(score.seconds for (i, _), score in part.items() if i in new) for part in parts)
         known = {
@@ -109,7 +126,7 @@ def choose_from_shortlist(
         ordered = compare([candidates[i] for i in alive], known, task, settings, round_.folds)
         return [row | {"candidate": alive[row["candidate"]], "round": round_.number + 1} for row in ordered]
 
-    for round_ in plan[:-1] if asks else plan:
+    for round_ in plan[: len(plan) - len(later)]:
         if round_.number:
             alive = survivors([rows[index] for index in alive], SURVIVORS)
             progress(f"short list: {len(alive) - 1} candidates stay, with the original kernels")
@@ -126,14 +143,32 @@ def choose_from_shortlist(
         "chosen": chosen,
         "candidates": [rows[index] for index in range(len(candidates))],
     }
-    if asks:
-        candidates.append(divided(architecture, TOWERS, task.kind))
-        row = compared([len(candidates) - 1, chosen], [len(candidates) - 1], plan[-1])[0]
+    winner = chosen
+    for name in later:
+        index = len(candidates)
+        if name == "branches" or winner in by_branches:
+            by_branches.add(index)
+        candidates.append(architecture if name == "branches" else divided(architecture, TOWERS, task.kind))
+        row = compared([index, winner], [index], plan[-1])[0]
         better = bool(row["gain"] is not None and row["gain"] > 0)
-        progress(verdict_on_towers(row, better, task, settings))
-        comparison["towers"] = row | {"towers": TOWERS, "chosen": better}
-        architecture = candidates[-1] if better else architecture
+        if name == "branches":
+            progress(verdict_on_branches(row, better, task, settings))
+        else:
+            progress(verdict_on_towers(row, better, task, settings))
+            row |= {"towers": TOWERS}
+        comparison[name] = row | {"chosen": better}
+        if better:
+            winner, architecture = index, candidates[index]
     return Shortlisted(architecture, comparison, spent)
+
+
+def comparisons(task: Task, settings: RunSettings) -> list[str]:
+    """What the winner of the list is compared with, of `LATER`."""
+    asked = {
+        "branches": asks_for_branches(task, settings),
+        "towers": asks_for_towers(task, settings),
+    }
+    return [name for name in LATER if asked[name]]
 
 
 @dataclass(frozen=True)
@@ -163,11 +198,10 @@ class Round:
         return self.trainings * self.epochs
 
 
-def rounds(settings: RunSettings, candidates: int, *, towers: bool) -> list[Round]:
+def rounds(settings: RunSettings, candidates: int, *, later: int) -> list[Round]:
     """A long list is cut down by short trainings first (successive halving).
 
-    The winner's towers, if they are asked for, are trained as the candidates of the last round were, after it.
-
+    What the winner is compared with later is trained as the candidates of the last round were, each after it.
 
     K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
     Every training starts anew, since its learning rate has to fall to nothing before it can be judged.
@@ -178,12 +212,12 @@ def rounds(settings: RunSettings, candidates: int, *, towers: bool) -> list[Roun
         kernels = [Round(0, candidates, parts, epochs)]
     else:
         kernels = [Round(0, candidates, 1, short), Round(1, SURVIVORS + 1, parts, epochs)]
-    return [*kernels, Round(kernels[-1].number, 1, parts, epochs)] if towers else kernels
+    return [*kernels, *[Round(kernels[-1].number, 1, parts, epochs)] * later]
 
 
 def _train(
     task: Task,
-    settings: RunSettings,
+    ways: Sequence[RunSettings],
     candidates: Sequence[Architecture],
     alive: Sequence[int],
     round_: Round,
@@ -193,10 +227,10 @@ def _train(
 ) -> Scores:
     """This process's part of a round's trainings, those of an interrupted call included.
 
-    Fold by fold, so that all candidates can be compared whenever time runs out; the original kernels first, since
-    all others are compared with them.
+    Each candidate has settings of its own, `ways`. Fold by fold, so that all candidates can be compared whenever time
+    runs out; the original kernels first, since all others are compared with them.
     """
-    started = time.perf_counter()
+    started, settings = time.perf_counter(), ways[0]
     devices, path = devices_of(settings), _scores_path(folder, settings, round_)
     known = _read(path)
     first, last = alive[0], alive[-1]
@@ -211,12 +245,13 @@ def _train(
                 or (late and (index, fold) not in {(last, 0), (first, 0)})
             ):
                 continue
-            phase = short_phase(settings, round_.epochs, settings.epoch_passes, settings.shortlist_share)
-            score = known[index, fold] = judged(part, settings, candidates[index], fold, folder, phase)
+            own = ways[index]
+            phase = short_phase(own, round_.epochs, own.epoch_passes, own.shortlist_share)
+            score = known[index, fold] = judged(part, own, candidates[index], fold, folder, phase)
             write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
             figures = (None if each is None else each.value for each in (score.metric, score.loss))
             words = in_words(task, *figures)
-            progress(f"short list, {_place(candidates, index)}{_fold(fold, settings)}: {words}")
+            progress(f"short list, {_place(candidates, ways, index)}{_fold(fold, settings)}: {words}")
     return known
 
 
@@ -234,8 +269,12 @@ def _places(key: str) -> tuple[int, int]:
     return int(candidate), int(fold)
 
 
-def _place(candidates: Sequence[Architecture], index: int) -> str:
-    return f"candidate {index + 1} of {len(candidates)}" if candidates[index].towers is None else "towers"
+def _place(candidates: Sequence[Architecture], ways: Sequence[RunSettings], index: int) -> str:
+    if candidates[index].towers is not None:
+        return "towers"
+    if ways[index] is not ways[0]:
+        return "branches"
+    return f"candidate {index + 1} of {len(candidates)}"
 
 
 def _fold(fold: int, settings: RunSettings) -> str:

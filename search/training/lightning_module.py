@@ -17,6 +17,7 @@ from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.ops.aggconv.module import AggConv
 from dashdeploy.ops.training.prepare import prepare_for_training
+from dashdeploy.ops.training.reparameterization import reparameterize
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyLoss
@@ -80,6 +81,8 @@ class PhaseModule(L.LightningModule):
         time_limit: float | None = None,
     ) -> None:
         super().__init__()
+        if phase.reparameterize:
+            reparameterize(network)
         prepare_for_training(network)
         self.network, self.task, self.phase, self.settings = network, task, phase, settings
         self.metric = task.metric.create()

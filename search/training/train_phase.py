@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError, first_line
+from dashdeploy.ops.training.reparameterization import merge
 from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import Phase
 from dashdeploy.search.config.run_settings import RunSettings
@@ -93,11 +94,13 @@ def train_network(
     """Train a network without architecture parameters; see `train_phase`."""
     trained = train_phase(build, task, phase, settings, folder, seconds=seconds, progress=progress)
     module, weights = trained.module, trained.module.best_state
-    if settings.recalibrate:
-        module.network.load_state_dict(weights)
-        network = module.network.to(device_of(settings))
-        state = recalibrate(network, module.train_split).cpu().state_dict()
-        weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+    if settings.recalibrate or phase.reparameterize:
+        network = module.network
+        network.load_state_dict(weights)
+        merge(network)
+        if settings.recalibrate:
+            recalibrate(network.to(device_of(settings)), module.train_split).cpu()
+        weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     return TrainedNetwork(weights, trained.record)
 
 

@@ -143,6 +143,7 @@ def trial_of(task: Task, settings: RunSettings, architecture: Architecture, fold
             tuned.learning_rate,
             tuned.tune_share,
             tuned.retrain_clip,
+            reparameterize=bool(tuned.reparameterize),
         )
         path = trial_checkpoint(folder, tuned.seed)
         report = ClimbRungs(trial, path) if halves else ReportToTrial(trial)

@@ -119,4 +119,5 @@ def test_run_settings_leave_nothing_open_but_the_backbone_s_budget(of_size):
         "latency_device",
         "towers",
         "narrow_towers",
+        "reparameterize",
     }

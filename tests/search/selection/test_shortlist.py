@@ -421,8 +421,8 @@ def test_a_long_list_is_cut_down_by_short_trainings(choose, found):
 
 def test_rounds_train_for_a_third_first(small):
     long = small.model_copy(update={"shortlist_epochs": 20, "shortlist_folds": 3, "shortlist_parts": 2})
-    first, last = module.rounds(long, 7, towers=False)
+    first, last = module.rounds(long, 7, later=0)
     assert (first.candidates, first.folds, first.epochs, first.cost) == (7, 1, 7, 49)
     assert (last.candidates, last.folds, last.epochs, last.cost) == (3, 2, 20, 120)
-    (only,) = module.rounds(long, 3, towers=False)
+    (only,) = module.rounds(long, 3, later=0)
     assert (only.candidates, only.folds, only.epochs) == (3, 2, 20)

@@ -180,7 +180,7 @@ def test_towers_of_a_network_of_the_users_own_are_refused(waves_task):
 
 def test_towers_are_trained_after_the_last_round_as_its_candidates_were(waves_task):
     settings = run_settings(waves_task, SearchSettings(batch_size=8))
-    without, with_towers = (rounds(settings, 7, towers=each) for each in (False, True))
+    without, with_towers = (rounds(settings, 7, later=each) for each in (0, 1))
     assert with_towers[:-1] == without
     assert with_towers[-1] == dataclasses.replace(without[-1], candidates=1)
 
