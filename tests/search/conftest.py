@@ -30,6 +30,7 @@ SMALL = {
     "precision": "32-true",
     "seed": 7,
     "towers": 1,
+    "reparameterize": False,
     "devices": "cpu",
 }
 
