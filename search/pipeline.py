@@ -241,7 +241,7 @@ def _train(
 ) -> tuple[list[TrainedNetwork], TrainedNetwork]:
     """Train the network that was found, as often as it was asked for, and the unsearched backbone beside it."""
     # If the original kernels won, the backbone would start with the same weights and end with the same, but for
-    # branches. Where there is no time for all steps of both, one training of twice as many is worth more.
+    # branches. Where time lacks for all steps of both, one training of twice as many is worth more.
     same_passes = settings.backbone_epochs in (None, settings.retrain_epochs) and not settings.backbone_share
     same_way = not settings.reparameterize or retrain_passes(settings) < retrain_passes(whole)
     is_one = architecture.towers is None and not architecture.searched_arguments

@@ -5,6 +5,7 @@ The values come from the number of samples, the kind of the task and the machine
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,7 +21,14 @@ BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 10, 8, 128
 EPOCH_STEPS = 50
 """An epoch of a small data set has about so many: validating and saving after each pass would cost more than it."""
 SEARCH_PASSES, SHORTLIST_PASSES, RETRAIN_PASSES = 12, 9, 30
-MOST_SAMPLES_CROSS_VALIDATED, FOLDS = 1000, 3
+SAMPLES_CROSS_VALIDATED, MOST_SAMPLES_CROSS_VALIDATED, MOST_NUMBERS_CROSS_VALIDATED, FOLDS = (
+    1000,
+    10_000,
+    2**28,
+    3,
+)
+"""Up to so many samples are always cross-validated; up to the second number, if they have no more numbers than the
+third, since each fold is a copy (1 GiB)."""
 RETRAIN_OVER_CANDIDATE = 3
 """How many times as long retraining is as the training of a candidate or trial, where its epochs are given."""
 REFIT_BELOW = 10_000
@@ -77,9 +85,7 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     batch = suited("batch_size", min(LARGEST_BATCH, max(SMALLEST_BATCH, round(whole / BATCHES))))
     suited("searched_arguments", {})
     suited("refit", whole < REFIT_BELOW)
-    suited(
-        "shortlist_parts", suited("shortlist_folds", FOLDS if whole <= MOST_SAMPLES_CROSS_VALIDATED else 1)
-    )
+    suited("shortlist_parts", suited("shortlist_folds", _folds(task, whole)))
     suited("search_learning_rate", suited("learning_rate", LEARNING_RATES[settings.optimizer]))
     suited("alpha_learning_rate", ALPHA_LEARNING_RATES[settings.optimizer])
     halves = settings.tune == "asha"
@@ -109,6 +115,13 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
         chosen["tune_epochs"] = min(MOST_ASHA_EPOCHS, chosen["tune_epochs"])
     epochs("retrain_epochs", settings.retrain_steps, RETRAIN_PASSES, settings.retrain_share)
     return RunSettings.model_validate(settings.model_dump() | chosen)
+
+
+def _folds(task: Task, samples: int) -> int:
+    """Few samples are judged by cross-validation, since a tenth of them says little."""
+    small = samples * math.prod(task.input_shape) <= MOST_NUMBERS_CROSS_VALIDATED
+    most = MOST_SAMPLES_CROSS_VALIDATED if small else SAMPLES_CROSS_VALIDATED
+    return FOLDS if samples <= most else 1
 
 
 def _precision(task: Task, settings: SearchSettings) -> Precision:

@@ -140,7 +140,7 @@ class SearchSettings(FrozenModel):
         shortlist_steps: least number of steps of each where `shortlist_epochs` is None.
         shortlist_share: part of the training data that each pass of a candidate sees, drawn anew.
         shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data. None is 3
-            for at most 1000 samples, else 1.
+            for at most 10 000 samples (1000, if all have more than 2^28 numbers), else 1.
         shortlist_parts: so many of these parts are held out, one after the other; None is all, or what there is time
             for.
         shortlist_by: ``metric`` or ``loss``; the other one decides between equals. On few samples the loss tells

@@ -26,11 +26,26 @@ def of_size(waves_task):
 
 @pytest.mark.parametrize(
     ("samples", "batch", "folds", "refit"),
-    [(36, 8, 3, True), (104, 10, 3, True), (537, 54, 3, True), (4000, 128, 1, True), (20_000, 128, 1, False)],
+    [(36, 8, 3, True), (104, 10, 3, True), (537, 54, 3, True), (4000, 128, 3, True), (20_000, 128, 1, False)],
 )
 def test_what_suits_a_number_of_samples(of_size, samples, batch, folds, refit):
     chosen = run_settings(of_size(samples), SearchSettings())
     assert (chosen.batch_size, chosen.shortlist_folds, chosen.refit) == (batch, folds, refit)
+
+
+@pytest.mark.parametrize(
+    ("samples", "shape", "folds"),
+    [
+        (1000, (3, 600, 600), 3),
+        (1001, (3, 600, 600), 1),
+        (10_000, (1, 26_843), 3),
+        (10_000, (1, 26_844), 1),
+        (10_001, (1, 24), 1),
+    ],
+)
+def test_more_than_a_thousand_samples_are_cross_validated_if_copies_are_small(of_size, samples, shape, folds):
+    task = dataclasses.replace(of_size(samples), input_shape=shape)
+    assert run_settings(task, SearchSettings()).shortlist_folds == folds
 
 
 @pytest.mark.parametrize("samples", [20, 36, 104, 537, 4000, 20_000])
