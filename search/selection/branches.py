@@ -12,8 +12,8 @@ from dashdeploy.search.config.phases import has_shortlist
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.supernet.networks import backbone_name
 
-BRANCHED = ("resnet1d", "wide_resnet")
-"""The backbones whose convolutions have branches, and with which these were measured."""
+BRANCHED = ("resnet1d",)
+"""The backbones with which branches were measured and may help; wide_resnet is worse by them."""
 
 
 def asks_for_branches(task: Task, settings: SearchSettings) -> bool:
