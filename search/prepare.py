@@ -19,6 +19,7 @@ from dashdeploy.search.distributed.ranks import check_devices
 from dashdeploy.search.latency.loss_term import LatencyTable
 from dashdeploy.search.latency.table import latency_table
 from dashdeploy.search.run_writer import RunWriter
+from dashdeploy.search.selection.branches import check_branches
 from dashdeploy.search.selection.cross_validation import check_folds
 from dashdeploy.search.selection.network_size import choose_size
 from dashdeploy.search.selection.towers import check_towers
@@ -121,5 +122,6 @@ def check(task: Task, settings: RunSettings) -> tuple[nn.Module, dict[str, str]]
     check_devices(settings, count, len(task.validation.targets))
     check_logger(settings)
     supernet, kept = supernet_of(task, settings)
+    check_branches(task, settings)
     check_retrained(task, settings, agg_convs(supernet))
     return supernet, kept

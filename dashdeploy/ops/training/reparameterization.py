@@ -44,10 +44,8 @@ class Branches(nn.Module):
     def __init__(self, weight: Tensor, centre: tuple[int, ...]) -> None:
         super().__init__()
         outputs, inputs, *kernel = weight.shape
-        self.pads = [side for k, tap in zip(kernel, centre, strict=True) for side in (tap, k - 1 - tap)]
-        self.pads = [
-            side for axis in reversed(range(len(kernel))) for side in self.pads[2 * axis : 2 * axis + 2]
-        ]
+        axes = list(zip(kernel, centre, strict=True))
+        self.pads = [side for k, tap in reversed(axes) for side in (tap, k - 1 - tap)]
         count = 3 if outputs == inputs else 2
         length = _lengths(weight.detach()) / count**0.5
         single = torch.empty(outputs, inputs, *(1 for _ in kernel), device=weight.device, dtype=weight.dtype)

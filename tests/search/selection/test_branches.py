@@ -10,13 +10,14 @@ import torch
 
 from dashdeploy.artifacts.run import load_architecture
 from dashdeploy.backbones.run import Run
+from dashdeploy.errors import InputError
 from dashdeploy.inspect.shortlist import shortlist_rows
 from dashdeploy.search import pipeline
 from dashdeploy.search.config.phases import phases
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.selection.branches import BRANCHED, asks_for_branches
+from dashdeploy.search.selection.branches import BRANCHED, asks_for_branches, check_branches
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.paired_difference import Figure
 from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist, comparisons
@@ -51,6 +52,20 @@ def test_every_backbone_that_is_asked_for_has_convolutions_with_branches():
         before = set(network.state_dict())
         reparameterize(network)
         assert set(network.state_dict()) != before, name
+
+
+def test_branches_of_a_backbone_that_has_none_are_refused(waves_task, small, tmp_path):
+    wanted = small.model_copy(update={"reparameterize": True})
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    check_branches(waves_task, wanted)
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(
+        InputError, match=r"^reparameterize = true: no convolution of the backbone tcn can learn"
+    ):
+        search(waves_task, wanted.model_copy(update={"backbone": "tcn"}), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+    check_branches(waves_task, small.model_copy(update={"backbone": "tcn"}))
 
 
 def test_only_the_found_network_has_branches_when_it_is_retrained(waves_task):
