@@ -112,6 +112,11 @@ class Task:
         return len(self.input_shape) - 1
 
     @property
+    def classifies_samples(self) -> bool:
+        """Whether each sample as a whole has a class or labels."""
+        return self.kind in ("classification", "multi-label") and not self.dense
+
+    @property
     def given_shape(self) -> tuple[int, ...]:
         """One sample's shape as the user has it; its channels can be fewer than the network gets."""
         return self.scaling.unscaled_shape(self.input_shape)

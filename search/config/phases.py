@@ -106,6 +106,20 @@ def phases(settings: RunSettings) -> dict[PhaseName, Phase]:
     }
 
 
+def short_phase(name: PhaseName, settings: RunSettings, epochs: int, passes: int, share: float) -> Phase:
+    """A training with the rate, the clipping and the branches of retraining, but of another length.
+
+    Args:
+        name: the phase's.
+        settings: of the run, or of a trial.
+        epochs: how many.
+        passes: over the data, in each of them.
+        share: part of the training data that each pass sees.
+    """
+    rate, clip, branches = settings.learning_rate, settings.retrain_clip, bool(settings.reparameterize)
+    return Phase(name, epochs, passes, rate, share, clip, reparameterize=branches)
+
+
 def wants_latency(settings: SearchSettings) -> bool:
     """Whether the search looks at the latency at all."""
     return settings.latency_weight > 0 or settings.latency_budget is not None

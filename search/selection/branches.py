@@ -26,8 +26,7 @@ def asks_for_branches(task: Task, settings: SearchSettings) -> bool:
     return (
         settings.reparameterize is None
         and has_shortlist(settings)
-        and task.kind in ("classification", "multi-label")
-        and not task.dense
+        and task.classifies_samples
         and backbone_name(task, settings) in BRANCHED
     )
 
@@ -41,7 +40,7 @@ def check_branches(task: Task, settings: SearchSettings) -> None:
     if not settings.reparameterize:
         return
     name = backbone_name(task, settings)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         network = build_backbone(name, network_arguments(task, settings, retrain=True))
         before = set(network.state_dict())
         reparameterize(network)

@@ -25,14 +25,14 @@ from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.build import build_backbone
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress
-from dashdeploy.search.config.phases import has_shortlist
+from dashdeploy.search.config.phases import has_shortlist, short_phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.distributed.ranks import devices_of
 from dashdeploy.search.phase_time import EVALUATION, recalibration_steps, retrain_passes, search_passes
 from dashdeploy.search.selection.choice import Score
 from dashdeploy.search.selection.cross_validation import folds_of
-from dashdeploy.search.selection.short_training import in_words, judged, short_phase
+from dashdeploy.search.selection.short_training import in_words, judged
 from dashdeploy.search.step_time import SLOW, StepSeconds, computing_with, step_seconds, thread_counts
 from dashdeploy.search.supernet.networks import backbone_arguments, backbone_name
 from dashdeploy.search.time_plan import leaves_epochs_open, time_plan
@@ -210,7 +210,10 @@ def _compare(
         wanted = max(FEWEST, part * each.steps)
         passes = math.ceil(wanted / batches)
         share = wanted / batches / passes
-        phase, steps = short_phase(whole, 1, passes, share), passes * max(1, round(share * batches))
+        phase, steps = (
+            short_phase("shortlist", whole, 1, passes, share),
+            passes * max(1, round(share * batches)),
+        )
         candidate = Architecture(
             backbone=backbone_name(task, whole),
             arguments=backbone_arguments(task, whole, retrain=True),

@@ -23,19 +23,6 @@ from dashdeploy.search.training.lightning_module import DivergedError, PhaseModu
 from dashdeploy.search.training.trainer import fit, suppress_lightning_logging, trainer_of
 
 
-def short_phase(settings: RunSettings, epochs: int, passes: int, share: float) -> Phase:
-    """A training with the rate, the clipping and the branches of retraining, but of another length."""
-    return Phase(
-        "shortlist",
-        epochs,
-        passes,
-        settings.learning_rate,
-        share,
-        settings.retrain_clip,
-        reparameterize=bool(settings.reparameterize),
-    )
-
-
 def judged(
     task: Task, settings: RunSettings, candidate: Architecture, fold: int, folder: Path, phase: Phase
 ) -> Score:
@@ -49,7 +36,7 @@ def judged(
         candidate: the network.
         fold: its number, from 0.
         folder: where Lightning may write.
-        phase: how long it is trained; see `short_phase`.
+        phase: how it is trained, and how long; see `dashdeploy.search.config.phases.short_phase`.
     """
     settings = settings.model_copy(update={"seed": (settings.seed + fold) % MOST_SEEDS})
     started = time.perf_counter()

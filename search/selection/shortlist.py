@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from dashdeploy.artifacts.run import Architecture
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress, silent
+from dashdeploy.search.config.phases import short_phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.distributed.processes import from_all
 from dashdeploy.search.distributed.ranks import devices_of, rank
@@ -35,20 +36,35 @@ from dashdeploy.search.selection.choice import (
     verdict_on_towers,
 )
 from dashdeploy.search.selection.cross_validation import folds_of
-from dashdeploy.search.selection.short_training import in_words, judged, short_phase
+from dashdeploy.search.selection.short_training import in_words, judged
 from dashdeploy.search.selection.towers import TOWERS, asks_for_towers, divided
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
 
-Scores = dict[tuple[int, int], Score]
-"""By candidate and fold."""
+Scores = dict[tuple[str, int], Score]
+"""By the entry's key and the fold."""
 SCORES_NAME = "shortlist.scores.{}.{}.json"
 """By the round, and the rank of the process that trained them."""
 SURVIVORS = 2
 """Candidates of a long list that the last round has, besides the original kernels."""
-LATER = ("branches", "towers")
-"""What the winner is compared with, in this order."""
+COMPARISONS = {"branches": verdict_on_branches, "towers": verdict_on_towers}
+"""What the winner is compared with, in this order, and how the outcome is said."""
 LAST_OVER_FIRST = 3
 """How many times as long the trainings of the last round are as those of the first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is trained for the list.
+
+    Attributes:
+        key: under which its scores are kept: the place on the list, or the comparison of `COMPARISONS`.
+        architecture: the network.
+        branches: whether it learns by branches.
+    """
+
+    key: str
+    architecture: Architecture
+    branches: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class Shortlisted:
     def validation(self) -> dict[str, float | None]:
         """The validation figures of the chosen candidate and of the backbone's own kernels, which are last."""
         rows = self.comparison["candidates"]
-        later = [row for name in LATER if (row := self.comparison.get(name)) and row["chosen"]]
+        later = [row for name in COMPARISONS if (row := self.comparison.get(name)) and row["chosen"]]
         chosen = [rows[self.comparison["chosen"]], *later][-1]
         return {"searched": chosen["validation"], "backbone": rows[-1]["validation"]}
 
@@ -102,28 +118,29 @@ def choose_from_shortlist(
             kernels on one fold.
         progress: told of every training, and of the choice.
     """
-    candidates = shortlist(found, settings.shortlist)
+    listed = shortlist(found, settings.shortlist)
+    entries = [Entry(str(i), each, bool(settings.reparameterize)) for i, each in enumerate(listed)]
     rows: dict[int, dict[str, Any]] = {}
-    alive, spent = list(range(len(candidates))), 0.0
+    alive, spent = list(range(len(entries))), 0.0
     later = comparisons(task, settings)
-    plan = rounds(settings, len(candidates), later=len(later))
-    by_branches: set[int] = set()
+    plan = rounds(settings, len(entries), later=len(later))
 
     def compared(alive: Sequence[int], new: Sequence[int], round_: Round) -> list[dict[str, Any]]:
-        """The rows of the candidates `alive`, once `new` of them are trained, or what there is time for."""
+        """The rows of the entries `alive`, once `new` of them are trained, or what there is time for."""
         nonlocal spent
         share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
-        ways = [
-            settings.model_copy(update={"reparameterize": True}) if index in by_branches else settings
-            for index in range(len(candidates))
-        ]
-        parts = from_all(_train(task, ways, candidates, new, round_, folder, share, progress))
+        trained = [entries[i] for i in new]
+        parts = from_all(_train(task, settings, trained, len(listed), round_, folder, share, progress))
         # The processes work at the same time, so the list takes as long as the slowest.
-        spent += max(sum(score.seconds for (i, _), score in part.items() if i in new) for part in parts)
+        mine, keys = {each.key for each in trained}, [entries[i].key for i in alive]
+        spent += max(sum(score.seconds for (key, _), score in part.items() if key in mine) for part in parts)
         known = {
-            (alive.index(i), fold): score for part in parts for (i, fold), score in part.items() if i in alive
+            (keys.index(key), fold): score
+            for part in parts
+            for (key, fold), score in part.items()
+            if key in keys
         }
-        ordered = compare([candidates[i] for i in alive], known, task, settings, round_.folds)
+        ordered = compare([entries[i].architecture for i in alive], known, task, settings, round_.folds)
         return [row | {"candidate": alive[row["candidate"]], "round": round_.number + 1} for row in ordered]
 
     for round_ in plan[: len(plan) - len(later)]:
@@ -132,43 +149,35 @@ def choose_from_shortlist(
             progress(f"short list: {len(alive) - 1} candidates stay, with the original kernels")
         rows |= {row["candidate"]: row for row in compared(alive, alive, round_)}
     last = [rows[index] for index in alive]
-    chosen = best(last, task, settings)
+    chosen = winner = best(last, task, settings)
     progress(verdict(last, chosen, task, settings))
-    architecture = candidates[chosen]
     comparison = {
         "metric": task.metric.name,
         "folds": plan[-1].folds,
         "by": settings.shortlist_by,
         "margin": settings.shortlist_margin,
         "chosen": chosen,
-        "candidates": [rows[index] for index in range(len(candidates))],
+        "candidates": [rows[index] for index in range(len(listed))],
     }
-    winner = chosen
     for name in later:
-        index = len(candidates)
-        if name == "branches" or winner in by_branches:
-            by_branches.add(index)
-        candidates.append(architecture if name == "branches" else divided(architecture, TOWERS, task.kind))
+        index, before = len(entries), entries[winner]
+        entries.append(
+            replace(before, key=name, branches=True)
+            if name == "branches"
+            else replace(before, key=name, architecture=divided(before.architecture, TOWERS, task.kind))
+        )
         row = compared([index, winner], [index], plan[-1])[0]
         better = bool(row["gain"] is not None and row["gain"] > 0)
-        if name == "branches":
-            progress(verdict_on_branches(row, better, task, settings))
-        else:
-            progress(verdict_on_towers(row, better, task, settings))
-            row |= {"towers": TOWERS}
-        comparison[name] = row | {"chosen": better}
-        if better:
-            winner, architecture = index, candidates[index]
-    return Shortlisted(architecture, comparison, spent)
+        progress(COMPARISONS[name](row, better, task, settings))
+        comparison[name] = row | ({"towers": TOWERS} if name == "towers" else {}) | {"chosen": better}
+        winner = index if better else winner
+    return Shortlisted(entries[winner].architecture, comparison, spent)
 
 
 def comparisons(task: Task, settings: RunSettings) -> list[str]:
-    """What the winner of the list is compared with, of `LATER`."""
-    asked = {
-        "branches": asks_for_branches(task, settings),
-        "towers": asks_for_towers(task, settings),
-    }
-    return [name for name in LATER if asked[name]]
+    """What the winner of the list is compared with, of `COMPARISONS`."""
+    asked = {"branches": asks_for_branches(task, settings), "towers": asks_for_towers(task, settings)}
+    return [name for name in COMPARISONS if asked[name]]
 
 
 @dataclass(frozen=True)
@@ -217,9 +226,9 @@ def rounds(settings: RunSettings, candidates: int, *, later: int) -> list[Round]
 
 def _train(
     task: Task,
-    ways: Sequence[RunSettings],
-    candidates: Sequence[Architecture],
-    alive: Sequence[int],
+    settings: RunSettings,
+    entries: Sequence[Entry],
+    listed: int,
     round_: Round,
     folder: Path,
     seconds: float | None,
@@ -227,31 +236,31 @@ def _train(
 ) -> Scores:
     """This process's part of a round's trainings, those of an interrupted call included.
 
-    Each candidate has settings of its own, `ways`. Fold by fold, so that all candidates can be compared whenever time
-    runs out; the original kernels first, since all others are compared with them.
+    Fold by fold, so that all entries can be compared whenever time runs out; the original kernels, which are last on
+    the list, first, since all others are compared with them.
     """
-    started, settings = time.perf_counter(), ways[0]
+    started = time.perf_counter()
     devices, path = devices_of(settings), _scores_path(folder, settings, round_)
     known = _read(path)
-    first, last = alive[0], alive[-1]
+    first, last = entries[0], entries[-1]
+    phase = short_phase("shortlist", settings, round_.epochs, settings.epoch_passes, settings.shortlist_share)
     for fold, part in enumerate(
         islice(folds_of(task, settings.shortlist_folds, settings.seed), round_.folds)
     ):
-        for place, index in enumerate((last, *alive[:-1])):
+        for place, entry in enumerate((last, *entries[:-1])):
             late = seconds is not None and time.perf_counter() - started >= seconds
             if (
-                (fold * len(alive) + place) % devices.processes != rank(devices)
-                or (index, fold) in known
-                or (late and (index, fold) not in {(last, 0), (first, 0)})
+                (fold * len(entries) + place) % devices.processes != rank(devices)
+                or (entry.key, fold) in known
+                or (late and not (fold == 0 and entry in (last, first)))
             ):
                 continue
-            own = ways[index]
-            phase = short_phase(own, round_.epochs, own.epoch_passes, own.shortlist_share)
-            score = known[index, fold] = judged(part, own, candidates[index], fold, folder, phase)
-            write_json(path, {f"{i}.{f}": each.model_dump() for (i, f), each in known.items()})
+            own = replace(phase, reparameterize=entry.branches)
+            score = known[entry.key, fold] = judged(part, settings, entry.architecture, fold, folder, own)
+            write_json(path, {f"{key}.{f}": each.model_dump() for (key, f), each in known.items()})
             figures = (None if each is None else each.value for each in (score.metric, score.loss))
             words = in_words(task, *figures)
-            progress(f"short list, {_place(candidates, ways, index)}{_fold(fold, settings)}: {words}")
+            progress(f"short list, {_place(entry, listed)}{_fold(fold, settings)}: {words}")
     return known
 
 
@@ -261,20 +270,16 @@ def _scores_path(folder: Path, settings: RunSettings, round_: Round) -> Path:
 
 def _read(path: Path) -> Scores:
     stored: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    return {_places(key): Score.model_validate(score) for key, score in stored.items()}
+    return {_entry_and_fold(key): Score.model_validate(score) for key, score in stored.items()}
 
 
-def _places(key: str) -> tuple[int, int]:
-    candidate, _, fold = key.partition(".")
-    return int(candidate), int(fold)
+def _entry_and_fold(stored: str) -> tuple[str, int]:
+    key, _, fold = stored.partition(".")
+    return key, int(fold)
 
 
-def _place(candidates: Sequence[Architecture], ways: Sequence[RunSettings], index: int) -> str:
-    if candidates[index].towers is not None:
-        return "towers"
-    if ways[index] is not ways[0]:
-        return "branches"
-    return f"candidate {index + 1} of {len(candidates)}"
+def _place(entry: Entry, listed: int) -> str:
+    return entry.key if entry.key in COMPARISONS else f"candidate {int(entry.key) + 1} of {listed}"
 
 
 def _fold(fold: int, settings: RunSettings) -> str:

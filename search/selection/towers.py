@@ -16,7 +16,7 @@ from dashdeploy.artifacts.run import Architecture, Towers
 from dashdeploy.backbones.build import WIDTHS, width_of
 from dashdeploy.data.task import Kind, Task
 from dashdeploy.errors import InputError
-from dashdeploy.search.config.phases import wants_latency
+from dashdeploy.search.config.phases import has_shortlist
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.supernet.networks import backbone_name
 
@@ -35,10 +35,8 @@ def may_have_towers(task: Task, settings: SearchSettings) -> bool:
     """Whether a run may choose to have towers."""
     return (
         settings.towers is None
-        and settings.shortlist > 1
-        and not wants_latency(settings)
-        and task.kind in ("classification", "multi-label")
-        and not task.dense
+        and has_shortlist(settings)
+        and task.classifies_samples
         and backbone_name(task, settings) in WIDTHS
     )
 

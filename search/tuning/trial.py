@@ -17,7 +17,7 @@ from dashdeploy.artifacts.run import Architecture
 from dashdeploy.backbones.build import build_searched
 from dashdeploy.data.task import Task
 from dashdeploy.progress import Progress, silent
-from dashdeploy.search.config.phases import Phase
+from dashdeploy.search.config.phases import short_phase
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.supernet.networks import takes_dropout
 from dashdeploy.search.training.checkpoint import epochs_done, save_training
@@ -136,15 +136,7 @@ def trial_of(task: Task, settings: RunSettings, architecture: Architecture, fold
 
     def train(trial: Trial, chosen: Hyperparameters) -> float:
         tuned = chosen.applied(settings)
-        phase = Phase(
-            "tune",
-            tuned.tune_epochs,
-            tuned.epoch_passes,
-            tuned.learning_rate,
-            tuned.tune_share,
-            tuned.retrain_clip,
-            reparameterize=bool(tuned.reparameterize),
-        )
+        phase = short_phase("tune", tuned, tuned.tune_epochs, tuned.epoch_passes, tuned.tune_share)
         path = trial_checkpoint(folder, tuned.seed)
         report = ClimbRungs(trial, path) if halves else ReportToTrial(trial)
         with suppress_lightning_logging():

@@ -77,18 +77,10 @@ def _with_channels_last(
     return as_image(y).squeeze(2)  # of one input channel, oneDNN makes another layout
 
 
-def _in_float32(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    pads: Sequence[tuple[int, int]],
-    stride: Sequence[int],
-    dilation: int,
-    groups: int,
-) -> Tensor:
+def _in_float32(x: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:  # noqa: ANN401
+    """`_convolved`, whose other arguments these are."""
     with torch.autocast("cpu", enabled=False):
-        wide = None if bias is None else bias.float()
-        return _convolved(x.float(), weight.float(), wide, pads, stride, dilation, groups)
+        return _convolved(x.float(), weight.float(), None if bias is None else bias.float(), *how)
 
 
 def _convolved(

@@ -16,6 +16,7 @@ with the kernel W, for any size, dilation and padding.
 from __future__ import annotations
 
 from collections import Counter
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -76,36 +77,36 @@ def reparameterize(network: nn.Module) -> None:
 
     Those of several taps, without strides and groups, that pad with zeros. Convolutions whose weight is shared or
     computed already, such as weight-normalized ones, or starts at 0 are left alone. Parameters get other names; see
-    `merge`.
+    `merge`. Until then `weight` is computed, and what a network's own code writes into its data is lost.
     """
     modules = list(network.modules())
     uses = Counter(id(each) for module in modules for each in module._parameters.values() if each is not None)
     for module in modules:
-        if type(module) not in _TYPES or not isinstance(module, (nn.Conv1d, nn.Conv2d)):
-            continue
-        weight = module._parameters.get("weight")
-        if (
-            weight is None
-            or uses[id(weight)] > 1
-            or not weight.is_floating_point()
-            or not weight.requires_grad
-            or module.groups != 1
-            or set(module.stride) != {1}
-            or module.padding_mode != "zeros"
-            or weight[0, 0].numel() == 1
-            or not bool(_lengths(weight.detach()).all())
-        ):
-            continue
-        parametrize.register_parametrization(module, "weight", Branches(weight, _centre(module)))
+        if _can_branch(module) and uses[id(module.weight)] == 1:
+            parametrize.register_parametrization(module, "weight", Branches(module.weight, _centre(module)))
+
+
+def _can_branch(module: nn.Module) -> TypeGuard[nn.Conv1d | nn.Conv2d]:
+    if not isinstance(module, (nn.Conv1d, nn.Conv2d)) or type(module) not in _TYPES:
+        return False
+    weight = module._parameters.get("weight")
+    return (
+        weight is not None
+        and weight.is_floating_point()
+        and weight.requires_grad
+        and module.groups == 1
+        and set(module.stride) == {1}
+        and module.padding_mode == "zeros"
+        and weight[0, 0].numel() > 1
+        and bool(_lengths(weight.detach()).all())
+    )
 
 
 def merge(network: nn.Module) -> None:
     """End what `reparameterize` began: each kernel is a parameter again, with the name it had."""
     for module in network.modules():
-        if parametrize.is_parametrized(module, "weight") and isinstance(
-            module.parametrizations["weight"][0],  # type: ignore[index]
-            Branches,
-        ):
+        chain = getattr(getattr(module, "parametrizations", None), "weight", [])
+        if any(isinstance(each, Branches) for each in chain):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
 
 

@@ -1,26 +1,26 @@
 """Whether the winner of a short list is retrained by branches, and what comes of it."""
 
 import dataclasses
-import importlib
 import json
-import sys
 
 import pytest
 import torch
 
 from dashdeploy.artifacts.run import load_architecture
+from dashdeploy.backbones.build import build_backbone
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
 from dashdeploy.inspect.shortlist import shortlist_rows
-from dashdeploy.search import pipeline
-from dashdeploy.search.config.phases import phases
+from dashdeploy.ops.training.reparameterization import reparameterize
+from dashdeploy.search import pipeline, prepare
+from dashdeploy.search.config.phases import TimePlan, phases
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
+from dashdeploy.search.selection import shortlist
 from dashdeploy.search.selection.branches import BRANCHED, asks_for_branches, check_branches
-from dashdeploy.search.selection.choice import Score
-from dashdeploy.search.selection.paired_difference import Figure
-from dashdeploy.search.selection.shortlist import Shortlisted, choose_from_shortlist, comparisons
+from dashdeploy.search.selection.shortlist import comparisons
+from dashdeploy.search.training.lightning_module import PhaseModule
 from dashdeploy.search.training.train_phase import train_network
 
 
@@ -45,10 +45,8 @@ def test_when_a_run_asks_for_branches(waves_task, asks, changes, of_task):
 
 
 def test_every_backbone_that_is_asked_for_has_convolutions_with_branches():
-    build = importlib.import_module("dashdeploy.backbones.build")
-    reparameterize = importlib.import_module("dashdeploy.ops.training.reparameterization").reparameterize
     for name in BRANCHED:
-        network = build.build_backbone(name, {"in_channels": 2, "outputs": 3})
+        network = build_backbone(name, {"in_channels": 2, "outputs": 3})
         before = set(network.state_dict())
         reparameterize(network)
         assert set(network.state_dict()) != before, name
@@ -75,72 +73,39 @@ def test_only_the_found_network_has_branches_when_it_is_retrained(waves_task):
         assert branched == {"search": False, "retrain": wanted, "retrain-2": wanted, "backbone": False}
 
 
-@pytest.fixture
-def architecture(finished):
-    """Wide enough to be divided."""
-    arguments = {**finished.architecture.arguments, "width": 24}
-    return finished.architecture.model_copy(update={"arguments": arguments})
-
-
-@pytest.fixture
-def choose(waves_task, small, architecture, tmp_path, monkeypatch):
-    """Choose by losses that are given by what is trained, one per fold; says what was trained."""
-    (tmp_path / "checkpoints").mkdir()
-    trained, said = [], []
-
-    def run(losses, **changes):
-        def instead(task, settings, candidate, fold, folder, phase):  # noqa: ARG001
-            name = "towers" if candidate.towers else "one"
-            assert phase.reparameterize == bool(settings.reparameterize)
-            name += " by branches" * phase.reparameterize
-            trained.append(name)
-            value = losses[name][fold]
-            figure = Figure(value=value, without=(value,) * 30)
-            return Score(seconds=1.0, loss=figure, metric=figure.model_copy(update={"value": 1 - value}))
-
-        monkeypatch.setattr(sys.modules[choose_from_shortlist.__module__], "judged", instead)
-        open_ones = {"towers": None, "reparameterize": None, "shortlist_by": "loss"}
-        settings = small.model_copy(
-            update={"shortlist": 2, "shortlist_folds": 2, "shortlist_parts": 2, **open_ones, **changes}
-        )
-        listed = choose_from_shortlist(waves_task, settings, architecture, tmp_path, progress=said.append)
-        return listed, listed.applied(settings).reparameterize
-
-    run.trained, run.said = trained, said
-    return run
-
-
 def test_branches_are_taken_where_they_have_the_smaller_loss(choose):
     losses = {"one": [0.5, 0.6], "one by branches": [0.3, 0.7], "towers by branches": [0.5, 0.7]}
-    listed, branches = choose(losses)
-    assert branches is True and listed.architecture.towers is None
-    row = listed.comparison["branches"]
+    chosen = choose(losses, reparameterize=None)
+    assert chosen.branches is True and chosen.listed.architecture.towers is None
+    row = chosen.listed.comparison["branches"]
     assert row["chosen"] and row["gain"] == pytest.approx(0.05) and row["folds"] == 2
     assert row["loss"] == pytest.approx(0.5) and row["validation"] == pytest.approx(0.5)
     # Towers are trained as the winner was, and compared with it.
-    assert choose.trained == ["one"] * 4 + ["one by branches"] * 2 + ["towers by branches"] * 2
-    assert listed.comparison["towers"]["gain"] == pytest.approx(-0.1)
+    trained = [name for name, _ in choose.trained]
+    assert trained == ["one"] * 4 + ["one by branches"] * 2 + ["towers by branches"] * 2
+    assert chosen.listed.comparison["towers"]["gain"] == pytest.approx(-0.1)
 
 
 def test_the_winner_stays_as_it_is_where_branches_have_the_larger_loss(choose):
     losses = {"one": [0.5, 0.6], "one by branches": [0.6, 0.6], "towers": [0.3, 0.4]}
-    listed, branches = choose(losses)
-    assert branches is False and listed.architecture.towers.count == 2
-    assert not listed.comparison["branches"]["chosen"] and listed.comparison["towers"]["chosen"]
-    assert choose.trained == ["one"] * 4 + ["one by branches"] * 2 + ["towers"] * 2
+    chosen = choose(losses, reparameterize=None)
+    comparison = chosen.listed.comparison
+    assert chosen.branches is False and chosen.listed.architecture.towers.count == 2
+    assert not comparison["branches"]["chosen"] and comparison["towers"]["chosen"]
+    assert [name for name, _ in choose.trained] == ["one"] * 4 + ["one by branches"] * 2 + ["towers"] * 2
     said = "short list: it is retrained without branches; its loss is better by 0.0500"
     assert [each for each in choose.said if "branches" in each and "fold" not in each] == [said]
-    assert listed.validation() == {"searched": pytest.approx(0.65), "backbone": pytest.approx(0.45)}
+    assert chosen.listed.validation() == {"searched": pytest.approx(0.65), "backbone": pytest.approx(0.45)}
 
 
 def test_what_was_asked_for_is_not_compared(choose, waves_task, small):
     settings = small.model_copy(update={"shortlist": 2, "towers": 1, "reparameterize": True})
     assert comparisons(waves_task, settings) == []
-    listed, branches = choose({"one by branches": [0.5, 0.6]}, towers=1, reparameterize=True)
-    assert branches is True and "branches" not in listed.comparison
-    # A run of an older version knows of none.
-    assert listed.applied(small.model_copy(update={"reparameterize": None})).reparameterize is False
-    assert isinstance(listed, Shortlisted)
+    chosen = choose({"one by branches": [0.5, 0.6]}, towers=1, reparameterize=True)
+    assert chosen.branches is True and "branches" not in chosen.listed.comparison
+    # A short list of an older version knows of none.
+    left_open = small.model_copy(update={"reparameterize": None})
+    assert chosen.listed.applied(left_open).reparameterize is False
 
 
 def test_inspect_shows_both_comparisons():
@@ -166,8 +131,7 @@ def test_a_run_by_branches_is_stored_like_any_other_and_goes_on_after_a_stop(
     changes = {"search_epochs": 1, "retrain_epochs": 3, "reparameterize": True}
     settings = small.model_copy(update=changes)
     whole = search(waves_task, settings, tmp_path / "whole")
-    module = sys.modules["dashdeploy.search.training.lightning_module"].PhaseModule
-    ended = module.on_validation_epoch_end
+    ended = PhaseModule.on_validation_epoch_end
 
     def stop(self):
         ended(self)
@@ -175,7 +139,7 @@ def test_a_run_by_branches_is_stored_like_any_other_and_goes_on_after_a_stop(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "on_validation_epoch_end", stop)
+        patch.setattr(PhaseModule, "on_validation_epoch_end", stop)
         search(waves_task, settings, tmp_path / "killed")
     killed = search(waves_task, settings, tmp_path / "killed", resume=True)
     for name in ("architecture.json", "model.safetensors", "backbone.safetensors"):
@@ -197,13 +161,10 @@ def test_original_kernels_by_branches_are_not_the_backbone_where_there_is_time_f
     waves_task, small, tmp_path, monkeypatch, epochs
 ):
     """Where there is not, one training of twice the steps serves for both; 12 epochs are all."""
-    phase_time = importlib.import_module("dashdeploy.search.config.phases")
-    prepare = importlib.import_module("dashdeploy.search.prepare")
-    shortlist = sys.modules[choose_from_shortlist.__module__]
     asked = small.model_copy(
         update={"search_epochs": 1, "shortlist": 2, "shortlist_epochs": 1, "reparameterize": True}
     )
-    plan = phase_time.TimePlan(asked.model_copy(update={"retrain_epochs": epochs}), {})
+    plan = TimePlan(asked.model_copy(update={"retrain_epochs": epochs}), {})
     monkeypatch.setattr(prepare, "plan_of_run", lambda *_: plan)
     monkeypatch.setattr(shortlist, "best", lambda rows, *_: len(rows) - 1)
     trained = []

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import json
-import sys
 
 import pytest
 import torch
@@ -18,18 +17,9 @@ from dashdeploy.inspect.inspection import inspect
 from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.selection.choice import Score
-from dashdeploy.search.selection.paired_difference import Figure
-from dashdeploy.search.selection.shortlist import choose_from_shortlist, rounds
+from dashdeploy.search.selection.shortlist import rounds
 from dashdeploy.search.selection.towers import asks_for_towers, check_towers, divided
 from dashdeploy.search.training.augmentation import smoothed_loss, training_loss
-
-
-@pytest.fixture
-def architecture(finished):
-    return finished.architecture.model_copy(
-        update={"arguments": {**finished.architecture.arguments, "width": 24}}
-    )
 
 
 def multiply_adds(network, shape):
@@ -185,37 +175,14 @@ def test_towers_are_trained_after_the_last_round_as_its_candidates_were(waves_ta
     assert with_towers[-1] == dataclasses.replace(without[-1], candidates=1)
 
 
-@pytest.fixture
-def choose(waves_task, small, architecture, tmp_path, monkeypatch):
-    """Choose by losses that are given, per fold; says what was trained."""
-    (tmp_path / "checkpoints").mkdir()
-    trained, said = [], []
-
-    def run(of_one, of_towers, **changes):
-        def instead(task, settings, candidate, fold, folder, epochs):  # noqa: ARG001
-            trained.append((candidate.towers is not None, fold))
-            value = (of_one if candidate.towers is None else of_towers)[fold]
-            figure = Figure(value=value, without=(value,) * 30)
-            return Score(seconds=1.0, loss=figure, metric=figure.model_copy(update={"value": 0.5}))
-
-        monkeypatch.setattr(sys.modules[choose_from_shortlist.__module__], "judged", instead)
-        settings = small.model_copy(
-            update={"shortlist": 2, "towers": None, "shortlist_by": "loss", "shortlist_folds": 2, **changes}
-        )
-        settings = settings.model_copy(update={"shortlist_parts": settings.shortlist_folds})
-        return choose_from_shortlist(waves_task, settings, architecture, tmp_path, progress=said.append)
-
-    run.trained, run.said = trained, said
-    return run
-
-
 def test_towers_are_chosen_where_cross_validation_says_so(choose):
-    listed = choose([0.5, 0.6], [0.3, 0.7])
+    listed = choose({"one": [0.5, 0.6], "towers": [0.3, 0.7]}).listed
     assert listed.architecture.towers.count == 2 and listed.architecture.towers.arguments == {"width": 16}
     row = listed.comparison["towers"]
     assert row["chosen"] and row["towers"] == 2 and row["gain"] == pytest.approx(0.05)
     assert row["loss"] == pytest.approx(0.5) and row["folds"] == 2
-    assert choose.trained == [(False, 0)] * 2 + [(False, 1)] * 2 + [(True, 0), (True, 1)]
+    ones = [("one", 0)] * 2 + [("one", 1)] * 2
+    assert choose.trained == [*ones, ("towers", 0), ("towers", 1)]
     assert listed.seconds == 6.0
     assert choose.said[-1] == (
         "short list: two narrower networks side by side are chosen; their loss is better by 0.0500"
@@ -224,7 +191,7 @@ def test_towers_are_chosen_where_cross_validation_says_so(choose):
 
 
 def test_one_network_stays_where_the_width_is_worth_more(choose):
-    listed = choose([0.5, 0.6], [0.6, 0.6])
+    listed = choose({"one": [0.5, 0.6], "towers": [0.6, 0.6]}).listed
     assert listed.architecture.towers is None and not listed.comparison["towers"]["chosen"]
     assert choose.said[-1] == (
         "short list: one network stays, not two narrower ones; its loss is better by 0.0500"
@@ -232,9 +199,10 @@ def test_one_network_stays_where_the_width_is_worth_more(choose):
 
 
 def test_an_interrupted_list_keeps_its_scores(choose):
-    first = choose([0.5, 0.6], [0.3, 0.7])
+    first = choose({"one": [0.5, 0.6], "towers": [0.3, 0.7]}).listed
     choose.trained.clear()
-    assert choose([9.0, 9.0], [9.0, 9.0]) == first and choose.trained == []
+    again = choose({"one": [9.0, 9.0], "towers": [9.0, 9.0]}).listed
+    assert again == first and choose.trained == []
 
 
 def test_a_run_of_towers_is_kept_shown_and_built_again(waves_task, small, tmp_path):
