@@ -214,8 +214,8 @@ def _run_phases(
         "searched": trained[0],
         "backbone": backbone.put_into(build_backbone(architecture.backbone, architecture.arguments)),
     }
-    before = {} if listed is None else listed.validation()
-    scores = scores_of(networks, task, before=before if settings.refit else None, device=device_of(settings))
+    before = _figures_before(listed, settings, backbone) if settings.refit else None
+    scores = scores_of(networks, task, before=before, device=device_of(settings))
     seconds = {
         "search": found.record["seconds"],
         **({} if listed is None else {"shortlist": listed.seconds}),
@@ -267,6 +267,18 @@ def _train(
         return train("backbone", lambda: build_backbone(architecture.backbone, architecture.arguments))
 
     return members, writer.value(BACKBONE, backbone_phase)
+
+
+def _figures_before(
+    listed: Shortlisted | None, settings: RunSettings, backbone: TrainedNetwork
+) -> dict[str, float | None]:
+    """The short list's validation figures: of trainings that did not see the validation data."""
+    figures = {} if listed is None else listed.validation()
+    if "same_as" in backbone.record:
+        return figures | {"backbone": figures.get("searched")}
+    # The list's original kernels are of another size than the backbone, or learned in another way.
+    unlike = settings.searched_arguments or settings.reparameterize
+    return figures | {"backbone": None} if unlike else figures
 
 
 def join(task: Task, settings: SearchSettings, out: Path, *, progress: Progress = silent) -> int:

@@ -21,14 +21,11 @@ BATCHES, SMALLEST_BATCH, LARGEST_BATCH = 10, 8, 128
 EPOCH_STEPS = 50
 """An epoch of a small data set has about so many: validating and saving after each pass would cost more than it."""
 SEARCH_PASSES, SHORTLIST_PASSES, RETRAIN_PASSES = 12, 9, 30
-SAMPLES_CROSS_VALIDATED, MOST_SAMPLES_CROSS_VALIDATED, MOST_NUMBERS_CROSS_VALIDATED, FOLDS = (
-    1000,
-    10_000,
-    2**28,
-    3,
-)
-"""Up to so many samples are always cross-validated; up to the second number, if they have no more numbers than the
-third, since each fold is a copy (1 GiB)."""
+FOLDS = 3
+SAMPLES_CROSS_VALIDATED = 1000
+"""Up to so many samples are always cross-validated."""
+MOST_SAMPLES_CROSS_VALIDATED, MOST_NUMBERS_CROSS_VALIDATED = 10_000, 2**27
+"""Up to so many samples are, if they have no more numbers: a division copies all of them twice (1 GiB)."""
 RETRAIN_OVER_CANDIDATE = 3
 """How many times as long retraining is as the training of a candidate or trial, where its epochs are given."""
 REFIT_BELOW = 10_000

@@ -84,9 +84,10 @@ class SearchSettings(FrozenModel):
             four, are trained as together cost less than the backbone, and as there is time for.
         reparameterize: whether the convolutions of the network that was found learn as a sum of branches, which is
             one kernel of the same size afterwards (Ding et al., CVPR 2021; Hu et al., CVPR 2022; see
-            `dashdeploy.ops.training.reparameterization`). The unsearched backbone does not. None trains the
-            winner of the short list both ways, and takes what cross-validation says is better; only for classes or
-            labels of whole samples, and the backbones of `dashdeploy.search.selection.branches.BRANCHED`.
+            `dashdeploy.ops.training.reparameterization`). The unsearched backbone does not, unless time lacks for all
+            steps of both and one training serves for both networks. None trains the winner of the short list both
+            ways, and takes what cross-validation says is better; only for classes or labels of whole samples, and
+            the backbones of `dashdeploy.search.selection.branches.BRANCHED`.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining, or what there is time
             for beside a smaller network. More of them give it what the search and its choices cost as well.
         backbone_share: part of the training data that each of its passes sees; None is `retrain_share`.
@@ -140,7 +141,7 @@ class SearchSettings(FrozenModel):
         shortlist_steps: least number of steps of each where `shortlist_epochs` is None.
         shortlist_share: part of the training data that each pass of a candidate sees, drawn anew.
         shortlist_folds: parts of a cross-validation over all training data; 1 takes the validation data. None is 3
-            for at most 10 000 samples (1000, if all have more than 2^28 numbers), else 1.
+            for at most 10 000 samples (1000, if all have more than 2^27 numbers), else 1.
         shortlist_parts: so many of these parts are held out, one after the other; None is all, or what there is time
             for.
         shortlist_by: ``metric`` or ``loss``; the other one decides between equals. On few samples the loss tells

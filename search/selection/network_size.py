@@ -185,12 +185,22 @@ def _timed(task: Task, whole: RunSettings, size: Size) -> tuple[float, int | Non
     return seconds[least], None if least == 0 else counts[least]
 
 
+def _sizes_of_parts(task: Task, whole: RunSettings) -> tuple[int, int]:
+    """How many samples are held out by a short training, at most, and how many it learns from."""
+    held_out, samples = len(task.validation.targets), len(task.train.targets)
+    if whole.shortlist_folds > 1:
+        total = held_out + samples
+        held_out = -(-total // whole.shortlist_folds)
+        samples = total - held_out
+    return held_out, samples
+
+
 def _compare(
     task: Task, whole: RunSettings, tried: Sequence[_Planned], seconds: float, progress: Progress
 ) -> list[dict[str, Any]]:
     """A row per size, after trainings of each with the same part of its steps."""
-    held_out, samples = len(task.validation.targets), len(task.train.targets)
     # Held-out samples are looked at by the training's end, and by its judge.
+    held_out, samples = _sizes_of_parts(task, whole)
     judging = 2 * EVALUATION * held_out / whole.batch_size + recalibration_steps(task, whole, samples)
     # A step was timed with this process's part of a batch, and these trainings are on one device.
     once = devices_of(whole).processes * sum(each.step for each in tried)
@@ -202,18 +212,15 @@ def _compare(
 
     # Longer trainings tell more than further folds.
     count = max(1, sum(part_of(folds) >= PART for folds in range(1, whole.shortlist_folds + 1)))
-    folds = list(islice(folds_of(task, whole.shortlist_folds, whole.seed), count))
     part = min(MOST_PART, part_of(count))
     rows = []
-    batches = max(1, len(folds[0].train.targets) // whole.batch_size)
+    batches = max(1, samples // whole.batch_size)
     for each in tried:
         wanted = max(FEWEST, part * each.steps)
         passes = math.ceil(wanted / batches)
         share = wanted / batches / passes
-        phase, steps = (
-            short_phase("shortlist", whole, 1, passes, share),
-            passes * max(1, round(share * batches)),
-        )
+        phase = short_phase("shortlist", whole, 1, passes, share)
+        steps = passes * max(1, round(share * batches))
         candidate = Architecture(
             backbone=backbone_name(task, whole),
             arguments=backbone_arguments(task, whole, retrain=True),
@@ -225,8 +232,10 @@ def _compare(
         with tempfile.TemporaryDirectory() as folder:
             scores = [
                 judged(fold, whole, candidate, number, Path(folder), phase)
-                for number, fold in enumerate(folds)
-            ]
+                for number, fold in enumerate(
+                    islice(folds_of(task, whole.shortlist_folds, whole.seed), count)
+                )
+            ]  # one fold at a time, since each is a copy
         rows.append(_row(each, steps, scores))
         words = in_words(task, rows[-1]["validation"], rows[-1]["loss"])
         progress(f"size: {each.size}, {steps} of {each.steps} steps: {words}")

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +124,15 @@ def choose_from_shortlist(
     alive, spent = list(range(len(entries))), 0.0
     later = comparisons(task, settings)
     plan = rounds(settings, len(entries), later=len(later))
+    costs = list(accumulate(each.cost for each in plan))
+    started = time.perf_counter()
 
-    def compared(alive: Sequence[int], new: Sequence[int], round_: Round) -> list[dict[str, Any]]:
+    def compared(alive: Sequence[int], new: Sequence[int], place: int) -> list[dict[str, Any]]:
         """The rows of the entries `alive`, once `new` of them are trained, or what there is time for."""
         nonlocal spent
-        share = None if seconds is None else seconds * round_.cost / sum(each.cost for each in plan)
+        round_, end = plan[place], None if seconds is None else started + seconds * costs[place] / costs[-1]
         trained = [entries[i] for i in new]
-        parts = from_all(_train(task, settings, trained, len(listed), round_, folder, share, progress))
+        parts = from_all(_train(task, settings, trained, len(listed), round_, folder, end, progress))
         # The processes work at the same time, so the list takes as long as the slowest.
         mine, keys = {each.key for each in trained}, [entries[i].key for i in alive]
         spent += max(sum(score.seconds for (key, _), score in part.items() if key in mine) for part in parts)
@@ -143,11 +145,11 @@ def choose_from_shortlist(
         ordered = compare([entries[i].architecture for i in alive], known, task, settings, round_.folds)
         return [row | {"candidate": alive[row["candidate"]], "round": round_.number + 1} for row in ordered]
 
-    for round_ in plan[: len(plan) - len(later)]:
-        if round_.number:
+    for place in range(len(plan) - len(later)):
+        if place:
             alive = survivors([rows[index] for index in alive], SURVIVORS)
             progress(f"short list: {len(alive) - 1} candidates stay, with the original kernels")
-        rows |= {row["candidate"]: row for row in compared(alive, alive, round_)}
+        rows |= {row["candidate"]: row for row in compared(alive, alive, place)}
     last = [rows[index] for index in alive]
     chosen = winner = best(last, task, settings)
     progress(verdict(last, chosen, task, settings))
@@ -159,14 +161,14 @@ def choose_from_shortlist(
         "chosen": chosen,
         "candidates": [rows[index] for index in range(len(listed))],
     }
-    for name in later:
+    for place, name in enumerate(later, len(plan) - len(later)):
         index, before = len(entries), entries[winner]
         entries.append(
             replace(before, key=name, branches=True)
             if name == "branches"
             else replace(before, key=name, architecture=divided(before.architecture, TOWERS, task.kind))
         )
-        row = compared([index, winner], [index], plan[-1])[0]
+        row = compared([index, winner], [index], place)[0]
         better = bool(row["gain"] is not None and row["gain"] > 0)
         progress(COMPARISONS[name](row, better, task, settings))
         comparison[name] = row | ({"towers": TOWERS} if name == "towers" else {}) | {"chosen": better}
@@ -231,28 +233,28 @@ def _train(
     listed: int,
     round_: Round,
     folder: Path,
-    seconds: float | None,
+    end: float | None,
     progress: Progress,
 ) -> Scores:
     """This process's part of a round's trainings, those of an interrupted call included.
 
     Fold by fold, so that all entries can be compared whenever time runs out; the original kernels, which are last on
-    the list, first, since all others are compared with them.
+    the list, first, since all others are compared with them. Of a round that begins after its end, these and the
+    first entry are trained on one fold; of what the winner is compared with later, nothing.
     """
-    started = time.perf_counter()
     devices, path = devices_of(settings), _scores_path(folder, settings, round_)
     known = _read(path)
-    first, last = entries[0], entries[-1]
+    least = {entries[0].key, entries[-1].key} - {*COMPARISONS}
     phase = short_phase("shortlist", settings, round_.epochs, settings.epoch_passes, settings.shortlist_share)
     for fold, part in enumerate(
         islice(folds_of(task, settings.shortlist_folds, settings.seed), round_.folds)
     ):
-        for place, entry in enumerate((last, *entries[:-1])):
-            late = seconds is not None and time.perf_counter() - started >= seconds
+        for place, entry in enumerate((entries[-1], *entries[:-1])):
+            late = end is not None and time.perf_counter() >= end
             if (
                 (fold * len(entries) + place) % devices.processes != rank(devices)
                 or (entry.key, fold) in known
-                or (late and not (fold == 0 and entry in (last, first)))
+                or (late and not (fold == 0 and entry.key in least))
             ):
                 continue
             own = replace(phase, reparameterize=entry.branches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from dashdeploy.version import __version__
 
 # What must not change between the interrupted and the resumed run; other versions of the tools may.
 BINDING = ("asked", "task", "input_shape", "outputs", "samples", "source")
+UNKNOWN: Mapping[str, Any] = {"searched_arguments": {}, "towers": 1, "reparameterize": False}
+"""What runs of versions without these settings did. What else they did not know, they did as by default."""
 
 
 def run_config(task: Task, asked: SearchSettings, plan: TimePlan) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def stored_plan(folder: Path, asked: SearchSettings) -> TimePlan | None:
         return None
     try:
         config = json.loads(path.read_bytes())
-        settings = RunSettings.model_validate(config["settings"] | {"tune_storage": asked.tune_storage})
+        stored = {**UNKNOWN, **config["settings"], "tune_storage": asked.tune_storage}
+        settings = RunSettings.model_validate(stored)
         later = {
             name: config[name] for name in ("threads", "finishing", "sizes", "preparing") if name in config
         }
@@ -102,11 +106,9 @@ def check_same(folder: Path, config: dict[str, Any]) -> None:
     """
     try:
         before = json.loads((folder / CONFIG_NAME).read_bytes())
-        # What a run of an older version does not know, it did as it is done by default.
-        known = SearchSettings.preset("quick").model_dump(mode="json") | before["asked"]
-        if "searched_arguments" not in before["asked"] and not config["asked"]["searched_arguments"]:
-            known["searched_arguments"] = config["asked"]["searched_arguments"]  # there were none
-        before["asked"] = known
+        defaults = {**SearchSettings.preset("quick").model_dump(mode="json"), **UNKNOWN}
+        same = {name: now for name, off in UNKNOWN.items() if (now := config["asked"][name]) in (None, off)}
+        before["asked"] = defaults | same | before["asked"]
         differences = [each for name in BINDING for each in _differences(name, before[name], config[name])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / CONFIG_NAME} cannot be read ({error}); delete {folder}") from error

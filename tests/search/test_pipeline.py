@@ -283,6 +283,25 @@ def test_a_run_goes_on_with_the_plan_that_it_has(waves_task, tmp_path, monkeypat
     ).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("changes", "backbone"),
+    [
+        ({}, "listed"),
+        ({"reparameterize": True}, None),
+        ({"searched_arguments": {"patch": 2}}, None),
+    ],
+)
+def test_the_backbone_has_a_figure_from_the_short_list_only_if_it_learned_there(
+    waves_task, small, tmp_path, changes, backbone
+):
+    quick = {"search_epochs": 1, "retrain_epochs": 1, "shortlist": 2, "shortlist_margin": 0.0, "refit": True}
+    run = search(waves_task, small.model_copy(update=quick | changes), tmp_path / "run")
+    rows = json.loads((run.path / "shortlist.json").read_text())
+    figures = {name: run.metrics[name]["validation"] for name in ("searched", "backbone")}
+    assert figures["searched"] == rows["candidates"][rows["chosen"]]["validation"]
+    assert figures["backbone"] == (None if backbone is None else rows["candidates"][-1]["validation"])
+
+
 def test_a_task_without_test_data(waves_task, small, finished, tmp_path):
     """The network is the same; what nobody measured is null."""
     run = search(dataclasses.replace(waves_task, test=None), small, tmp_path / "run")

@@ -15,8 +15,11 @@ from filelock import FileLock
 
 from dashdeploy.backbones.run import Run
 from dashdeploy.errors import InputError
+from dashdeploy.search.config.phases import TimePlan
+from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.pipeline import join, search
 from dashdeploy.search.staging.directory import staging_path
+from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
 from dashdeploy.search.training.history import append_record, forget_from
 
 SAME = [
@@ -268,6 +271,24 @@ def test_a_setting_that_an_older_version_did_not_have_is_as_good_as_none(
     assert config["settings"].pop("ensemble") == 1
     path.write_text(json.dumps(config))
     assert search(waves_task, small, out, resume=True).metrics["task"] == "waves"
+
+
+@pytest.mark.parametrize("asked", [None, "off"])
+def test_a_run_of_an_older_version_goes_on_without_what_it_could_not_do(waves_task, small, tmp_path, asked):
+    """Its scores of towers, say, are not taken for those of branches."""
+    off = {"searched_arguments": {}, "towers": 1, "reparameterize": False}
+    settings = small.model_copy(update=off if asked else dict.fromkeys(off))
+    config = run_config(waves_task, settings, TimePlan(run_settings(waves_task, settings), {}))
+    for name in off:
+        del config["asked"][name], config["settings"][name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    plan = stored_plan(tmp_path, settings)
+    assert {name: getattr(plan.settings, name) for name in off} == off
+    check_same(tmp_path, run_config(waves_task, settings, plan))
+    for name, value in {"searched_arguments": {"patch": 2}, "towers": 2, "reparameterize": True}.items():
+        changed = settings.model_copy(update={name: value})
+        with pytest.raises(InputError, match=f"was started with {name} = "):
+            check_same(tmp_path, run_config(waves_task, changed, plan))
 
 
 def test_what_has_got_the_run_s_name_meanwhile_is_not_replaced(waves_task, small, finished, tmp_path):

@@ -23,11 +23,13 @@ def choose(waves_task, small, architecture, tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     trained, said = [], []
 
-    def run(losses, **changes):
+    def run(losses, seconds=None, **changes):
         def instead(task, settings, candidate, fold, folder, phase):  # noqa: ARG001
             name = ("towers" if candidate.towers else "one") + " by branches" * phase.reparameterize
             trained.append((name, fold))
             value = losses[name][fold]
+            if value is None:  # diverged
+                return Score(seconds=1.0)
             figure = Figure(value=value, without=(value,) * 30)
             return Score(seconds=1.0, loss=figure, metric=figure.model_copy(update={"value": 1 - value}))
 
@@ -35,7 +37,7 @@ def choose(waves_task, small, architecture, tmp_path, monkeypatch):
         asked = {"shortlist": 2, "towers": None, "shortlist_by": "loss", "shortlist_folds": 2, **changes}
         settings = small.model_copy(update={**asked, "shortlist_parts": asked["shortlist_folds"]})
         listed = module.choose_from_shortlist(
-            waves_task, settings, architecture, tmp_path, progress=said.append
+            waves_task, settings, architecture, tmp_path, seconds=seconds, progress=said.append
         )
         return SimpleNamespace(listed=listed, branches=listed.applied(settings).reparameterize)
 

@@ -98,6 +98,23 @@ def test_the_winner_stays_as_it_is_where_branches_have_the_larger_loss(choose):
     assert chosen.listed.validation() == {"searched": pytest.approx(0.65), "backbone": pytest.approx(0.45)}
 
 
+def test_no_comparison_begins_after_the_end_of_the_list(choose):
+    chosen = choose({"one": [0.5, 0.6]}, seconds=0.0, reparameterize=None)
+    assert choose.trained == [("one", 0), ("one", 0)]  # what was found, and the original kernels
+    row = chosen.listed.comparison["branches"]
+    assert chosen.branches is False and not row["chosen"]
+    assert (row["folds"], row["loss"], row["gain"]) == (0, None, None)
+    said = "short list: it is retrained without branches; there is nothing to compare them with"
+    assert said in choose.said
+
+
+def test_a_comparison_that_diverges_changes_nothing(choose):
+    losses = {"one": [0.5, 0.6], "one by branches": [0.1, None], "towers": [None, 0.1]}
+    chosen = choose(losses, reparameterize=None)
+    assert chosen.branches is False and chosen.listed.architecture.towers is None
+    assert chosen.listed.validation()["searched"] == pytest.approx(0.45)
+
+
 def test_what_was_asked_for_is_not_compared(choose, waves_task, small):
     settings = small.model_copy(update={"shortlist": 2, "towers": 1, "reparameterize": True})
     assert comparisons(waves_task, settings) == []
@@ -156,14 +173,48 @@ def test_a_run_by_branches_is_stored_like_any_other_and_goes_on_after_a_stop(
     assert load_architecture(whole.path) == load_architecture(plain.path)
 
 
+def test_what_was_found_out_about_branches_is_kept_over_a_stop(waves_task, small, tmp_path, monkeypatch):
+    """Killed between the two trainings, so that the retrained network and the backbone come from two calls."""
+    changes = {"search_epochs": 1, "retrain_epochs": 2, "shortlist": 2, "shortlist_epochs": 2}
+    asked = small.model_copy(update=changes | {"reparameterize": None, "towers": 1, "shortlist_by": "loss"})
+    monkeypatch.setattr(shortlist, "comparisons", lambda *_: ["branches"])
+    judged = shortlist.judged
+
+    def in_favor(task, settings, candidate, fold, folder, phase):
+        score = judged(task, settings, candidate, fold, folder, phase)
+        better = score.loss.model_copy(update={"value": 0.0})
+        return score.model_copy(update={"loss": better}) if phase.reparameterize else score
+
+    monkeypatch.setattr(shortlist, "judged", in_favor)
+    whole = search(waves_task, asked, tmp_path / "whole")
+    phases_seen = []
+
+    def stop(build, task, phase, *rest, **named):
+        phases_seen.append((phase.name, phase.reparameterize))
+        if stop.at == phase.name:
+            raise KeyboardInterrupt
+        return train_network(build, task, phase, *rest, **named)
+
+    monkeypatch.setattr(pipeline, "train_network", stop)
+    for at in ("retrain", "backbone"):
+        stop.at = at
+        with pytest.raises(KeyboardInterrupt):
+            search(waves_task, asked, tmp_path / "killed", resume=at != "retrain")
+    stop.at = None
+    killed = search(waves_task, asked, tmp_path / "killed", resume=True)
+    assert phases_seen == [("retrain", True)] * 2 + [("backbone", False)] * 2
+    for name in ("shortlist.json", "model.safetensors", "backbone.safetensors", "config.json"):
+        assert (killed.path / name).read_bytes() == (whole.path / name).read_bytes(), name
+    assert killed.config["settings"]["reparameterize"] is None
+
+
 @pytest.mark.parametrize("epochs", [3, 12])
 def test_original_kernels_by_branches_are_not_the_backbone_where_there_is_time_for_both(
     waves_task, small, tmp_path, monkeypatch, epochs
 ):
     """Where there is not, one training of twice the steps serves for both; 12 epochs are all."""
-    asked = small.model_copy(
-        update={"search_epochs": 1, "shortlist": 2, "shortlist_epochs": 1, "reparameterize": True}
-    )
+    changes = {"search_epochs": 1, "shortlist": 2, "shortlist_epochs": 1, "refit": True}
+    asked = small.model_copy(update=changes | {"reparameterize": True})
     plan = TimePlan(asked.model_copy(update={"retrain_epochs": epochs}), {})
     monkeypatch.setattr(prepare, "plan_of_run", lambda *_: plan)
     monkeypatch.setattr(shortlist, "best", lambda rows, *_: len(rows) - 1)
@@ -176,6 +227,9 @@ def test_original_kernels_by_branches_are_not_the_backbone_where_there_is_time_f
     monkeypatch.setattr(pipeline, "train_network", noted)
     run = search(waves_task, asked, tmp_path / "run")
     marked = json.loads((run.path / "checkpoints" / "backbone.json").read_bytes())
+    by_branches = json.loads((run.path / "shortlist.json").read_bytes())["candidates"][-1]["validation"]
+    assert run.metrics["searched"]["validation"] == by_branches
+    assert run.metrics["backbone"]["validation"] == (by_branches if epochs == 3 else None)
     if epochs == 3:
         assert trained == [("retrain", 6, True)] and marked["same_as"] == "retrain"
     else:
