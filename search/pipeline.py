@@ -276,8 +276,8 @@ def _figures_before(
     figures = {} if listed is None else listed.validation()
     if "same_as" in backbone.record:
         return figures | {"backbone": figures.get("searched")}
-    # The list's original kernels are of another size than the backbone, or learned in another way.
-    unlike = settings.searched_arguments or settings.reparameterize
+    # The list's original kernels have another size or other inputs than the backbone, or learned in another way.
+    unlike = settings.searched_arguments or settings.reparameterize or settings.scale_samples
     return figures | {"backbone": None} if unlike else figures
 
 

@@ -22,6 +22,7 @@ from dashdeploy.search.run_writer import RunWriter
 from dashdeploy.search.selection.branches import check_branches
 from dashdeploy.search.selection.cross_validation import check_folds
 from dashdeploy.search.selection.network_size import choose_size
+from dashdeploy.search.selection.scaled_samples import check_scaled_samples
 from dashdeploy.search.selection.towers import check_towers
 from dashdeploy.search.staging.directory import staging_path
 from dashdeploy.search.staging.run_config import check_same, run_config, stored_plan
@@ -123,5 +124,6 @@ def check(task: Task, settings: RunSettings) -> tuple[nn.Module, dict[str, str]]
     check_logger(settings)
     supernet, kept = supernet_of(task, settings)
     check_branches(task, settings)
+    check_scaled_samples(task, settings)
     check_retrained(task, settings, agg_convs(supernet))
     return supernet, kept

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dashdeploy.backbones.patches import check_patch, patches
+from dashdeploy.data.scaling.within_samples import ScalePerSample
 from dashdeploy.ops.training.pooling import mean_of_positions
 
 KERNEL_SIZES = (8, 5, 3)
@@ -58,6 +59,8 @@ class ResNet1D(nn.Module):
         dropout: probability, while training.
         patch: values of a patch. Above 1, the blocks see one position per patch, of `width` channels; see
             `dashdeploy.backbones.patches`. Steps then take about 1 / `patch` of their time.
+        scale_samples: whether every channel of every series first gets mean 0 and deviation 1 by itself; see
+            `dashdeploy.data.scaling.within_samples`.
 
     Raises:
         ValueError: `patch` is below 1, or above 1 where each position is predicted.
@@ -71,10 +74,12 @@ class ResNet1D(nn.Module):
         dense: bool = False,
         dropout: float = 0.0,
         patch: int = 1,
+        scale_samples: bool = False,
     ) -> None:
         super().__init__()
         check_patch(patch, dense=dense)
         self.dense = dense
+        self.scaled: nn.Module = ScalePerSample() if scale_samples else nn.Identity()
         self.stem: nn.Module = nn.Identity()
         if patch > 1:
             self.stem, in_channels = patches(1, in_channels, width, patch), width
@@ -84,6 +89,6 @@ class ResNet1D(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [B, in_channels, n] to logits [B, outputs], or [B, outputs, n] for dense prediction."""
-        y = self.blocks(self.stem(x))
+        y = self.blocks(self.stem(self.scaled(x)))
         logits: Tensor = self.head(y if self.dense else mean_of_positions(y, training=self.training))
         return logits

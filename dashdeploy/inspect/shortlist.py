@@ -24,11 +24,14 @@ def read_shortlist(run: Path) -> dict[str, Any] | None:
 def shortlist_rows(content: Mapping[str, Any]) -> list[list[Any]]:
     """A row per candidate for `HEADERS`; the gain is that over the original kernels, in what the list goes by.
 
-    The chosen kernels trained by branches, and narrower networks side by side with them, have the last rows; their
-    gain is that over what was chosen before them.
+    The chosen kernels with series scaled by themselves, trained by branches, and narrower networks side by side with
+    them, have the last rows; their gain is that over what was chosen before them.
     """
-    candidates, branches, towers = content["candidates"], content.get("branches"), content.get("towers")
+    candidates, scaled = content["candidates"], content.get("scaled")
+    branches, towers = content.get("branches"), content.get("towers")
     named = [(_name(row, len(candidates)), row, row["candidate"] == content["chosen"]) for row in candidates]
+    if scaled is not None:
+        named.append(("the chosen with series scaled by themselves, gain over it", scaled, scaled["chosen"]))
     if branches is not None:
         named.append(("the chosen by branches, gain over it", branches, branches["chosen"]))
     if towers is not None:

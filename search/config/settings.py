@@ -88,6 +88,11 @@ class SearchSettings(FrozenModel):
             steps of both and one training serves for both networks. None trains the winner of the short list both
             ways, and takes what cross-validation says is better; only for classes or labels of whole samples, and
             the backbones of `dashdeploy.search.selection.branches.BRANCHED`.
+        scale_samples: whether the network that was found scales every channel of every series by itself, to mean 0
+            and deviation 1. The unsearched backbone takes them as they are. None trains the winner of the short list
+            both ways, and takes what cross-validation says is better; only where levels or sizes of series differ,
+            for classes or labels of whole samples, and the backbones of
+            `dashdeploy.search.selection.scaled_samples.SCALING`.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining, or what there is time
             for beside a smaller network. More of them give it what the search and its choices cost as well.
         backbone_share: part of the training data that each of its passes sees; None is `retrain_share`.
@@ -205,6 +210,7 @@ class SearchSettings(FrozenModel):
     towers: PositiveInt | None = None
     narrow_towers: bool | None = None
     reparameterize: bool | None = None
+    scale_samples: bool | None = None
     backbone_epochs: PositiveInt | None = None
     backbone_share: Annotated[float, Field(gt=0, le=1)] | None = None
     epoch_passes: PositiveInt | None = None
@@ -326,6 +332,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "shortlist": 1,
         "towers": 1,
         "reparameterize": False,
+        "scale_samples": False,
         "precision": "32-true",
         "alpha_weight_decay": 5e-4,
         "gumbel_noise": True,

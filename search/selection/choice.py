@@ -111,6 +111,14 @@ def verdict(rows: Sequence[Mapping[str, Any]], chosen: int, task: Task, settings
     )
 
 
+def verdict_on_scaled(row: Mapping[str, Any], better: bool, task: Task, settings: RunSettings) -> str:
+    """In words, whether the winner scales each series by itself."""
+    if row["gain"] is None:
+        return "short list: it takes series as they are; there is nothing to compare that with"
+    how = "scales each series by itself" if better else "takes series as they are"
+    return f"short list: it {how}; its {_compared_by(task, settings)} is better by {abs(row['gain']):.4f}"
+
+
 def verdict_on_branches(row: Mapping[str, Any], better: bool, task: Task, settings: RunSettings) -> str:
     """In words, whether the winner is retrained by branches."""
     if row["gain"] is None:

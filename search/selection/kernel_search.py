@@ -20,6 +20,7 @@ from dashdeploy.progress import Progress, silent
 from dashdeploy.search.config.phases import phases
 from dashdeploy.search.config.run_settings import RunSettings
 from dashdeploy.search.latency.loss_term import LatencyTable
+from dashdeploy.search.selection.scaled_samples import with_scaled_samples
 from dashdeploy.search.supernet.architecture_gradient import unmix
 from dashdeploy.search.supernet.build import agg_convs, discretize
 from dashdeploy.search.supernet.computation_rates import ComputationRates
@@ -108,6 +109,8 @@ def search_kernels(
         layers=discretize(network, choices),
         kept=dict(kept),
     )
+    if settings.scale_samples:
+        architecture = with_scaled_samples(architecture)
     return Found(architecture, latency_record, trained.record)
 
 

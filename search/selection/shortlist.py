@@ -33,9 +33,11 @@ from dashdeploy.search.selection.choice import (
     survivors,
     verdict,
     verdict_on_branches,
+    verdict_on_scaled,
     verdict_on_towers,
 )
 from dashdeploy.search.selection.cross_validation import folds_of
+from dashdeploy.search.selection.scaled_samples import asks_for_scaled_samples, with_scaled_samples
 from dashdeploy.search.selection.short_training import in_words, judged
 from dashdeploy.search.selection.towers import TOWERS, asks_for_towers, divided
 from dashdeploy.search.staging.directory import CHECKPOINTS_NAME, write_json
@@ -46,7 +48,11 @@ SCORES_NAME = "shortlist.scores.{}.{}.json"
 """By the round, and the rank of the process that trained them."""
 SURVIVORS = 2
 """Candidates of a long list that the last round has, besides the original kernels."""
-COMPARISONS = {"branches": verdict_on_branches, "towers": verdict_on_towers}
+COMPARISONS = {
+    "scaled": verdict_on_scaled,
+    "branches": verdict_on_branches,
+    "towers": verdict_on_towers,
+}
 """What the winner is compared with, in this order, and how the outcome is said."""
 LAST_OVER_FIRST = 3
 """How many times as long the trainings of the last round are as those of the first."""
@@ -163,11 +169,7 @@ def choose_from_shortlist(
     }
     for place, name in enumerate(later, len(plan) - len(later)):
         index, before = len(entries), entries[winner]
-        entries.append(
-            replace(before, key=name, branches=True)
-            if name == "branches"
-            else replace(before, key=name, architecture=divided(before.architecture, TOWERS, task.kind))
-        )
+        entries.append(_changed(before, name, task))
         row = compared([index, winner], [index], place)[0]
         better = bool(row["gain"] is not None and row["gain"] > 0)
         progress(COMPARISONS[name](row, better, task, settings))
@@ -176,10 +178,23 @@ def choose_from_shortlist(
     return Shortlisted(entries[winner].architecture, comparison, spent)
 
 
+def _changed(entry: Entry, name: str, task: Task) -> Entry:
+    """What `entry` is compared with under `name`."""
+    if name == "branches":
+        return replace(entry, key=name, branches=True)
+    network = entry.architecture
+    other = with_scaled_samples(network) if name == "scaled" else divided(network, TOWERS, task.kind)
+    return replace(entry, key=name, architecture=other)
+
+
 def comparisons(task: Task, settings: RunSettings) -> list[str]:
     """What the winner of the list is compared with, of `COMPARISONS`."""
-    asked = {"branches": asks_for_branches(task, settings), "towers": asks_for_towers(task, settings)}
-    return [name for name in COMPARISONS if asked[name]]
+    asked = {
+        "scaled": asks_for_scaled_samples,
+        "branches": asks_for_branches,
+        "towers": asks_for_towers,
+    }
+    return [name for name in COMPARISONS if asked[name](task, settings)]
 
 
 @dataclass(frozen=True)

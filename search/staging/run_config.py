@@ -20,7 +20,12 @@ from dashdeploy.version import __version__
 
 # What must not change between the interrupted and the resumed run; other versions of the tools may.
 BINDING = ("asked", "task", "input_shape", "outputs", "samples", "source")
-UNKNOWN: Mapping[str, Any] = {"searched_arguments": {}, "towers": 1, "reparameterize": False}
+UNKNOWN: Mapping[str, Any] = {
+    "searched_arguments": {},
+    "towers": 1,
+    "reparameterize": False,
+    "scale_samples": False,
+}
 """What runs of versions without these settings did. What else they did not know, they did as by default."""
 
 

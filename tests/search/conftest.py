@@ -31,6 +31,7 @@ SMALL = {
     "seed": 7,
     "towers": 1,
     "reparameterize": False,
+    "scale_samples": False,
     "devices": "cpu",
 }
 

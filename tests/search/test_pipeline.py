@@ -288,6 +288,7 @@ def test_a_run_goes_on_with_the_plan_that_it_has(waves_task, tmp_path, monkeypat
     [
         ({}, "listed"),
         ({"reparameterize": True}, None),
+        ({"scale_samples": True}, None),
         ({"searched_arguments": {"patch": 2}}, None),
     ],
 )

@@ -276,7 +276,7 @@ def test_a_setting_that_an_older_version_did_not_have_is_as_good_as_none(
 @pytest.mark.parametrize("asked", [None, "off"])
 def test_a_run_of_an_older_version_goes_on_without_what_it_could_not_do(waves_task, small, tmp_path, asked):
     """Its scores of towers, say, are not taken for those of branches."""
-    off = {"searched_arguments": {}, "towers": 1, "reparameterize": False}
+    off = {"searched_arguments": {}, "towers": 1, "reparameterize": False, "scale_samples": False}
     settings = small.model_copy(update=off if asked else dict.fromkeys(off))
     config = run_config(waves_task, settings, TimePlan(run_settings(waves_task, settings), {}))
     for name in off:
@@ -285,7 +285,8 @@ def test_a_run_of_an_older_version_goes_on_without_what_it_could_not_do(waves_ta
     plan = stored_plan(tmp_path, settings)
     assert {name: getattr(plan.settings, name) for name in off} == off
     check_same(tmp_path, run_config(waves_task, settings, plan))
-    for name, value in {"searched_arguments": {"patch": 2}, "towers": 2, "reparameterize": True}.items():
+    on = {"searched_arguments": {"patch": 2}, "towers": 2, "reparameterize": True, "scale_samples": True}
+    for name, value in on.items():
         changed = settings.model_copy(update={name: value})
         with pytest.raises(InputError, match=f"was started with {name} = "):
             check_same(tmp_path, run_config(waves_task, changed, plan))

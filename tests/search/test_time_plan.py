@@ -153,7 +153,13 @@ def test_a_short_list_may_see_a_part_of_the_data(waves_task):
     """Of 38 batches of 2 that a pass over 76 series has, 4."""
     asked = SearchSettings(search_epochs=1, retrain_epochs=2, batch_size=2, shortlist=2, shortlist_folds=1)
     part = asked.model_copy(
-        update={"shortlist_share": 0.1, "towers": 1, "reparameterize": False, "shortlist_epochs": 5}
+        update={
+            "shortlist_share": 0.1,
+            "towers": 1,
+            "reparameterize": False,
+            "scale_samples": False,
+            "shortlist_epochs": 5,
+        }
     )
     seconds = phase_seconds(waves_task, run_settings(waves_task, part), STEP)
     judged = 2 * (76 + 14) / 2 / 3

@@ -26,6 +26,7 @@ def choose(waves_task, small, architecture, tmp_path, monkeypatch):
     def run(losses, seconds=None, **changes):
         def instead(task, settings, candidate, fold, folder, phase):  # noqa: ARG001
             name = ("towers" if candidate.towers else "one") + " by branches" * phase.reparameterize
+            name += ", scaled" * bool(candidate.searched_arguments.get("scale_samples"))
             trained.append((name, fold))
             value = losses[name][fold]
             if value is None:  # diverged

@@ -428,7 +428,7 @@ def test_a_resumed_run_keeps_the_size_that_was_chosen(waves_task, tmp_path, monk
     assert 1000 < before < 1060
     assert resumed.config["sizes"] == [row]
     assert resumed.architecture == whole.architecture
-    assert resumed.architecture.searched_arguments == {"patch": 2}
+    assert resumed.architecture.searched_arguments["patch"] == 2
     assert resumed.architecture.kept["stem.0"].endswith("it cuts patches")
     weights = [(run.path / "model.safetensors").read_bytes() for run in (whole, resumed)]
     assert weights[0] == weights[1]

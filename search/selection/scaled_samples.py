@@ -1,0 +1,76 @@
+"""Whether the network that was chosen scales each series by itself.
+
+Series of one shape may differ in level and size, by the gain of a sensor or the distance of an object. If that says
+nothing of their classes, a network learns the shapes from fewer of them once each has mean 0 and deviation 1. If it
+does, they would be lost. Cross-validation tells which.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from dashdeploy.artifacts.run import Architecture
+from dashdeploy.data.scaling.within_samples import means_and_deviations
+from dashdeploy.data.task import Task
+from dashdeploy.errors import InputError
+from dashdeploy.search.config.phases import has_shortlist
+from dashdeploy.search.config.settings import SearchSettings
+from dashdeploy.search.supernet.networks import backbone_name, network_arguments
+
+ARGUMENT = "scale_samples"
+"""Of the backbone's factory."""
+SCALING = ("resnet1d",)
+"""The backbones that have it."""
+MOST_SAMPLES = 1000
+"""Of so many, spread over the data, it is found out whether they differ."""
+LEAST = 0.01
+"""Levels and sizes that differ by less than a hundredth of a typical deviation were scaled before, and rounded."""
+MOST_CODES = 8
+"""A channel of so few different values was not measured: it tells letters, states or ranks."""
+
+
+def asks_for_scaled_samples(task: Task, settings: SearchSettings) -> bool:
+    """Whether a run finds out by its short list if series are better scaled by themselves."""
+    return (
+        settings.scale_samples is None
+        and has_shortlist(settings)
+        and task.classifies_samples
+        and backbone_name(task, settings) in SCALING
+        and ARGUMENT not in network_arguments(task, settings, retrain=True)
+        and samples_differ(task)
+    )
+
+
+def samples_differ(task: Task) -> bool:
+    """Whether the levels or sizes of training samples differ in any channel, so that scaling would change them.
+
+    Samples that have these as channels of their own do not count, nor do channels of codes, such as letters.
+    """
+    if task.scaling.sizes is not None:
+        return False
+    inputs = task.train.inputs[:: -(-len(task.train.targets) // MOST_SAMPLES)]
+    means, deviations = means_and_deviations(inputs)
+    measured = torch.tensor([len(torch.unique(channel)) > MOST_CODES for channel in inputs.unbind(1)])
+    typical = deviations.median(0).values.clamp_min(1e-12)
+    spread = (each.std(0, correction=0) / typical for each in (means, deviations))
+    return any(bool((each > LEAST)[measured].any()) for each in spread)
+
+
+def with_scaled_samples(architecture: Architecture) -> Architecture:
+    """`architecture`, whose series are scaled by themselves, unlike those of the unsearched backbone."""
+    own = architecture.searched_arguments | {ARGUMENT: True}
+    return architecture.model_copy(update={"searched_arguments": own})
+
+
+def check_scaled_samples(task: Task, settings: SearchSettings) -> None:
+    """Refuse the scaling for a backbone that does not have it.
+
+    Raises:
+        InputError: it was asked for.
+    """
+    name = backbone_name(task, settings)
+    if settings.scale_samples and name not in SCALING:
+        raise InputError(
+            f"scale_samples = true: the backbone {name} does not scale series, only {', '.join(SCALING)} does; "
+            "leave it out, or scale the data with `normalize=samples`"
+        )
