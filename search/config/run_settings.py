@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 
 from dashdeploy.data.losses import cross_entropy
+from dashdeploy.data.scaling.informative import samples_differ
 from dashdeploy.data.task import Task
 from dashdeploy.search.config.devices import read_devices
 from dashdeploy.search.config.settings import Precision, SearchSettings
@@ -43,7 +44,10 @@ EPOCHS = ("search_epochs", "shortlist_epochs", "tune_epochs", "retrain_epochs", 
 
 
 class RunSettings(SearchSettings):
-    """`SearchSettings` that leave nothing open; the backbone's epochs and share may be None, as in retraining."""
+    """`SearchSettings` that leave open only what the short list finds out.
+
+    The backbone's epochs and share may be None, as in retraining.
+    """
 
     searched_arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
     batch_size: int
@@ -94,6 +98,8 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
     suited("tune_trials", ASHA_TRIALS if halves else TUNE_TRIALS)
     suited("label_smoothing", LABEL_SMOOTHING if task.loss is cross_entropy else 0.0)
     suited("precision", _precision(task, settings))
+    if settings.scale_samples is None and not _can_be_scaled(task):
+        chosen["scale_samples"] = False
     batches = max(1, train // min(batch, train))
     given = any(getattr(settings, name) is not None for name in EPOCHS)
     passes = suited("epoch_passes", 1 if given else max(1, round(EPOCH_STEPS / batches)))
@@ -112,6 +118,11 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
         chosen["tune_epochs"] = min(MOST_ASHA_EPOCHS, chosen["tune_epochs"])
     epochs("retrain_epochs", settings.retrain_steps, RETRAIN_PASSES, settings.retrain_share)
     return RunSettings.model_validate(settings.model_dump() | chosen)
+
+
+def _can_be_scaled(task: Task) -> bool:
+    """Whether scaling each sample by itself would change anything but what the data say of it in further channels."""
+    return task.classifies_samples and task.scaling.sizes is None and samples_differ(task.train.inputs)
 
 
 def _folds(task: Task, samples: int) -> int:

@@ -7,10 +7,7 @@ does, they would be lost. Cross-validation tells which.
 
 from __future__ import annotations
 
-import torch
-
 from dashdeploy.artifacts.run import Architecture
-from dashdeploy.data.scaling.within_samples import means_and_deviations
 from dashdeploy.data.task import Task
 from dashdeploy.errors import InputError
 from dashdeploy.search.config.phases import has_shortlist
@@ -21,39 +18,22 @@ ARGUMENT = "scale_samples"
 """Of the backbone's factory."""
 SCALING = ("resnet1d",)
 """The backbones that have it."""
-MOST_SAMPLES = 1000
-"""Of so many, spread over the data, it is found out whether they differ."""
-LEAST = 0.01
-"""Levels and sizes that differ by less than a hundredth of a typical deviation were scaled before, and rounded."""
-MOST_CODES = 8
-"""A channel of so few different values was not measured: it tells letters, states or ranks."""
 
 
 def asks_for_scaled_samples(task: Task, settings: SearchSettings) -> bool:
-    """Whether a run finds out by its short list if series are better scaled by themselves."""
+    """Whether a run finds out by its short list if series are better scaled by themselves.
+
+    Args:
+        task: tells what is predicted.
+        settings: as `dashdeploy.search.config.run_settings` gives them, which say no where no series differ.
+    """
     return (
         settings.scale_samples is None
         and has_shortlist(settings)
         and task.classifies_samples
         and backbone_name(task, settings) in SCALING
         and ARGUMENT not in network_arguments(task, settings, retrain=True)
-        and samples_differ(task)
     )
-
-
-def samples_differ(task: Task) -> bool:
-    """Whether the levels or sizes of training samples differ in any channel, so that scaling would change them.
-
-    Samples that have these as channels of their own do not count, nor do channels of codes, such as letters.
-    """
-    if task.scaling.sizes is not None:
-        return False
-    inputs = task.train.inputs[:: -(-len(task.train.targets) // MOST_SAMPLES)]
-    means, deviations = means_and_deviations(inputs)
-    measured = torch.tensor([len(torch.unique(channel)) > MOST_CODES for channel in inputs.unbind(1)])
-    typical = deviations.median(0).values.clamp_min(1e-12)
-    spread = (each.std(0, correction=0) / typical for each in (means, deviations))
-    return any(bool((each > LEAST)[measured].any()) for each in spread)
 
 
 def with_scaled_samples(architecture: Architecture) -> Architecture:

@@ -63,7 +63,8 @@ class Entry:
     """What is trained for the list.
 
     Attributes:
-        key: under which its scores are kept: the place on the list, or the comparison of `COMPARISONS`.
+        key: under which its scores are kept: the place on the list, and which of `COMPARISONS` it has beside these
+            kernels, such as ``6+branches+towers``.
         architecture: the network.
         branches: whether it learns by branches.
     """
@@ -71,6 +72,11 @@ class Entry:
     key: str
     architecture: Architecture
     branches: bool
+
+    @property
+    def comparison(self) -> str:
+        """The last of its `COMPARISONS`; empty if it has none."""
+        return self.key.partition("+")[2].rpartition("+")[2]
 
 
 @dataclass(frozen=True)
@@ -180,11 +186,11 @@ def choose_from_shortlist(
 
 def _changed(entry: Entry, name: str, task: Task) -> Entry:
     """What `entry` is compared with under `name`."""
+    key, network = f"{entry.key}+{name}", entry.architecture
     if name == "branches":
-        return replace(entry, key=name, branches=True)
-    network = entry.architecture
+        return replace(entry, key=key, branches=True)
     other = with_scaled_samples(network) if name == "scaled" else divided(network, TOWERS, task.kind)
-    return replace(entry, key=name, architecture=other)
+    return replace(entry, key=key, architecture=other)
 
 
 def comparisons(task: Task, settings: RunSettings) -> list[str]:
@@ -259,7 +265,7 @@ def _train(
     """
     devices, path = devices_of(settings), _scores_path(folder, settings, round_)
     known = _read(path)
-    least = {entries[0].key, entries[-1].key} - {*COMPARISONS}
+    least = {each.key for each in (entries[0], entries[-1]) if not each.comparison}
     phase = short_phase("shortlist", settings, round_.epochs, settings.epoch_passes, settings.shortlist_share)
     for fold, part in enumerate(
         islice(folds_of(task, settings.shortlist_folds, settings.seed), round_.folds)
@@ -296,7 +302,7 @@ def _entry_and_fold(stored: str) -> tuple[str, int]:
 
 
 def _place(entry: Entry, listed: int) -> str:
-    return entry.key if entry.key in COMPARISONS else f"candidate {int(entry.key) + 1} of {listed}"
+    return entry.comparison or f"candidate {int(entry.key) + 1} of {listed}"
 
 
 def _fold(fold: int, settings: RunSettings) -> str:

@@ -1,7 +1,8 @@
-"""Whether the levels and sizes of samples say anything of their classes."""
+"""Whether the levels and sizes of samples differ, and say anything of their classes."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -14,6 +15,12 @@ PERMUTATIONS = 199
 """So that chance passes in one of 200 cases."""
 MOST_SAMPLES = 2000
 """Of so many, spread over the data, it is found out."""
+FEWEST_SAMPLES, MOST_NUMBERS = 16, 2**22
+"""Of so few if they have more numbers together, since lazy samples are made for it."""
+LEAST = 0.01
+"""Levels and sizes that differ by less than a hundredth of a typical deviation were scaled before, and rounded."""
+MOST_CODES = 8
+"""A channel of so few different values was not measured: it tells letters, states or ranks."""
 
 
 def how_by_itself(inputs: Tensor, targets: Tensor) -> Literal["samples", "sizes"]:
@@ -50,3 +57,19 @@ def sizes_tell_classes(inputs: Tensor, targets: Tensor) -> bool:
         alike(targets[torch.randperm(len(targets), generator=generator)]) for _ in range(PERMUTATIONS)
     )
     return alike(targets) > max(by_chance)
+
+
+def samples_differ(inputs: Tensor) -> bool:
+    """Whether the levels or sizes of samples differ in any channel that was measured.
+
+    Args:
+        inputs: [samples, channels, …], of the training split; may be lazy.
+    """
+    shape = tuple(inputs.shape)
+    looked_at = min(MOST_SAMPLES, max(FEWEST_SAMPLES, MOST_NUMBERS // math.prod(shape[1:])))
+    inputs = inputs[:: -(-shape[0] // looked_at)]
+    means, deviations = means_and_deviations(inputs)
+    measured = torch.tensor([len(torch.unique(channel)) > MOST_CODES for channel in inputs.unbind(1)])
+    typical = deviations.median(0).values.clamp_min(1e-12)
+    spread = (each.std(0, correction=0) / typical for each in (means, deviations))
+    return any(bool((each > LEAST)[measured].any()) for each in spread)

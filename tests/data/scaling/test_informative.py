@@ -1,10 +1,11 @@
-"""Whether levels and sizes of samples tell their classes apart."""
+"""Whether levels and sizes of samples differ, and tell their classes apart."""
 
 import numpy as np
 import pytest
 import torch
 
-from dashdeploy.data.scaling.informative import sizes_tell_classes
+from dashdeploy.data.lazy_inputs import lazy
+from dashdeploy.data.scaling.informative import samples_differ, sizes_tell_classes
 
 
 def series(levels, sizes, seed=0):
@@ -48,3 +49,37 @@ def test_an_order_of_the_samples_says_nothing():
     y = torch.from_numpy(generator.integers(0, 2, 50))
     order = torch.from_numpy(generator.permutation(50))
     assert not sizes_tell_classes(x, y) and not sizes_tell_classes(x[order], y[order])
+
+
+def scaled(x):
+    return (x - x.mean(-1, keepdim=True)) / x.std(-1, correction=0, keepdim=True)
+
+
+@pytest.mark.parametrize(
+    ("differ", "change"),
+    [
+        (True, lambda x: x),
+        (False, scaled),
+        (False, lambda x: 5 + 1e3 * scaled(x) * (1 + 1e-3 * torch.rand(len(x), 1, 1))),  # rounded on the way
+        (True, lambda x: scaled(x) + torch.rand(len(x), 1, 1)),
+        (True, lambda x: scaled(x) * (1 + torch.rand(len(x), 1, 1))),
+        (True, lambda x: torch.cat([scaled(x), x], 1)),  # only one of two channels
+        (False, lambda x: torch.cat([(x > 0).float(), 3 * (x < 0) - 1.5], 1)),  # letters, scaled by channel
+        (False, torch.zeros_like),
+        (True, lambda x: x * (torch.arange(len(x)) % 2)[:, None, None]),  # half of them constant
+    ],
+)
+def test_samples_differ_by_their_levels_and_sizes(differ, change):
+    x = torch.randn(30, 1, 40, generator=torch.Generator().manual_seed(0))
+    assert samples_differ(change(x)) == differ
+
+
+def test_of_large_lazy_data_a_few_samples_tell():
+    made = []
+
+    def make(index):
+        made.append(index)
+        return torch.randn(1, 2**20) * (1 + index)
+
+    assert samples_differ(lazy((1000, 1, 2**20), make))
+    assert len(set(made)) <= 16

@@ -135,5 +135,4 @@ def test_run_settings_leave_nothing_open_but_the_backbone_s_budget(of_size):
         "towers",
         "narrow_towers",
         "reparameterize",
-        "scale_samples",
     }

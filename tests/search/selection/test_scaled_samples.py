@@ -10,12 +10,12 @@ from torch.testing import assert_close
 from dashdeploy.backbones.build import build_backbone
 from dashdeploy.backbones.run import Run
 from dashdeploy.data.from_arrays import DataOptions, task_from_arrays
-from dashdeploy.data.task import Split
 from dashdeploy.errors import InputError
 from dashdeploy.inspect.shortlist import shortlist_rows
+from dashdeploy.search.config.run_settings import run_settings
 from dashdeploy.search.config.settings import SearchSettings
 from dashdeploy.search.pipeline import search
-from dashdeploy.search.selection.scaled_samples import SCALING, asks_for_scaled_samples, samples_differ
+from dashdeploy.search.selection.scaled_samples import SCALING, asks_for_scaled_samples
 
 
 @pytest.mark.parametrize(
@@ -41,37 +41,15 @@ def test_when_a_run_asks_for_it(waves_task, asks, changes, of_task):
     assert SearchSettings.preset("paper").scale_samples is False
 
 
-def scaled(x):
-    return (x - x.mean(-1, keepdim=True)) / x.std(-1, correction=0, keepdim=True)
-
-
-@pytest.mark.parametrize(
-    ("differ", "change"),
-    [
-        (True, lambda x: x),
-        (False, scaled),
-        (False, lambda x: 5 + 1e3 * scaled(x) * (1 + 1e-3 * torch.rand(len(x), 1, 1))),  # rounded on the way
-        (True, lambda x: scaled(x) + torch.rand(len(x), 1, 1)),
-        (True, lambda x: scaled(x) * (1 + torch.rand(len(x), 1, 1))),
-        (True, lambda x: torch.cat([scaled(x), x], 1)),  # only one of two channels
-        (False, lambda x: torch.cat([(x > 0).float(), 3 * (x < 0) - 1.5], 1)),  # letters, scaled by channel
-        (False, torch.zeros_like),
-        (True, lambda x: x * (torch.arange(len(x)) % 2)[:, None, None]),  # half of them constant
-    ],
-)
-def test_samples_differ_by_their_levels_and_sizes(waves_task, differ, change):
-    x = torch.randn(30, 1, 40, generator=torch.Generator().manual_seed(0))
-    train = Split(change(x), waves_task.train.targets[:30])
-    assert samples_differ(dataclasses.replace(waves_task, train=train)) == differ
-
-
 @pytest.mark.parametrize(("normalize", "differ"), [("channels", True), ("samples", False), ("sizes", False)])
 def test_what_the_data_were_scaled_by_is_not_asked_again(normalize, differ):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 2, 30, generator=generator) * torch.rand(40, 1, 1, generator=generator)
     arrays = {"x_train": x.numpy(), "y_train": (torch.arange(40) % 2).numpy()}
     task = task_from_arrays("data", "data.npz", arrays, DataOptions(normalize=normalize))
-    assert samples_differ(task) == differ
+    assert run_settings(task, SearchSettings()).scale_samples is (None if differ else False)
+    asked = SearchSettings(scale_samples=True)
+    assert run_settings(task, asked).scale_samples is True
 
 
 @pytest.mark.parametrize("patch", [1, 4])
@@ -84,10 +62,11 @@ def test_the_network_is_the_same_behind_the_scaling(patch):
         torch.manual_seed(0)
         model = build_backbone(name, arguments | {"scale_samples": True}).eval()
         assert model.state_dict().keys() == plain.state_dict().keys()
-        assert_close(model(x), plain(scaled(x)), atol=1e-4, rtol=1e-4)
+        by_itself = (x - x.mean(-1, keepdim=True)) / x.std(-1, correction=0, keepdim=True)
+        assert_close(model(x), plain(by_itself), atol=1e-4, rtol=1e-4)
 
 
-def test_it_is_done_where_it_has_the_smaller_loss(choose):
+def test_it_is_done_where_it_has_the_smaller_loss(choose, tmp_path):
     losses = {
         "one": [0.5, 0.6],
         "one, scaled": [0.3, 0.7],
@@ -107,6 +86,11 @@ def test_it_is_done_where_it_has_the_smaller_loss(choose):
     assert trained == ["one"] * 4 + [each for each in list(losses)[1:] for _ in range(2)]
     assert "short list: it scales each series by itself; its loss is better by 0.0500" in choose.said
     assert chosen.listed.validation() == {"searched": pytest.approx(0.5), "backbone": pytest.approx(0.45)}
+    # What a score is of, its key says, so that an interrupted list takes it for nothing else.
+    scores = json.loads((tmp_path / "checkpoints" / "shortlist.scores.0.0.json").read_bytes())
+    winner = comparison["chosen"]
+    keys = ["0", "1", f"{winner}+scaled", f"{winner}+scaled+branches", f"{winner}+scaled+towers"]
+    assert sorted(scores) == sorted(f"{key}.{fold}" for key in keys for fold in range(2))
     assert [row[0] for row in shortlist_rows(comparison)][-3:-1] == [
         "the chosen with series scaled by themselves, gain over it, chosen",
         "the chosen by branches, gain over it",
