@@ -30,10 +30,11 @@ class Plan:
     Attributes:
         tasks: built-in tasks.
         seeds: each task is searched once with each.
-        out: the folder of the runs, ``OUT/TASK-seedN``.
+        out: the folder of the runs, ``OUT/NAME-seedN``.
         preset: the preset of every search; None leaves the choice to the search.
         settings: further settings of every search, each as ``name=value``.
         jobs: searches at once; None means one per core.
+        data: files or folders of the user's own, which are searched as well.
     """
 
     tasks: Sequence[str]
@@ -42,6 +43,11 @@ class Plan:
     preset: str | None = None
     settings: Sequence[str] = ()
     jobs: int | None = None
+    data: Sequence[Path] = ()
+
+    def names(self) -> list[str]:
+        """Of all tasks, the user's own last, which are called like their files."""
+        return [*self.tasks, *(each.stem for each in self.data)]
 
     def path(self, task: str, seed: int) -> Path:
         """The run directory of a task and a seed."""
@@ -50,8 +56,11 @@ class Plan:
     def searches(self) -> list[Search]:
         """All searches, seed by seed, so that an early stop leaves something of every task."""
         options = setting_options(self.preset, self.settings)
+        sources = [*[None] * len(self.tasks), *self.data]
         return [
-            Search(task, seed, self.path(task, seed), options) for seed in self.seeds for task in self.tasks
+            Search(name, seed, self.path(name, seed), options, data)
+            for seed in self.seeds
+            for name, data in zip(self.names(), sources, strict=True)
         ]
 
 
@@ -89,8 +98,15 @@ def measure_accuracy(plan: Plan, *, progress: Progress = silent) -> AccuracyRepo
 
 
 def _check(plan: Plan) -> None:
-    if not plan.tasks or len(set(plan.tasks)) < len(plan.tasks):
+    if not plan.names() or len(set(plan.tasks)) < len(plan.tasks):
         raise InputError(f"`tasks={','.join(plan.tasks)}`: give at least one task, and each task once")
+    for data in plan.data:
+        if not data.exists():
+            raise InputError(
+                f"`data={data}`: no such file or folder; give data as `dashdeploy search` takes them"
+            )
+        if data.stem in TASKS or plan.names().count(data.stem) > 1:
+            raise InputError(f"`data={data}`: another task is called {data.stem} as well; rename one of them")
     for task in plan.tasks:
         if task not in TASKS:
             raise InputError(f"`tasks={task}`: no such task; {suggestion(task, sorted(TASKS))}")

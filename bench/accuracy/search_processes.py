@@ -23,16 +23,18 @@ class Search:
     """One search that is to be run.
 
     Attributes:
-        task: a built-in task.
+        task: a built-in task, or the name of the data.
         seed: the seed.
         out: the run directory; an unfinished run beside it is continued.
         options: the words of the command line that choose its settings, as `setting_options` gives them.
+        data: the user's own data; None for a built-in task.
     """
 
     task: str
     seed: int
     out: Path
     options: Sequence[str]
+    data: Path | None = None
 
     def command(self) -> list[str]:
         """The command line of the process.
@@ -40,7 +42,8 @@ class Search:
         This benchmark measures what a user runs, so it starts the program itself; flags are named here and in
         `setting_options` for that reason alone.
         """
-        words = ["search", "--task", self.task, "--seed", str(self.seed), *self.options, "--resume"]
+        source = ["--task", self.task] if self.data is None else ["--data", str(self.data)]
+        words = ["search", *source, "--seed", str(self.seed), *self.options, "--resume"]
         return [sys.executable, "-m", "dashdeploy", *words, "--out", str(self.out)]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -97,6 +98,43 @@ def test_runs_with_other_settings_are_not_averaged(plan_of, written_run):
 def test_a_wrong_plan_is_one_clear_line(plan_of, changes, message):
     with pytest.raises(InputError, match=message):
         measure_accuracy(plan_of(**changes))
+
+
+def test_data_of_one_s_own_are_searched_like_tasks(tmp_path):
+    """Twice, of which the second only reads; the name is the file's."""
+    generator = np.random.default_rng(0)
+    for name, shift in (("far", 5.0), ("near", 0.0)):
+        y = np.arange(60) % 2
+        x = generator.standard_normal((60, 16)) + shift * y[:, None]
+        np.savez(tmp_path / f"{name}.npz", X=x, y=y)
+    paths = [str(tmp_path / f"{name}.npz") for name in ("far", "near")]
+    words = ["bench", "accuracy", "--data", paths[0], "--data", paths[1], "--seeds", "1", "--jobs", "2"]
+    words += ["--out", str(tmp_path / "runs"), "--json", *SMALL]
+    first, again = (CliRunner().invoke(app, words) for _ in range(2))
+    assert first.exit_code == again.exit_code == 0, first.output
+    results = AccuracyReport.model_validate_json(first.stdout).results
+    assert [each.task for each in results] == ["far", "near"]
+    assert AccuracyReport.model_validate_json(again.stdout).results == results
+    config = json.loads((tmp_path / "runs" / "near-seed0" / "config.json").read_bytes())
+    assert config["samples"]["test"] == 12
+
+
+@pytest.mark.parametrize(
+    ("data", "tasks", "message"),
+    [
+        (["missing.npz"], [], r"missing\.npz`: no such file or folder; give data as"),
+        (["waves.npz", "other/waves.npz"], [], r"waves\.npz`: another task is called waves as well; rename"),
+        (["mnist1d.npz"], [], r"mnist1d\.npz`: another task is called mnist1d as well; rename"),
+    ],
+)
+def test_data_that_cannot_be_told_apart_are_one_clear_line(plan_of, tmp_path, data, tasks, message):
+    paths = [tmp_path / each for each in data]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        if path.name != "missing.npz":
+            path.touch()
+    with pytest.raises(InputError, match=message):
+        measure_accuracy(plan_of(data=paths, tasks=tasks))
 
 
 def test_a_run_that_fails_is_named_and_does_not_stop_the_others(plan_of, written_run):
