@@ -121,8 +121,9 @@ def run_settings(task: Task, settings: SearchSettings) -> RunSettings:
 
 
 def _can_be_scaled(task: Task) -> bool:
-    """Whether scaling each sample by itself would change anything but what the data say of it in further channels."""
-    return task.classifies_samples and task.scaling.sizes is None and samples_differ(task.train.inputs)
+    """Whether scaling each series by itself would change anything but what the data say of it in further channels."""
+    asked = task.rank == 1 and task.classifies_samples and task.scaling.sizes is None
+    return asked and samples_differ(task.train.inputs)
 
 
 def _folds(task: Task, samples: int) -> int:

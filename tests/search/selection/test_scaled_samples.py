@@ -50,6 +50,8 @@ def test_what_the_data_were_scaled_by_is_not_asked_again(normalize, differ):
     assert run_settings(task, SearchSettings()).scale_samples is (None if differ else False)
     asked = SearchSettings(scale_samples=True)
     assert run_settings(task, asked).scale_samples is True
+    for other in ({"kind": "regression"}, {"dense": True}, {"input_shape": (2, 5, 6)}):  # which never ask
+        assert run_settings(dataclasses.replace(task, **other), SearchSettings()).scale_samples is False
 
 
 @pytest.mark.parametrize("patch", [1, 4])
