@@ -90,9 +90,8 @@ class SearchSettings(FrozenModel):
             the backbones of `dashdeploy.search.selection.branches.BRANCHED`.
         scale_samples: whether the network that was found scales every channel of every series by itself, to mean 0
             and deviation 1. The unsearched backbone takes them as they are. None trains the winner of the short list
-            both ways, and takes what cross-validation says is better; only where levels or sizes of series differ,
-            for classes or labels of whole samples, and the backbones of
-            `dashdeploy.search.selection.scaled_samples.SCALING`.
+            both ways, as with `reparameterize`; only where levels or sizes of series differ, for classes or labels of
+            whole samples, and the backbones of `dashdeploy.search.selection.scaled_samples.SCALING`.
         backbone_epochs: epochs of the unsearched backbone; None is as many as of retraining, or what there is time
             for beside a smaller network. More of them give it what the search and its choices cost as well.
         backbone_share: part of the training data that each of its passes sees; None is `retrain_share`.

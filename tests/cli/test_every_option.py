@@ -213,6 +213,7 @@ CASES = {
     "bench accuracy": {
         "out": ("one", "two", ()),
         "tasks": ("mnist1d", "osuleaf", ("--out", "runs")),
+        "data": ("{here}/data.npz", "{here}/table.csv"),
         "seeds": ("1", "2"),
         "preset": ("quick", "paper"),
         "settings": ("momentum=0.5", "momentum=0.6"),

@@ -51,12 +51,12 @@ def test_what_a_phase_is_expected_to_take(waves_task):
     assert seconds["retrain"] == pytest.approx(chosen.retrain_epochs * steps * 0.06)
     assert seconds["backbone"] == pytest.approx(chosen.retrain_epochs * steps * 0.04)
     # Seven short trainings that hold out one part of three, then three whole ones that hold out each, and the
-    # winner by branches and its towers.
+    # winner with series scaled by themselves, by branches, and its towers.
     short = -(-chosen.shortlist_epochs // 3)
     steps = 6 * 6 + 30 / 9 / 3
-    epochs = 7 * short + (3 + 2) * 3 * chosen.shortlist_epochs
+    epochs = 7 * short + (3 + 3) * 3 * chosen.shortlist_epochs
     # Behind each training, batch norms look at its 60 series, and its judge at the other 30.
-    judged = (7 + (3 + 2) * 3) * (60 + 30) / 9 / 3
+    judged = (7 + (3 + 3) * 3) * (60 + 30) / 9 / 3
     assert seconds["shortlist"] == pytest.approx((epochs * steps + judged) * 0.06)
 
 
